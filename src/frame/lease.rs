@@ -1,0 +1,80 @@
+//! A frame on loan from the camera's memory.
+//!
+//! Nothing here copies pixels: a lease is an index into its pool's buffers, and dropping it gives the
+//! buffer back. Which memory that is, and what giving back means, is the pool's business.
+
+use std::sync::Arc;
+
+use super::{Image, ImageError, Layout};
+use crate::clock::Timestamp;
+
+/// The buffers of one running stream: where leases come from and go back to.
+pub trait Pool: Send + Sync {
+    /// The memory of buffer `index`. Called only while that buffer is out on lease, so nobody writes
+    /// to it meanwhile.
+    fn bytes(&self, index: u32) -> &[u8];
+
+    /// Takes buffer `index` back. Must neither block, lock nor allocate: it runs on the frame path.
+    fn give_back(&self, index: u32);
+}
+
+/// A borrowed frame. Dropping it gives the buffer back to its pool.
+pub struct Lease {
+    pool: Arc<dyn Pool>,
+    index: u32,
+    /// Bytes of the buffer that hold the picture.
+    used: usize,
+    layout: Layout,
+    captured: Timestamp,
+    sequence: u32,
+}
+
+impl Lease {
+    /// A lease of the first `used` bytes of buffer `index`, which the pool must not lend again until
+    /// this lease is dropped.
+    #[must_use]
+    pub fn new(
+        pool: Arc<dyn Pool>,
+        index: u32,
+        used: usize,
+        layout: Layout,
+        captured: Timestamp,
+        sequence: u32,
+    ) -> Self {
+        Self {
+            pool,
+            index,
+            used,
+            layout,
+            captured,
+            sequence,
+        }
+    }
+
+    /// The picture.
+    ///
+    /// # Errors
+    /// [`ImageError`] if the driver delivered fewer bytes than the layout it promised.
+    pub fn image(&self) -> Result<Image<'_>, ImageError> {
+        let bytes = self.pool.bytes(self.index);
+        Image::new(self.layout, &bytes[..self.used.min(bytes.len())])
+    }
+
+    /// When the camera took it.
+    #[must_use]
+    pub const fn captured(&self) -> Timestamp {
+        self.captured
+    }
+
+    /// The driver's number of the frame; gaps are frames that the camera lost.
+    #[must_use]
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.give_back(self.index);
+    }
+}

@@ -1,0 +1,226 @@
+//! What a frame is: pixel formats, the layout of a picture in memory, leases of camera memory, and
+//! the sampler that turns camera bytes into network input.
+//!
+//! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
+
+mod lease;
+mod slot;
+
+pub use lease::{Lease, Pool};
+pub use slot::Slot;
+
+/// How a camera lays out its pixels. Names are those of V4L2's four-character codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelFormat {
+    /// `GREY`: 8-bit luma, full range.
+    Grey,
+    /// `NV12`: a plane of luma, then a plane of interleaved Cb, Cr at half width and half height.
+    Nv12,
+    /// `YU12` (I420): a plane of luma, then Cb, then Cr, each at half width and half height.
+    Yu12,
+    /// `YUYV`: Y0 Cb Y1 Cr for every two pixels of a line.
+    Yuyv,
+    /// `RGB3`: 8-bit R, G, B.
+    Rgb3,
+    /// `BGR3`: 8-bit B, G, R.
+    Bgr3,
+    /// `MJPG`: a JPEG picture a frame. Decoded before it is sampled.
+    Mjpeg,
+}
+
+impl PixelFormat {
+    /// Every format, in the order in which the sampler likes to read them: colour before grey, fewer
+    /// bytes a pixel first, compressed last.
+    pub const ALL: [Self; 7] = [
+        Self::Nv12,
+        Self::Yu12,
+        Self::Yuyv,
+        Self::Rgb3,
+        Self::Bgr3,
+        Self::Mjpeg,
+        Self::Grey,
+    ];
+
+    /// V4L2's four-character code.
+    #[must_use]
+    pub const fn fourcc(self) -> [u8; 4] {
+        match self {
+            Self::Grey => *b"GREY",
+            Self::Nv12 => *b"NV12",
+            Self::Yu12 => *b"YU12",
+            Self::Yuyv => *b"YUYV",
+            Self::Rgb3 => *b"RGB3",
+            Self::Bgr3 => *b"BGR3",
+            Self::Mjpeg => *b"MJPG",
+        }
+    }
+
+    /// The format with this four-character code, if it is one the sampler reads.
+    #[must_use]
+    pub fn from_fourcc(code: [u8; 4]) -> Option<Self> {
+        Self::ALL.into_iter().find(|f| f.fourcc() == code)
+    }
+
+    /// Bytes of one line of the first plane when lines follow each other without padding.
+    #[must_use]
+    pub const fn min_stride(self, width: u32) -> u32 {
+        match self {
+            Self::Grey | Self::Nv12 | Self::Yu12 => width,
+            // A line of an odd width still ends in a whole Y0 Cb Y1 Cr group.
+            Self::Yuyv => width.div_ceil(2) * 4,
+            Self::Rgb3 | Self::Bgr3 => width * 3,
+            Self::Mjpeg => 0,
+        }
+    }
+}
+
+impl std::fmt::Display for PixelFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::str::from_utf8(&self.fourcc()).unwrap_or("?"))
+    }
+}
+
+/// Size and arrangement of a picture in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// How pixels are coded.
+    pub format: PixelFormat,
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Bytes from one line of the first plane to the next (V4L2's `bytesperline`), padding included.
+    /// The chroma planes of YU12 have half of it, that of NV12 the same.
+    pub stride: u32,
+}
+
+impl Layout {
+    /// A picture without padding at the end of lines.
+    #[must_use]
+    pub const fn packed(format: PixelFormat, width: u32, height: u32) -> Self {
+        Self {
+            format,
+            width,
+            height,
+            stride: format.min_stride(width),
+        }
+    }
+
+    /// Bytes that a picture of this layout takes; 0 for MJPEG, whose pictures vary.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        let (stride, height) = (self.stride as usize, self.height as usize);
+        let chroma_lines = self.height.div_ceil(2) as usize;
+        match self.format {
+            PixelFormat::Grey | PixelFormat::Yuyv | PixelFormat::Rgb3 | PixelFormat::Bgr3 => {
+                stride * height
+            }
+            PixelFormat::Nv12 => stride * height + stride.next_multiple_of(2) * chroma_lines,
+            PixelFormat::Yu12 => {
+                stride * height + 2 * self.stride.div_ceil(2) as usize * chroma_lines
+            }
+            PixelFormat::Mjpeg => 0,
+        }
+    }
+}
+
+/// Why bytes are not a picture of the layout they claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// A side is zero, or so large that sizes in bytes could overflow.
+    #[error("a picture of {width}x{height} pixels: each side must be 1 to 16384")]
+    Size {
+        /// Pixels a line.
+        width: u32,
+        /// Lines.
+        height: u32,
+    },
+    /// Lines shorter than their pixels.
+    #[error("lines of {stride} bytes are too short for {width} pixels of {format} ({need} bytes)")]
+    Stride {
+        /// Bytes a line.
+        stride: u32,
+        /// Pixels a line.
+        width: u32,
+        /// How pixels are coded.
+        format: PixelFormat,
+        /// Bytes that a line needs.
+        need: u32,
+    },
+    /// Fewer bytes than the layout takes.
+    #[error("{have} bytes where a {width}x{height} {format} picture takes {need}")]
+    Short {
+        /// Bytes there are.
+        have: usize,
+        /// Bytes there should be.
+        need: usize,
+        /// Pixels a line.
+        width: u32,
+        /// Lines.
+        height: u32,
+        /// How pixels are coded.
+        format: PixelFormat,
+    },
+}
+
+/// A picture: borrowed bytes that are known to hold all of their layout.
+#[derive(Clone, Copy)]
+pub struct Image<'a> {
+    layout: Layout,
+    bytes: &'a [u8],
+}
+
+impl<'a> Image<'a> {
+    /// The largest side of a picture, in pixels.
+    pub const MAX_SIDE: u32 = 16384;
+
+    /// `bytes` read as `layout`. Bytes beyond the layout are ignored, except for MJPEG.
+    ///
+    /// # Errors
+    /// [`ImageError`] if the layout is impossible or `bytes` are fewer than it takes.
+    pub fn new(layout: Layout, bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let Layout {
+            format,
+            width,
+            height,
+            stride,
+        } = layout;
+        let side = 1..=Self::MAX_SIDE;
+        if !side.contains(&width) || !side.contains(&height) {
+            return Err(ImageError::Size { width, height });
+        }
+        let need = format.min_stride(width);
+        if stride < need || stride > 16 * Self::MAX_SIDE {
+            return Err(ImageError::Stride {
+                stride,
+                width,
+                format,
+                need,
+            });
+        }
+        let need = layout.bytes();
+        if bytes.len() < need {
+            return Err(ImageError::Short {
+                have: bytes.len(),
+                need,
+                width,
+                height,
+                format,
+            });
+        }
+        Ok(Self { layout, bytes })
+    }
+
+    /// Size and arrangement.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The bytes, at least [`Layout::bytes`] of them.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}

@@ -1,0 +1,4 @@
+//! Latchkey: face recognition that opens a door.
+#![warn(missing_docs)]
+pub mod clock;
+pub mod frame;

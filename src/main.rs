@@ -1,0 +1,2 @@
+//! The program `latchkey`.
+fn main() {}
