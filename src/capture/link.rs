@@ -1,0 +1,194 @@
+//! What every source shares: the bell that wakes its thread, the way out for its frames, and the
+//! announcement of its changes of state. No source-specific knowledge.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+use super::{CameraEvent, CameraFault, CameraInfo, Counters};
+use crate::clock::Timestamp;
+use crate::frame::{Lease, Slot};
+
+/// Wakes the capture thread out of `poll`: a lease came back, or it shall stop.
+pub(super) struct Bell(OwnedFd);
+
+impl Bell {
+    pub fn new() -> Result<Self, Errno> {
+        eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
+    }
+
+    /// Never blocks. The only error there can be, EAGAIN at 2^64 - 2, means that it rings already.
+    pub fn ring(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    pub fn silence(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Waits until it rings or `time` has passed, and silences it.
+    pub fn wait(&self, time: Duration) {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
+        if poll(&mut fds, Some(&timespec(time))) == Ok(1) {
+            self.silence();
+        }
+    }
+}
+
+/// `time` as the kernel wants it, a day at most.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    let time = time.min(Duration::from_secs(86_400));
+    Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(86_400),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// The way out of a source.
+pub(super) struct Outlet {
+    slot: Arc<Slot>,
+    consumer: Thread,
+    pub counters: Arc<Counters>,
+    pub bell: Arc<Bell>,
+    stop: Arc<AtomicBool>,
+    pub link: Link,
+}
+
+impl Outlet {
+    pub fn new(
+        slot: Arc<Slot>,
+        consumer: Thread,
+        events: Sender<CameraEvent>,
+        counters: &Arc<Counters>,
+        bell: &Arc<Bell>,
+        stop: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            slot,
+            consumer,
+            counters: Arc::clone(counters),
+            bell: Arc::clone(bell),
+            stop: Arc::clone(stop),
+            link: Link {
+                events,
+                state: State::Unknown,
+                was_up: false,
+            },
+        }
+    }
+
+    /// Whether the source shall stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Puts `lease` where the consumer finds it. An unread older one goes back at once.
+    pub fn put(&self, lease: Lease) {
+        Counters::count(&self.counters.frames);
+        if let Some(old) = self.slot.put(lease) {
+            Counters::count(&self.counters.replaced);
+            drop(old);
+        }
+    }
+
+    /// Frames put so far.
+    pub fn frames(&self) -> u64 {
+        Counters::get(&self.counters.frames)
+    }
+
+    /// Counts a stream that ended in a fault.
+    pub fn retired(&self) {
+        Counters::count(&self.counters.retired);
+    }
+
+    /// Wakes the consumer. `unpark` takes no lock.
+    pub fn wake(&self) {
+        self.consumer.unpark();
+    }
+
+    /// Takes an unread frame of a dead stream out again: it is older than it looks, and it holds
+    /// memory of a device that shall be let go.
+    pub fn clear(&self) {
+        drop(self.slot.take());
+    }
+
+    /// Waits for `time`, or until the source shall stop.
+    pub fn pause(&self, time: Duration) {
+        let end = Timestamp::now().plus(time);
+        while !self.stopped() {
+            let left = end.since(Timestamp::now());
+            if left.is_zero() {
+                return;
+            }
+            self.bell.wait(left);
+        }
+    }
+}
+
+enum State {
+    Unknown,
+    Up,
+    Down { since: Timestamp, why: CameraFault },
+}
+
+/// Tells of changes of state, once each.
+pub(super) struct Link {
+    events: Sender<CameraEvent>,
+    state: State,
+    was_up: bool,
+}
+
+impl Link {
+    /// Frames come.
+    pub fn up(&mut self, camera: CameraInfo) {
+        let event = match self.state {
+            State::Up => return,
+            State::Down { since, .. } if self.was_up => CameraEvent::Back {
+                camera,
+                away: Timestamp::now().since(since),
+            },
+            State::Unknown | State::Down { .. } => CameraEvent::Up(camera),
+        };
+        (self.state, self.was_up) = (State::Up, true);
+        self.send(event);
+    }
+
+    /// No frames come, or none any more.
+    pub fn down(&mut self, why: CameraFault, path: &Path) {
+        if let State::Down { why: known, .. } = &mut self.state {
+            if *known != why {
+                log::debug!("camera {} still down: {why}", path.display());
+                *known = why;
+            }
+            return;
+        }
+        self.state = State::Down {
+            since: Timestamp::now(),
+            why: why.clone(),
+        };
+        let path = PathBuf::from(path);
+        self.send(CameraEvent::Down { why, path });
+    }
+
+    /// No more frames will come.
+    pub fn ended(&self) {
+        self.send(CameraEvent::Ended);
+    }
+
+    fn send(&self, event: CameraEvent) {
+        if self.events.try_send(event).is_err() {
+            log::debug!("nobody hears of the camera: the channel of its events is full or closed");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or a folder of
+//! pictures that stands for one.
+//!
+//! A source runs on a thread of its own. It puts leases of its buffers into the [`Slot`], wakes the
+//! consumer, and takes back what is dropped. It never looks at pixels; that is the sampler's part.
+//! Whatever happens to a camera is an event, not an end: the stream is retired whole (mappings and
+//! descriptors with it) and tried again until it returns.
+
+mod choose;
+pub mod convert;
+mod link;
+pub mod pictures;
+mod settings;
+pub mod v4l2;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use rustix::io::Errno;
+
+use crate::frame::{ImageError, Layout, PixelFormat, Slot};
+
+pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
+pub use settings::{CameraSettings, SettingsError, Source};
+pub use v4l2::{DeviceReport, FormatReport, SizeReport, probe};
+
+use link::{Bell, Outlet};
+
+/// How a camera's luma and chroma use their 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorRange {
+    /// 0 to 255, as in JPEG and in RGB.
+    Full,
+    /// Luma 16 to 235, chroma 16 to 240, as in video.
+    Limited,
+}
+
+/// A camera that delivers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraInfo {
+    /// What the driver calls it; for pictures, their folder's name.
+    pub name: String,
+    /// Device node, or the folder of pictures.
+    pub path: PathBuf,
+    /// Layout of its frames. Pictures shown at their own size differ; their leases say how.
+    pub layout: Layout,
+    /// Frames a second that the driver says it makes, if it says.
+    pub fps: Option<f32>,
+    /// How luma and chroma are scaled. Always full for RGB and BGR.
+    pub range: ColorRange,
+    /// Buffers that frames are lent from.
+    pub buffers: u32,
+}
+
+/// Why a camera delivers nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CameraFault {
+    /// No device node at all.
+    #[error("no camera: there is no /dev/video*; plug one in")]
+    Absent,
+    /// The device node does not exist.
+    #[error("not there; plug the camera in or mend camera.source")]
+    Missing,
+    /// Opening it is forbidden.
+    #[error("permission denied; add the user to the group video: usermod -aG video USER")]
+    Denied,
+    /// Another program streams from it.
+    #[error("in use by another program; `fuser -v` on the device names it")]
+    Busy,
+    /// A video node, but nothing that captures pictures.
+    #[error("{0}, not a camera; name another /dev/video* in camera.source")]
+    NotACamera(&'static str),
+    /// It has only the multiplanar interface.
+    #[error(
+        "captures through the multiplanar interface only, which is not supported; \
+         use a USB camera or a driver with single-planar capture"
+    )]
+    Multiplanar,
+    /// It cannot stream from mapped buffers.
+    #[error("cannot stream (no V4L2_CAP_STREAMING); use another camera")]
+    NoStreaming,
+    /// None of its pixel formats can be read, or not the one that was asked for.
+    #[error("does not offer {wanted}; it offers {offered}")]
+    NoFormat {
+        /// The format asked for, or the list of those that can be read.
+        wanted: String,
+        /// Four-character codes that it offers.
+        offered: String,
+    },
+    /// The driver's answer to the format asked for makes no sense.
+    #[error("the driver promises an impossible picture: {0}")]
+    Layout(#[from] ImageError),
+    /// Buffers that cannot hold the promised picture, or too few of them.
+    #[error(
+        "the driver grants {granted} buffers of {bytes} bytes; {need} bytes and 3 buffers needed"
+    )]
+    Buffers {
+        /// Buffers granted.
+        granted: u32,
+        /// Bytes of the smallest.
+        bytes: usize,
+        /// Bytes that a picture takes.
+        need: usize,
+    },
+    /// The driver handed out a buffer that it does not have.
+    #[error("the driver handed out buffer {0}, which it did not have; a fault of the driver")]
+    StrayBuffer(u32),
+    /// A system call failed.
+    #[error("{call}: {errno}")]
+    Call {
+        /// The call.
+        call: &'static str,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// No frame for too long.
+    #[error("no frame for {0} ms; check the cable and the camera's power")]
+    Stalled(u64),
+    /// Only damaged frames for too long.
+    #[error("only damaged frames for {0} ms; check the cable, or use a shorter one")]
+    Damaged(u64),
+    /// Unplugged.
+    #[error("unplugged")]
+    Gone,
+    /// A whole round through the pictures, and none could be decoded.
+    #[error("none of the pictures can be decoded; put JPEG or PNG files there")]
+    NoPicture,
+}
+
+/// A change of a camera's state. Sent once a change, however often the source retries.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CameraEvent {
+    /// The first frame ever has come.
+    Up(CameraInfo),
+    /// Frames have stopped, or did not come in the first place.
+    Down {
+        /// Why.
+        why: CameraFault,
+        /// Which device; what `camera.source` says if none was found.
+        path: PathBuf,
+    },
+    /// The first frame after [`CameraEvent::Down`] has come, maybe from another device node.
+    Back {
+        /// The camera that delivers now.
+        camera: CameraInfo,
+        /// How long it was down.
+        away: Duration,
+    },
+    /// All pictures were shown, once. Cameras never end.
+    Ended,
+}
+
+/// What a source has done since it started. Readable from any thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Frames put into the slot.
+    pub frames: AtomicU64,
+    /// Frames that a newer one replaced before anybody looked.
+    pub replaced: AtomicU64,
+    /// Damaged or short frames, never shown to anybody; undecodable pictures.
+    pub errors: AtomicU64,
+    /// Leases that came back. Equal to `frames` when nothing is out on lease.
+    pub returned: AtomicU64,
+    /// Streams that ended in a fault after having been started.
+    pub retired: AtomicU64,
+}
+
+impl Counters {
+    /// The value of `counter` now, for logs and tests.
+    #[must_use]
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a source could not be started. A missing camera is none of these: that is an event.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// No descriptor for waking the capture thread.
+    #[error("eventfd: {0}; the process may have too many files open (ulimit -n)")]
+    Bell(Errno),
+    /// No thread.
+    #[error("no thread for capture: {0}")]
+    Thread(std::io::Error),
+    /// The folder of pictures cannot be read or has none.
+    #[error("{path}: {fault}; name a folder with JPEG or PNG pictures", path = path.display())]
+    Pictures {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+}
+
+/// A running source. Dropping it stops it.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    bell: Arc<Bell>,
+    counters: Arc<Counters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// What it has done so far.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Stops the source and waits until its thread has closed everything. Leases that are still out
+    /// keep their own memory until they are dropped.
+    pub fn stop(self) {}
+
+    /// Starts `run` on a thread named `name`.
+    fn spawn(
+        name: &str,
+        slot: Arc<Slot>,
+        consumer: Thread,
+        events: Sender<CameraEvent>,
+        run: impl FnOnce(Outlet) + Send + 'static,
+    ) -> Result<Self, CaptureError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let bell = Arc::new(Bell::new().map_err(CaptureError::Bell)?);
+        let counters = Arc::new(Counters::default());
+        let outlet = Outlet::new(slot, consumer, events, &counters, &bell, &stop);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(outlet))
+            .map_err(CaptureError::Thread)?;
+        Ok(Self {
+            stop,
+            bell,
+            counters,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.bell.ring();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the capture thread panicked");
+        }
+    }
+}
+
+/// Starts the source that `settings` name. Its frames go into `slot`, and `consumer` is unparked for
+/// each; changes of state go to `events`, which should have room for some: what does not fit is lost.
+///
+/// # Errors
+/// [`CaptureError`] if a setting is wrong, a folder of pictures unreadable, or the system out of
+/// descriptors or threads. A camera that is absent or broken is an event instead.
+pub fn start(
+    settings: &CameraSettings,
+    slot: Arc<Slot>,
+    consumer: Thread,
+    events: Sender<CameraEvent>,
+) -> Result<Running, CaptureError> {
+    settings.validate()?;
+    match settings.parsed_source() {
+        Source::Pictures(path) => {
+            let show = pictures::Show {
+                files: pictures::list(&path)?,
+                path,
+                format: settings.format.unwrap_or(PixelFormat::Yuyv),
+                size: (settings.width > 0).then_some((settings.width, settings.height)),
+                fps: settings.fps,
+                buffers: settings.buffers,
+                frames_each: settings.picture_frames,
+                looped: settings.picture_loop,
+            };
+            pictures::start(show, slot, consumer, events)
+        }
+        source => {
+            let settings = settings.clone();
+            Running::spawn("capture", slot, consumer, events, move |outlet| {
+                v4l2::run(&settings, &source, outlet);
+            })
+        }
+    }
+}

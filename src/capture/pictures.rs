@@ -1,0 +1,270 @@
+//! Pictures that stand for a camera: a folder of them, each shown for some frames at a steady rate.
+//!
+//! The same leases, slot and events as a camera has. Unlike one it allocates, because it decodes and
+//! converts; that stands for what a camera does in hardware.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::Thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, imageops};
+
+use super::convert::from_rgb;
+use super::link::{Bell, Outlet};
+use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, ColorRange, Counters, Running};
+use crate::clock::Timestamp;
+use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
+
+/// What to show, and how.
+#[derive(Clone, Debug)]
+pub struct Show {
+    /// Where the pictures are from, for the events.
+    pub path: PathBuf,
+    /// JPEG and PNG files, in the order in which they are shown.
+    pub files: Vec<PathBuf>,
+    /// Pixel format of the frames.
+    pub format: PixelFormat,
+    /// Size of the frames, into which pictures are fitted between black bars; `None` for each
+    /// picture's own size.
+    pub size: Option<(u32, u32)>,
+    /// Frames a second, at least 1.
+    pub fps: u32,
+    /// Buffers that frames are lent from, at least 1.
+    pub buffers: u32,
+    /// Frames for which each picture is shown.
+    pub frames_each: u32,
+    /// Whether to start over after the last.
+    pub looped: bool,
+}
+
+/// The pictures in folder `path`, by name; `path` itself if it is a file.
+///
+/// # Errors
+/// [`CaptureError::Pictures`] if it cannot be read or there are none.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    let wrong = |fault: String| CaptureError::Pictures {
+        path: path.to_owned(),
+        fault,
+    };
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).map_err(|e| wrong(e.to_string()))?;
+    let picture = |path: &PathBuf| {
+        let extension = path.extension().unwrap_or_default();
+        ["jpg", "jpeg", "png"]
+            .iter()
+            .any(|e| extension.eq_ignore_ascii_case(e))
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(picture)
+        .collect();
+    if files.is_empty() {
+        return Err(wrong("no pictures there".to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Starts showing. As [`super::start`], for pictures only.
+///
+/// # Errors
+/// [`CaptureError`] if the system is out of descriptors or threads.
+pub fn start(
+    show: Show,
+    slot: Arc<Slot>,
+    consumer: Thread,
+    events: Sender<CameraEvent>,
+) -> Result<Running, CaptureError> {
+    Running::spawn("pictures", slot, consumer, events, move |mut outlet| {
+        run(&show, &mut outlet);
+        if outlet.stopped() {
+            outlet.clear();
+        }
+    })
+}
+
+fn run(show: &Show, outlet: &mut Outlet) {
+    let period = Duration::from_secs(1) / show.fps.max(1);
+    let mut projector = Projector::new(show, outlet);
+    let mut next = Timestamp::now();
+    loop {
+        let mut shown = false;
+        for file in &show.files {
+            let (layout, bytes) = match prepare(file, show) {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    log::warn!("{}: {error}; left out", file.display());
+                    Counters::count(&outlet.counters.errors);
+                    continue;
+                }
+            };
+            for _ in 0..show.frames_each.max(1) {
+                outlet.pause(next.since(Timestamp::now()));
+                if outlet.stopped() {
+                    return;
+                }
+                // A camera's clock does not wait for the decoder, but it does not hurry after it.
+                next = next.plus(period).max(Timestamp::now());
+                projector.show(layout, &bytes, outlet);
+            }
+            shown = true;
+        }
+        if !shown {
+            outlet.link.down(CameraFault::NoPicture, &show.path);
+            return;
+        }
+        if !show.looped {
+            // The last frame is shown as long as the others.
+            outlet.pause(next.since(Timestamp::now()));
+            outlet.link.ended();
+            return;
+        }
+    }
+}
+
+/// A picture as the camera would deliver it.
+fn prepare(file: &Path, show: &Show) -> Result<(Layout, Vec<u8>), Box<dyn std::error::Error>> {
+    let mut decoder = ImageReader::open(file)?
+        .with_guessed_format()?
+        .into_decoder()?;
+    // Phones store pictures as the sensor lies and say how to turn them.
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    let mut rgb = picture.into_rgb8();
+    if let Some((width, height)) = show.size {
+        rgb = fit(&rgb, width, height);
+    }
+    let mut bytes = Vec::new();
+    let layout = from_rgb(&rgb, rgb.width(), rgb.height(), show.format, &mut bytes)?;
+    Ok((layout, bytes))
+}
+
+/// `picture` as large as fits into `width` by `height`, in the middle of black.
+fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
+    if picture.dimensions() == (width, height) {
+        return picture.clone();
+    }
+    let scale = (f64::from(width) / f64::from(picture.width()))
+        .min(f64::from(height) / f64::from(picture.height()));
+    let side = |side: u32, most: u32| ((f64::from(side) * scale).round() as u32).clamp(1, most);
+    let (w, h) = (side(picture.width(), width), side(picture.height(), height));
+    let scaled = imageops::resize(picture, w, h, imageops::FilterType::Triangle);
+    let mut framed = RgbImage::new(width, height);
+    imageops::replace(
+        &mut framed,
+        &scaled,
+        i64::from((width - w) / 2),
+        i64::from((height - h) / 2),
+    );
+    framed
+}
+
+/// Lends buffers as a camera would.
+struct Projector<'a> {
+    show: &'a Show,
+    buffers: Vec<Arc<Buffer>>,
+    /// Buffers that nobody holds.
+    free: Vec<u32>,
+    returned: Receiver<u32>,
+    sequence: u32,
+}
+
+impl<'a> Projector<'a> {
+    fn new(show: &'a Show, outlet: &Outlet) -> Self {
+        let count = show.buffers.max(1);
+        let (returns, returned) = bounded(count as usize);
+        let buffer = |_| {
+            Arc::new(Buffer {
+                bytes: Vec::new(),
+                returns: returns.clone(),
+                bell: Arc::clone(&outlet.bell),
+                counters: Arc::clone(&outlet.counters),
+            })
+        };
+        Self {
+            show,
+            buffers: (0..count).map(buffer).collect(),
+            free: (0..count).collect(),
+            returned,
+            sequence: 0,
+        }
+    }
+
+    /// Shows one frame, unless every buffer is out: then the frame is lost, as a camera would lose it.
+    fn show(&mut self, layout: Layout, bytes: &[u8], outlet: &mut Outlet) {
+        let sequence = self.sequence;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.free.extend(self.returned.try_iter());
+        // A lease gives its buffer back before it lets go of it: such a one is not ours quite yet.
+        let Some(at) = (0..self.free.len()).find(|at| {
+            let buffer = &mut self.buffers[self.free[*at] as usize];
+            Arc::get_mut(buffer).is_some()
+        }) else {
+            return;
+        };
+        let index = self.free.remove(at);
+        if sequence == 0 {
+            outlet.link.up(self.info(layout));
+        }
+        let buffer = &mut self.buffers[index as usize];
+        if let Some(buffer) = Arc::get_mut(buffer) {
+            buffer.bytes.clear();
+            buffer.bytes.extend_from_slice(bytes);
+        }
+        let pool = Arc::clone(buffer) as Arc<dyn Pool>;
+        let now = Timestamp::now();
+        outlet.put(Lease::new(pool, index, bytes.len(), layout, now, sequence));
+        outlet.wake();
+    }
+
+    fn info(&self, layout: Layout) -> CameraInfo {
+        let path = self.show.path.clone();
+        let yuv = matches!(
+            layout.format,
+            PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv
+        );
+        CameraInfo {
+            name: path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            path,
+            layout,
+            fps: Some(self.show.fps as f32),
+            range: if yuv {
+                ColorRange::Limited
+            } else {
+                ColorRange::Full
+            },
+            buffers: self.show.buffers,
+        }
+    }
+}
+
+/// A pool of one buffer, so that it can be written to while others are out, without a lock.
+struct Buffer {
+    bytes: Vec<u8>,
+    returns: Sender<u32>,
+    bell: Arc<Bell>,
+    counters: Arc<Counters>,
+}
+
+impl Pool for Buffer {
+    fn bytes(&self, _index: u32) -> &[u8] {
+        &self.bytes
+    }
+
+    fn give_back(&self, index: u32) {
+        // There is room for every buffer; if nobody receives any more, the show is over.
+        if self.returns.try_send(index).is_ok() {
+            self.bell.ring();
+        }
+        Counters::count(&self.counters.returned);
+    }
+}

@@ -1,0 +1,207 @@
+//! What an owner may say about the camera, and what is wrong with it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::frame::{Image, PixelFormat};
+
+/// The camera's part of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CameraSettings {
+    /// `auto` for the first usable camera, a device node (`/dev/video0`, `/dev/v4l/by-id/…`), or
+    /// `pictures:DIR` for a folder of pictures instead of a camera.
+    pub source: String,
+    /// Pixel format; chosen if absent. For pictures, YUYV if absent.
+    pub format: Option<PixelFormat>,
+    /// Wanted pixels a line. The nearest that the camera offers is taken. With pictures, 0 by 0 means
+    /// each at its own size.
+    pub width: u32,
+    /// Wanted lines.
+    pub height: u32,
+    /// Frames a second that the camera should reach at least. It is asked for up to 30 of them, or
+    /// this if it is more. Pictures are shown at exactly this rate.
+    pub fps: u32,
+    /// Buffers to lend frames from: one or two are out, the rest are the driver's to fill.
+    pub buffers: u32,
+    /// Milliseconds without a good frame after which the camera counts as lost.
+    pub stall_ms: u64,
+    /// Frames for which each picture is shown.
+    pub picture_frames: u32,
+    /// Whether to start over after the last picture.
+    pub picture_loop: bool,
+}
+
+impl Default for CameraSettings {
+    fn default() -> Self {
+        Self {
+            source: "auto".to_owned(),
+            format: None,
+            width: 640,
+            height: 480,
+            fps: 15,
+            buffers: 5,
+            stall_ms: 2000,
+            picture_frames: 15,
+            picture_loop: true,
+        }
+    }
+}
+
+/// Where frames shall come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The first usable camera.
+    Auto,
+    /// This device node and no other.
+    Device(PathBuf),
+    /// This picture, or those in this folder.
+    Pictures(PathBuf),
+}
+
+/// A setting that cannot be, naming key, value and mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: {mend}")]
+pub struct SettingsError {
+    /// The key, without the table that it stands in.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it must be.
+    pub mend: String,
+}
+
+impl CameraSettings {
+    /// Whether every setting can be. Whether the camera can do it, only the camera knows.
+    ///
+    /// # Errors
+    /// The first [`SettingsError`].
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let pictures = matches!(self.parsed_source(), Source::Pictures(_));
+        let wrong = |key, value: &dyn std::fmt::Display, mend: &str| SettingsError {
+            key,
+            value: value.to_string(),
+            mend: mend.to_owned(),
+        };
+        let path = self
+            .source
+            .strip_prefix("pictures:")
+            .unwrap_or(&self.source);
+        if path.is_empty() {
+            return Err(wrong(
+                "source",
+                &format_args!("{:?}", self.source),
+                "must be auto, a device node such as /dev/video0, or pictures:DIR",
+            ));
+        }
+        if !pictures && self.source != "auto" && !self.source.starts_with('/') {
+            return Err(wrong(
+                "source",
+                &format_args!("{:?}", self.source),
+                "must be auto, a device node from / on, such as /dev/video0, or pictures:DIR",
+            ));
+        }
+        let native = pictures && self.width == 0 && self.height == 0;
+        for (key, side) in [("width", self.width), ("height", self.height)] {
+            if !native && !(16..=Image::MAX_SIDE).contains(&side) {
+                return Err(wrong(key, &side, "must be 16 to 16384"));
+            }
+        }
+        if !(1..=240).contains(&self.fps) {
+            return Err(wrong("fps", &self.fps, "must be 1 to 240"));
+        }
+        // 3: one in the slot, one being read, one for the driver. 32: V4L2's own VIDEO_MAX_FRAME.
+        if !(3..=32).contains(&self.buffers) {
+            return Err(wrong("buffers", &self.buffers, "must be 3 to 32"));
+        }
+        if !(100..=60_000).contains(&self.stall_ms) {
+            return Err(wrong("stall_ms", &self.stall_ms, "must be 100 to 60000"));
+        }
+        if self.picture_frames == 0 {
+            return Err(wrong("picture_frames", &0, "must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// [`CameraSettings::source`], understood.
+    #[must_use]
+    pub fn parsed_source(&self) -> Source {
+        if let Some(path) = self.source.strip_prefix("pictures:") {
+            Source::Pictures(path.into())
+        } else if self.source == "auto" {
+            Source::Auto
+        } else {
+            Source::Device(self.source.as_str().into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut CameraSettings)) -> String {
+        let mut settings = CameraSettings::default();
+        change(&mut settings);
+        settings
+            .validate()
+            .map_or_else(|e| e.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn wrong_settings_are_named_with_their_mend() {
+        assert_eq!(fault(|_| ()), "");
+        assert_eq!(fault(|s| s.fps = 0), "fps = 0: must be 1 to 240");
+        assert_eq!(fault(|s| s.buffers = 2), "buffers = 2: must be 3 to 32");
+        assert!(
+            fault(|s| s.source = "video0".into()).starts_with("source = \"video0\": must be auto")
+        );
+        assert!(fault(|s| s.source = "pictures:".into()).starts_with("source = \"pictures:\""));
+        assert!(fault(|s| s.source = String::new()).starts_with("source = \"\""));
+        assert_eq!(fault(|s| s.width = 0), "width = 0: must be 16 to 16384");
+        assert_eq!(
+            fault(|s| s.stall_ms = 10),
+            "stall_ms = 10: must be 100 to 60000"
+        );
+    }
+
+    #[test]
+    fn own_size_is_for_pictures_only() {
+        let native = |s: &mut CameraSettings| (s.width, s.height) = (0, 0);
+        assert_ne!(fault(native), "");
+        assert_eq!(
+            fault(|s| {
+                native(s);
+                s.source = "pictures:/tmp".into();
+            }),
+            ""
+        );
+    }
+
+    #[test]
+    fn sources() {
+        let source = |s: &str| {
+            CameraSettings {
+                source: s.to_owned(),
+                ..CameraSettings::default()
+            }
+            .parsed_source()
+        };
+        assert_eq!(source("auto"), Source::Auto);
+        assert_eq!(source("/dev/video7"), Source::Device("/dev/video7".into()));
+        assert_eq!(source("pictures:a b"), Source::Pictures("a b".into()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let text = "source = \"auto\"\nwidht = 320\n";
+        let error = toml::from_str::<CameraSettings>(text)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("widht"), "{error}");
+        let settings: CameraSettings = toml::from_str("format = \"nv12\"").unwrap();
+        assert_eq!(settings.format, Some(PixelFormat::Nv12));
+        assert_eq!(settings.buffers, 5);
+    }
+}

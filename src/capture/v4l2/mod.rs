@@ -1,0 +1,266 @@
+//! V4L2 cameras: finding one, streaming from it, and getting it back when it was lost.
+//!
+//! Single-planar capture with mapped buffers, which is what USB cameras and most others offer. It is
+//! no camera control: exposure and focus are left as the driver has them.
+
+mod buffers;
+mod node;
+mod probe;
+mod stream;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use v4l::v4l_sys as c;
+
+use super::link::Outlet;
+use super::{CameraFault, CameraSettings, Candidate, Choice, SizeRange, Source, Wish, choose};
+use crate::frame::PixelFormat;
+use node::{Capability, Node};
+use stream::Stream;
+
+pub use probe::{DeviceReport, FormatReport, SizeReport, probe};
+
+/// Time until the first retry, doubled until the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+/// Streams from the camera that `source` names for as long as the outlet is not stopped.
+pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet) {
+    let mut retry = FIRST_RETRY;
+    while !outlet.stopped() {
+        let (fault, path) = match find(settings, source, &outlet) {
+            Ok((stream, path)) => {
+                let before = outlet.frames();
+                let Err(fault) = stream.run(&mut outlet) else {
+                    return;
+                };
+                outlet.retired();
+                if outlet.frames() > before {
+                    retry = FIRST_RETRY;
+                }
+                (fault, path)
+            }
+            Err(failed) => failed,
+        };
+        outlet.link.down(fault, &path);
+        outlet.pause(retry);
+        retry = (2 * retry).min(LONGEST_RETRY);
+    }
+}
+
+/// Starts the device that `source` names, or the first that will.
+fn find(
+    settings: &CameraSettings,
+    source: &Source,
+    outlet: &Outlet,
+) -> Result<(Stream, PathBuf), (CameraFault, PathBuf)> {
+    let start = |path: &Path| {
+        let device = Device::open(path)?;
+        let choice = device.choose(&wish(settings))?;
+        Stream::start(device, choice, path, settings, outlet)
+    };
+    if let Source::Device(path) = source {
+        return match start(path) {
+            Ok(stream) => Ok((stream, path.clone())),
+            Err(fault) => Err((fault, path.clone())),
+        };
+    }
+    let mut worst: Option<(CameraFault, PathBuf)> = None;
+    for path in nodes() {
+        match start(&path) {
+            Ok(stream) => return Ok((stream, path)),
+            Err(fault) => {
+                log::debug!("{}: {fault}", path.display());
+                // A camera that fails tells more than a node that is no camera.
+                let known = worst.as_ref().map(|(fault, _)| is_camera(fault));
+                if known.is_none() || known == Some(false) && is_camera(&fault) {
+                    worst = Some((fault, path));
+                }
+            }
+        }
+    }
+    Err(worst.unwrap_or_else(|| (CameraFault::Absent, "auto".into())))
+}
+
+/// Whether a node with this fault may well be a camera.
+const fn is_camera(fault: &CameraFault) -> bool {
+    !matches!(fault, CameraFault::NotACamera(_) | CameraFault::Missing)
+}
+
+const fn wish(settings: &CameraSettings) -> Wish {
+    Wish {
+        format: settings.format,
+        width: settings.width,
+        height: settings.height,
+        fps: settings.fps,
+    }
+}
+
+/// All video device nodes, in the order of their numbers.
+fn nodes() -> Vec<PathBuf> {
+    let number = |path: &Path| -> Option<u32> {
+        path.file_name()?
+            .to_str()?
+            .strip_prefix("video")?
+            .parse()
+            .ok()
+    };
+    let mut nodes: Vec<(u32, PathBuf)> = std::fs::read_dir("/dev")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter_map(|path| number(&path).map(|n| (n, path)))
+        .collect();
+    nodes.sort();
+    nodes.into_iter().map(|(_, path)| path).collect()
+}
+
+/// What a failed call says about the camera.
+fn fault_of(call: &'static str, errno: Errno) -> CameraFault {
+    match errno {
+        Errno::NODEV | Errno::NXIO => CameraFault::Gone,
+        Errno::BUSY => CameraFault::Busy,
+        _ => CameraFault::Call { call, errno },
+    }
+}
+
+/// An open device that captures.
+struct Device {
+    node: Node,
+    capability: Capability,
+}
+
+impl Device {
+    fn open(path: &Path) -> Result<Self, CameraFault> {
+        let node = Node::open(path).map_err(|error| {
+            match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
+                Errno::NOENT => CameraFault::Missing,
+                Errno::ACCESS | Errno::PERM => CameraFault::Denied,
+                errno => fault_of("open", errno),
+            }
+        })?;
+        let capability = node.capability().map_err(|failed| match failed.errno {
+            Errno::NOTTY | Errno::INVAL => CameraFault::NotACamera("no video device"),
+            _ => failed.into(),
+        })?;
+        captures(capability.flags)?;
+        Ok(Self { node, capability })
+    }
+
+    /// What of it to take, among what the sampler reads.
+    fn choose(&self, wish: &Wish) -> Result<Choice, CameraFault> {
+        let formats = self.node.formats();
+        let mut candidates = Vec::new();
+        for description in &formats {
+            let Some(format) = PixelFormat::from_fourcc(description.fourcc) else {
+                continue;
+            };
+            let mut sizes = self.node.sizes(description.fourcc);
+            if sizes.is_empty() {
+                // It does not say; asking will tell.
+                sizes.push(SizeRange::single(wish.width, wish.height));
+            }
+            for size in sizes {
+                let (width, height) = size.nearest(wish.width, wish.height);
+                candidates.push(Candidate {
+                    format,
+                    emulated: description.emulated,
+                    width,
+                    height,
+                    intervals: self.node.intervals(description.fourcc, width, height),
+                });
+            }
+        }
+        choose(&candidates, wish).ok_or_else(|| {
+            let list = |codes: Vec<[u8; 4]>| {
+                let codes: Vec<_> = codes
+                    .iter()
+                    .map(|code| code.escape_ascii().to_string())
+                    .collect();
+                codes.join(" ")
+            };
+            let readable = || list(PixelFormat::ALL.map(PixelFormat::fourcc).to_vec());
+            CameraFault::NoFormat {
+                wanted: wish
+                    .format
+                    .map_or_else(|| format!("any of {}", readable()), |f| f.to_string()),
+                offered: match formats.len() {
+                    0 => "nothing".to_owned(),
+                    _ => list(formats.iter().map(|f| f.fourcc).collect()),
+                },
+            }
+        })
+    }
+}
+
+/// Whether a node with these `V4L2_CAP_*` captures pictures in a way that is supported.
+fn captures(flags: u32) -> Result<(), CameraFault> {
+    let has = |flag| flags & flag != 0;
+    if has(c::V4L2_CAP_VIDEO_M2M | c::V4L2_CAP_VIDEO_M2M_MPLANE) {
+        Err(CameraFault::NotACamera("a codec or scaler"))
+    } else if has(c::V4L2_CAP_VIDEO_CAPTURE) {
+        if has(c::V4L2_CAP_STREAMING) {
+            Ok(())
+        } else {
+            Err(CameraFault::NoStreaming)
+        }
+    } else if has(c::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
+        if has(c::V4L2_CAP_VIDEO_OUTPUT_MPLANE) {
+            // Older drivers say "codec" this way.
+            Err(CameraFault::NotACamera("a codec or scaler"))
+        } else {
+            Err(CameraFault::Multiplanar)
+        }
+    } else if has(c::V4L2_CAP_META_CAPTURE | c::V4L2_CAP_META_OUTPUT) {
+        Err(CameraFault::NotACamera("a source of metadata"))
+    } else if has(c::V4L2_CAP_VIDEO_OUTPUT | c::V4L2_CAP_VIDEO_OUTPUT_MPLANE) {
+        Err(CameraFault::NotACamera("an output"))
+    } else {
+        Err(CameraFault::NotACamera("a tuner or another instrument"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_single_planar_streaming_capture_is_taken() {
+        const CAPTURE: u32 = c::V4L2_CAP_VIDEO_CAPTURE;
+        const STREAMING: u32 = c::V4L2_CAP_STREAMING;
+        assert_eq!(captures(CAPTURE | STREAMING), Ok(()));
+        assert_eq!(
+            captures(CAPTURE | c::V4L2_CAP_READWRITE),
+            Err(CameraFault::NoStreaming)
+        );
+        let mplane = c::V4L2_CAP_VIDEO_CAPTURE_MPLANE | STREAMING;
+        assert_eq!(captures(mplane), Err(CameraFault::Multiplanar));
+        for (flags, what) in [
+            (c::V4L2_CAP_VIDEO_M2M_MPLANE, "a codec or scaler"),
+            (
+                mplane | c::V4L2_CAP_VIDEO_OUTPUT_MPLANE,
+                "a codec or scaler",
+            ),
+            (c::V4L2_CAP_VIDEO_OUTPUT, "an output"),
+            (c::V4L2_CAP_META_CAPTURE, "a source of metadata"),
+            (c::V4L2_CAP_TUNER, "a tuner or another instrument"),
+        ] {
+            assert_eq!(
+                captures(flags | STREAMING),
+                Err(CameraFault::NotACamera(what))
+            );
+        }
+    }
+
+    #[test]
+    fn opening_what_is_no_camera() {
+        let fault = |path: &str| Device::open(Path::new(path)).err();
+        assert_eq!(fault("/dev/video-none"), Some(CameraFault::Missing));
+        assert_eq!(
+            fault("/dev/null"),
+            Some(CameraFault::NotACamera("no video device"))
+        );
+    }
+}

@@ -1,0 +1,446 @@
+//! A V4L2 device node and the calls it answers, typed and safe.
+//!
+//! Of the crate `v4l` this takes the call numbers, the structures and the call itself. Its own
+//! `Device` and conversions are left alone: they panic on names that are not UTF-8, on colour spaces
+//! and field orders they do not know, and when closing fails; a camera must not stop the program.
+
+#![expect(unsafe_code, reason = "ioctl, and the unions in its structures")]
+
+use std::ffi::{c_int, c_void};
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use v4l::v4l_sys as c;
+use v4l::v4l2::vidioc;
+
+use super::super::choose::{Interval, IntervalRange, SizeRange};
+use crate::clock::Timestamp;
+
+const CAPTURE: u32 = c::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
+const MMAP: u32 = c::v4l2_memory_V4L2_MEMORY_MMAP;
+
+/// No driver has this many of anything. One that never says "no more" must not hang the program.
+const MOST: u32 = 512;
+
+/// A structure that the kernel fills.
+///
+/// # Safety
+/// All-zero bytes, and any others that the kernel writes, must be a value of it; and it must hold no
+/// pointer that the kernel follows, or none that it follows while the rest is as [`Node`] sets it.
+unsafe trait Plain: Copy {
+    fn zeroed() -> Self {
+        // SAFETY: the trait promises that zeros are a value.
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+// SAFETY: integers, and unions and arrays of them.
+unsafe impl Plain for c::v4l2_capability {}
+// SAFETY: as above.
+unsafe impl Plain for c::v4l2_fmtdesc {}
+// SAFETY: as above.
+unsafe impl Plain for c::v4l2_frmsizeenum {}
+// SAFETY: as above.
+unsafe impl Plain for c::v4l2_frmivalenum {}
+// SAFETY: as above.
+unsafe impl Plain for c::v4l2_streamparm {}
+// SAFETY: as above.
+unsafe impl Plain for c::v4l2_requestbuffers {}
+// SAFETY: as above; raw pointers in the union's overlay member, which the kernel looks at only with
+// another buffer type than the one that `Node` sets, and for which zero is a value.
+unsafe impl Plain for c::v4l2_format {}
+// SAFETY: as above; `m.planes` and `m.userptr` are followed only with a multiplanar type or with
+// user memory, and `Node` sets neither.
+unsafe impl Plain for c::v4l2_buffer {}
+// SAFETY: an integer.
+unsafe impl Plain for c_int {}
+
+/// A call that takes a `T`.
+struct Request<T> {
+    name: &'static str,
+    code: vidioc::_IOC_TYPE,
+    argument: PhantomData<T>,
+}
+
+impl<T: Plain> Request<T> {
+    /// `code` must be a V4L2 call. That its argument has the size of `T` is checked when compiling:
+    /// the number of a call holds it.
+    const fn new(name: &'static str, code: vidioc::_IOC_TYPE) -> Self {
+        assert!((code >> 16) as usize & 0x3fff == size_of::<T>());
+        Self {
+            name,
+            code,
+            argument: PhantomData,
+        }
+    }
+}
+
+macro_rules! requests {
+    ($($name:ident: $argument:ty;)*) => {
+        $(const $name: Request<$argument> = Request::new(stringify!($name), vidioc::$name);)*
+    };
+}
+
+requests! {
+    VIDIOC_QUERYCAP: c::v4l2_capability;
+    VIDIOC_ENUM_FMT: c::v4l2_fmtdesc;
+    VIDIOC_ENUM_FRAMESIZES: c::v4l2_frmsizeenum;
+    VIDIOC_ENUM_FRAMEINTERVALS: c::v4l2_frmivalenum;
+    VIDIOC_G_FMT: c::v4l2_format;
+    VIDIOC_S_FMT: c::v4l2_format;
+    VIDIOC_G_PARM: c::v4l2_streamparm;
+    VIDIOC_S_PARM: c::v4l2_streamparm;
+    VIDIOC_REQBUFS: c::v4l2_requestbuffers;
+    VIDIOC_QUERYBUF: c::v4l2_buffer;
+    VIDIOC_QBUF: c::v4l2_buffer;
+    VIDIOC_DQBUF: c::v4l2_buffer;
+    VIDIOC_STREAMON: c_int;
+    VIDIOC_STREAMOFF: c_int;
+}
+
+/// A call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub call: &'static str,
+    pub errno: Errno,
+}
+
+/// What a device is.
+#[derive(Clone, Debug)]
+pub(super) struct Capability {
+    pub card: String,
+    pub driver: String,
+    pub bus: String,
+    /// `V4L2_CAP_*` of this node, not of the whole device.
+    pub flags: u32,
+}
+
+/// A pixel format that a device offers.
+#[derive(Clone, Debug)]
+pub(super) struct FormatDescription {
+    pub fourcc: [u8; 4],
+    pub description: String,
+    pub emulated: bool,
+}
+
+/// A format as the driver has set it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PixFormat {
+    pub fourcc: [u8; 4],
+    pub width: u32,
+    pub height: u32,
+    pub stride: u32,
+    pub colorspace: u32,
+    pub quantization: u32,
+}
+
+/// A frame that the driver has filled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filled {
+    pub index: u32,
+    pub used: usize,
+    pub error: bool,
+    pub sequence: u32,
+    /// `None` if the driver's clock is another than ours.
+    pub captured: Option<Timestamp>,
+}
+
+/// An open device node. Closed when dropped, whatever the kernel says to that.
+pub(super) struct Node(File);
+
+impl Node {
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .map(Self)
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> Result<(), Failed> {
+        loop {
+            let pointer = std::ptr::from_mut(argument).cast::<c_void>();
+            // SAFETY: the descriptor is open as long as `self`. `pointer` is valid for reads and
+            // writes of a `T`, whose size the request's number tells the kernel (`Request::new`), and
+            // `Plain` has the kernel follow no pointer in it and leave a value of `T`. Should the
+            // node be no V4L2 device, its driver could take the number for a call of its own, but
+            // these encode the type 'V' and the size, and that is how drivers tell.
+            let result = unsafe { v4l::v4l2::ioctl(self.0.as_raw_fd(), request.code, pointer) };
+            let Err(error) = result else { return Ok(()) };
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            if errno != Errno::INTR {
+                return Err(Failed {
+                    call: request.name,
+                    errno,
+                });
+            }
+        }
+    }
+
+    /// Calls `ask` with 0, 1, 2… until the driver says that there is no more.
+    fn all<T>(mut ask: impl FnMut(u32) -> Result<T, Failed>) -> Vec<T> {
+        (0..MOST).map_while(|index| ask(index).ok()).collect()
+    }
+
+    pub fn capability(&self) -> Result<Capability, Failed> {
+        let mut caps = c::v4l2_capability::zeroed();
+        self.call(&VIDIOC_QUERYCAP, &mut caps)?;
+        Ok(Capability {
+            card: text(&caps.card),
+            driver: text(&caps.driver),
+            bus: text(&caps.bus_info),
+            flags: if caps.capabilities & c::V4L2_CAP_DEVICE_CAPS != 0 {
+                caps.device_caps
+            } else {
+                caps.capabilities
+            },
+        })
+    }
+
+    pub fn formats(&self) -> Vec<FormatDescription> {
+        Self::all(|index| {
+            let mut desc = c::v4l2_fmtdesc::zeroed();
+            (desc.index, desc.type_) = (index, CAPTURE);
+            self.call(&VIDIOC_ENUM_FMT, &mut desc)?;
+            Ok(FormatDescription {
+                fourcc: desc.pixelformat.to_le_bytes(),
+                description: text(&desc.description),
+                emulated: desc.flags & c::V4L2_FMT_FLAG_EMULATED != 0,
+            })
+        })
+    }
+
+    /// Empty if the driver does not say.
+    pub fn sizes(&self, fourcc: [u8; 4]) -> Vec<SizeRange> {
+        Self::all(|index| {
+            let mut size = c::v4l2_frmsizeenum::zeroed();
+            (size.index, size.pixel_format) = (index, u32::from_le_bytes(fourcc));
+            self.call(&VIDIOC_ENUM_FRAMESIZES, &mut size)?;
+            if size.type_ == c::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+                // SAFETY: every member of the union is integers, and the kernel has set this one.
+                let s = unsafe { size.__bindgen_anon_1.discrete };
+                return Ok(SizeRange::single(s.width, s.height));
+            }
+            // SAFETY: as above. A continuous range is a stepwise one with steps of 1.
+            let s = unsafe { size.__bindgen_anon_1.stepwise };
+            Ok(SizeRange {
+                width: (s.min_width, s.max_width, s.step_width),
+                height: (s.min_height, s.max_height, s.step_height),
+            })
+        })
+    }
+
+    /// Empty if the driver does not say.
+    pub fn intervals(&self, fourcc: [u8; 4], width: u32, height: u32) -> Vec<IntervalRange> {
+        let interval = |f: c::v4l2_fract| Interval {
+            numerator: f.numerator,
+            denominator: f.denominator,
+        };
+        Self::all(|index| {
+            let mut asked = c::v4l2_frmivalenum::zeroed();
+            (asked.index, asked.pixel_format) = (index, u32::from_le_bytes(fourcc));
+            (asked.width, asked.height) = (width, height);
+            self.call(&VIDIOC_ENUM_FRAMEINTERVALS, &mut asked)?;
+            if asked.type_ == c::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+                // SAFETY: every member of the union is integers, and the kernel has set this one.
+                let only = interval(unsafe { asked.__bindgen_anon_1.discrete });
+                return Ok(IntervalRange {
+                    shortest: only,
+                    longest: only,
+                });
+            }
+            // SAFETY: as above.
+            let range = unsafe { asked.__bindgen_anon_1.stepwise };
+            Ok(IntervalRange {
+                shortest: interval(range.min),
+                longest: interval(range.max),
+            })
+        })
+    }
+
+    /// Asks for a format and returns what the driver made of it.
+    pub fn set_format(
+        &self,
+        fourcc: [u8; 4],
+        width: u32,
+        height: u32,
+    ) -> Result<PixFormat, Failed> {
+        let mut format = c::v4l2_format::zeroed();
+        format.type_ = CAPTURE;
+        format.fmt.pix = c::v4l2_pix_format {
+            width,
+            height,
+            pixelformat: u32::from_le_bytes(fourcc),
+            field: c::v4l2_field_V4L2_FIELD_NONE,
+            bytesperline: 0,
+            sizeimage: 0,
+            colorspace: 0,
+            priv_: 0,
+            flags: 0,
+            __bindgen_anon_1: c::v4l2_pix_format__bindgen_ty_1 { ycbcr_enc: 0 },
+            quantization: 0,
+            xfer_func: 0,
+        };
+        self.call(&VIDIOC_S_FMT, &mut format)?;
+        // SAFETY: every member of the union is integers or raw pointers, and for this buffer type the
+        // kernel has set this one.
+        let pix = unsafe { format.fmt.pix };
+        // Before V4L2_PIX_FMT_PRIV_MAGIC the fields from `flags` on were somebody else's.
+        let extended = pix.priv_ == c::V4L2_PIX_FMT_PRIV_MAGIC;
+        Ok(PixFormat {
+            fourcc: pix.pixelformat.to_le_bytes(),
+            width: pix.width,
+            height: pix.height,
+            stride: pix.bytesperline,
+            colorspace: pix.colorspace,
+            quantization: if extended { pix.quantization } else { 0 },
+        })
+    }
+
+    /// Sets the format that is set: no change, but an error if somebody else streams.
+    pub fn reset_format(&self) -> Result<(), Failed> {
+        let mut format = c::v4l2_format::zeroed();
+        format.type_ = CAPTURE;
+        self.call(&VIDIOC_G_FMT, &mut format)?;
+        self.call(&VIDIOC_S_FMT, &mut format)
+    }
+
+    /// Asks for an interval. Drivers without a choice of them refuse, which is no fault.
+    pub fn set_interval(&self, interval: Interval) -> Result<(), Failed> {
+        let mut parameters = c::v4l2_streamparm::zeroed();
+        parameters.type_ = CAPTURE;
+        parameters.parm.capture = c::v4l2_captureparm {
+            capability: 0,
+            capturemode: 0,
+            timeperframe: c::v4l2_fract {
+                numerator: interval.numerator,
+                denominator: interval.denominator,
+            },
+            extendedmode: 0,
+            readbuffers: 0,
+            reserved: [0; 4],
+        };
+        self.call(&VIDIOC_S_PARM, &mut parameters)
+    }
+
+    /// The interval that is set, if the driver says.
+    pub fn interval(&self) -> Option<Interval> {
+        let mut parameters = c::v4l2_streamparm::zeroed();
+        parameters.type_ = CAPTURE;
+        self.call(&VIDIOC_G_PARM, &mut parameters).ok()?;
+        // SAFETY: every member of the union is integers, and for this type the kernel has set this.
+        let f = unsafe { parameters.parm.capture }.timeperframe;
+        Some(Interval {
+            numerator: f.numerator,
+            denominator: f.denominator,
+        })
+    }
+
+    /// Asks for `count` buffers and returns how many there are. 0 lets all of them go.
+    pub fn request_buffers(&self, count: u32) -> Result<u32, Failed> {
+        let mut request = c::v4l2_requestbuffers::zeroed();
+        (request.count, request.type_, request.memory) = (count, CAPTURE, MMAP);
+        self.call(&VIDIOC_REQBUFS, &mut request)?;
+        Ok(request.count)
+    }
+
+    fn buffer(index: u32) -> c::v4l2_buffer {
+        let mut buffer = c::v4l2_buffer::zeroed();
+        (buffer.index, buffer.type_, buffer.memory) = (index, CAPTURE, MMAP);
+        buffer
+    }
+
+    /// Where buffer `index` can be mapped, and its length.
+    pub fn query_buffer(&self, index: u32) -> Result<(u64, usize), Failed> {
+        let mut buffer = Self::buffer(index);
+        self.call(&VIDIOC_QUERYBUF, &mut buffer)?;
+        // SAFETY: every member of the union is an integer or a raw pointer, and for mapped memory the
+        // kernel has set this one.
+        let offset = unsafe { buffer.m.offset };
+        Ok((offset.into(), buffer.length as usize))
+    }
+
+    /// Gives buffer `index` to the driver.
+    pub fn queue(&self, index: u32) -> Result<(), Failed> {
+        self.call(&VIDIOC_QBUF, &mut Self::buffer(index))
+    }
+
+    /// Takes a filled buffer from the driver, if there is one.
+    pub fn dequeue(&self) -> Result<Option<Filled>, Failed> {
+        let mut buffer = Self::buffer(0);
+        match self.call(&VIDIOC_DQBUF, &mut buffer) {
+            Err(failed) if failed.errno == Errno::AGAIN => return Ok(None),
+            result => result?,
+        }
+        let clock = buffer.flags & c::V4L2_BUF_FLAG_TIMESTAMP_MASK;
+        let time = buffer.timestamp;
+        Ok(Some(Filled {
+            index: buffer.index,
+            used: buffer.bytesused as usize,
+            error: buffer.flags & c::V4L2_BUF_FLAG_ERROR != 0,
+            sequence: buffer.sequence,
+            captured: (clock == c::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC).then(|| {
+                // Time since boot: never negative.
+                let (s, us) = (time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs());
+                Timestamp::from_nanos(s.saturating_mul(1_000_000_000).saturating_add(us * 1000))
+            }),
+        }))
+    }
+
+    pub fn stream_on(&self) -> Result<(), Failed> {
+        self.call(&VIDIOC_STREAMON, &mut CAPTURE.cast_signed())
+    }
+
+    pub fn stream_off(&self) -> Result<(), Failed> {
+        self.call(&VIDIOC_STREAMOFF, &mut CAPTURE.cast_signed())
+    }
+}
+
+/// The kernel's fixed-length text, whatever its bytes.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_any_bytes() {
+        assert_eq!(text(b"HD Webcam\0\0rest"), "HD Webcam");
+        assert_eq!(text(b"full"), "full");
+        assert_eq!(text(&[b'a', 0xc3]), "a\u{fffd}");
+    }
+
+    /// Call numbers as the kernel's headers give them for 64-bit machines.
+    #[test]
+    fn call_numbers() {
+        assert_eq!(VIDIOC_QUERYCAP.code, 0x8068_5600);
+        assert_eq!(VIDIOC_S_FMT.code, 0xc0d0_5605);
+        assert_eq!(VIDIOC_REQBUFS.code, 0xc014_5608);
+        assert_eq!(VIDIOC_DQBUF.code, 0xc058_5611);
+        assert_eq!(VIDIOC_STREAMON.code, 0x4004_5612);
+    }
+
+    #[test]
+    fn a_node_that_is_no_video_device() {
+        let node = Node::open(Path::new("/dev/null")).expect("/dev/null opens");
+        let failed = node.capability().expect_err("not a camera");
+        assert_eq!(
+            (failed.call, failed.errno),
+            ("VIDIOC_QUERYCAP", Errno::NOTTY)
+        );
+        assert!(node.formats().is_empty());
+    }
+}

@@ -1,0 +1,117 @@
+//! What cameras there are, what each offers, which format would be taken, and what is wrong.
+
+use std::path::PathBuf;
+
+use super::super::choose::Interval;
+use super::super::{CameraFault, CameraSettings, Choice, IntervalRange, SizeRange};
+use super::node::Node;
+use super::{Device, nodes, wish};
+use crate::frame::PixelFormat;
+
+/// A video device node.
+#[derive(Clone, Debug)]
+pub struct DeviceReport {
+    /// The node.
+    pub path: PathBuf,
+    /// What the driver calls the device; empty if it could not be asked.
+    pub card: String,
+    /// The driver.
+    pub driver: String,
+    /// Where it is plugged in.
+    pub bus: String,
+    /// `V4L2_CAP_*` of the node.
+    pub capabilities: u32,
+    /// What it offers, in the driver's order.
+    pub formats: Vec<FormatReport>,
+    /// What would be asked for, or why it would not be used.
+    pub pick: Result<Choice, CameraFault>,
+}
+
+/// A pixel format that a device offers.
+#[derive(Clone, Debug)]
+pub struct FormatReport {
+    /// Four-character code.
+    pub fourcc: String,
+    /// The driver's name for it.
+    pub description: String,
+    /// Whether the sampler reads it.
+    pub known: bool,
+    /// Whether software makes it out of another format.
+    pub emulated: bool,
+    /// Sizes; empty if the driver does not say.
+    pub sizes: Vec<SizeReport>,
+}
+
+/// A size, or a range of sizes, of a format.
+#[derive(Clone, Debug)]
+pub struct SizeReport {
+    /// The size or sizes.
+    pub size: SizeRange,
+    /// Lowest and highest frames a second at the size nearest to the wanted one, as far as the driver
+    /// says.
+    pub fps: Vec<(f32, f32)>,
+}
+
+/// All video device nodes, in the order of their numbers, seen with `settings`. Streams from none of
+/// them and leaves their formats alone.
+#[must_use]
+pub fn probe(settings: &CameraSettings) -> Vec<DeviceReport> {
+    nodes()
+        .into_iter()
+        .map(|path| report(path, settings))
+        .collect()
+}
+
+fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
+    let mut report = DeviceReport {
+        path,
+        card: String::new(),
+        driver: String::new(),
+        bus: String::new(),
+        capabilities: 0,
+        formats: Vec::new(),
+        pick: Err(CameraFault::Gone),
+    };
+    // Asked for on its own, so that a node that is refused has a name too.
+    if let Ok(Ok(capability)) = Node::open(&report.path).map(|node| node.capability()) {
+        report.card = capability.card;
+        report.driver = capability.driver;
+        report.bus = capability.bus;
+        report.capabilities = capability.flags;
+    }
+    report.pick = Device::open(&report.path).and_then(|device| {
+        report.formats = formats(&device.node, settings);
+        let choice = device.choose(&wish(settings))?;
+        device.node.reset_format()?;
+        Ok(choice)
+    });
+    report
+}
+
+fn formats(node: &Node, settings: &CameraSettings) -> Vec<FormatReport> {
+    let fps = |range: &IntervalRange| {
+        let fps = |interval: Interval| interval.fps();
+        Some((fps(range.longest)?, fps(range.shortest)?))
+    };
+    node.formats()
+        .into_iter()
+        .map(|format| FormatReport {
+            fourcc: format.fourcc.escape_ascii().to_string(),
+            description: format.description,
+            known: PixelFormat::from_fourcc(format.fourcc).is_some(),
+            emulated: format.emulated,
+            sizes: node
+                .sizes(format.fourcc)
+                .into_iter()
+                .map(|size| {
+                    let (width, height) = size.nearest(settings.width, settings.height);
+                    let intervals = node.intervals(format.fourcc, width, height);
+                    SizeReport {
+                        size,
+                        fps: intervals.iter().filter_map(fps).collect(),
+                    }
+                })
+                .collect(),
+        })
+        .collect()
+}

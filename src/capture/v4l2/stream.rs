@@ -1,0 +1,342 @@
+//! One stream of one device, from opening it to letting everything of it go.
+//!
+//! While it runs it allocates nothing, takes no lock and copies no pixel. Any fault ends it; whether
+//! to try again is the caller's business.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use v4l::v4l_sys as c;
+
+use super::super::link::{Outlet, timespec};
+use super::super::{
+    CameraFault, CameraInfo, CameraSettings, Choice, ColorRange, Counters, Interval,
+};
+use super::buffers::Buffers;
+use super::node::{Failed, Filled, Node, PixFormat};
+use super::{Device, fault_of};
+use crate::clock::Timestamp;
+use crate::frame::{Image, Layout, Lease, PixelFormat, Pool};
+
+/// The first frame may take longer than the next ones: sensors start up, USB cameras negotiate.
+const FIRST_FRAME: Duration = Duration::from_secs(5);
+
+/// `VIDEO_MAX_FRAME`: the most buffers a queue has.
+const MOST_BUFFERS: usize = 32;
+
+/// Fewer do not work: one in the slot, one being read, one for the driver.
+const FEWEST_BUFFERS: u32 = 3;
+
+/// A stream that has been started.
+pub(super) struct Stream {
+    node: Node,
+    pool: Arc<Buffers>,
+    returned: Receiver<u32>,
+    layout: Layout,
+    /// Buffers that are lent out, by index.
+    lent: [bool; MOST_BUFFERS],
+    /// How many the driver has.
+    queued: u32,
+    /// Announced with the first frame.
+    info: Option<CameraInfo>,
+    stall: Duration,
+    /// The last good frame, or the last time that the driver could start on one.
+    last_good: Timestamp,
+    /// Damaged frames since the last good one.
+    damaged: u64,
+}
+
+impl Stream {
+    /// Sets `device` up as `choice` says and starts it. On an error nothing stays open.
+    pub fn start(
+        device: Device,
+        choice: Choice,
+        path: &Path,
+        settings: &CameraSettings,
+        outlet: &Outlet,
+    ) -> Result<Self, CameraFault> {
+        let Device { node, capability } = device;
+        let asked = choice.format.fourcc();
+        let format = node.set_format(asked, choice.width, choice.height)?;
+        let layout = layout_of(&format).ok_or_else(|| CameraFault::NoFormat {
+            wanted: choice.format.to_string(),
+            offered: format.fourcc.escape_ascii().to_string(),
+        })?;
+        // Only the layout is of interest: whether it is one that a picture can have.
+        if let Err(
+            error @ (crate::frame::ImageError::Size { .. }
+            | crate::frame::ImageError::Stride { .. }),
+        ) = Image::new(layout, &[])
+        {
+            return Err(error.into());
+        }
+        if let Some(interval) = choice.interval
+            && let Err(failed) = node.set_interval(interval)
+        {
+            if failed.errno == Errno::NODEV {
+                return Err(failed.into());
+            }
+            log::debug!("{}: keeps its frame rate: {}", path.display(), failed.errno);
+        }
+        let granted = node.request_buffers(settings.buffers)?;
+        let (pool, returned) = Buffers::map(&node, granted, &outlet.bell, &outlet.counters)?;
+        if granted < FEWEST_BUFFERS
+            || granted as usize > MOST_BUFFERS
+            || pool.bytes_each() < layout.bytes()
+        {
+            return Err(CameraFault::Buffers {
+                granted,
+                bytes: pool.bytes_each(),
+                need: layout.bytes(),
+            });
+        }
+        for index in 0..granted {
+            node.queue(index)?;
+        }
+        node.stream_on()?;
+        let info = CameraInfo {
+            name: capability.card,
+            path: path.to_owned(),
+            layout,
+            fps: node.interval().and_then(Interval::fps),
+            range: range_of(&format, layout.format),
+            buffers: granted,
+        };
+        Ok(Self {
+            node,
+            pool: Arc::new(pool),
+            returned,
+            layout,
+            lent: [false; MOST_BUFFERS],
+            queued: granted,
+            info: Some(info),
+            stall: Duration::from_millis(settings.stall_ms),
+            last_good: Timestamp::now(),
+            damaged: 0,
+        })
+    }
+
+    /// Delivers frames until told to stop or until a fault. Lets everything go then.
+    pub fn run(mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
+        let result = self.deliver(outlet);
+        outlet.clear();
+        // All best effort: the device may be gone. Without its buffers it can be opened anew even
+        // while leases of this stream are out; their memory stays until they are dropped.
+        let Self { node, pool, .. } = self;
+        let _ = node.stream_off();
+        drop(pool);
+        let _ = node.request_buffers(0);
+        result
+    }
+
+    /// Whether a frame has come.
+    pub const fn announced(&self) -> bool {
+        self.info.is_none()
+    }
+
+    fn deliver(&mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
+        while !outlet.stopped() {
+            self.requeue()?;
+            let limit = if self.announced() {
+                self.stall
+            } else {
+                self.stall.max(FIRST_FRAME)
+            };
+            let waited = Timestamp::now().since(self.last_good);
+            // With every buffer out on lease there is nothing the camera could do.
+            if waited >= limit && self.queued > 0 {
+                let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+                return Err(match self.damaged {
+                    0 => CameraFault::Stalled(ms),
+                    _ => CameraFault::Damaged(ms),
+                });
+            }
+            let timeout = if self.queued > 0 {
+                limit - waited
+            } else {
+                limit
+            };
+            let mut fds = [
+                PollFd::from_borrowed_fd(self.node.fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(outlet.bell.fd(), PollFlags::IN),
+            ];
+            match poll(&mut fds, Some(&timespec(timeout))) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => {
+                    return Err(CameraFault::Call {
+                        call: "poll",
+                        errno,
+                    });
+                }
+            }
+            let (device, bell) = (fds[0].revents(), fds[1].revents());
+            if !bell.is_empty() {
+                outlet.bell.silence();
+                self.requeue()?;
+            }
+            if !device.is_empty() {
+                let taken = self.take(outlet)?;
+                if taken == 0 && !device.contains(PollFlags::IN) {
+                    // An error that taking a frame does not tell of.
+                    return Err(if device.contains(PollFlags::HUP) {
+                        CameraFault::Gone
+                    } else {
+                        CameraFault::Call {
+                            call: "poll",
+                            errno: Errno::IO,
+                        }
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the driver all buffers that came back.
+    fn requeue(&mut self) -> Result<(), CameraFault> {
+        while let Ok(index) = self.returned.try_recv() {
+            if self.queued == 0 {
+                self.last_good = Timestamp::now();
+            }
+            self.node.queue(index)?;
+            self.lent[index as usize] = false;
+            self.queued += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes all filled buffers and delivers the good ones; the newest stays in the slot. Returns how
+    /// many there were.
+    fn take(&mut self, outlet: &mut Outlet) -> Result<u32, CameraFault> {
+        let (mut taken, mut good) = (0, false);
+        // Bounded: damaged frames are queued again at once and could come back for ever.
+        while taken < MOST_BUFFERS as u32
+            && let Some(filled) = self.node.dequeue()?
+        {
+            taken += 1;
+            good |= self.lend(filled, outlet)?;
+        }
+        if good {
+            outlet.wake();
+        }
+        Ok(taken)
+    }
+
+    /// Delivers a filled buffer. Returns whether it was a good one.
+    fn lend(&mut self, filled: Filled, outlet: &mut Outlet) -> Result<bool, CameraFault> {
+        let Filled { index, used, .. } = filled;
+        match self.lent.get_mut(index as usize) {
+            Some(lent) if !*lent && self.queued > 0 => *lent = true,
+            // Two leases of one buffer would read what the driver writes.
+            _ => return Err(CameraFault::StrayBuffer(index)),
+        }
+        self.queued -= 1;
+        if filled.error || used < self.layout.bytes().max(1) {
+            Counters::count(&outlet.counters.errors);
+            self.damaged += 1;
+            self.node.queue(index)?;
+            self.lent[index as usize] = false;
+            self.queued += 1;
+            return Ok(false);
+        }
+        let now = Timestamp::now();
+        (self.last_good, self.damaged) = (now, 0);
+        if let Some(info) = self.info.take() {
+            outlet.link.up(info);
+        }
+        // A frame cannot be newer than now, whatever the driver says.
+        let captured = filled.captured.unwrap_or(now).min(now);
+        let pool = Arc::clone(&self.pool) as Arc<dyn Pool>;
+        outlet.put(Lease::new(
+            pool,
+            index,
+            used,
+            self.layout,
+            captured,
+            filled.sequence,
+        ));
+        Ok(true)
+    }
+}
+
+impl From<Failed> for CameraFault {
+    fn from(failed: Failed) -> Self {
+        fault_of(failed.call, failed.errno)
+    }
+}
+
+/// `None` if the sampler does not read it.
+fn layout_of(format: &PixFormat) -> Option<Layout> {
+    let pixels = PixelFormat::from_fourcc(format.fourcc)?;
+    let packed = Layout::packed(pixels, format.width, format.height);
+    Some(match (pixels, format.stride) {
+        // Some drivers leave it out; MJPEG has none.
+        (PixelFormat::Mjpeg, _) | (_, 0) => packed,
+        (_, stride) => Layout { stride, ..packed },
+    })
+}
+
+/// V4L2's rule (`V4L2_MAP_QUANTIZATION_DEFAULT`): unless said otherwise, RGB and the colour space
+/// JPEG are full range and everything else is limited.
+fn range_of(format: &PixFormat, pixels: PixelFormat) -> ColorRange {
+    let rgb = matches!(pixels, PixelFormat::Rgb3 | PixelFormat::Bgr3);
+    match format.quantization {
+        _ if pixels == PixelFormat::Mjpeg => ColorRange::Full,
+        c::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE => ColorRange::Full,
+        c::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE => ColorRange::Limited,
+        _ if rgb || format.colorspace == c::v4l2_colorspace_V4L2_COLORSPACE_JPEG => {
+            ColorRange::Full
+        }
+        _ => ColorRange::Limited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(fourcc: &[u8; 4], stride: u32) -> PixFormat {
+        PixFormat {
+            fourcc: *fourcc,
+            width: 640,
+            height: 480,
+            stride,
+            colorspace: 8,
+            quantization: 0,
+        }
+    }
+
+    #[test]
+    fn layouts_as_the_driver_says() {
+        let stride = |f: &[u8; 4], s| layout_of(&format(f, s)).map(|l| l.stride);
+        assert_eq!(stride(b"YUYV", 1344), Some(1344));
+        assert_eq!(stride(b"YUYV", 0), Some(1280));
+        assert_eq!(stride(b"NV12", 640), Some(640));
+        // Some drivers give MJPEG a stride, which means nothing.
+        assert_eq!(stride(b"MJPG", 1280), Some(0));
+        assert_eq!(stride(b"pBAA", 800), None);
+    }
+
+    #[test]
+    fn ranges_follow_the_kernels_rule() {
+        let range = |fourcc: &[u8; 4], colorspace, quantization| {
+            let f = PixFormat {
+                colorspace,
+                quantization,
+                ..format(fourcc, 0)
+            };
+            range_of(&f, PixelFormat::from_fourcc(*fourcc).expect("known"))
+        };
+        assert_eq!(range(b"YUYV", 8, 0), ColorRange::Limited);
+        assert_eq!(range(b"YUYV", 8, 1), ColorRange::Full);
+        assert_eq!(range(b"YUYV", 7, 0), ColorRange::Full);
+        assert_eq!(range(b"RGB3", 8, 0), ColorRange::Full);
+        assert_eq!(range(b"NV12", 7, 2), ColorRange::Limited);
+        assert_eq!(range(b"MJPG", 8, 2), ColorRange::Full);
+    }
+}
