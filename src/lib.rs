@@ -1,4 +1,5 @@
 //! Latchkey: face recognition that opens a door.
 #![warn(missing_docs)]
 pub mod clock;
+pub mod door;
 pub mod frame;
