@@ -2,4 +2,5 @@
 #![warn(missing_docs)]
 pub mod capture;
 pub mod clock;
+pub mod door;
 pub mod frame;

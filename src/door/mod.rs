@@ -1,0 +1,45 @@
+//! The decision: from what recognition says of each frame to whether the relay is on.
+//!
+//! A pure state machine. It has no clock (time is passed in), does no input or output, holds no lock
+//! and allocates nothing on the heap. It knows numbers of people, not their names, and nothing of
+//! cameras, thresholds or pins.
+//!
+//! A person is let in when N of the last M recognitions of one *track* (one face followed from frame
+//! to frame) name the same person, all of them younger than the vote window. Whatever is in doubt
+//! counts against opening: a frame that is stale, repeated or from the future is ignored, votes of
+//! two tracks never add up, a score that is no number is a stranger's, and a clock that runs
+//! backwards voids every vote and closes the door.
+//!
+//! ```
+//! use latchkey::clock::Timestamp;
+//! use latchkey::door::{Door, Observation, PersonId, Policy, Sighting, Verdict};
+//!
+//! let mut door = Door::new(Policy::default())?; // 3 votes of 5 within 2 s open for 3 s
+//! for frame in 1..=3 {
+//!     let now = Timestamp::from_millis(frame * 100);
+//!     let mut seen = Observation::new(now);
+//!     let verdict = Verdict::Known { person: PersonId(7), score: 0.8 };
+//!     seen.push(Sighting { track: 1, verdict });
+//!     for event in &door.observe(now, &seen) {
+//!         println!("{event:?}"); // at the third frame: Granted, Opened
+//!     }
+//! }
+//! assert!(door.relay());
+//! door.tick(Timestamp::from_millis(3300));
+//! assert!(!door.relay());
+//! # Ok::<(), latchkey::door::PolicyError>(())
+//! ```
+
+mod event;
+mod observation;
+mod policy;
+mod ring;
+mod state;
+#[cfg(test)]
+mod tests;
+mod track;
+
+pub use event::{Event, Events, OpenedBy};
+pub use observation::{MAX_FACES, Observation, PersonId, Sighting, Verdict};
+pub use policy::{Companions, MAX_VOTES, Policy, PolicyError, Retrigger};
+pub use state::{Door, Signal};

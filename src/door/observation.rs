@@ -1,0 +1,113 @@
+//! What recognition says of one frame.
+
+use crate::clock::Timestamp;
+
+/// Faces of one frame that the decision looks at; recognition passes the largest ones.
+pub const MAX_FACES: usize = 8;
+
+/// A person of the gallery, by number. Names stay in the gallery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PersonId(pub u32);
+
+/// What recognition says of one face in one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// The face of an enrolled person.
+    Known {
+        /// Who.
+        person: PersonId,
+        /// Confidence, larger is surer. One that is not finite makes the face a stranger's.
+        score: f32,
+    },
+    /// A face good enough to recognise, of nobody enrolled.
+    Stranger {
+        /// Confidence that it is the most similar enrolled person.
+        score: f32,
+    },
+    /// Too small, blurred or turned to recognise in this frame.
+    Unclear,
+}
+
+/// One face of a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sighting {
+    /// Which face it is, the same number from frame to frame as long as it is followed.
+    pub track: u32,
+    /// Whose face it is.
+    pub verdict: Verdict,
+}
+
+/// What was seen in one frame: up to [`MAX_FACES`] faces, in any order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observation {
+    captured: Timestamp,
+    len: usize,
+    sightings: [Sighting; MAX_FACES],
+}
+
+impl Observation {
+    /// A frame captured at `captured`, no face in it yet.
+    #[must_use]
+    pub const fn new(captured: Timestamp) -> Self {
+        let none = Sighting {
+            track: 0,
+            verdict: Verdict::Unclear,
+        };
+        Self {
+            captured,
+            len: 0,
+            sightings: [none; MAX_FACES],
+        }
+    }
+
+    /// Adds a face. False if there are [`MAX_FACES`] already; then it is left out.
+    pub const fn push(&mut self, sighting: Sighting) -> bool {
+        if self.len == MAX_FACES {
+            return false;
+        }
+        self.sightings[self.len] = sighting;
+        self.len += 1;
+        true
+    }
+
+    /// When the camera took the frame.
+    #[must_use]
+    pub const fn captured(&self) -> Timestamp {
+        self.captured
+    }
+
+    /// The faces.
+    #[must_use]
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings[..self.len]
+    }
+
+    /// The faces in the order of their tracks, each track once, scores finite. A track that is there
+    /// twice is a tracker's mistake: which of the two faces it is stays unclear.
+    pub(super) fn in_order(&self) -> Self {
+        let mut sorted = *self;
+        sorted.sightings[..self.len].sort_unstable_by_key(|s| s.track);
+        let mut out = Self::new(self.captured);
+        for s in sorted.sightings() {
+            let verdict = match s.verdict {
+                Verdict::Known { score, .. } if !score.is_finite() => {
+                    Verdict::Stranger { score: 0.0 }
+                }
+                Verdict::Stranger { score } if !score.is_finite() => {
+                    Verdict::Stranger { score: 0.0 }
+                }
+                v => v,
+            };
+            match out.sightings[..out.len].last_mut() {
+                Some(last) if last.track == s.track => last.verdict = Verdict::Unclear,
+                _ => {
+                    out.push(Sighting {
+                        track: s.track,
+                        verdict,
+                    });
+                }
+            }
+        }
+        out
+    }
+}
