@@ -4,9 +4,11 @@
 //! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
 
 mod lease;
+mod sample;
 mod slot;
 
 pub use lease::{Lease, Pool};
+pub use sample::{Channels, Encoding, Range, SampleError, Sampler, Similarity, Target, TensorMut};
 pub use slot::Slot;
 
 /// How a camera lays out its pixels. Names are those of V4L2's four-character codes.

@@ -1,0 +1,234 @@
+//! The sampler: the one place that reads pixels. One pass from camera bytes to a network's input
+//! tensor: crop, rotate, scale, convert colours and encode, without a picture in between.
+//!
+//! What it computes, for every format and map, to within 1/255 of the range:
+//!
+//! - The source is a grid of RGB pixels on an endless black plane. A pixel of a YUV picture has the
+//!   chroma sample that it shares with its neighbours, uninterpolated. What falls outside the
+//!   source is black, and what falls halfway outside is half as bright.
+//! - A map without rotation (`b` = 0, `a` > 0) averages, exactly, the square of `max(scale, 1)`
+//!   source pixels a side around a target pixel's centre. When the map shrinks, these squares tile
+//!   the source; when it enlarges or keeps the size, that is bilinear interpolation.
+//! - Any other map averages n x n bilinear taps that stand evenly spaced within the target pixel,
+//!   n = ceil(scale): one tap when it enlarges, never more than a source pixel from tap to tap when
+//!   it shrinks (n is at most 64).
+//! - Colours are clamped to 0..=255 once, after averaging. YUV is ITU-R BT.601; GREY is full range.
+//!
+//! Not a picture library: no filters, no perspective, no gamma, no output but tensors.
+
+mod encode;
+mod rotated;
+mod similarity;
+mod source;
+#[cfg(test)]
+mod tests;
+mod upright;
+
+use super::Image;
+use encode::{Encoder, Line};
+pub use similarity::Similarity;
+use source::Source;
+use upright::Upright;
+
+/// How YUV codes black and white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Range {
+    /// Luma 16 to 235, chroma 16 to 240: cameras, unless they say otherwise (V4L2's default
+    /// quantization of YUV in the colour spaces SMPTE 170M, BT.709 and sRGB).
+    #[default]
+    Limited,
+    /// 0 to 255: JPEG (V4L2's `V4L2_COLORSPACE_JPEG` or `V4L2_QUANTIZATION_FULL_RANGE`).
+    Full,
+}
+
+/// What a tensor holds of a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channels {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// Luma: 0.299 R + 0.587 G + 0.114 B.
+    Grey,
+}
+
+impl Channels {
+    /// Values a pixel: 3 or 1.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Rgb | Self::Bgr => 3,
+            Self::Grey => 1,
+        }
+    }
+}
+
+/// What number stands for a colour: `(raw - mean[c]) * scale[c]` for `raw` of 0 to 255.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Encoding {
+    /// What a pixel consists of.
+    pub channels: Channels,
+    /// Subtracted; in the order of the tensor's channels, the first for [`Channels::Grey`].
+    pub mean: [f32; 3],
+    /// Multiplied with, after that; in the same order.
+    pub scale: [f32; 3],
+}
+
+/// The elements of a tensor, `height * width * channels` of them in that order (NHWC, one picture).
+/// Quantised elements are `round(value / scale) + zero_point`, clamped to their type.
+#[derive(Debug)]
+pub enum TensorMut<'a> {
+    /// 32-bit floating point.
+    F32(&'a mut [f32]),
+    /// Quantised to 8 bits without sign.
+    U8 {
+        /// The elements.
+        data: &'a mut [u8],
+        /// Value of one step.
+        scale: f32,
+        /// Element that stands for the value 0.
+        zero_point: i32,
+    },
+    /// Quantised to 8 bits with sign.
+    I8 {
+        /// The elements.
+        data: &'a mut [i8],
+        /// Value of one step.
+        scale: f32,
+        /// Element that stands for the value 0.
+        zero_point: i32,
+    },
+}
+
+impl TensorMut<'_> {
+    const fn len(&self) -> usize {
+        match self {
+            Self::F32(data) => data.len(),
+            Self::U8 { data, .. } => data.len(),
+            Self::I8 { data, .. } => data.len(),
+        }
+    }
+}
+
+/// Where to sample to.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// What numbers to write.
+    pub encoding: Encoding,
+    /// Where to write them.
+    pub data: TensorMut<'a>,
+}
+
+/// Why a picture cannot be sampled.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum SampleError {
+    /// The picture is compressed.
+    #[error("an MJPG picture has no pixels to sample: decode it first")]
+    Compressed,
+    /// The map has a number that is not finite, or maps everything to one point.
+    #[error("{map:?} is no similarity: all four numbers must be finite, and a or b not zero")]
+    Map {
+        /// The map.
+        map: Similarity,
+    },
+    /// The encoding has a number that is not finite.
+    #[error("the input encoding's mean and scale must be finite")]
+    Encoding,
+    /// The tensor's quantisation has no positive, finite step.
+    #[error("a tensor quantised in steps of {scale}: the scale must be finite and above 0")]
+    Quantisation {
+        /// The step.
+        scale: f32,
+    },
+    /// The tensor is not of the size it claims.
+    #[error("{have} elements where {width}x{height} pixels of {channels} channels take {need}")]
+    Size {
+        /// Elements there are.
+        have: usize,
+        /// Elements there should be.
+        need: u128,
+        /// Pixels a line.
+        width: u32,
+        /// Lines.
+        height: u32,
+        /// Values a pixel.
+        channels: usize,
+    },
+}
+
+/// Samples pictures into tensors. Holds the buffers for that, so it allocates nothing later.
+pub struct Sampler {
+    range: Range,
+    upright: Upright,
+    line: Line,
+}
+
+impl Sampler {
+    /// A sampler of pictures up to `max_source_width` pixels wide into targets up to
+    /// `max_target_side` pixels wide. Beyond that it still works, allocating once more at the first
+    /// picture that is wider than all before it.
+    #[must_use]
+    pub fn new(max_source_width: u32, max_target_side: u32) -> Self {
+        // More than a picture may have is no use, and no reason to allocate it.
+        let source = max_source_width.min(Image::MAX_SIDE) as usize;
+        let target = max_target_side.min(Image::MAX_SIDE) as usize;
+        Self {
+            range: Range::default(),
+            upright: Upright::new(source, target),
+            line: Line::new(target),
+        }
+    }
+
+    /// Says how the YUV pictures to come are coded; [`Range::Limited`] until then.
+    pub const fn set_range(&mut self, range: Range) {
+        self.range = range;
+    }
+
+    /// Samples `image` into `target`; `map` says where in the picture a target position lies.
+    ///
+    /// Returns the number of source pixels read, each as often as it was read. That is once for a
+    /// map that shrinks by a whole number, without rotation.
+    ///
+    /// # Errors
+    /// [`SampleError`] if the picture is compressed, a number is not finite, or the tensor is not of
+    /// the size that the target claims. Nothing has been written then.
+    pub fn sample(
+        &mut self,
+        image: &Image<'_>,
+        map: &Similarity,
+        target: &mut Target<'_>,
+    ) -> Result<u64, SampleError> {
+        if !map.is_usable() {
+            return Err(SampleError::Map { map: *map });
+        }
+        let (have, channels) = (target.data.len(), target.encoding.channels.count());
+        let need = u128::from(target.width) * u128::from(target.height) * channels as u128;
+        if need != have as u128 {
+            return Err(SampleError::Size {
+                have,
+                need,
+                width: target.width,
+                height: target.height,
+                channels,
+            });
+        }
+        let encoder = Encoder::new(image.layout().format, self.range, target)?;
+        if need == 0 {
+            return Ok(0);
+        }
+        let grey = target.encoding.channels == Channels::Grey;
+        let source = Source::new(image, grey).ok_or(SampleError::Compressed)?;
+        let size = (target.width as usize, target.height as usize);
+        let (line, data) = (&mut self.line, &mut target.data);
+        Ok(if map.b == 0.0 && map.a > 0.0 {
+            let upright = &mut self.upright;
+            upright.sample(&source, map, size, &encoder, line, data)
+        } else {
+            rotated::sample(&source, map, size, &encoder, line, data)
+        })
+    }
+}
