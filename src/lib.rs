@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod door;
 pub mod frame;
+pub mod output;
