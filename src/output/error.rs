@@ -1,0 +1,104 @@
+//! What can go wrong with lines, and the mend.
+
+use super::wiring::WiringError;
+
+/// Why the outputs cannot be had or no longer obey.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The wiring cannot be.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// No such chip.
+    #[error("chip = \"{chip}\": no such GPIO chip; there {}", have(.present))]
+    NoChip {
+        /// Label, name or path that was looked for.
+        chip: String,
+        /// Names and labels of the chips that are there.
+        present: Vec<String>,
+    },
+    /// Several chips with this label.
+    #[error("chip = \"{chip}\": several chips have this label; write one of {}", .paths.join(", "))]
+    Ambiguous {
+        /// The label.
+        chip: String,
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    /// A device that this user may not open.
+    #[error(
+        "{path}: permission denied; run as root or put the user into the group that owns it (`ls -l {path}`)"
+    )]
+    Denied {
+        /// The device.
+        path: String,
+    },
+    /// A line that the chip does not have.
+    #[error("{key}.line = {line}: {chip} has {lines} lines (0-{})", .lines.saturating_sub(1))]
+    Range {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The line.
+        line: u32,
+        /// Name of the chip.
+        chip: String,
+        /// Lines it has.
+        lines: u32,
+    },
+    /// A line that somebody else holds.
+    #[error(
+        "{key}.line = {line}: held by \"{holder}\" on {chip}; choose another line or stop what holds it (`gpioinfo` shows who holds which)"
+    )]
+    Busy {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The line.
+        line: u32,
+        /// Name of the chip.
+        chip: String,
+        /// Who holds it, as the kernel names it: a program, a driver or a hog.
+        holder: String,
+    },
+    /// The chip was unplugged or its driver removed.
+    #[error("{chip} is gone; plug it in again")]
+    Gone {
+        /// Name of the chip.
+        chip: String,
+    },
+    /// The kernel refuses a line for another reason.
+    #[error("{key}.line = {line} on {chip}: {cause}")]
+    Line {
+        /// Key of the configuration.
+        key: &'static str,
+        /// The line.
+        line: u32,
+        /// Name of the chip.
+        chip: String,
+        /// What the kernel says.
+        cause: String,
+    },
+    /// A chip that cannot be used at all.
+    #[error("chip = \"{chip}\": {cause}")]
+    Chip {
+        /// Label, name or path.
+        chip: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// rppal cannot work here.
+    #[error(
+        "driver = \"rppal\": {cause}; write driver = \"gpiochip\" and the chip that `gpiodetect` names"
+    )]
+    Rppal {
+        /// Why not.
+        cause: String,
+    },
+}
+
+fn have(present: &[String]) -> String {
+    if present.is_empty() {
+        "are none: does the kernel have a driver for it, is it plugged in?".to_owned()
+    } else {
+        format!("are {}", present.join(", "))
+    }
+}

@@ -1,0 +1,253 @@
+//! What the LEDs say. Pure: from a signal and how long it has lasted to which LEDs are on.
+//!
+//! | signal | LED | shape, ms |
+//! |---|---|---|
+//! | ready | status | a flash of 50 every 2000 |
+//! | face seen | status | on, winking: 450 on, 50 off |
+//! | granted | granted | on |
+//! | refused | refused | three blinks, 200 on, 200 off, then dark |
+//! | locked out | refused | 500 on, 500 off |
+//! | fault | refused | fast: 100 on, 100 off |
+//!
+//! Every signal has a shape of its own, so one LED is enough to tell them apart. A signal whose LED
+//! is not wired takes the first that is, in the order status, refused, granted.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::wiring::Wired;
+use crate::clock::Timestamp;
+use crate::door::Signal;
+
+/// Which LEDs are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Leds {
+    /// Any colour: works, sees a face.
+    pub status: bool,
+    /// Green.
+    pub granted: bool,
+    /// Red.
+    pub refused: bool,
+}
+
+impl fmt::Display for Leds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |on| if on { "on" } else { "off" };
+        let (status, granted, refused) = (self.status, self.granted, self.refused);
+        write!(
+            f,
+            "leds status {} granted {} refused {}",
+            word(status),
+            word(granted),
+            word(refused)
+        )
+    }
+}
+
+/// How an LED behaves: times on and off by turns, in ms, beginning with on.
+struct Shape {
+    turns: &'static [u64],
+    /// Begins again after the last turn; otherwise it stays as after the last turn.
+    repeats: bool,
+}
+
+const fn shape(signal: Signal) -> Shape {
+    let (turns, repeats): (&[u64], bool) = match signal {
+        Signal::Ready => (&[50, 1950], true),
+        Signal::FaceSeen => (&[450, 50], true),
+        Signal::Granted => (&[], false),
+        Signal::Refused => (&[200, 200, 200, 200, 200], false),
+        Signal::LockedOut => (&[500, 500], true),
+        Signal::Fault => (&[100, 100], true),
+    };
+    Shape { turns, repeats }
+}
+
+/// Whether a shape is on `elapsed` after its beginning, and when it next changes, counted from its
+/// beginning too. None: never.
+fn at(shape: &Shape, elapsed: Duration) -> (bool, Option<Duration>) {
+    let total: u128 = shape
+        .turns
+        .iter()
+        .map(|&ms| u128::from(ms) * 1_000_000)
+        .sum();
+    let elapsed = elapsed.as_nanos();
+    let begun = match total {
+        0 => 0,
+        _ if shape.repeats => elapsed - elapsed % total,
+        _ => 0,
+    };
+    let mut end = begun;
+    let mut on = true;
+    for &ms in shape.turns {
+        end += u128::from(ms) * 1_000_000;
+        if elapsed < end {
+            // Only an elapsed time near the end of 584 years does not fit: nothing to wait for.
+            return (on, u64::try_from(end).ok().map(Duration::from_nanos));
+        }
+        on = !on;
+    }
+    (on, None)
+}
+
+/// Which of the LEDs that are wired are on, `elapsed` after the signal began.
+#[must_use]
+pub fn pattern(signal: Signal, elapsed: Duration, wired: Wired) -> Leds {
+    let (on, _) = at(&shape(signal), elapsed);
+    let mut leds = Leds::default();
+    if !on {
+        return leds;
+    }
+    let wanted = match signal {
+        Signal::Ready | Signal::FaceSeen => wired.status,
+        Signal::Granted => wired.granted,
+        Signal::Refused | Signal::LockedOut | Signal::Fault => wired.refused,
+    };
+    match signal {
+        Signal::Granted if wanted => leds.granted = true,
+        Signal::Refused | Signal::LockedOut | Signal::Fault if wanted => leds.refused = true,
+        _ if wired.status => leds.status = true,
+        _ if wired.refused => leds.refused = true,
+        _ => leds.granted = wired.granted,
+    }
+    leds
+}
+
+/// When [`pattern`] next changes, counted from the signal's beginning. None: it stays.
+#[must_use]
+pub fn next_change(signal: Signal, elapsed: Duration) -> Option<Duration> {
+    at(&shape(signal), elapsed).1
+}
+
+/// Plays the patterns: remembers when the signal began.
+#[derive(Clone, Copy, Debug)]
+pub struct Player {
+    wired: Wired,
+    signal: Signal,
+    since: Timestamp,
+}
+
+impl Player {
+    /// Begins with `signal` at `now`.
+    #[must_use]
+    pub const fn new(wired: Wired, signal: Signal, now: Timestamp) -> Self {
+        Self {
+            wired,
+            signal,
+            since: now,
+        }
+    }
+
+    /// Which LEDs must be on now, and when to ask next.
+    pub fn update(&mut self, now: Timestamp, signal: Signal) -> (Leds, Option<Timestamp>) {
+        if signal != self.signal {
+            (self.signal, self.since) = (signal, now);
+        }
+        let elapsed = now.since(self.since);
+        let leds = pattern(signal, elapsed, self.wired);
+        let next = next_change(signal, elapsed).map(|after| self.since.plus(after));
+        (leds, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIGNALS: [Signal; 6] = [
+        Signal::Ready,
+        Signal::FaceSeen,
+        Signal::Granted,
+        Signal::Refused,
+        Signal::LockedOut,
+        Signal::Fault,
+    ];
+
+    fn wired(bits: u8) -> Wired {
+        Wired {
+            status: bits & 1 != 0,
+            granted: bits & 2 != 0,
+            refused: bits & 4 != 0,
+        }
+    }
+
+    fn any_on(leds: Leds) -> bool {
+        leds.status || leds.granted || leds.refused
+    }
+
+    /// The first four seconds of a signal, a character every 50 ms.
+    fn seen(signal: Signal, wired: Wired) -> String {
+        (0..80)
+            .map(|i| {
+                let leds = pattern(signal, Duration::from_millis(i * 50), wired);
+                match (leds.status, leds.granted, leds.refused) {
+                    (false, false, false) => '.',
+                    (true, false, false) => 's',
+                    (false, true, false) => 'g',
+                    (false, false, true) => 'r',
+                    _ => '?',
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn three_leds_say_what_the_table_says() {
+        let all = wired(7);
+        let said = |signal| seen(signal, all);
+        assert_eq!(said(Signal::Granted), "g".repeat(80));
+        assert_eq!(said(Signal::Fault), "rr..".repeat(20));
+        let blink = "rrrr....";
+        assert_eq!(said(Signal::Refused), blink.repeat(3) + &".".repeat(56));
+        let flash = format!("s{}", ".".repeat(39));
+        assert_eq!(said(Signal::Ready), flash.repeat(2));
+        assert_eq!(said(Signal::FaceSeen), "sssssssss.".repeat(8));
+        let slow = "r".repeat(10) + &".".repeat(10);
+        assert_eq!(said(Signal::LockedOut), slow.repeat(4));
+    }
+
+    #[test]
+    fn any_set_of_leds_tells_every_signal_from_the_others() {
+        for bits in 1..8 {
+            let said = SIGNALS.map(|signal| seen(signal, wired(bits)));
+            for i in 0..said.len() {
+                for j in 0..i {
+                    assert_ne!(said[i], said[j], "LEDs {bits:03b}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_wired_leds_go_on_and_only_at_the_announced_times(
+            signal in prop::sample::select(&SIGNALS[..]),
+            bits in 0_u8..8,
+            elapsed in 0_u64..10_000_000_000,
+            part in 0.0_f64..1.0,
+        ) {
+            let wired = wired(bits);
+            let elapsed = Duration::from_nanos(elapsed);
+            let leds = pattern(signal, elapsed, wired);
+            prop_assert!(!leds.status || wired.status);
+            prop_assert!(!leds.granted || wired.granted);
+            prop_assert!(!leds.refused || wired.refused);
+            match next_change(signal, elapsed) {
+                Some(next) => {
+                    prop_assert!(next > elapsed);
+                    let between = elapsed + (next - elapsed).mul_f64(part * 0.999);
+                    prop_assert_eq!(pattern(signal, between, wired), leds);
+                    if bits != 0 {
+                        prop_assert_ne!(any_on(pattern(signal, next, wired)), any_on(leds));
+                    }
+                }
+                None => {
+                    let later = elapsed + Duration::from_secs(3600).mul_f64(part);
+                    prop_assert_eq!(pattern(signal, later, wired), leds);
+                }
+            }
+        }
+    }
+}
