@@ -268,3 +268,248 @@ impl Pool for Buffer {
         Counters::count(&self.counters.returned);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use crossbeam_channel::bounded;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const RED: [u8; 3] = [255, 0, 0];
+    const GREEN: [u8; 3] = [0, 255, 0];
+    const BLUE: [u8; 3] = [0, 0, 255];
+
+    /// A folder with one plain 8x4 picture of each colour.
+    fn folder(colours: &[[u8; 3]]) -> TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (i, colour) in colours.iter().enumerate() {
+            RgbImage::from_pixel(8, 4, image::Rgb(*colour))
+                .save(dir.path().join(format!("{i}.png")))
+                .expect("a picture");
+        }
+        dir
+    }
+
+    fn show(dir: &Path) -> Show {
+        Show {
+            path: dir.to_owned(),
+            files: list(dir).expect("pictures"),
+            format: PixelFormat::Rgb3,
+            size: None,
+            fps: 200,
+            buffers: 3,
+            frames_each: 5,
+            looped: false,
+        }
+    }
+
+    struct Watched {
+        running: Running,
+        slot: Arc<Slot>,
+        events: Receiver<CameraEvent>,
+    }
+
+    fn watch(show: Show) -> Watched {
+        let slot = Arc::new(Slot::new());
+        let (sender, events) = bounded(8);
+        let running = start(show, Arc::clone(&slot), std::thread::current(), sender);
+        Watched {
+            running: running.expect("a start"),
+            slot,
+            events,
+        }
+    }
+
+    impl Watched {
+        /// The next frame, or `None` after 5 s without one.
+        fn next(&self) -> Option<Lease> {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(5) {
+                if let Some(lease) = self.slot.take() {
+                    return Some(lease);
+                }
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            None
+        }
+
+        fn event(&self) -> Option<CameraEvent> {
+            self.events.recv_timeout(Duration::from_secs(5)).ok()
+        }
+    }
+
+    fn first_pixel(lease: &Lease) -> [u8; 3] {
+        let bytes = lease.image().expect("a picture").bytes();
+        [bytes[0], bytes[1], bytes[2]]
+    }
+
+    #[test]
+    fn every_picture_is_shown_and_every_buffer_comes_back() {
+        let dir = folder(&[RED, GREEN, BLUE]);
+        let mut show = show(dir.path());
+        // Slow enough for a consumer that does nothing to miss no picture.
+        (show.fps, show.frames_each) = (20, 3);
+        let watched = watch(show);
+        let mut seen: Vec<[u8; 3]> = Vec::new();
+        let mut last: Option<(u32, Timestamp)> = None;
+        while seen.len() < 3 {
+            let lease = watched.next().expect("a frame");
+            if let Some((sequence, captured)) = last {
+                assert!(lease.sequence() > sequence);
+                assert!(lease.captured() > captured);
+            }
+            last = Some((lease.sequence(), lease.captured()));
+            if seen.last() != Some(&first_pixel(&lease)) {
+                seen.push(first_pixel(&lease));
+            }
+        }
+        assert_eq!(seen, [RED, GREEN, BLUE]);
+        let Some(CameraEvent::Up(info)) = watched.event() else {
+            panic!("no Up first");
+        };
+        assert_eq!(info.layout, Layout::packed(PixelFormat::Rgb3, 8, 4));
+        assert_eq!(watched.event(), Some(CameraEvent::Ended));
+        drop(watched.slot.take());
+        let counters = Arc::clone(watched.running.counters());
+        watched.running.stop();
+        assert_eq!(Counters::get(&counters.frames), 9);
+        assert_eq!(Counters::get(&counters.returned), 9);
+        assert!(watched.events.try_recv().is_err(), "more than Up and Ended");
+    }
+
+    #[test]
+    fn the_newest_frame_wins() {
+        let dir = folder(&[RED, GREEN]);
+        let watched = watch(show(dir.path()));
+        // Nobody looks until it is over: 10 frames, and only the last is still there.
+        assert!(matches!(watched.event(), Some(CameraEvent::Up(_))));
+        assert_eq!(watched.event(), Some(CameraEvent::Ended));
+        let lease = watched.slot.take().expect("the last frame");
+        assert_eq!((first_pixel(&lease), lease.sequence()), (GREEN, 9));
+        assert!(watched.slot.take().is_none());
+        let counters = watched.running.counters();
+        assert_eq!(Counters::get(&counters.replaced), 9);
+        assert_eq!(Counters::get(&counters.returned), 9);
+        drop(lease);
+        assert_eq!(Counters::get(&counters.returned), 10);
+    }
+
+    #[test]
+    fn lent_buffers_are_left_alone_and_missed_frames_lost() {
+        let dir = folder(&[RED, GREEN]);
+        let mut show = show(dir.path());
+        (show.looped, show.frames_each) = (true, 1);
+        let watched = watch(show);
+        let held: Vec<_> = (0..3).map(|_| watched.next().expect("a frame")).collect();
+        let before: Vec<_> = held.iter().map(first_pixel).collect();
+        // All three buffers are out.
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(watched.slot.take().is_none());
+        assert_eq!(held.iter().map(first_pixel).collect::<Vec<_>>(), before);
+        let sequence = held[2].sequence();
+        drop(held);
+        let next = watched.next().expect("frames again");
+        assert!(next.sequence() > sequence + 1, "no frame was lost");
+    }
+
+    #[test]
+    fn leases_outlive_their_source() {
+        let dir = folder(&[BLUE]);
+        let mut show = show(dir.path());
+        show.looped = true;
+        let watched = watch(show);
+        let lease = watched.next().expect("a frame");
+        let counters = Arc::clone(watched.running.counters());
+        watched.running.stop();
+        assert!(watched.slot.take().is_none(), "stop leaves nothing behind");
+        assert_eq!(first_pixel(&lease), BLUE);
+        drop(lease);
+        assert_eq!(
+            Counters::get(&counters.frames),
+            Counters::get(&counters.returned)
+        );
+    }
+
+    #[test]
+    fn broken_pictures_are_left_out() {
+        let dir = folder(&[RED]);
+        std::fs::write(dir.path().join("broken.jpg"), b"no picture").expect("written");
+        let watched = watch(show(dir.path()));
+        assert_eq!(first_pixel(&watched.next().expect("a frame")), RED);
+        assert!(matches!(watched.event(), Some(CameraEvent::Up(_))));
+        assert_eq!(watched.event(), Some(CameraEvent::Ended));
+        assert_eq!(Counters::get(&watched.running.counters().errors), 1);
+
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("broken.jpg"), b"no picture").expect("written");
+        let watched = watch(show(dir.path()));
+        let why = CameraFault::NoPicture;
+        let path = dir.path().to_owned();
+        assert_eq!(watched.event(), Some(CameraEvent::Down { why, path }));
+    }
+
+    #[test]
+    fn folders_without_pictures_are_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("notes.txt"), b"").expect("written");
+        let error = list(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("no pictures there"), "{error}");
+        let error = list(&dir.path().join("none")).unwrap_err().to_string();
+        assert!(error.contains("No such file"), "{error}");
+    }
+
+    #[test]
+    fn pictures_are_fitted_between_black_bars() {
+        let wide = RgbImage::from_pixel(8, 4, image::Rgb(RED));
+        let framed = fit(&wide, 16, 16);
+        assert_eq!(framed.dimensions(), (16, 16));
+        for (x, y, pixel) in framed.enumerate_pixels() {
+            let wanted = if (4..12).contains(&y) { RED } else { [0; 3] };
+            assert_eq!(pixel.0, wanted, "{x} {y}");
+        }
+        // Scaled down as well, and never to nothing.
+        let line = RgbImage::from_pixel(2000, 1, image::Rgb(BLUE));
+        assert_eq!(fit(&line, 20, 20).get_pixel(10, 9).0, BLUE);
+    }
+
+    /// The settings' way in, with conversion to a camera's format.
+    #[test]
+    fn started_by_settings() {
+        let dir = folder(&[RED]);
+        let settings = super::super::CameraSettings {
+            source: format!("pictures:{}", dir.path().display()),
+            format: Some(PixelFormat::Nv12),
+            width: 32,
+            height: 16,
+            ..Default::default()
+        };
+        let slot = Arc::new(Slot::new());
+        let (sender, events) = bounded(8);
+        let running =
+            super::super::start(&settings, Arc::clone(&slot), std::thread::current(), sender);
+        let watched = Watched {
+            running: running.expect("a start"),
+            slot,
+            events,
+        };
+        let lease = watched.next().expect("a frame");
+        let image = lease.image().expect("a picture");
+        assert_eq!(image.layout(), Layout::packed(PixelFormat::Nv12, 32, 16));
+        // Red in limited range: luma, then Cb Cr.
+        assert_eq!(
+            (image.bytes()[0], &image.bytes()[512..514]),
+            (81, &[90, 240][..])
+        );
+        assert_eq!(
+            watched
+                .running
+                .counters()
+                .retired
+                .load(std::sync::atomic::Ordering::Relaxed),
+            0
+        );
+    }
+}

@@ -29,8 +29,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// Streams from the camera that `source` names for as long as the outlet is not stopped.
 pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet) {
     let mut retry = FIRST_RETRY;
+    // The device that last started but brought no frame: any other comes first.
+    let mut mute: Option<PathBuf> = None;
     while !outlet.stopped() {
-        let (fault, path) = match find(settings, source, &outlet) {
+        let (fault, path) = match find(settings, source, mute.as_deref(), &outlet) {
             Ok((stream, path)) => {
                 let before = outlet.frames();
                 let Err(fault) = stream.run(&mut outlet) else {
@@ -38,7 +40,9 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
                 };
                 outlet.retired();
                 if outlet.frames() > before {
-                    retry = FIRST_RETRY;
+                    (retry, mute) = (FIRST_RETRY, None);
+                } else {
+                    mute = Some(path.clone());
                 }
                 (fault, path)
             }
@@ -50,10 +54,11 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
     }
 }
 
-/// Starts the device that `source` names, or the first that will.
+/// Starts the device that `source` names, or the first that will, `last` only if no other will.
 fn find(
     settings: &CameraSettings,
     source: &Source,
+    last: Option<&Path>,
     outlet: &Outlet,
 ) -> Result<(Stream, PathBuf), (CameraFault, PathBuf)> {
     let start = |path: &Path| {
@@ -68,7 +73,9 @@ fn find(
         };
     }
     let mut worst: Option<(CameraFault, PathBuf)> = None;
-    for path in nodes() {
+    let mut paths = nodes();
+    paths.sort_by_key(|path| Some(path.as_path()) == last);
+    for path in paths {
         match start(&path) {
             Ok(stream) => return Ok((stream, path)),
             Err(fault) => {
@@ -174,25 +181,34 @@ impl Device {
             }
         }
         choose(&candidates, wish).ok_or_else(|| {
-            let list = |codes: Vec<[u8; 4]>| {
-                let codes: Vec<_> = codes
-                    .iter()
-                    .map(|code| code.escape_ascii().to_string())
-                    .collect();
-                codes.join(" ")
+            let list = |codes: &mut dyn Iterator<Item = [u8; 4]>| {
+                codes.map(fourcc_text).collect::<Vec<_>>().join(" ")
             };
-            let readable = || list(PixelFormat::ALL.map(PixelFormat::fourcc).to_vec());
             CameraFault::NoFormat {
-                wanted: wish
-                    .format
-                    .map_or_else(|| format!("any of {}", readable()), |f| f.to_string()),
+                wanted: wish.format.map_or_else(
+                    || {
+                        format!(
+                            "any of {}",
+                            list(&mut PixelFormat::ALL.iter().map(|f| f.fourcc()))
+                        )
+                    },
+                    |f| f.to_string(),
+                ),
                 offered: match formats.len() {
                     0 => "nothing".to_owned(),
-                    _ => list(formats.iter().map(|f| f.fourcc).collect()),
+                    _ => list(&mut formats.iter().map(|f| f.fourcc)),
                 },
             }
         })
     }
+}
+
+/// A four-character code for people. The highest bit marks big-endian pixels.
+fn fourcc_text(mut code: [u8; 4]) -> String {
+    let big_endian = code[3] & 0x80 != 0;
+    code[3] &= 0x7f;
+    let text = code.escape_ascii().to_string();
+    format!("{}{}", text.trim_end(), if big_endian { "-BE" } else { "" })
 }
 
 /// Whether a node with these `V4L2_CAP_*` captures pictures in a way that is supported.
@@ -252,6 +268,14 @@ mod tests {
                 Err(CameraFault::NotACamera(what))
             );
         }
+    }
+
+    #[test]
+    fn codes_for_people() {
+        assert_eq!(fourcc_text(*b"YUYV"), "YUYV");
+        assert_eq!(fourcc_text(*b"Y10 "), "Y10");
+        assert_eq!(fourcc_text([b'Y', b'1', b'6', b' ' | 0x80]), "Y16-BE");
+        assert_eq!(fourcc_text([b'p', 0, b'A', b'A']), "p\\x00AA");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::choose::Interval;
 use super::super::{CameraFault, CameraSettings, Choice, IntervalRange, SizeRange};
 use super::node::Node;
-use super::{Device, nodes, wish};
+use super::{Device, fourcc_text, nodes, wish};
 use crate::frame::PixelFormat;
 
 /// A video device node.
@@ -96,7 +96,7 @@ fn formats(node: &Node, settings: &CameraSettings) -> Vec<FormatReport> {
     node.formats()
         .into_iter()
         .map(|format| FormatReport {
-            fourcc: format.fourcc.escape_ascii().to_string(),
+            fourcc: fourcc_text(format.fourcc),
             description: format.description,
             known: PixelFormat::from_fourcc(format.fourcc).is_some(),
             emulated: format.emulated,

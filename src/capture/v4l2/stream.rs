@@ -18,9 +18,9 @@ use super::super::{
 };
 use super::buffers::Buffers;
 use super::node::{Failed, Filled, Node, PixFormat};
-use super::{Device, fault_of};
+use super::{Device, fault_of, fourcc_text};
 use crate::clock::Timestamp;
-use crate::frame::{Image, Layout, Lease, PixelFormat, Pool};
+use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool};
 
 /// The first frame may take longer than the next ones: sensors start up, USB cameras negotiate.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
@@ -44,6 +44,7 @@ pub(super) struct Stream {
     /// Announced with the first frame.
     info: Option<CameraInfo>,
     stall: Duration,
+    started: Timestamp,
     /// The last good frame, or the last time that the driver could start on one.
     last_good: Timestamp,
     /// Damaged frames since the last good one.
@@ -64,15 +65,12 @@ impl Stream {
         let format = node.set_format(asked, choice.width, choice.height)?;
         let layout = layout_of(&format).ok_or_else(|| CameraFault::NoFormat {
             wanted: choice.format.to_string(),
-            offered: format.fourcc.escape_ascii().to_string(),
+            offered: fourcc_text(format.fourcc),
         })?;
-        // Only the layout is of interest: whether it is one that a picture can have.
-        if let Err(
-            error @ (crate::frame::ImageError::Size { .. }
-            | crate::frame::ImageError::Stride { .. }),
-        ) = Image::new(layout, &[])
-        {
-            return Err(error.into());
+        match Image::new(layout, &[]) {
+            // There are no bytes yet; only whether the layout is one that a picture can have matters.
+            Ok(_) | Err(ImageError::Short { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         if let Some(interval) = choice.interval
             && let Err(failed) = node.set_interval(interval)
@@ -97,6 +95,7 @@ impl Stream {
         for index in 0..granted {
             node.queue(index)?;
         }
+        let started = Timestamp::now();
         node.stream_on()?;
         let info = CameraInfo {
             name: capability.card,
@@ -115,7 +114,8 @@ impl Stream {
             queued: granted,
             info: Some(info),
             stall: Duration::from_millis(settings.stall_ms),
-            last_good: Timestamp::now(),
+            started,
+            last_good: started,
             damaged: 0,
         })
     }
@@ -181,7 +181,9 @@ impl Stream {
             }
             if !device.is_empty() {
                 let taken = self.take(outlet)?;
-                if taken == 0 && !device.contains(PollFlags::IN) {
+                if taken == 0
+                    && device.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
+                {
                     // An error that taking a frame does not tell of.
                     return Err(if device.contains(PollFlags::HUP) {
                         CameraFault::Gone
@@ -249,8 +251,9 @@ impl Stream {
         if let Some(info) = self.info.take() {
             outlet.link.up(info);
         }
-        // A frame cannot be newer than now, whatever the driver says.
-        let captured = filled.captured.unwrap_or(now).min(now);
+        // Some drivers get it wrong; but a frame is younger than its stream and older than now.
+        let plausible = |t: &Timestamp| (self.started..=now).contains(t);
+        let captured = filled.captured.filter(plausible).unwrap_or(now);
         let pool = Arc::clone(&self.pool) as Arc<dyn Pool>;
         outlet.put(Lease::new(
             pool,
@@ -282,17 +285,18 @@ fn layout_of(format: &PixFormat) -> Option<Layout> {
 }
 
 /// V4L2's rule (`V4L2_MAP_QUANTIZATION_DEFAULT`): unless said otherwise, RGB and the colour space
-/// JPEG are full range and everything else is limited.
+/// JPEG are full range and everything else is limited. Except for GREY: those are mostly infrared
+/// cameras, which deliver what the sensor counts.
 fn range_of(format: &PixFormat, pixels: PixelFormat) -> ColorRange {
-    let rgb = matches!(pixels, PixelFormat::Rgb3 | PixelFormat::Bgr3);
-    match format.quantization {
-        _ if pixels == PixelFormat::Mjpeg => ColorRange::Full,
-        c::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE => ColorRange::Full,
-        c::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE => ColorRange::Limited,
-        _ if rgb || format.colorspace == c::v4l2_colorspace_V4L2_COLORSPACE_JPEG => {
-            ColorRange::Full
-        }
-        _ => ColorRange::Limited,
+    use PixelFormat::{Bgr3, Grey, Mjpeg, Nv12, Rgb3, Yu12, Yuyv};
+    let jpeg = format.colorspace == c::v4l2_colorspace_V4L2_COLORSPACE_JPEG;
+    match (pixels, format.quantization) {
+        (Mjpeg | Rgb3 | Bgr3, _) => ColorRange::Full,
+        (_, c::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE) => ColorRange::Full,
+        (_, c::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE) => ColorRange::Limited,
+        (Grey, _) => ColorRange::Full,
+        (Nv12 | Yu12 | Yuyv, _) if jpeg => ColorRange::Full,
+        (Nv12 | Yu12 | Yuyv, _) => ColorRange::Limited,
     }
 }
 
@@ -338,5 +342,7 @@ mod tests {
         assert_eq!(range(b"RGB3", 8, 0), ColorRange::Full);
         assert_eq!(range(b"NV12", 7, 2), ColorRange::Limited);
         assert_eq!(range(b"MJPG", 8, 2), ColorRange::Full);
+        assert_eq!(range(b"GREY", 8, 0), ColorRange::Full);
+        assert_eq!(range(b"GREY", 8, 2), ColorRange::Limited);
     }
 }
