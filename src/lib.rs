@@ -1,7 +1,43 @@
-//! Latchkey: face recognition that opens a door.
-#![warn(missing_docs)]
+//! Latchkey: private face recognition that opens a door, on a single-board computer.
+//!
+//! A frame goes one way, and the folders are its stations in this order:
+//!
+//! ```text
+//! camera ─▶ lease ─▶ sample ─▶ detect ─▶ align+sample ─▶ embed ─▶ identify ─▶ decide ─▶ act
+//!  capture/          frame/      face/                              people/      door/     output/
+//! ```
+//!
+//! | room | what it knows |
+//! |---|---|
+//! | [`frame`] | pixel formats, leases of camera memory, the sampler: the one place that reads pixels |
+//! | [`capture`] | cameras (V4L2) and folders of pictures, as sources of leases |
+//! | [`nn`] | what a network is; manifests and verified model files; TensorFlow Lite |
+//! | [`face`] | from a picture to its faces: detector, landmarks, alignment, quality, embedding |
+//! | [`people`] | who lives here: gallery file, enrolment, identification |
+//! | [`door`] | the decision: a pure state machine |
+//! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
+//! | [`pipeline`] | threads, and what passes between them |
+//! | [`cli`] | the commands |
+//!
+//! What holds everywhere:
+//!
+//! - Nobody copies a frame. A [`frame::Lease`] borrows the driver's buffer; dropping it gives it back.
+//! - The newest frame wins. Between camera and recognition is room for one; latency never queues up.
+//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts).
+//! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
+//! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
+
+pub mod alloc;
+pub mod bell;
 pub mod capture;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod door;
+pub mod face;
 pub mod frame;
+pub mod journal;
+pub mod nn;
 pub mod output;
+pub mod people;
+pub mod pipeline;

@@ -1,7 +1,6 @@
-//! What every source shares: the bell that wakes its thread, the way out for its frames, and the
+//! What every source shares: the way out for its frames, and the
 //! announcement of its changes of state. No source-specific knowledge.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,51 +8,11 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
 
 use super::{CameraEvent, CameraFault, CameraInfo, Counters};
+use crate::bell::Bell;
 use crate::clock::Timestamp;
 use crate::frame::{Lease, Slot};
-
-/// Wakes the capture thread out of `poll`: a lease came back, or it shall stop.
-pub(super) struct Bell(OwnedFd);
-
-impl Bell {
-    pub fn new() -> Result<Self, Errno> {
-        eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
-    }
-
-    /// Never blocks. The only error there can be, EAGAIN at 2^64 - 2, means that it rings already.
-    pub fn ring(&self) {
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    pub fn silence(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
-    }
-
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
-    /// Waits until it rings or `time` has passed, and silences it.
-    pub fn wait(&self, time: Duration) {
-        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
-        if poll(&mut fds, Some(&timespec(time))) == Ok(1) {
-            self.silence();
-        }
-    }
-}
-
-/// `time` as the kernel wants it, a day at most.
-pub(super) fn timespec(time: Duration) -> Timespec {
-    let time = time.min(Duration::from_secs(86_400));
-    Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(86_400),
-        tv_nsec: time.subsec_nanos().into(),
-    }
-}
 
 /// The way out of a source.
 pub(super) struct Outlet {

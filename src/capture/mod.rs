@@ -9,6 +9,7 @@
 mod choose;
 pub mod convert;
 mod link;
+mod photo;
 pub mod pictures;
 mod settings;
 pub mod v4l2;
@@ -22,13 +23,15 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use rustix::io::Errno;
 
+use crate::bell::Bell;
 use crate::frame::{ImageError, Layout, PixelFormat, Slot};
 
 pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
+pub use photo::{Photo, PhotoError};
 pub use settings::{CameraSettings, SettingsError, Source};
 pub use v4l2::{DeviceReport, FormatReport, SizeReport, probe};
 
-use link::{Bell, Outlet};
+use link::Outlet;
 
 /// How a camera's luma and chroma use their 8 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

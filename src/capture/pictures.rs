@@ -9,11 +9,13 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, imageops};
+use image::{RgbImage, imageops};
 
+use super::Photo;
 use super::convert::from_rgb;
-use super::link::{Bell, Outlet};
+use super::link::Outlet;
 use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, ColorRange, Counters, Running};
+use crate::bell::Bell;
 use crate::clock::Timestamp;
 use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
 
@@ -97,7 +99,7 @@ fn run(show: &Show, outlet: &mut Outlet) {
             let (layout, bytes) = match prepare(file, show) {
                 Ok(prepared) => prepared,
                 Err(error) => {
-                    log::warn!("{}: {error}; left out", file.display());
+                    log::warn!("picture_left_out why={:?}", error.to_string());
                     Counters::count(&outlet.counters.errors);
                     continue;
                 }
@@ -128,14 +130,7 @@ fn run(show: &Show, outlet: &mut Outlet) {
 
 /// A picture as the camera would deliver it.
 fn prepare(file: &Path, show: &Show) -> Result<(Layout, Vec<u8>), Box<dyn std::error::Error>> {
-    let mut decoder = ImageReader::open(file)?
-        .with_guessed_format()?
-        .into_decoder()?;
-    // Phones store pictures as the sensor lies and say how to turn them.
-    let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    let mut rgb = picture.into_rgb8();
+    let mut rgb = Photo::open(file)?.into_picture();
     if let Some((width, height)) = show.size {
         rgb = fit(&rgb, width, height);
     }

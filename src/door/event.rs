@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::observation::{MAX_FACES, PersonId};
 use crate::clock::Timestamp;
+use crate::face::MAX_FACES;
+use crate::people::PersonId;
 
 /// What opened the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

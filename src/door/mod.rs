@@ -12,7 +12,8 @@
 //!
 //! ```
 //! use latchkey::clock::Timestamp;
-//! use latchkey::door::{Door, Observation, PersonId, Policy, Sighting, Verdict};
+//! use latchkey::door::{Door, Observation, Policy, Sighting, Verdict};
+//! use latchkey::people::PersonId;
 //!
 //! let mut door = Door::new(Policy::default())?; // 3 votes of 5 within 2 s open for 3 s
 //! for frame in 1..=3 {
@@ -40,6 +41,6 @@ mod tests;
 mod track;
 
 pub use event::{Event, Events, OpenedBy};
-pub use observation::{MAX_FACES, Observation, PersonId, Sighting, Verdict};
+pub use observation::{Observation, Sighting, Verdict};
 pub use policy::{Companions, MAX_VOTES, Policy, PolicyError, Retrigger};
 pub use state::{Door, Signal};

@@ -1,13 +1,8 @@
 //! What recognition says of one frame.
 
 use crate::clock::Timestamp;
-
-/// Faces of one frame that the decision looks at; recognition passes the largest ones.
-pub const MAX_FACES: usize = 8;
-
-/// A person of the gallery, by number. Names stay in the gallery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PersonId(pub u32);
+use crate::face::MAX_FACES;
+use crate::people::PersonId;
 
 /// What recognition says of one face in one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::event::{Event, Events, OpenedBy};
-use super::observation::{MAX_FACES, Observation, PersonId, Verdict};
+use super::observation::{Observation, Verdict};
 use super::policy::{Companions, MAX_REFUSALS, Policy, PolicyError, Retrigger};
 use super::ring::Ring;
 use super::track::Track;
 use crate::clock::Timestamp;
+use crate::face::MAX_FACES;
+use crate::people::PersonId;
 
 /// Tracks that are remembered: twice the faces of a frame, so that a full frame of new faces never
 /// pushes out the frame before.

@@ -1,9 +1,10 @@
 //! One face followed from frame to frame: its latest recognitions, and whether they agree.
 
-use super::observation::{PersonId, Verdict};
+use super::observation::Verdict;
 use super::policy::{MAX_VOTES, Policy};
 use super::ring::Ring;
 use crate::clock::Timestamp;
+use crate::people::PersonId;
 
 /// One recognition.
 #[derive(Clone, Copy, Debug)]

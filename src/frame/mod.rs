@@ -4,6 +4,8 @@
 //! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
 
 mod lease;
+mod mjpeg;
+pub use mjpeg::{JpegDecoder, JpegError};
 mod sample;
 mod slot;
 

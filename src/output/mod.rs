@@ -21,6 +21,7 @@
 //! The order that keeps this true: beat, then relay on; relay off, then beat; drop the outputs, then
 //! the guard.
 
+mod chips;
 mod error;
 mod gpiochip;
 pub mod guard;
@@ -32,6 +33,7 @@ mod wiring;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+pub use chips::{ChipReport, chips};
 pub use error::OutputError;
 pub use guard::{Guard, GuardError, abort_on_panic, run_guard};
 pub use pattern::{Leds, Player, next_change, pattern};

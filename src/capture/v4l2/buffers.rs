@@ -11,9 +11,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
 
-use super::super::link::Bell;
 use super::super::{CameraFault, Counters};
 use super::node::Node;
+use crate::bell::Bell;
 use crate::frame::Pool;
 
 pub(super) struct Buffers {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
-use super::super::link::{Outlet, timespec};
+use super::super::link::Outlet;
 use super::super::{
     CameraFault, CameraInfo, CameraSettings, Choice, ColorRange, Counters, Interval,
 };
@@ -164,7 +164,7 @@ impl Stream {
                 PollFd::from_borrowed_fd(self.node.fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(outlet.bell.fd(), PollFlags::IN),
             ];
-            match poll(&mut fds, Some(&timespec(timeout))) {
+            match poll(&mut fds, Timespec::try_from(timeout).ok().as_ref()) {
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(errno) => {

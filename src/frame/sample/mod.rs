@@ -42,7 +42,8 @@ pub enum Range {
 }
 
 /// What a tensor holds of a pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Red, green, blue.
     Rgb,

@@ -1,0 +1,46 @@
+//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+
+/// Rung by any thread, heard by the one that polls it.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A silent bell.
+    ///
+    /// # Errors
+    /// The kernel's, if no descriptor can be had.
+    pub fn new() -> Result<Self, Errno> {
+        eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
+    }
+
+    /// Rings. Never waits; rings already if the kernel refuses (EAGAIN at 2^64 - 2).
+    pub fn ring(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Silences it until it is rung again.
+    pub fn silence(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
+    }
+
+    /// What to poll: readable while it rings.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Waits until it rings or `time` has passed, and silences it.
+    pub fn wait(&self, time: Duration) {
+        let timeout = Timespec::try_from(time).ok();
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
+        if poll(&mut fds, timeout.as_ref()) == Ok(1) {
+            self.silence();
+        }
+    }
+}

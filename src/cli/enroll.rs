@@ -1,0 +1,198 @@
+//! `latchkey enroll`: learns a person from photos, or from the camera.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Exit, Failure, Loaded, pictures, print_json};
+use crate::capture::{self, CameraEvent, Photo};
+use crate::config::Overrides;
+use crate::face::Reader;
+use crate::frame::Slot;
+use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, check_name};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Who it is
+    name: String,
+    /// Photos of the person (JPEG or PNG), or folders of them; 20 to 30 are best
+    #[arg(
+        value_name = "PHOTO",
+        required_unless_present = "camera",
+        conflicts_with = "camera"
+    )]
+    photos: Vec<PathBuf>,
+    /// Take the pictures with the camera, for a minute at most
+    #[arg(long)]
+    camera: bool,
+    /// With --camera: pictures to take
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
+    count: u16,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long the camera is given.
+const CAMERA_TIME: Duration = Duration::from_secs(60);
+/// Between two pictures of one person, so that they differ.
+const APART: Duration = Duration::from_millis(400);
+
+/// What became of a picture.
+struct Outcome {
+    picture: String,
+    refused: Option<String>,
+}
+
+/// Ends with [`Exit::No`] if no picture was usable; the gallery is then as it was.
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let name = &arguments.name;
+    check_name(name)?;
+    let photos = pictures(&arguments.photos)?;
+    let loaded = Loaded::new(asked)?;
+    let path = &loaded.config.gallery;
+    let mut reader = loaded.reader(loaded.gated())?;
+    // Told now rather than after all photos were read.
+    let before = Gallery::load(path)?;
+    before.suits(reader.embedder_sha256(), path)?;
+
+    let mut enrolment = Enrolment::default();
+    let mut outcomes = if arguments.camera {
+        from_camera(&loaded, &mut reader, &mut enrolment, arguments)?
+    } else {
+        from_photos(&photos, &mut reader, &mut enrolment)?
+    };
+    let used: Vec<usize> = (0..outcomes.len())
+        .filter(|i| outcomes[*i].refused.is_none())
+        .collect();
+    for (place, refusal) in enrolment.drop_odd(loaded.rule.threshold) {
+        outcomes[used[place]].refused = Some(refusal.to_string());
+    }
+    for outcome in &outcomes {
+        if let Some(why) = &outcome.refused {
+            eprintln!("latchkey: {}: not used: {why}", outcome.picture);
+        }
+    }
+    let kept = enrolment.templates().len();
+    if kept == 0 {
+        let error = EnrolmentError::Nothing {
+            name: name.clone(),
+            pictures: outcomes.len(),
+        };
+        eprintln!("latchkey: {error}");
+        return Ok(Exit::No);
+    }
+    let sha256 = reader.embedder_sha256().to_owned();
+    let id = Gallery::update(path, |g| g.add(name, enrolment.templates(), &sha256, path)).map_err(
+        |e| match e {
+            GalleryError::Io { .. } => Failure::machine(e),
+            e => e.into(),
+        },
+    )?;
+    if arguments.json {
+        let pictures: Vec<_> = outcomes
+            .iter()
+            .map(|o| json!({"picture": o.picture, "refused": o.refused}))
+            .collect();
+        print_json(&json!({
+            "id": id, "name": name, "used": kept, "pictures": pictures, "gallery": path,
+        }));
+    } else {
+        println!(
+            "{name} ({id}): {kept} of {} pictures enrolled in {}",
+            outcomes.len(),
+            path.display()
+        );
+        if kept < 5 {
+            println!(
+                "few pictures: 20 to 30, from several sides and in day and evening light, are best"
+            );
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn from_photos(
+    photos: &[PathBuf],
+    reader: &mut Reader,
+    enrolment: &mut Enrolment,
+) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    for path in photos {
+        let refused = match Photo::open(path) {
+            Ok(photo) => {
+                let faces = reader.read_photo(&photo.image())?;
+                enrolment
+                    .add(faces)
+                    .err()
+                    .map(|refusal| refusal.to_string())
+            }
+            Err(e) => Some(e.to_string()),
+        };
+        outcomes.push(Outcome {
+            picture: path.display().to_string(),
+            refused,
+        });
+    }
+    Ok(outcomes)
+}
+
+/// Takes pictures until there are enough or the time is over, and says on the way what would help.
+fn from_camera(
+    loaded: &Loaded,
+    reader: &mut Reader,
+    enrolment: &mut Enrolment,
+    arguments: &Arguments,
+) -> Result<Vec<Outcome>, Failure> {
+    let slot = Arc::new(Slot::new());
+    let (events, told) = crossbeam_channel::bounded(16);
+    let camera = capture::start(
+        &loaded.config.camera,
+        Arc::clone(&slot),
+        std::thread::current(),
+        events,
+    )?;
+    let (begun, mut last, mut advice) = (Instant::now(), None::<Instant>, String::new());
+    let mut outcomes = Vec::new();
+    eprintln!("latchkey: look at the camera and turn your head slowly");
+    while outcomes.len() < usize::from(arguments.count) && begun.elapsed() < CAMERA_TIME {
+        while let Ok(event) = told.try_recv() {
+            match event {
+                CameraEvent::Down { why, path } => {
+                    return Err(Failure::machine(format!("{}: {why}", path.display())));
+                }
+                CameraEvent::Ended => return Ok(outcomes),
+                CameraEvent::Up(_) | CameraEvent::Back { .. } => {}
+            }
+        }
+        let Some(lease) = slot.take() else {
+            std::thread::park_timeout(Duration::from_millis(100));
+            continue;
+        };
+        if last.is_some_and(|last| last.elapsed() < APART) {
+            continue;
+        }
+        let Ok(image) = lease.image() else { continue };
+        match enrolment.add(reader.read(&image)?) {
+            Ok(()) => {
+                last = Some(Instant::now());
+                outcomes.push(Outcome {
+                    picture: format!("picture {}", outcomes.len() + 1),
+                    refused: None,
+                });
+                eprintln!("latchkey: {} of {}", outcomes.len(), arguments.count);
+            }
+            Err(refusal) => {
+                let text = refusal.to_string();
+                if text != advice {
+                    eprintln!("latchkey: {text}");
+                    advice = text;
+                }
+            }
+        }
+    }
+    camera.stop();
+    Ok(outcomes)
+}

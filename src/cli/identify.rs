@@ -1,0 +1,136 @@
+//! `latchkey identify`: who is in a photo.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Exit, Failure, Loaded, pictures, print_json};
+use crate::capture::Photo;
+use crate::config::Overrides;
+use crate::face::Face;
+use crate::people::{Gallery, Identification, Identifier};
+
+mod draw;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Photos (JPEG or PNG), or folders of them
+    #[arg(required = true, value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// Write the photo with boxes, landmarks and names to this PNG file (one photo only)
+    #[arg(long, value_name = "OUT.png")]
+    draw: Option<PathBuf>,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// A face and whom it looks like; `None` if it is not worth recognising.
+struct Named {
+    face: Face,
+    found: Option<Identification>,
+    name: Option<String>,
+}
+
+/// Ends with [`Exit::No`] if no photo shows anybody enrolled.
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let photos = pictures(&arguments.photos)?;
+    if let (Some(_), false) = (&arguments.draw, photos.len() == 1) {
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: format!("--draw takes one photo, {} were given", photos.len()),
+        });
+    }
+    let loaded = Loaded::new(asked)?;
+    let gallery = Gallery::load(&loaded.config.gallery)?;
+    let mut reader = loaded.reader(loaded.gated())?;
+    gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+    let identifier = Identifier::new(&gallery, loaded.rule);
+
+    let (mut reports, mut anybody, mut broken) = (Vec::new(), false, 0);
+    for path in &photos {
+        let photo = match Photo::open(path) {
+            Ok(photo) => photo,
+            // One bad photo among many spoils neither the others nor the status unnoticed.
+            Err(e) if photos.len() > 1 => {
+                eprintln!("latchkey: {e}");
+                reports.push(json!({"photo": path, "error": e.to_string()}));
+                broken += 1;
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let named: Vec<Named> = reader
+            .read_photo(&photo.image())?
+            .iter()
+            .map(|face| name(face, &identifier, &gallery))
+            .collect();
+        anybody |= named.iter().any(|n| n.name.is_some());
+        if arguments.json {
+            reports.push(report(path, &photo, &named));
+        } else {
+            print(path, &named);
+        }
+        if let Some(out) = &arguments.draw {
+            draw::draw(photo.into_picture(), &named, out)?;
+        }
+    }
+    if arguments.json {
+        print_json(&json!({ "photos": reports }));
+    }
+    Ok(match (broken, anybody) {
+        (0, true) => Exit::Done,
+        (0, false) => Exit::No,
+        _ => Exit::Usage,
+    })
+}
+
+fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
+    let found = face.embedding.as_ref().ok().map(|e| identifier.identify(e));
+    let person = found.and_then(|f| f.who).and_then(|id| gallery.person(id));
+    Named {
+        face: *face,
+        found,
+        name: person.map(|p| p.name.clone()),
+    }
+}
+
+fn print(path: &Path, named: &[Named]) {
+    let path = path.display();
+    if named.is_empty() {
+        println!("{path}: no face");
+    }
+    for Named { face, found, name } in named {
+        let b = face.bbox;
+        let who = match (name, found, &face.embedding) {
+            (Some(name), Some(f), _) => format!("{name} (confidence {:.2})", f.score),
+            (None, Some(f), _) => format!("unknown (nearest {:.2})", f.score),
+            (_, None, Err(unfit)) => format!("unknown: {unfit}"),
+            (_, None, Ok(_)) => "unknown".to_owned(),
+        };
+        println!(
+            "{path}: {who}, box {:.0},{:.0} {:.0}x{:.0}, detection {:.2}",
+            b.x, b.y, b.width, b.height, face.score
+        );
+    }
+}
+
+fn report(path: &Path, photo: &Photo, named: &[Named]) -> Value {
+    let layout = photo.image().layout();
+    let faces: Vec<Value> = named
+        .iter()
+        .map(|Named { face, found, name }| {
+            json!({
+                "box": face.bbox,
+                "score": face.score,
+                "landmarks": face.landmarks,
+                "quality": face.quality,
+                "unfit": face.embedding.as_ref().err(),
+                "name": name,
+                "confidence": found.map(|f| f.score),
+                "next": found.map(|f| f.next),
+            })
+        })
+        .collect();
+    json!({"photo": path, "width": layout.width, "height": layout.height, "faces": faces})
+}

@@ -1,0 +1,96 @@
+//! A photo with what was seen in it: boxes, landmarks, names.
+
+use std::path::Path;
+
+use font8x8::UnicodeFonts;
+use image::{Rgb, RgbImage};
+
+use super::Named;
+use crate::cli::{Exit, Failure};
+use crate::face::Point;
+
+const KNOWN: Rgb<u8> = Rgb([60, 220, 90]);
+const UNKNOWN: Rgb<u8> = Rgb([250, 90, 70]);
+const POINTS: Rgb<u8> = Rgb([255, 230, 60]);
+const INK: Rgb<u8> = Rgb([0, 0, 0]);
+
+/// Writes `canvas` with the faces drawn in to the PNG file `out`.
+pub fn draw(mut canvas: RgbImage, named: &[Named], out: &Path) -> Result<(), Failure> {
+    // Lines and letters that can be seen on a large photo as on a small one.
+    let unit = i64::from(canvas.width().max(canvas.height()) / 500).max(1);
+    for Named { face, found, name } in named {
+        let colour = if name.is_some() { KNOWN } else { UNKNOWN };
+        let b = face.bbox;
+        let (left, top) = (pixel(b.x), pixel(b.y));
+        let (right, bottom) = (pixel(b.x + b.width), pixel(b.y + b.height));
+        fill(&mut canvas, left, top, right, top + unit, colour);
+        fill(&mut canvas, left, bottom - unit, right, bottom, colour);
+        fill(&mut canvas, left, top, left + unit, bottom, colour);
+        fill(&mut canvas, right - unit, top, right, bottom, colour);
+        for Point { x, y } in face.landmarks {
+            let (x, y) = (pixel(x), pixel(y));
+            fill(&mut canvas, x - unit, y - unit, x + unit, y + unit, POINTS);
+        }
+        let who = name.as_deref().unwrap_or("unknown");
+        let label = found.map_or_else(|| who.to_owned(), |f| format!("{who} {:.2}", f.score));
+        let (tall, wide) = (8 * unit, 8 * unit * label.chars().count() as i64);
+        // Above the box if there is room, else inside it.
+        let line = if top >= tall + 2 * unit {
+            top - tall - 2 * unit
+        } else {
+            top
+        };
+        fill(
+            &mut canvas,
+            left,
+            line,
+            left + wide + 2 * unit,
+            line + tall + 2 * unit,
+            colour,
+        );
+        write(&mut canvas, left + unit, line + unit, unit, &label);
+    }
+    canvas
+        .save_with_format(out, image::ImageFormat::Png)
+        .map_err(|e| Failure {
+            exit: Exit::Machine,
+            text: format!("{}: cannot write the picture: {e}", out.display()),
+        })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a pixel of a picture of at most 16384"
+)]
+fn pixel(v: f32) -> i64 {
+    v.round() as i64
+}
+
+/// Fills a rectangle as far as it lies on the canvas.
+fn fill(canvas: &mut RgbImage, left: i64, top: i64, right: i64, bottom: i64, colour: Rgb<u8>) {
+    let clip = |v: i64, side: u32| u32::try_from(v.clamp(0, i64::from(side))).unwrap_or(0);
+    let (width, height) = canvas.dimensions();
+    for y in clip(top, height)..clip(bottom, height) {
+        for x in clip(left, width)..clip(right, width) {
+            canvas.put_pixel(x, y, colour);
+        }
+    }
+}
+
+/// Writes `text` in letters of 8 by 8 units.
+fn write(canvas: &mut RgbImage, left: i64, top: i64, unit: i64, text: &str) {
+    let mut x = left;
+    for letter in text.chars() {
+        let rows = font8x8::BASIC_FONTS
+            .get(letter)
+            .or_else(|| font8x8::LATIN_FONTS.get(letter))
+            .unwrap_or([0xff, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0xff]);
+        for (row, bits) in (0i64..).zip(rows) {
+            for column in (0..8).filter(|column| bits >> column & 1 == 1) {
+                let (px, py) = (x + column * unit, top + row * unit);
+                fill(canvas, px, py, px + unit, py + unit, INK);
+            }
+        }
+        x += 8 * unit;
+    }
+}

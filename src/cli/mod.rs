@@ -1,0 +1,228 @@
+//! The commands: what each reads, what it prints, and with which status it ends.
+//!
+//! Only here is anything printed to standard output.
+
+mod bench;
+mod enroll;
+mod eval;
+mod identify;
+mod people;
+mod probe;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+use crate::face::{Reader, Settings};
+use crate::nn::Manifest;
+use crate::people::Rule;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: done, and the answer is no: nobody recognised, nobody enrolled, something wrong found.
+    No,
+    /// 2: what was asked for cannot be: arguments, configuration, files.
+    Usage,
+    /// 3: the machine failed: camera, GPIO, disk.
+    Machine,
+    /// 70: a fault of this program.
+    Fault,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::No => 1,
+            Exit::Usage => 2,
+            Exit::Machine => 3,
+            Exit::Fault => 70,
+        })
+    }
+}
+
+/// What a command says when it fails: one line and a status.
+pub struct Failure {
+    exit: Exit,
+    text: String,
+}
+
+impl Failure {
+    fn machine(error: impl std::fmt::Display) -> Self {
+        Self {
+            exit: Exit::Machine,
+            text: error.to_string(),
+        }
+    }
+}
+
+/// Most errors are about something that was asked for.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            exit: Exit::Usage,
+            text: error.to_string(),
+        }
+    }
+}
+
+#[derive(Parser)]
+#[command(
+    name = "latchkey",
+    version,
+    about = "Private, on-device face recognition that opens a door or turns on a light",
+    after_help = "Exit status: 0 done; 1 done, and the answer is no; 2 wrong arguments, configuration or files;\n\
+                  3 the machine failed (camera, GPIO, disk); 70 a fault of this program.",
+    propagate_version = true
+)]
+struct Arguments {
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch the camera and work the door until told to stop
+    #[command(after_help = "Example:\n  latchkey run --config /etc/latchkey/latchkey.toml")]
+    Run(run::Arguments),
+    /// Say who is in a photo
+    #[command(
+        after_help = "Example:\n  latchkey identify --model-files ~/models --draw seen.png party.jpg"
+    )]
+    Identify(identify::Arguments),
+    /// Learn a person from photos or from the camera
+    #[command(
+        after_help = "Examples:\n  latchkey enroll Ada ada/*.jpg\n  latchkey enroll Ada --camera"
+    )]
+    Enroll(enroll::Arguments),
+    /// List who is enrolled, or forget somebody
+    #[command(after_help = "Examples:\n  latchkey people\n  latchkey people remove Ada")]
+    People(people::Arguments),
+    /// Measure how well a model set tells people apart
+    #[command(
+        after_help = "Example:\n  latchkey eval pairs --pairs lfw/pairs.txt --images lfw/images --json"
+    )]
+    Eval(eval::Arguments),
+    /// Measure what a frame costs, stage by stage
+    #[command(after_help = "Example:\n  latchkey bench --faces 3 --threads 1 face.jpg")]
+    Bench(bench::Arguments),
+    /// List cameras, GPIO chips, engines and model files, and what is wrong with each
+    #[command(after_help = "Example:\n  latchkey probe --json")]
+    Probe(probe::Arguments),
+    /// Turn the relay off if the main process dies; started by `run` itself
+    #[command(hide = true)]
+    Guard,
+}
+
+/// Reads the command line, does what it says, and gives the status to end with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            // Help and version are no errors; clap prints both kinds where they belong.
+            let exit = if e.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            let _ = e.print();
+            return exit.into();
+        }
+    };
+    let asked = &arguments.overrides;
+    if let Command::Guard = arguments.command {
+        return crate::output::run_guard();
+    }
+    if !matches!(arguments.command, Command::Run(_)) {
+        crate::journal::start_plain();
+    }
+    let result = match &arguments.command {
+        Command::Run(a) => run::run(asked, a),
+        Command::Identify(a) => identify::run(asked, a),
+        Command::Enroll(a) => enroll::run(asked, a),
+        Command::People(a) => people::run(asked, a),
+        Command::Eval(a) => eval::run(asked, a),
+        Command::Bench(a) => bench::run(asked, a),
+        Command::Probe(a) => probe::run(asked, a),
+        Command::Guard => Ok(Exit::Done),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("latchkey: {}", failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+/// What every command that infers begins with.
+struct Loaded {
+    config: Config,
+    manifest: Manifest,
+    rule: Rule,
+}
+
+impl Loaded {
+    fn new(asked: &Overrides) -> Result<Self, Failure> {
+        let config = Config::load(asked)?;
+        let manifest = Manifest::load(&config.models)?;
+        let embedder = manifest.embedder();
+        let rule = Rule {
+            threshold: config.recognition.threshold.unwrap_or(embedder.threshold),
+            margin: config.recognition.margin.unwrap_or(embedder.margin),
+        };
+        Ok(Self {
+            config,
+            manifest,
+            rule,
+        })
+    }
+
+    fn reader(&self, settings: Settings) -> Result<Reader, Failure> {
+        let Config {
+            model_files,
+            engine,
+            ..
+        } = &self.config;
+        Ok(Reader::load(
+            &self.manifest,
+            model_files,
+            *engine,
+            settings,
+        )?)
+    }
+
+    fn gated(&self) -> Settings {
+        Settings {
+            gate: self.config.recognition.gate,
+            ..Settings::default()
+        }
+    }
+}
+
+/// Prints `value` as JSON, indented, with a newline.
+fn print_json(value: &serde_json::Value) {
+    println!("{value:#}");
+}
+
+/// The pictures that `paths` name: files as they are, folders as the pictures in them, sorted.
+fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(crate::capture::pictures::list(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,66 @@
+//! `latchkey people`: who is enrolled; `people remove`: no longer.
+
+use serde_json::json;
+
+use super::{Exit, Failure, print_json};
+use crate::config::{Config, Overrides};
+use crate::people::{Gallery, GalleryError};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print one JSON object instead of lines
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Print who is enrolled, with the number of templates
+    List,
+    /// Forget somebody: name and templates
+    #[command(after_help = "Example:\n  latchkey people remove Ada")]
+    Remove {
+        /// As `latchkey people` prints it
+        name: String,
+    },
+}
+
+/// Listing an empty gallery ends with [`Exit::Done`]; removing somebody who is not in it is an error.
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let path = Config::load(asked)?.gallery;
+    if let Some(Command::Remove { name }) = &arguments.command {
+        let id = Gallery::update(&path, |g| g.remove(name, &path)).map_err(|e| match e {
+            GalleryError::Io { .. } => Failure::machine(e),
+            e => e.into(),
+        })?;
+        if arguments.json {
+            print_json(&json!({"removed": {"id": id, "name": name}}));
+        } else {
+            println!("{name} ({id}) is forgotten");
+        }
+        return Ok(Exit::Done);
+    }
+    let gallery = Gallery::load(&path)?;
+    if arguments.json {
+        let people: Vec<_> = gallery
+            .people()
+            .iter()
+            .map(|p| json!({"id": p.id, "name": p.name, "templates": p.templates.len()}))
+            .collect();
+        print_json(&json!({"gallery": path, "people": people}));
+    } else if gallery.people().is_empty() {
+        println!("nobody is enrolled in {}", path.display());
+    } else {
+        for person in gallery.people() {
+            println!(
+                "{} {} ({} templates)",
+                person.id,
+                person.name,
+                person.templates.len()
+            );
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,55 @@
+//! `latchkey run`: the firmware loop.
+
+use super::{Exit, Failure, Loaded};
+use crate::config::Overrides;
+use crate::pipeline::RunError;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Camera: auto, a device such as /dev/video0, or pictures:DIR
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Check configuration, models and gallery, and end without touching camera or GPIO
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut loaded = Loaded::new(asked)?;
+    if let Some(source) = &arguments.source {
+        loaded.config.camera.source.clone_from(source);
+    }
+    let journal = crate::journal::start();
+    log::info!(
+        "start version={} board={} models={}:{}",
+        env!("CARGO_PKG_VERSION"),
+        loaded.config.board,
+        loaded.manifest.name,
+        loaded.manifest.embedder
+    );
+    let reader = loaded.reader(loaded.gated())?;
+    log::info!(
+        "engine {}",
+        reader
+            .engine()
+            .replacen(' ', " version=", 1)
+            .replacen("tflite", "name=tflite", 1)
+    );
+    if arguments.check {
+        let gallery = crate::people::Gallery::load(&loaded.config.gallery)?;
+        gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+        drop(journal);
+        println!("configuration, models and gallery are in order");
+        return Ok(Exit::Done);
+    }
+    let result = crate::pipeline::run(&loaded.config, loaded.rule, reader);
+    if let Err(error) = &result {
+        log::error!("cannot_run why={:?}", error.to_string());
+    }
+    drop(journal);
+    match result {
+        Ok(()) => Ok(Exit::Done),
+        Err(error @ (RunError::Policy(_) | RunError::Capture(_))) => Err(error.into()),
+        Err(error) => Err(Failure::machine(error)),
+    }
+}

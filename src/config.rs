@@ -1,0 +1,401 @@
+//! `latchkey.toml` and a board file, read, checked and made into one typed value.
+//!
+//! The board file says what the hardware is; `latchkey.toml` says what the owner wants and may overrule
+//! any key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
+//! the key and the mend. Nothing here opens a device.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::capture::CameraSettings;
+use crate::door::Policy;
+use crate::face::Gate;
+use crate::nn::{EngineSettings, Selection};
+use crate::output::Wiring;
+
+/// The boards built into the program: name, text, and how the device tree's model begins.
+const BOARDS: [(&str, &str, Option<&str>); 7] = [
+    (
+        "pi3",
+        include_str!("../boards/pi3.toml"),
+        Some("Raspberry Pi 3"),
+    ),
+    (
+        "pi4",
+        include_str!("../boards/pi4.toml"),
+        Some("Raspberry Pi 4"),
+    ),
+    (
+        "pi5",
+        include_str!("../boards/pi5.toml"),
+        Some("Raspberry Pi 5"),
+    ),
+    (
+        "zero2w",
+        include_str!("../boards/zero2w.toml"),
+        Some("Raspberry Pi Zero 2"),
+    ),
+    ("gpiochip", include_str!("../boards/gpiochip.toml"), None),
+    ("bench", include_str!("../boards/bench.toml"), None),
+    ("host", include_str!("../boards/host.toml"), None),
+];
+
+/// Where the configuration lies if nobody says otherwise.
+const CONFIG_FILES: [&str; 2] = ["latchkey.toml", "/etc/latchkey/latchkey.toml"];
+
+/// Where model files lie if nobody says otherwise.
+const MODEL_FOLDERS: [&str; 2] = ["/usr/share/latchkey/models", "/var/lib/latchkey/models"];
+
+/// What is asked for on the command line; overrules the files.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Overrides {
+    /// Configuration file [default: latchkey.toml here, else /etc/latchkey/latchkey.toml]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Board: pi3, pi4, pi5, zero2w, gpiochip, bench, host, or a board file [default: this machine's]
+    #[arg(long, value_name = "BOARD", global = true)]
+    pub board: Option<String>,
+    /// Model set: a built-in name or a manifest, with :EMBEDDER for another of its embedders
+    #[arg(long, value_name = "SET", global = true)]
+    pub models: Option<String>,
+    /// Folder in which the set's files lie
+    #[arg(long, value_name = "DIR", global = true)]
+    pub model_files: Option<PathBuf>,
+    /// Gallery of the enrolled
+    #[arg(long, value_name = "FILE", global = true)]
+    pub gallery: Option<PathBuf>,
+    /// Threads of one network invocation
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub threads: Option<u8>,
+    /// Whether networks run through XNNPACK
+    #[arg(long, value_name = "on|off", global = true, value_parser = on_off)]
+    pub xnnpack: Option<bool>,
+}
+
+fn on_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("say on or off".to_owned()),
+    }
+}
+
+/// How faces become people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecognitionSettings {
+    /// Lowest cosine that is the same person; the model set's if absent.
+    pub threshold: Option<f32>,
+    /// Least lead over the next best person; the model set's if absent.
+    pub margin: Option<f32>,
+    /// The least a face must have to be recognised.
+    pub gate: Gate,
+}
+
+/// What the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// Whether people are called by name; otherwise by number.
+    pub names: bool,
+    /// Minutes between two signs of life; 0 for none.
+    pub alive_minutes: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            names: false,
+            alive_minutes: 10,
+        }
+    }
+}
+
+/// Everything that is configured, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the board.
+    pub board: String,
+    /// Which networks.
+    pub models: Selection,
+    /// Folders that may hold their files, in order.
+    pub model_files: Vec<PathBuf>,
+    /// The gallery file.
+    pub gallery: PathBuf,
+    /// The camera.
+    pub camera: CameraSettings,
+    /// What runs the networks.
+    pub engine: EngineSettings,
+    /// Relay, LEDs and button.
+    pub output: Wiring,
+    /// How faces become people.
+    pub recognition: RecognitionSettings,
+    /// When the door opens.
+    pub door: Policy,
+    /// What the log says.
+    pub log: LogSettings,
+}
+
+/// Why the configuration is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named is not there or not readable.
+    #[error("{file}: {source}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("{file}: {why}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// Line or key, and what is wrong.
+        why: String,
+    },
+    /// A value that cannot be.
+    #[error("{file}: {table}.{why}")]
+    Value {
+        /// The file.
+        file: String,
+        /// The table that the key stands in.
+        table: &'static str,
+        /// `key = value: mend`.
+        why: String,
+    },
+    /// No such board.
+    #[error(
+        "board {name:?}: neither built in ({}) nor a file; name one of these or a board file",
+        BOARDS.map(|(name, ..)| name).join(", ")
+    )]
+    Board {
+        /// As asked for.
+        name: String,
+    },
+}
+
+/// `latchkey.toml`, with the tables that it may share with a board still as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OwnerFile {
+    board: Option<String>,
+    models: Option<String>,
+    model_files: Option<PathBuf>,
+    gallery: Option<PathBuf>,
+    camera: toml::Table,
+    engine: toml::Table,
+    output: toml::Table,
+    recognition: RecognitionSettings,
+    door: Policy,
+    log: LogSettings,
+}
+
+/// A board file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BoardFile {
+    #[serde(rename = "name")]
+    _name: String,
+    camera: toml::Table,
+    engine: toml::Table,
+    output: toml::Table,
+}
+
+impl Config {
+    /// The configuration that `asked` leads to.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the first mistake found, with file, key and mend.
+    pub fn load(asked: &Overrides) -> Result<Self, ConfigError> {
+        let file = asked.config.clone().or_else(|| {
+            let mut usual = CONFIG_FILES.iter().map(PathBuf::from);
+            usual.find(|p| p.exists())
+        });
+        let (owner_name, owner): (_, OwnerFile) = match &file {
+            Some(path) => (path.display().to_string(), parse(path, &read(path)?)?),
+            None => ("latchkey.toml".to_owned(), OwnerFile::default()),
+        };
+        // Paths in a file are meant from where the file lies.
+        let here = file
+            .as_deref()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""));
+
+        let board = asked.board.clone().or(owner.board);
+        let board = board.unwrap_or_else(|| this_board().to_owned());
+        let (board_name, board_text) = match BOARDS.iter().find(|(name, ..)| *name == board) {
+            Some((name, text, _)) => (format!("boards/{name}.toml"), (*text).to_owned()),
+            None if board.contains('/') || board.ends_with(".toml") => {
+                let path = if asked.board.is_some() {
+                    PathBuf::from(&board)
+                } else {
+                    here.join(&board)
+                };
+                (path.display().to_string(), read(&path)?)
+            }
+            None => return Err(ConfigError::Board { name: board }),
+        };
+        let hardware: BoardFile = parse(Path::new(&board_name), &board_text)?;
+
+        // The board's tables must be right by themselves, so that its mistakes are told as its own.
+        let both = |board_table: &toml::Table, owner_table: &toml::Table| {
+            let mut merged = board_table.clone();
+            overlay(&mut merged, owner_table);
+            merged
+        };
+        let camera: CameraSettings = table(&board_name, "camera", hardware.camera.clone())?;
+        check(&board_name, "camera", camera.validate())?;
+        let output: Wiring = table(&board_name, "output", hardware.output.clone())?;
+        check(&board_name, "output", output.validate())?;
+        let engine: EngineSettings = table(&board_name, "engine", hardware.engine.clone())?;
+        check(&board_name, "engine", threads(engine))?;
+
+        let camera: CameraSettings =
+            table(&owner_name, "camera", both(&hardware.camera, &owner.camera))?;
+        check(&owner_name, "camera", camera.validate())?;
+        let output: Wiring = table(&owner_name, "output", both(&hardware.output, &owner.output))?;
+        check(&owner_name, "output", output.validate())?;
+        let mut engine: EngineSettings =
+            table(&owner_name, "engine", both(&hardware.engine, &owner.engine))?;
+        check(&owner_name, "engine", threads(engine))?;
+        check(&owner_name, "door", owner.door.validate())?;
+        check(&owner_name, "recognition", recognition(&owner.recognition))?;
+
+        engine.threads = asked.threads.unwrap_or(engine.threads);
+        engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
+        let models = asked.models.clone().or(owner.models);
+        let Ok(models) = models.as_deref().unwrap_or("reference").parse();
+        let model_files = match (&asked.model_files, owner.model_files) {
+            (Some(folder), _) => vec![folder.clone()],
+            (None, Some(folder)) => vec![here.join(folder)],
+            (None, None) => MODEL_FOLDERS.iter().map(PathBuf::from).collect(),
+        };
+        let gallery = match (&asked.gallery, owner.gallery) {
+            (Some(path), _) => path.clone(),
+            (None, Some(path)) => here.join(path),
+            (None, None) => PathBuf::from("latchkey.gallery"),
+        };
+        Ok(Self {
+            board,
+            models,
+            model_files,
+            gallery,
+            camera,
+            engine,
+            output,
+            recognition: owner.recognition,
+            door: owner.door,
+            log: owner.log,
+        })
+    }
+}
+
+/// The built-in board that this machine is; `host`, which moves nothing, if it is none of them.
+fn this_board() -> &'static str {
+    let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
+    let known = BOARDS
+        .iter()
+        .find(|(_, _, begins)| begins.is_some_and(|begins| model.starts_with(begins)));
+    known.map_or("host", |(name, ..)| name)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        file: path.display().to_string(),
+        source,
+    })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|e| ConfigError::Syntax {
+        file: path.display().to_string(),
+        why: toml_error(text, &e),
+    })
+}
+
+fn table<T: serde::de::DeserializeOwned>(
+    file: &str,
+    name: &str,
+    table: toml::Table,
+) -> Result<T, ConfigError> {
+    table.try_into().map_err(|e: toml::de::Error| {
+        // Without a text the parser knows no line, but names the key behind "in".
+        let text = e.to_string();
+        let (what, key) = text.split_once("\nin ").unwrap_or((&text, ""));
+        let key = key.trim().trim_matches('`');
+        let dot = if key.is_empty() { "" } else { "." };
+        ConfigError::Syntax {
+            file: file.to_owned(),
+            why: format!("{name}{dot}{key}: {}", what.trim()),
+        }
+    })
+}
+
+fn check<E: std::fmt::Display>(
+    file: &str,
+    table: &'static str,
+    result: Result<(), E>,
+) -> Result<(), ConfigError> {
+    result.map_err(|why| ConfigError::Value {
+        file: file.to_owned(),
+        table,
+        why: why.to_string(),
+    })
+}
+
+fn threads(engine: EngineSettings) -> Result<(), String> {
+    if (1..=16).contains(&engine.threads) {
+        return Ok(());
+    }
+    Err(format!("threads = {}: must be 1 to 16", engine.threads))
+}
+
+fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
+    let gate = settings.gate;
+    let within = |key: &str, value: f32, low: f32, high: f32| {
+        if value >= low && value <= high {
+            Ok(())
+        } else {
+            Err(format!("{key} = {value}: must be {low} to {high}"))
+        }
+    };
+    if let Some(threshold) = settings.threshold {
+        within("threshold", threshold, 0.05, 0.99)?;
+    }
+    if let Some(margin) = settings.margin {
+        within("margin", margin, 0.0, 0.9)?;
+    }
+    within("gate.eye_distance", gate.eye_distance, 0.0, 1000.0)?;
+    within("gate.yaw", gate.yaw, 0.0, 10.0)?;
+    within("gate.roll", gate.roll, 0.0, 180.0)?;
+    within("gate.sharpness", gate.sharpness, 0.0, 10.0)
+}
+
+/// Puts the keys of `over` into `under`, table by table.
+fn overlay(under: &mut toml::Table, over: &toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => overlay(under, over),
+            _ => {
+                under.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// What is wrong in `text` and on which line, in one line.
+#[must_use]
+pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let what = error.message().replace('\n', " ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let line = before.matches('\n').count() + 1;
+            let here = text.lines().nth(line - 1).unwrap_or_default().trim();
+            format!("line {line} ({here}): {what}")
+        }
+        None => what,
+    }
+}

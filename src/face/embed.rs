@@ -1,0 +1,156 @@
+//! Turns an aligned face into an embedding: a direction in which the same person's faces lie together.
+
+use super::geometry::{Point, similarity_between};
+use super::landmarks::Landmarks;
+use super::quality::sharpness;
+use super::{FaceError, Stage, Stages};
+use crate::frame::{Image, Sampler, Target};
+use crate::nn::{EmbedderManifest, Engine, ModelFile, Network, NnError};
+
+/// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing one
+/// on allocates nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedding {
+    values: [f32; Self::MAX],
+    len: usize,
+}
+
+impl Embedding {
+    /// The most dimensions an embedding may have.
+    pub const MAX: usize = 512;
+
+    /// `values` scaled to length 1, or `None` if there are none, too many, or they have no direction.
+    #[must_use]
+    pub fn normalised(values: impl IntoIterator<Item = f32>) -> Option<Self> {
+        let (mut held, mut len) = ([0.0; Self::MAX], 0);
+        for value in values {
+            *held.get_mut(len)? = value;
+            len += 1;
+        }
+        let norm = held[..len].iter().map(|v| v * v).sum::<f32>().sqrt();
+        if !norm.is_normal() {
+            return None;
+        }
+        for value in &mut held[..len] {
+            *value /= norm;
+        }
+        Some(Self { values: held, len })
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values[..self.len]
+    }
+
+    /// Cosine of the angle to `other`, -1 to 1; the two must have equally many dimensions.
+    #[must_use]
+    pub fn cosine(&self, other: &[f32]) -> f32 {
+        self.values().iter().zip(other).map(|(a, b)| a * b).sum()
+    }
+}
+
+/// An embedding network, loaded.
+pub struct Embedder {
+    network: Box<dyn Network>,
+    manifest: EmbedderManifest,
+    /// Where the five points go, in pixels of the input.
+    template: [Point; 5],
+}
+
+impl Embedder {
+    /// Loads the network and compares its tensors with the manifest.
+    ///
+    /// # Errors
+    /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
+    pub fn load(
+        engine: &dyn Engine,
+        model: &ModelFile,
+        manifest: &EmbedderManifest,
+    ) -> Result<Self, NnError> {
+        let network = engine.load(model)?;
+        super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
+        super::expect_output(model, network.as_ref(), manifest.dimensions)?;
+        #[expect(clippy::cast_precision_loss, reason = "at most 1024 pixels")]
+        let template = manifest.template.map(|[x, y]| Point {
+            x: x * manifest.input.width as f32,
+            y: y * manifest.input.height as f32,
+        });
+        Ok(Self {
+            network,
+            manifest: manifest.clone(),
+            template,
+        })
+    }
+
+    /// Samples the face with its landmarks laid on the template into the input, and says how sharp it
+    /// is (see [`sharpness`]). `None` if the landmarks fall together.
+    ///
+    /// # Errors
+    /// [`FaceError`] if the picture cannot be sampled.
+    pub fn align(
+        &mut self,
+        image: &Image<'_>,
+        landmarks: &Landmarks,
+        sampler: &mut Sampler,
+        stages: &mut Stages,
+    ) -> Result<Option<f32>, FaceError> {
+        // Least squares in the template's space, as embedders are trained; the sampler wants the way
+        // back, from the template to the picture.
+        let Some(window) = similarity_between(landmarks, &self.template) else {
+            return Ok(None);
+        };
+        let input = &self.manifest.input;
+        let mut target = Target {
+            width: input.width,
+            height: input.height,
+            encoding: input.encoding(),
+            data: self.network.input_mut(),
+        };
+        stages.sampled += sampler.sample(image, &window.inverse(), &mut target)?;
+        stages.lap(Stage::AlignSample);
+        let sharp = sharpness(&target);
+        stages.lap(Stage::Quality);
+        Ok(Some(sharp))
+    }
+
+    /// The embedding of the face that [`Embedder::align`] left in the input; `None` if the network
+    /// answers with numbers that have no direction.
+    ///
+    /// # Errors
+    /// [`FaceError`] if the network fails.
+    pub fn embed(&mut self, stages: &mut Stages) -> Result<Option<Embedding>, FaceError> {
+        self.network.invoke()?;
+        stages.lap(Stage::EmbedInvoke);
+        let output = self.network.output(0);
+        Ok(Embedding::normalised(
+            (0..output.len()).map(|i| output.get(i)),
+        ))
+    }
+
+    /// The network, to time it alone.
+    pub fn network(&mut self) -> &mut dyn Network {
+        self.network.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_one_whatever_the_scale() {
+        let e = Embedding::normalised([3.0, 4.0]).unwrap();
+        assert!((e.values()[0] - 0.6).abs() < 1e-6 && (e.values()[1] - 0.8).abs() < 1e-6);
+        assert!((e.cosine(&[0.6, 0.8]) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn no_direction_no_embedding() {
+        assert!(Embedding::normalised([0.0; 8]).is_none());
+        assert!(Embedding::normalised([1.0, f32::NAN]).is_none());
+        assert!(Embedding::normalised([f32::INFINITY, 0.0]).is_none());
+        assert!(Embedding::normalised([]).is_none());
+        assert!(Embedding::normalised([1.0; Embedding::MAX + 1]).is_none());
+    }
+}

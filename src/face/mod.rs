@@ -1,0 +1,74 @@
+//! From a picture to its faces: detect, refine the landmarks, judge, align, embed.
+//!
+//! [`Reader`] is the way through this room; the files are its steps in order. Who a face belongs to is
+//! [`crate::people`]'s business.
+
+mod detect;
+mod embed;
+mod geometry;
+mod landmarks;
+mod plausible;
+mod quality;
+mod reader;
+mod stages;
+mod track;
+
+pub use detect::{Detection, Detector};
+pub use embed::{Embedder, Embedding};
+pub use geometry::{Point, Rect, similarity_between};
+pub use landmarks::{Landmarks, Refiner};
+pub use quality::{Gate, Quality, Unfit, sharpness};
+pub use reader::{Face, Reader, ReaderError, Settings};
+pub use stages::{Stage, Stages};
+pub use track::Tracker;
+
+use crate::frame::{JpegError, SampleError};
+use crate::nn::{ModelFile, Network, NnError};
+
+/// The most faces of one frame that are looked at: the largest, where there are more.
+pub const MAX_FACES: usize = 8;
+
+/// Why a picture's faces could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FaceError {
+    /// A damaged JPEG.
+    #[error(transparent)]
+    Jpeg(#[from] JpegError),
+    /// The picture could not be sampled.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+fn expect_input(model: &ModelFile, network: &dyn Network, want: &[usize]) -> Result<(), NnError> {
+    let got = &network.input().shape;
+    if got == want {
+        return Ok(());
+    }
+    Err(NnError::Shape {
+        model: model.name(),
+        what: "the input".to_owned(),
+        got: format!("{got:?}"),
+        want: format!("{want:?}"),
+    })
+}
+
+/// That the network has one output of `want` elements.
+fn expect_output(model: &ModelFile, network: &dyn Network, want: usize) -> Result<(), NnError> {
+    let got: Vec<usize> = network
+        .outputs()
+        .iter()
+        .map(|o| o.shape.iter().product())
+        .collect();
+    if got == [want] {
+        return Ok(());
+    }
+    Err(NnError::Shape {
+        model: model.name(),
+        what: "the number of elements of each output".to_owned(),
+        got: format!("{got:?}"),
+        want: format!("[{want}]"),
+    })
+}

@@ -1,0 +1,324 @@
+//! Reads the faces of a picture: the networks of a set, loaded, and the sampler that feeds them.
+//!
+//! Everything is allocated when the reader is loaded; [`Reader::read`] allocates nothing.
+
+use std::path::PathBuf;
+
+use super::detect::{Detection, Detector, suppress};
+use super::embed::{Embedder, Embedding};
+use super::geometry::Rect;
+use super::landmarks::{Landmarks, Refiner};
+use super::quality::{Gate, Quality, Unfit};
+use super::stages::{Stage, Stages};
+use super::{FaceError, MAX_FACES, plausible};
+use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Similarity};
+use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnError};
+
+/// MJPEG pictures are decoded at the smallest scale that still has this many pixels a side: what
+/// cameras without compression deliver.
+const MJPEG_AT_LEAST: (u32, u32) = (640, 360);
+
+/// Detections below this score are doubtful and looked at again.
+const SURE: f32 = 0.8;
+/// Sides of the second looks, in sides of the box: nearer and farther than a whole frame shows a face
+/// at the door.
+const FRAMINGS: [f32; 2] = [2.5, 3.5];
+/// Least mean score of all looks at a doubtful detection.
+const HOLDS: f32 = 0.6;
+/// Least overlap with the box that is looked at again.
+const SAME_FACE: f32 = 0.4;
+/// The most doubtful detections of one look that are looked at again; the rest are dropped.
+const LOOK_AGAIN: u32 = 4;
+
+/// A face of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Face {
+    /// Eyebrows to chin, in pixels of the picture.
+    pub bbox: Rect,
+    /// How sure the detector is, 0 to 1.
+    pub score: f32,
+    /// Eyes, nose, corners of the mouth.
+    pub landmarks: Landmarks,
+    /// Size, pose, sharpness.
+    pub quality: Quality,
+    /// What it is recognised by, or why it is not worth recognising.
+    pub embedding: Result<Embedding, Unfit>,
+}
+
+/// What is read and what is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The least a face must have to be embedded.
+    pub gate: Gate,
+    /// The widest picture that is read without allocating, in pixels.
+    pub max_width: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            gate: Gate::default(),
+            max_width: 1920,
+        }
+    }
+}
+
+/// Why a set of networks could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ReaderError {
+    /// A file is missing or is another one.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A file does not load or is of another shape.
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+/// The networks of a set and what feeds them.
+pub struct Reader {
+    detector: Detector,
+    refiner: Refiner,
+    embedder: Embedder,
+    sampler: Sampler,
+    jpeg: JpegDecoder,
+    settings: Settings,
+    embedder_sha256: String,
+    engine: String,
+    candidates: Vec<Detection>,
+    picked: Vec<Detection>,
+    faces: Vec<Face>,
+    stages: Stages,
+}
+
+impl Reader {
+    /// Verifies and loads the networks of `manifest`, whose files lie in one of `folders`.
+    ///
+    /// # Errors
+    /// [`ReaderError`]; names the file, what is wrong with it and the mend.
+    pub fn load(
+        manifest: &Manifest,
+        folders: &[PathBuf],
+        engine: EngineSettings,
+        settings: Settings,
+    ) -> Result<Self, ReaderError> {
+        let engine = engine.build();
+        let open = |file: &str, sha256: &str, source: &str| {
+            ModelFile::open(&ModelFile::find(file, folders)?, sha256, source)
+        };
+        let (d, l, e) = (&manifest.detector, &manifest.landmarks, manifest.embedder());
+        let embedder = open(&e.file, &e.sha256, &e.source)?;
+        let detector = open(&d.file, &d.sha256, &d.source)?;
+        let refiner = open(&l.file, &l.sha256, &l.source)?;
+        let sides = [&d.input, &l.input, &e.input].map(|i| i.width.max(i.height));
+        Ok(Self {
+            detector: Detector::load(engine.as_ref(), &detector, d)?,
+            refiner: Refiner::load(engine.as_ref(), &refiner, l)?,
+            embedder: Embedder::load(engine.as_ref(), &embedder, e)?,
+            sampler: Sampler::new(settings.max_width, sides.into_iter().max().unwrap_or(0)),
+            jpeg: JpegDecoder::new(),
+            settings,
+            embedder_sha256: embedder.sha256().to_owned(),
+            engine: engine.describe(),
+            candidates: Vec::with_capacity(256),
+            picked: Vec::with_capacity(256),
+            faces: Vec::with_capacity(MAX_FACES),
+            stages: Stages::start(),
+        })
+    }
+
+    /// The faces of a camera's frame, largest first, at most [`MAX_FACES`]; one look at the whole.
+    /// MJPEG is decoded first, which is the one thing here that allocates; boxes and landmarks are
+    /// then in pixels of the decoded picture.
+    ///
+    /// # Errors
+    /// [`FaceError`] if the picture cannot be decoded or sampled or a network fails.
+    pub fn read(&mut self, image: &Image<'_>) -> Result<&[Face], FaceError> {
+        self.stages = Stages::start();
+        if image.layout().format == PixelFormat::Mjpeg {
+            // Taken out while its picture is read: that borrows the decoder.
+            let mut jpeg = std::mem::take(&mut self.jpeg);
+            let decoded = jpeg.decode(image.bytes(), MJPEG_AT_LEAST);
+            let read = match decoded {
+                Ok(image) => self.read_pixels(&image),
+                Err(e) => Err(e.into()),
+            };
+            self.jpeg = jpeg;
+            read?;
+        } else {
+            self.read_pixels(image)?;
+        }
+        Ok(&self.faces)
+    }
+
+    fn read_pixels(&mut self, image: &Image<'_>) -> Result<(), FaceError> {
+        let whole = self.detector.whole(image);
+        self.picked.clear();
+        self.look(image, &whole)?;
+        self.describe(image)
+    }
+
+    /// The faces of a photo: looks at the whole and then, for those too small to be seen there, at
+    /// overlapping parts of a half and a quarter of its longer side, as long as a part has 256 pixels.
+    ///
+    /// # Errors
+    /// [`FaceError`] if the picture cannot be sampled or a network fails.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "pixels of a picture of at most 16384"
+    )]
+    pub fn read_photo(&mut self, image: &Image<'_>) -> Result<&[Face], FaceError> {
+        self.stages = Stages::start();
+        let (width, height) = (image.layout().width as f32, image.layout().height as f32);
+        let whole = self.detector.whole(image);
+        self.picked.clear();
+        self.look(image, &whole)?;
+        let input = self.detector.input_width();
+        for part in [0.5, 0.25] {
+            let side = part * width.max(height);
+            if side < 256.0 {
+                break;
+            }
+            // Neighbours overlap by half, so that a face cut by one is whole in another.
+            let steps = |length: f32| ((2.0 * length / side).ceil() - 1.0).max(1.0) as u32;
+            let place = |i: u32, n: u32, length: f32| {
+                if n < 2 {
+                    0.5 * (length - side)
+                } else {
+                    (length - side) * i as f32 / (n - 1) as f32
+                }
+            };
+            let (columns, rows) = (steps(width), steps(height));
+            for i in 0..columns * rows {
+                let x = place(i % columns, columns, width);
+                let y = place(i / columns, rows, height);
+                self.look(image, &Similarity::crop(x, y, x + side, input))?;
+            }
+        }
+        self.candidates.clear();
+        self.candidates.append(&mut self.picked);
+        let overlap = self.detector.overlap();
+        suppress(&mut self.candidates, &mut self.picked, overlap);
+        self.describe(image)?;
+        Ok(&self.faces)
+    }
+
+    /// What the last picture cost.
+    #[must_use]
+    pub const fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// Checksum of the embedder: embeddings of another one mean something else.
+    #[must_use]
+    pub fn embedder_sha256(&self) -> &str {
+        &self.embedder_sha256
+    }
+
+    /// Name, version and settings of the engine.
+    #[must_use]
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// The three networks, to time them alone.
+    pub fn networks(&mut self) -> [&mut dyn Network; 3] {
+        [
+            self.detector.network(),
+            self.refiner.network(),
+            self.embedder.network(),
+        ]
+    }
+
+    /// Adds the plausible faces in a window to `picked`.
+    fn look(&mut self, image: &Image<'_>, window: &Similarity) -> Result<(), FaceError> {
+        let before = self.picked.len();
+        let found = self
+            .detector
+            .detect(image, window, &mut self.sampler, &mut self.stages)?;
+        let room = self.picked.capacity() - before;
+        self.picked
+            .extend(found.iter().filter(|d| plausible::detection(d)).take(room));
+        self.stages.lap(Stage::DetectDecode);
+        // Best first, so the doubtful ones are at the end.
+        let mut again = 0;
+        let mut i = before;
+        while let Some(detection) = self.picked.get(i).copied() {
+            if detection.score >= SURE {
+                i += 1;
+                continue;
+            }
+            again += 1;
+            if again <= LOOK_AGAIN && self.holds(image, &detection)? {
+                i += 1;
+            } else {
+                self.picked.remove(i);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a doubtful detection is found again in other framings of it. A face is a face from
+    /// near and far; what looks like one by accident of position and scale is not.
+    fn holds(&mut self, image: &Image<'_>, detection: &Detection) -> Result<bool, FaceError> {
+        let (centre, bbox) = (detection.bbox.centre(), detection.bbox);
+        let mut sum = detection.score;
+        for framing in FRAMINGS {
+            let half = 0.5 * framing * bbox.width.max(bbox.height);
+            let window = Similarity::crop(
+                centre.x - half,
+                centre.y - half,
+                centre.x + half,
+                self.detector.input_width(),
+            );
+            let found =
+                self.detector
+                    .detect(image, &window, &mut self.sampler, &mut self.stages)?;
+            let same = found.iter().filter(|d| d.bbox.overlap(&bbox) > SAME_FACE);
+            sum += same.map(|d| d.score).fold(0.0, f32::max);
+        }
+        Ok(sum / (1 + FRAMINGS.len()) as f32 >= HOLDS)
+    }
+
+    /// Turns `picked` into faces.
+    fn describe(&mut self, image: &Image<'_>) -> Result<(), FaceError> {
+        self.faces.clear();
+        self.picked
+            .sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+        for detection in &self.picked {
+            if self.faces.len() == MAX_FACES {
+                break;
+            }
+            let landmarks =
+                self.refiner
+                    .refine(image, detection, &mut self.sampler, &mut self.stages)?;
+            if !plausible::refined(detection, &landmarks) {
+                continue;
+            }
+            let gate = &self.settings.gate;
+            let mut quality = Quality::of(&landmarks);
+            let mut embedding = gate.pose(&quality).map(|()| None);
+            self.stages.lap(Stage::Rest);
+            if embedding.is_ok() {
+                let aligned =
+                    self.embedder
+                        .align(image, &landmarks, &mut self.sampler, &mut self.stages)?;
+                quality.sharpness = aligned.unwrap_or(0.0);
+                embedding = match gate.sharp(&quality) {
+                    Ok(()) => Ok(self.embedder.embed(&mut self.stages)?),
+                    Err(unfit) => Err(unfit),
+                };
+            }
+            self.faces.push(Face {
+                bbox: detection.bbox,
+                score: detection.score,
+                landmarks,
+                quality,
+                embedding: embedding.and_then(|e| e.ok_or(Unfit::Unreadable)),
+            });
+        }
+        self.stages.lap(Stage::Rest);
+        Ok(())
+    }
+}

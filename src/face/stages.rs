@@ -1,0 +1,116 @@
+//! What a frame's steps cost: time of each, pixels sampled. Costs two clock readings a step, so it is
+//! always on.
+
+use std::time::Instant;
+
+/// The steps of a frame, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Camera bytes into the detector's input.
+    DetectSample,
+    /// The detector.
+    DetectInvoke,
+    /// Anchors to boxes, suppression, plausibility.
+    DetectDecode,
+    /// Camera bytes into the landmark network's input.
+    LandmarksSample,
+    /// The landmark network.
+    LandmarksInvoke,
+    /// Camera bytes into the embedder's input.
+    AlignSample,
+    /// Sharpness of the aligned face.
+    Quality,
+    /// The embedder.
+    EmbedInvoke,
+    /// Everything between the others.
+    Rest,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 9] = [
+        Self::DetectSample,
+        Self::DetectInvoke,
+        Self::DetectDecode,
+        Self::LandmarksSample,
+        Self::LandmarksInvoke,
+        Self::AlignSample,
+        Self::Quality,
+        Self::EmbedInvoke,
+        Self::Rest,
+    ];
+
+    /// Whether it is nothing but a network's invocation.
+    #[must_use]
+    pub const fn is_network(self) -> bool {
+        matches!(
+            self,
+            Self::DetectInvoke | Self::LandmarksInvoke | Self::EmbedInvoke
+        )
+    }
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DetectSample => "detect: sample",
+            Self::DetectInvoke => "detect: network",
+            Self::DetectDecode => "detect: decode",
+            Self::LandmarksSample => "landmarks: sample",
+            Self::LandmarksInvoke => "landmarks: network",
+            Self::AlignSample => "align: sample",
+            Self::Quality => "quality",
+            Self::EmbedInvoke => "embed: network",
+            Self::Rest => "rest",
+        }
+    }
+}
+
+/// A frame's account.
+#[derive(Clone, Debug)]
+pub struct Stages {
+    last: Instant,
+    /// Nanoseconds a stage, by its place in [`Stage::ALL`], summed over the frame's faces.
+    nanos: [u64; Stage::ALL.len()],
+    /// Source pixels that the sampler read.
+    pub sampled: u64,
+}
+
+impl Stages {
+    /// An empty account that begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            nanos: [0; Stage::ALL.len()],
+            sampled: 0,
+        }
+    }
+
+    /// Books the time since the last lap on `stage`.
+    pub fn lap(&mut self, stage: Stage) {
+        let now = Instant::now();
+        let took = now.duration_since(self.last).as_nanos();
+        self.nanos[stage as usize] += u64::try_from(took).unwrap_or(u64::MAX);
+        self.last = now;
+    }
+
+    /// Nanoseconds booked on `stage`.
+    #[must_use]
+    pub const fn nanos(&self, stage: Stage) -> u64 {
+        self.nanos[stage as usize]
+    }
+
+    /// Nanoseconds in network invocations.
+    #[must_use]
+    pub fn networks(&self) -> u64 {
+        let stages = Stage::ALL.into_iter().filter(|s| s.is_network());
+        stages.map(|s| self.nanos(s)).sum()
+    }
+
+    /// Nanoseconds in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.nanos.iter().sum()
+    }
+}

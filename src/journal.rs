@@ -1,0 +1,169 @@
+//! The serial log: one line an event, `time level event key=value...`, fit for a console at 115200
+//! baud.
+//!
+//! Lines go through a queue to a thread of their own, so that a slow or stuck console never holds up
+//! the door; what does not fit, or comes faster than [`RATE`], is counted and dropped, and the count
+//! is told. Never a picture; names only where the owner allows them, which is the caller's business.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+/// Lines a second in the long run: 115200 baud carry 11 520 bytes, a line has about 100.
+const RATE: f64 = 20.0;
+/// Lines at once: a start-up, or a fault with all that follows from it.
+const BURST: f64 = 100.0;
+/// Lines that wait for a slow console.
+const QUEUE: usize = 256;
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Starts the log of a long-running command. Its level is `info` unless `LATCHKEY_LOG` (in the syntax
+/// of the crate `env_logger`) says otherwise. Keep the returned value: dropping it writes out what is
+/// still queued, for at most a second.
+#[must_use]
+pub fn start() -> Journal {
+    let (lines, queue) = bounded(QUEUE);
+    let (done, finished) = bounded(1);
+    let writer = std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || {
+            write_lines(&queue, &mut std::io::stderr());
+            let _ = done.try_send(());
+        });
+    // Without a thread, lines queue up and are dropped; the door works all the same.
+    drop(writer);
+    install(env_logger::Target::Pipe(Box::new(Queue(lines.clone()))));
+    Journal { lines, finished }
+}
+
+/// Starts the log of a short command: the same lines, straight to standard error, warnings and worse.
+pub fn start_plain() {
+    let env = env_logger::Env::new().filter_or("LATCHKEY_LOG", "warn");
+    let mut builder = env_logger::Builder::from_env(env);
+    let _ = builder.format(format).try_init();
+}
+
+fn install(target: env_logger::Target) {
+    let env = env_logger::Env::new().filter_or("LATCHKEY_LOG", "info");
+    let mut builder = env_logger::Builder::from_env(env);
+    // A second call (tests do that) keeps the first log.
+    let _ = builder.format(format).target(target).try_init();
+}
+
+fn format(line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> std::io::Result<()> {
+    let time = line.timestamp_millis();
+    writeln!(line, "{time} {:<5} {}", record.level(), record.args())
+}
+
+/// `text` as a value of `key=value`: quoted if it has spaces, control characters escaped.
+#[must_use]
+pub fn value(text: &str) -> String {
+    let plain = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
+    if plain {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+/// A running log.
+pub struct Journal {
+    lines: Sender<Vec<u8>>,
+    finished: Receiver<()>,
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // An empty line tells the writer to finish; lines are never empty otherwise.
+        if self
+            .lines
+            .send_timeout(Vec::new(), Duration::from_millis(500))
+            .is_ok()
+        {
+            let _ = self.finished.recv_timeout(Duration::from_millis(500));
+        }
+    }
+}
+
+/// The logger's end of the queue.
+struct Queue(Sender<Vec<u8>>);
+
+impl Write for Queue {
+    /// Takes a whole line: env_logger writes each record at once.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match self.0.try_send(line.to_vec()) {
+            Err(TrySendError::Full(_)) => {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the lines of `queue` to `out` at a bounded rate until an empty one comes.
+fn write_lines(queue: &Receiver<Vec<u8>>, out: &mut dyn Write) {
+    let (mut budget, mut filled) = (BURST, Instant::now());
+    while let Ok(line) = queue.recv() {
+        if line.is_empty() {
+            break;
+        }
+        let now = Instant::now();
+        budget = (budget + RATE * now.duration_since(filled).as_secs_f64()).min(BURST);
+        filled = now;
+        if budget < 1.0 {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        budget -= 1.0;
+        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            // The time of the line that follows.
+            let time = line.split(|b| *b == b' ').next().unwrap_or_default();
+            let _ = out.write_all(time);
+            let _ = writeln!(out, " WARN  suppressed lines={dropped}");
+        }
+        let _ = out.write_all(&line);
+    }
+    let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_one_word_or_are_quoted() {
+        assert_eq!(value("p1"), "p1");
+        assert_eq!(value("Ada L"), "\"Ada L\"");
+        assert_eq!(value("a\nb"), "\"a\\nb\"");
+        assert_eq!(value("a=b"), "\"a=b\"");
+        assert_eq!(value(""), "\"\"");
+    }
+
+    #[test]
+    fn a_flood_is_cut_to_the_burst_and_counted() {
+        let (lines, queue) = bounded(2000);
+        for i in 0..1000 {
+            lines
+                .try_send(format!("12:00:00Z INFO  flood n={i}\n").into_bytes())
+                .unwrap();
+        }
+        lines.try_send(Vec::new()).unwrap();
+        let mut out = Vec::new();
+        write_lines(&queue, &mut out);
+        let written = String::from_utf8(out).unwrap().lines().count();
+        assert!((100..200).contains(&written), "{written} lines");
+        assert!(DROPPED.swap(0, Ordering::Relaxed) >= 800);
+    }
+}

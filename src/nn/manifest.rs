@@ -1,0 +1,435 @@
+//! A model set: which files, their checksums, and everything about a network that its file does not
+//! say. Manifests are TOML, one a set, in the folder `models`; those are also built into the program.
+//!
+//! Knows what a manifest says, not what a face is: thresholds and templates are only carried.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::frame::{Channels, Encoding};
+
+/// The sets built into the program: name and text.
+const BUILT_IN: [(&str, &str); 1] = [("reference", include_str!("../../models/reference.toml"))];
+
+/// A model set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the set.
+    pub name: String,
+    /// What is in it, in a line.
+    pub summary: String,
+    /// The embedder in use unless another is asked for: a key of `embedders`.
+    pub embedder: String,
+    /// Finds faces.
+    pub detector: DetectorManifest,
+    /// Refines the five points of a face.
+    pub landmarks: LandmarksManifest,
+    /// Turn an aligned face into an embedding; one of them is in use.
+    pub embedders: BTreeMap<String, EmbedderManifest>,
+}
+
+/// What the input tensor holds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputManifest {
+    /// Pixels a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Order of the channels.
+    pub channels: Channels,
+    /// Subtracted from raw 0 to 255, a channel.
+    pub mean: [f32; 3],
+    /// Then multiplied, a channel.
+    pub scale: [f32; 3],
+}
+
+impl InputManifest {
+    /// How the sampler writes it.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        Encoding {
+            channels: self.channels,
+            mean: self.mean,
+            scale: self.scale,
+        }
+    }
+
+    /// The shape of the tensor.
+    #[must_use]
+    pub const fn shape(&self) -> [usize; 4] {
+        let channels = match self.channels {
+            Channels::Grey => 1,
+            Channels::Rgb | Channels::Bgr => 3,
+        };
+        [1, self.height as usize, self.width as usize, channels]
+    }
+}
+
+/// A face detector with anchors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorManifest {
+    /// How its outputs are read; `blazeface` is the only family so far.
+    pub family: DetectorFamily,
+    /// Path of the file inside the folder of model files.
+    pub file: String,
+    /// Checksum of the file.
+    pub sha256: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where the file comes from.
+    pub source: String,
+    /// Its input.
+    pub input: InputManifest,
+    /// Where its anchors stand.
+    pub anchors: Anchors,
+    /// Lowest score of a face, 0 to 1.
+    pub threshold: f32,
+    /// Boxes that overlap more than this (intersection over union) are the same face.
+    pub overlap: f32,
+}
+
+/// How a detector's outputs are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorFamily {
+    /// Boxes and six points a face relative to anchors, and a logit each.
+    BlazeFace,
+}
+
+/// Anchors in the middle of the cells of one grid a layer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchors {
+    /// Side of a cell in pixels of the input, a layer.
+    pub strides: Vec<u32>,
+    /// Anchors in a cell of a layer.
+    pub per_cell: u32,
+}
+
+/// A network that refines the five points of a face.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LandmarksManifest {
+    /// Path of the file inside the folder of model files.
+    pub file: String,
+    /// Checksum of the file.
+    pub sha256: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where the file comes from.
+    pub source: String,
+    /// Its input.
+    pub input: InputManifest,
+    /// Side of its crop over side of the detector's box.
+    pub crop: f32,
+}
+
+/// A network that turns an aligned face into an embedding.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedderManifest {
+    /// Path of the file inside the folder of model files.
+    pub file: String,
+    /// Checksum of the file.
+    pub sha256: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where the file comes from.
+    pub source: String,
+    /// Its input.
+    pub input: InputManifest,
+    /// Numbers in an embedding.
+    pub dimensions: usize,
+    /// Where the five points go, in fractions of the input.
+    pub template: Align,
+    /// Lowest cosine that is the same person.
+    pub threshold: f32,
+    /// Least lead of the best person's cosine over the next best person's.
+    pub margin: f32,
+}
+
+/// Five points (eyes, nose, corners of the mouth, each left to right as seen), fractions of the input.
+pub type Align = [[f32; 2]; 5];
+
+/// Which set and which of its embedders: `SET` or `SET:EMBEDDER`, SET being a built-in name or the path
+/// of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Name or path of the manifest.
+    pub set: String,
+    /// Embedder, if not the manifest's choice.
+    pub embedder: Option<String>,
+}
+
+impl std::str::FromStr for Selection {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.rsplit_once(':') {
+            Some((set, embedder)) => Self {
+                set: set.to_owned(),
+                embedder: Some(embedder.to_owned()),
+            },
+            None => Self {
+                set: text.to_owned(),
+                embedder: None,
+            },
+        })
+    }
+}
+
+/// Why there is no manifest to use.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Neither built in nor a file.
+    #[error(
+        "model set {set:?}: neither built in ({}) nor a file; give one of these names or the path of a manifest",
+        BUILT_IN.map(|(name, _)| name).join(", ")
+    )]
+    Unknown {
+        /// As asked for.
+        set: String,
+    },
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The manifest.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML, or not what a manifest says.
+    #[error("{path}: {why}")]
+    Syntax {
+        /// The manifest.
+        path: String,
+        /// Line, column and what is wrong.
+        why: String,
+    },
+    /// A value that cannot be.
+    #[error("{path}: {key} = {value}: {mend}")]
+    Value {
+        /// The manifest.
+        path: String,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        mend: String,
+    },
+}
+
+impl Manifest {
+    /// The manifest that `selection` names, its embedder chosen.
+    ///
+    /// # Errors
+    /// [`ManifestError`] if there is none or it is wrong; names file, key and mend.
+    pub fn load(selection: &Selection) -> Result<Self, ManifestError> {
+        let set = &selection.set;
+        let (path, text) = match BUILT_IN.iter().find(|(name, _)| name == set) {
+            Some((name, text)) => (format!("models/{name}.toml"), (*text).to_owned()),
+            None if Path::new(set).exists() || set.contains('/') || set.ends_with(".toml") => {
+                let text =
+                    std::fs::read_to_string(set).map_err(|source| ManifestError::Unreadable {
+                        path: set.clone(),
+                        source,
+                    })?;
+                (set.clone(), text)
+            }
+            None => return Err(ManifestError::Unknown { set: set.clone() }),
+        };
+        let mut manifest: Self = toml::from_str(&text).map_err(|e| ManifestError::Syntax {
+            path: path.clone(),
+            why: crate::config::toml_error(&text, &e),
+        })?;
+        if let Some(embedder) = &selection.embedder {
+            manifest.embedder.clone_from(embedder);
+        }
+        manifest.check(&path)?;
+        Ok(manifest)
+    }
+
+    /// The embedder in use.
+    ///
+    /// # Panics
+    /// Never for a manifest that [`Manifest::load`] returned: it checks that the embedder exists.
+    #[must_use]
+    pub fn embedder(&self) -> &EmbedderManifest {
+        &self.embedders[&self.embedder]
+    }
+
+    /// Every file of the set with its checksum: what it is for, path, sha256, source.
+    #[must_use]
+    pub fn files(&self) -> Vec<(&str, &str, &str, &str)> {
+        let (d, l) = (&self.detector, &self.landmarks);
+        let mut files = vec![
+            ("detector", &*d.file, &*d.sha256, &*d.source),
+            ("landmarks", &*l.file, &*l.sha256, &*l.source),
+        ];
+        for (name, e) in &self.embedders {
+            files.push((name, &e.file, &e.sha256, &e.source));
+        }
+        files
+    }
+
+    fn check(&self, path: &str) -> Result<(), ManifestError> {
+        let wrong = |key: &str, value: String, mend: &str| {
+            Err(ManifestError::Value {
+                path: path.to_owned(),
+                key: key.to_owned(),
+                value,
+                mend: mend.to_owned(),
+            })
+        };
+        if !self.embedders.contains_key(&self.embedder) {
+            let names: Vec<_> = self.embedders.keys().map(String::as_str).collect();
+            return wrong(
+                "embedder",
+                format!("{:?}", self.embedder),
+                &format!("the set has {}", names.join(", ")),
+            );
+        }
+        for (role, _, sha256, _) in self.files() {
+            if sha256.len() != 64
+                || !sha256
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            {
+                return wrong(
+                    &format!("{role}: sha256"),
+                    format!("{sha256:?}"),
+                    "64 lower-case hexadecimal digits, as sha256sum prints them",
+                );
+            }
+        }
+        let mut inputs = vec![
+            ("detector".to_owned(), &self.detector.input),
+            ("landmarks".to_owned(), &self.landmarks.input),
+        ];
+        inputs.extend(self.embedders.iter().map(|(n, e)| (n.clone(), &e.input)));
+        for (role, input) in inputs {
+            let side = 16..=1024;
+            if !side.contains(&input.width) || !side.contains(&input.height) {
+                return wrong(
+                    &format!("{role}: input"),
+                    format!("{}x{}", input.width, input.height),
+                    "each side must be 16 to 1024 pixels",
+                );
+            }
+            if input
+                .mean
+                .iter()
+                .chain(&input.scale)
+                .any(|v| !v.is_finite())
+            {
+                return wrong(
+                    &format!("{role}: input"),
+                    "not a number".into(),
+                    "finite numbers",
+                );
+            }
+        }
+        let d = &self.detector;
+        for (key, value) in [
+            ("detector.threshold", d.threshold),
+            ("detector.overlap", d.overlap),
+        ] {
+            if !(value > 0.0 && value < 1.0) {
+                return wrong(key, value.to_string(), "must lie between 0 and 1");
+            }
+        }
+        if d.anchors.per_cell == 0 || d.anchors.per_cell > 16 {
+            return wrong(
+                "detector.anchors.per_cell",
+                d.anchors.per_cell.to_string(),
+                "must be 1 to 16",
+            );
+        }
+        if d.anchors
+            .strides
+            .iter()
+            .any(|s| *s == 0 || *s > d.input.width)
+        {
+            return wrong(
+                "detector.anchors.strides",
+                format!("{:?}", d.anchors.strides),
+                "each must be 1 to the width of the input",
+            );
+        }
+        if !(self.landmarks.crop >= 0.5 && self.landmarks.crop <= 3.0) {
+            return wrong(
+                "landmarks.crop",
+                self.landmarks.crop.to_string(),
+                "must be 0.5 to 3",
+            );
+        }
+        for (name, e) in &self.embedders {
+            if !(1..=crate::face::Embedding::MAX).contains(&e.dimensions) {
+                return wrong(
+                    &format!("embedders.{name}.dimensions"),
+                    e.dimensions.to_string(),
+                    &format!("must be 1 to {}", crate::face::Embedding::MAX),
+                );
+            }
+            if !(e.threshold > 0.0 && e.threshold < 1.0) || !(e.margin >= 0.0 && e.margin < 1.0) {
+                return wrong(
+                    &format!("embedders.{name}.threshold/margin"),
+                    format!("{}/{}", e.threshold, e.margin),
+                    "must lie between 0 and 1",
+                );
+            }
+            if e.template
+                .iter()
+                .flatten()
+                .any(|v| !(0.0..=1.0).contains(v))
+            {
+                return wrong(
+                    &format!("embedders.{name}.template"),
+                    format!("{:?}", e.template),
+                    "fractions of the input, 0 to 1",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_sets_are_sound() {
+        for (name, _) in BUILT_IN {
+            let manifest = Manifest::load(&name.parse().unwrap()).unwrap();
+            assert_eq!(manifest.name, name);
+            for embedder in manifest.embedders.keys() {
+                let selection = format!("{name}:{embedder}").parse().unwrap();
+                assert_eq!(&Manifest::load(&selection).unwrap().embedder, embedder);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_embedder_is_named_with_those_there_are() {
+        let error = Manifest::load(&"reference:facenet".parse().unwrap()).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("\"facenet\"") && text.contains("mobilefacenet"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_set_is_named_with_those_there_are() {
+        let error = Manifest::load(&"refrence".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("\"refrence\""));
+        assert!(error.to_string().contains("reference"));
+    }
+}

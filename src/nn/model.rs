@@ -1,0 +1,204 @@
+//! A model file: mapped into memory, its sha256 compared with the manifest's before anything reads it
+//! as a network, and never copied.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use sha2::{Digest, Sha256};
+
+/// Why a model file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// None of the places holds the file.
+    #[error(
+        "model file {file} not found in {}: name the folder that holds it with --model-files or `model_files` in the configuration",
+        tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    Missing {
+        /// The name in the manifest.
+        file: String,
+        /// The folders looked through.
+        tried: Vec<PathBuf>,
+    },
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not the one of the manifest.
+    #[error(
+        "{}: sha256 is {got}, the manifest says {want}: the file is damaged or another version; copy it again from {origin}",
+        path.display()
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// Its checksum.
+        got: String,
+        /// The manifest's.
+        want: String,
+        /// Where the manifest says it comes from.
+        origin: String,
+    },
+}
+
+/// A verified model file in memory.
+///
+/// The mapping lives as long as the process: networks are loaded once at start, and engines keep
+/// pointers into it.
+#[derive(Clone, Debug)]
+pub struct ModelFile {
+    path: PathBuf,
+    sha256: String,
+    bytes: &'static [u8],
+}
+
+impl ModelFile {
+    /// Finds `file` (a relative path of the manifest) in the first of `folders` that holds it, either
+    /// under its path or by its bare name.
+    ///
+    /// # Errors
+    /// [`ModelError::Missing`].
+    pub fn find(file: &str, folders: &[PathBuf]) -> Result<PathBuf, ModelError> {
+        let bare = Path::new(file).file_name().unwrap_or_default();
+        folders
+            .iter()
+            .flat_map(|folder| [folder.join(file), folder.join(bare)])
+            .find(|path| path.is_file())
+            .ok_or_else(|| ModelError::Missing {
+                file: file.to_owned(),
+                tried: folders.to_vec(),
+            })
+    }
+
+    /// Maps the file and compares its checksum with `want` (64 hexadecimal digits). `origin` is where
+    /// the file comes from, for the error.
+    ///
+    /// # Errors
+    /// [`ModelError`] if it cannot be read or is another file.
+    pub fn open(path: &Path, want: &str, origin: &str) -> Result<Self, ModelError> {
+        let mapping = map(path).map_err(|source| ModelError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let got = hex(&Sha256::digest(&mapping[..]));
+        if got != want {
+            return Err(ModelError::Checksum {
+                path: path.to_owned(),
+                got,
+                want: want.to_owned(),
+                origin: origin.to_owned(),
+            });
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            sha256: got,
+            bytes: Box::leak(Box::new(mapping)),
+        })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its checksum, 64 hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Its bytes, mapped.
+    #[must_use]
+    pub const fn bytes(&self) -> &'static [u8] {
+        self.bytes
+    }
+
+    /// File name, for messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "mapping a file is a promise about who else writes to it"
+)]
+fn map(path: &Path) -> std::io::Result<Mmap> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::UnexpectedEof,
+            "the file is empty",
+        ));
+    }
+    // SAFETY: the mapping is private and read-only. What remains is another process that truncates
+    // (SIGBUS ends this one, and with it the relay) or rewrites the file in place while it is mapped.
+    // Model files are installed by renaming a new file over the old name, which leaves this mapping's
+    // inode alone, and on a device they lie on a read-only file system.
+    unsafe { Mmap::map(&file) }
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // printf abc | sha256sum
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn file_with(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn takes_the_file_of_the_manifest() {
+        let file = file_with(b"abc");
+        let model = ModelFile::open(file.path(), ABC, "somewhere").unwrap();
+        assert_eq!(model.bytes(), b"abc");
+        assert_eq!(model.sha256(), ABC);
+    }
+
+    #[test]
+    fn refuses_one_flipped_bit_truncation_and_emptiness() {
+        for bytes in [&b"abb"[..], b"ab", b""] {
+            let file = file_with(bytes);
+            let error = ModelFile::open(file.path(), ABC, "somewhere").unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains(&file.path().display().to_string())
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_file_names_the_folders_and_the_mend() {
+        let error = ModelFile::find("a/b.tflite", &["/nowhere".into(), "/never".into()])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("a/b.tflite") && error.contains("/never"));
+        assert!(error.contains("--model-files"));
+    }
+}

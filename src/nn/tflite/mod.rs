@@ -1,0 +1,226 @@
+//! TensorFlow Lite on the CPU, through the crate `tflitec`; XNNPACK on or off.
+//!
+//! tflitec reads and writes tensors by copying and allocates a description at every access. This file
+//! looks tensors up once, when the network is loaded, and keeps where they lie.
+#![expect(unsafe_code, reason = "tensors are memory that the C library owns")]
+
+use std::ptr::NonNull;
+
+use tflitec::interpreter::{Interpreter, Options};
+use tflitec::model::Model;
+use tflitec::tensor::DataType;
+
+use super::{Element, Engine, ModelFile, Network, NnError, Tensor, TensorSpec};
+use crate::frame::TensorMut;
+
+/// The engine.
+#[derive(Clone, Copy, Debug)]
+pub struct TfLite {
+    xnnpack: bool,
+    threads: u8,
+}
+
+impl TfLite {
+    /// Networks will run on `threads` threads (at least 1), float layers through XNNPACK if so asked.
+    #[must_use]
+    pub const fn new(xnnpack: bool, threads: u8) -> Self {
+        Self { xnnpack, threads }
+    }
+}
+
+impl Engine for TfLite {
+    fn describe(&self) -> String {
+        format!(
+            "tflite {} xnnpack={} threads={}",
+            tflitec::tf_lite_version(),
+            if self.xnnpack { "on" } else { "off" },
+            self.threads
+        )
+    }
+
+    fn load(&self, model: &ModelFile) -> Result<Box<dyn Network>, NnError> {
+        let refuse = |why: String| NnError::Load {
+            model: model.name(),
+            engine: self.describe(),
+            why,
+            mend: if self.xnnpack {
+                "is it a .tflite file? if so, try engine.xnnpack = false in the board file"
+            } else {
+                "is it a .tflite file for this version?"
+            },
+        };
+        let says = |e: tflitec::Error| refuse(e.to_string());
+        let options = Options {
+            thread_count: i32::from(self.threads.max(1)),
+            is_xnnpack_enabled: self.xnnpack,
+        };
+        // An interpreter borrows its model. Both live as long as the process, like the mapping they
+        // read, so the model is leaked rather than tied up in a self-referential struct.
+        let parsed: &'static Model<'static> =
+            Box::leak(Box::new(Model::from_bytes(model.bytes()).map_err(says)?));
+        let interpreter = Interpreter::new(parsed, Some(options)).map_err(says)?;
+        interpreter.allocate_tensors().map_err(says)?;
+        let inputs = interpreter.input_tensor_count();
+        if inputs != 1 {
+            return Err(refuse(format!("it has {inputs} inputs instead of 1")));
+        }
+        let input = Place::of(&interpreter.input(0).map_err(says)?).map_err(refuse)?;
+        let mut outputs = Vec::new();
+        for i in 0..interpreter.output_tensor_count() {
+            outputs.push(Place::of(&interpreter.output(i).map_err(says)?).map_err(refuse)?);
+        }
+        Ok(Box::new(Loaded {
+            name: model.name(),
+            input_spec: input.spec.clone(),
+            output_specs: outputs.iter().map(|o| o.spec.clone()).collect(),
+            input,
+            outputs,
+            interpreter,
+        }))
+    }
+}
+
+/// Where a tensor lies. Valid until the interpreter resizes, reallocates or is dropped; [`Loaded`]
+/// does the first two never.
+struct Place {
+    data: NonNull<u8>,
+    /// Elements, not bytes.
+    len: usize,
+    spec: TensorSpec,
+}
+
+impl Place {
+    fn of(tensor: &tflitec::tensor::Tensor<'_>) -> Result<Self, String> {
+        let quantised = || {
+            tensor
+                .quantization_parameters()
+                .map(|q| (q.scale, q.zero_point))
+                .ok_or_else(|| format!("tensor {} is 8-bit without a scale", tensor.name()))
+        };
+        let element = match tensor.data_type() {
+            DataType::Float32 => Element::F32,
+            DataType::UInt8 => {
+                let (scale, zero_point) = quantised()?;
+                Element::U8 { scale, zero_point }
+            }
+            DataType::Int8 => {
+                let (scale, zero_point) = quantised()?;
+                Element::I8 { scale, zero_point }
+            }
+            other => {
+                return Err(format!(
+                    "tensor {} holds {other:?}; float32, uint8 and int8 are supported",
+                    tensor.name()
+                ));
+            }
+        };
+        let bytes = tensor.data::<u8>();
+        let width = if element == Element::F32 { 4 } else { 1 };
+        let shape = tensor.shape().dimensions().clone();
+        let len = shape.iter().product::<usize>();
+        if len == 0 || len * width != bytes.len() {
+            return Err(format!(
+                "tensor {} of shape {shape:?} takes {} bytes",
+                tensor.name(),
+                bytes.len()
+            ));
+        }
+        // The tensor's memory was allocated by the C library, which holds pointers to it: its
+        // provenance is exposed at the language boundary. Taking the pointer anew from the address
+        // gives one that may write, which one derived from tflitec's shared slice may not.
+        let data = std::ptr::with_exposed_provenance_mut::<u8>(bytes.as_ptr().expose_provenance());
+        let data = NonNull::new(data).ok_or("a tensor without memory")?;
+        if width == 4 && !data.cast::<f32>().is_aligned() {
+            return Err(format!(
+                "tensor {} is not aligned for float32",
+                tensor.name()
+            ));
+        }
+        Ok(Self {
+            data,
+            len,
+            spec: TensorSpec { shape, element },
+        })
+    }
+}
+
+/// A network in memory, tensors allocated.
+struct Loaded {
+    name: String,
+    input_spec: TensorSpec,
+    output_specs: Vec<TensorSpec>,
+    input: Place,
+    outputs: Vec<Place>,
+    interpreter: Interpreter<'static>,
+}
+
+// SAFETY: the interpreter may move between threads (tflitec declares it `Send`), and the places point
+// into its own tensors, which nothing else on the Rust side holds.
+unsafe impl Send for Loaded {}
+
+impl Network for Loaded {
+    fn input(&self) -> &TensorSpec {
+        &self.input_spec
+    }
+
+    fn outputs(&self) -> &[TensorSpec] {
+        &self.output_specs
+    }
+
+    fn input_mut(&mut self) -> TensorMut<'_> {
+        let Place { data, len, .. } = self.input;
+        // SAFETY: `data` points to `len` elements of the type in `spec` (checked with alignment in
+        // `Place::of`) in the interpreter's arena, which stays put because nothing here resizes or
+        // reallocates. The borrow of `self` keeps the interpreter from running or going away while
+        // the slice lives, and every bit pattern is a valid value of these types.
+        unsafe {
+            match self.input.spec.element {
+                Element::F32 => {
+                    TensorMut::F32(std::slice::from_raw_parts_mut(data.cast().as_ptr(), len))
+                }
+                Element::U8 { scale, zero_point } => TensorMut::U8 {
+                    data: std::slice::from_raw_parts_mut(data.as_ptr(), len),
+                    scale,
+                    zero_point,
+                },
+                Element::I8 { scale, zero_point } => TensorMut::I8 {
+                    data: std::slice::from_raw_parts_mut(data.cast().as_ptr(), len),
+                    scale,
+                    zero_point,
+                },
+            }
+        }
+    }
+
+    fn invoke(&mut self) -> Result<(), NnError> {
+        self.interpreter.invoke().map_err(|e| NnError::Invoke {
+            model: self.name.clone(),
+            why: e.to_string(),
+        })
+    }
+
+    fn output(&self, index: usize) -> Tensor<'_> {
+        let Place {
+            data,
+            len,
+            ref spec,
+            ..
+        } = self.outputs[index];
+        // SAFETY: as in `input_mut`; outputs are read only, and running the network needs `&mut self`.
+        unsafe {
+            match spec.element {
+                Element::F32 => Tensor::F32(std::slice::from_raw_parts(data.cast().as_ptr(), len)),
+                Element::U8 { scale, zero_point } => Tensor::U8(
+                    std::slice::from_raw_parts(data.as_ptr(), len),
+                    scale,
+                    zero_point,
+                ),
+                Element::I8 { scale, zero_point } => Tensor::I8(
+                    std::slice::from_raw_parts(data.cast().as_ptr(), len),
+                    scale,
+                    zero_point,
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! The gallery file: names and templates of the enrolled.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `LATCHGAL` |
+//! | 4 | version, little-endian: 1 |
+//! | 8 | length of the body, little-endian |
+//! | 32 | sha256 of the body |
+//! | rest | the body, [`Gallery`] in postcard's encoding |
+//!
+//! A file is written whole beside the old one, synced, and renamed over it: at any moment the name
+//! refers to the old gallery or to the new one. A file that fails any check is refused whole: half a
+//! gallery could name somebody else.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::face::Embedding;
+
+const MAGIC: &[u8; 8] = b"LATCHGAL";
+const VERSION: u32 = 1;
+const HEAD: usize = 8 + 4 + 8 + 32;
+/// More than a hundred people with a hundred templates of 512 dimensions take.
+const MAX_BYTES: u64 = 32 << 20;
+
+/// A number that means one person in one gallery, never given twice.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct PersonId(pub u32);
+
+/// As the log names a person unless names are allowed there.
+impl std::fmt::Display for PersonId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "p{}", self.0)
+    }
+}
+
+/// Somebody enrolled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Person {
+    /// Number in this gallery.
+    pub id: PersonId,
+    /// As the owner wrote it.
+    pub name: String,
+    /// Embeddings of the enrolled photos, each of length 1.
+    pub templates: Vec<Vec<f32>>,
+}
+
+/// Everybody enrolled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gallery {
+    /// Checksum of the embedder that made the templates; empty while nobody is enrolled.
+    embedder_sha256: String,
+    /// The next person's number.
+    next: u32,
+    people: Vec<Person>,
+}
+
+/// Why a gallery could not be read, changed or written.
+#[derive(Debug, thiserror::Error)]
+pub enum GalleryError {
+    /// The system refused.
+    #[error("{}: {doing}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a whole gallery.
+    #[error(
+        "{}: {what}: the file is damaged and is not used; restore a copy of it, or move it away and enrol again",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Written by a later program.
+    #[error(
+        "{}: version {found}, this program reads version {VERSION}: use the newer latchkey that wrote it",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Templates of another embedder.
+    #[error(
+        "{}: enrolled with embedder {}…, this model set has {}…: choose the set it was enrolled with (--models), or enrol again",
+        path.display(), short(found), short(want)
+    )]
+    Embedder {
+        /// The file.
+        path: PathBuf,
+        /// The gallery's embedder.
+        found: String,
+        /// The embedder in use.
+        want: String,
+    },
+    /// A name that cannot be.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Nobody of that name.
+    #[error("{name:?} is not enrolled in {}; `latchkey people` lists who is", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// As asked for.
+        name: String,
+    },
+}
+
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
+/// Why a name is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("name {name:?}: {what}; use 1 to 64 letters, digits, spaces and - _ . '")]
+pub struct NameError {
+    name: String,
+    what: &'static str,
+}
+
+/// That `name` can be printed in a log line and used as a folder's name.
+///
+/// # Errors
+/// [`NameError`] says what is wrong with it.
+pub fn check_name(name: &str) -> Result<(), NameError> {
+    let what = if name.trim().is_empty() {
+        "is empty"
+    } else if name.trim() != name {
+        "begins or ends with a space"
+    } else if name.chars().count() > 64 {
+        "is too long"
+    } else if name.starts_with(['.', '-']) {
+        "begins with a dot or dash"
+    } else if let Some(c) = name
+        .chars()
+        .find(|c| !(c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '\'')))
+    {
+        match c {
+            '/' | '\\' => "has a path separator",
+            c if c.is_control() => "has a control character",
+            _ => "has a character that is none of these",
+        }
+    } else {
+        return Ok(());
+    };
+    Err(NameError {
+        name: name.to_owned(),
+        what,
+    })
+}
+
+impl Gallery {
+    /// The gallery in the file at `path`; an empty one if there is no file yet.
+    ///
+    /// # Errors
+    /// [`GalleryError`] if the file cannot be read or is not whole.
+    pub fn load(path: &Path) -> Result<Self, GalleryError> {
+        let io = |doing| {
+            move |source| GalleryError::Io {
+                path: path.to_owned(),
+                doing,
+                source,
+            }
+        };
+        let file = match File::open(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            opened => opened.map_err(io("cannot open"))?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io("cannot read"))?;
+        Self::decode(path, &bytes)
+    }
+
+    fn decode(path: &Path, bytes: &[u8]) -> Result<Self, GalleryError> {
+        let damaged = |what: String| GalleryError::Damaged {
+            path: path.to_owned(),
+            what,
+        };
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(damaged(format!("more than {} MiB", MAX_BYTES >> 20)));
+        }
+        let Some((head, body)) = bytes.split_at_checked(HEAD) else {
+            return Err(damaged(format!(
+                "{} bytes, a gallery begins with {HEAD}",
+                bytes.len()
+            )));
+        };
+        let (magic, head) = head.split_at(8);
+        let (version, head) = head.split_at(4);
+        let (length, checksum) = head.split_at(8);
+        if magic != MAGIC {
+            return Err(damaged("it does not begin as a gallery does".to_owned()));
+        }
+        let version = u32::from_le_bytes(version.try_into().unwrap_or_default());
+        if version != VERSION {
+            return Err(GalleryError::Version {
+                path: path.to_owned(),
+                found: version,
+            });
+        }
+        let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
+        if length != body.len() as u64 {
+            return Err(damaged(format!("{} bytes of {length}", body.len())));
+        }
+        if Sha256::digest(body)[..] != *checksum {
+            return Err(damaged("its checksum does not match".to_owned()));
+        }
+        let gallery: Self = postcard::from_bytes(body).map_err(|e| damaged(e.to_string()))?;
+        gallery.check().map_err(|what| damaged(what.to_owned()))?;
+        Ok(gallery)
+    }
+
+    /// What a checksum cannot know: that the numbers make sense.
+    fn check(&self) -> Result<(), &'static str> {
+        let dimensions = self.dimensions();
+        for person in &self.people {
+            check_name(&person.name).map_err(|_| "a name in it is not one")?;
+            if person.id.0 >= self.next {
+                return Err("a person's number is out of range");
+            }
+            for template in &person.templates {
+                let norm = template.iter().map(|v| v * v).sum::<f32>();
+                if template.len() != dimensions || !((norm - 1.0).abs() < 1e-3) {
+                    return Err("a template in it is not one");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        let body = postcard::to_stdvec(self)?;
+        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&Sha256::digest(&body));
+        bytes.extend_from_slice(&body);
+        Ok(bytes)
+    }
+
+    /// Reads the gallery at `path`, lets `change` change it, and writes it if that succeeds. Other
+    /// programs that change it at the same time wait for each other.
+    ///
+    /// # Errors
+    /// [`GalleryError`], or what `change` says; the file is then as it was.
+    pub fn update<T, E: From<GalleryError>>(
+        path: &Path,
+        change: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let io = |doing: &'static str| {
+            move |source: std::io::Error| GalleryError::Io {
+                path: path.to_owned(),
+                doing,
+                source,
+            }
+        };
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let directory = File::open(folder).map_err(io("cannot open its folder"))?;
+        rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|e| io("cannot lock its folder")(e.into()))?;
+        let mut gallery = Self::load(path)?;
+        let result = change(&mut gallery)?;
+        let bytes = gallery.encode().map_err(|e| GalleryError::Damaged {
+            path: path.to_owned(),
+            what: e.to_string(),
+        })?;
+        let beside = path.with_added_extension("new");
+        write_whole(&beside, path, &bytes).map_err(|source| {
+            // Whatever was written of it is of no use; the old file stands.
+            let _ = std::fs::remove_file(&beside);
+            io("cannot write it; the old one stays in force")(source)
+        })?;
+        directory
+            .sync_all()
+            .map_err(io("written, but its folder could not be synced"))?;
+        Ok(result)
+    }
+
+    /// Everybody enrolled, in order of enrolment.
+    #[must_use]
+    pub fn people(&self) -> &[Person] {
+        &self.people
+    }
+
+    /// Who has this number.
+    #[must_use]
+    pub fn person(&self, id: PersonId) -> Option<&Person> {
+        self.people.iter().find(|p| p.id == id)
+    }
+
+    /// Numbers in a template; 0 while there is none.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        let templates = self.people.iter().flat_map(|p| &p.templates);
+        templates.map(Vec::len).next().unwrap_or(0)
+    }
+
+    /// That the templates were made by the embedder of this checksum. An empty gallery suits any.
+    ///
+    /// # Errors
+    /// [`GalleryError::Embedder`].
+    pub fn suits(&self, embedder_sha256: &str, path: &Path) -> Result<(), GalleryError> {
+        if self.people.is_empty() || self.embedder_sha256 == embedder_sha256 {
+            return Ok(());
+        }
+        Err(GalleryError::Embedder {
+            path: path.to_owned(),
+            found: self.embedder_sha256.clone(),
+            want: embedder_sha256.to_owned(),
+        })
+    }
+
+    /// Adds templates to `name`, who is enrolled if not yet.
+    ///
+    /// # Errors
+    /// [`GalleryError`] if the name cannot be, or the gallery is of another embedder; `path` is for
+    /// the message.
+    pub fn add(
+        &mut self,
+        name: &str,
+        templates: &[Embedding],
+        embedder_sha256: &str,
+        path: &Path,
+    ) -> Result<PersonId, GalleryError> {
+        check_name(name)?;
+        self.suits(embedder_sha256, path)?;
+        embedder_sha256.clone_into(&mut self.embedder_sha256);
+        let templates = templates.iter().map(|t| t.values().to_vec());
+        if let Some(person) = self.people.iter_mut().find(|p| p.name == name) {
+            person.templates.extend(templates);
+            return Ok(person.id);
+        }
+        let id = PersonId(self.next.max(1));
+        self.next = id.0 + 1;
+        self.people.push(Person {
+            id,
+            name: name.to_owned(),
+            templates: templates.collect(),
+        });
+        Ok(id)
+    }
+
+    /// Forgets `name` and all of their templates.
+    ///
+    /// # Errors
+    /// [`GalleryError::Unknown`].
+    pub fn remove(&mut self, name: &str, path: &Path) -> Result<PersonId, GalleryError> {
+        let place = self.people.iter().position(|p| p.name == name);
+        let place = place.ok_or_else(|| GalleryError::Unknown {
+            path: path.to_owned(),
+            name: name.to_owned(),
+        })?;
+        Ok(self.people.remove(place).id)
+    }
+}
+
+/// Writes `bytes` to `beside`, readable by the owner alone, and renames it to `path`.
+fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A leftover may belong to another user or be a link to elsewhere: never write through it.
+    match std::fs::remove_file(beside) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn direction(seed: u16) -> Embedding {
+        let value = |i: u16| f32::from(i.wrapping_mul(2477).wrapping_add(seed) % 997) - 498.0;
+        Embedding::normalised((0..256).map(value)).unwrap()
+    }
+
+    fn with_two(path: &Path) {
+        Gallery::update(path, |g| {
+            g.add("Ada", &[direction(1), direction(2)], "aa", path)?;
+            g.add("Grace", &[direction(3)], "aa", path)
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        assert_eq!(Gallery::load(&path).unwrap(), Gallery::default());
+        with_two(&path);
+        let gallery = Gallery::load(&path).unwrap();
+        let people: Vec<_> = gallery
+            .people()
+            .iter()
+            .map(|p| (&*p.name, p.templates.len()))
+            .collect();
+        assert_eq!(people, [("Ada", 2), ("Grace", 1)]);
+        assert_eq!(gallery.people()[0].templates[1], direction(2).values());
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing left beside it"
+        );
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_or_with_any_bit_flipped_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        with_two(&path);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            assert!(
+                Gallery::decode(&path, &whole[..cut]).is_err(),
+                "cut at {cut}"
+            );
+        }
+        for byte in 0..whole.len() {
+            let mut bad = whole.clone();
+            bad[byte] ^= 1 << (byte % 8);
+            assert!(Gallery::decode(&path, &bad).is_err(), "bit of byte {byte}");
+        }
+        assert!(Gallery::decode(&path, &whole).is_ok());
+    }
+
+    #[test]
+    fn a_failed_change_leaves_the_file_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        with_two(&path);
+        let before = std::fs::read(&path).unwrap();
+        let error = Gallery::update(&path, |g| {
+            g.add("Eve", &[direction(9)], "aa", &path)?;
+            g.remove("Nobody", &path)
+        });
+        assert!(matches!(error, Err(GalleryError::Unknown { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_leftover_of_a_crashed_write_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("gallery.new")).unwrap();
+        with_two(&path);
+        assert_eq!(Gallery::load(&path).unwrap().people().len(), 2);
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn forgotten_people_leave_no_template_and_numbers_are_not_reused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        with_two(&path);
+        Gallery::update(&path, |g| g.remove("Grace", &path)).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let template: Vec<u8> = direction(3)
+            .values()
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        assert!(!bytes.windows(64).any(|w| w == &template[..64]));
+        assert!(!bytes.windows(5).any(|w| w == b"Grace"));
+        let id = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "aa", &path)).unwrap();
+        assert_eq!(id, PersonId(3));
+    }
+
+    #[test]
+    fn templates_of_another_embedder_are_not_mixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        with_two(&path);
+        let error = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "bb", &path));
+        assert!(matches!(error, Err(GalleryError::Embedder { .. })));
+    }
+
+    #[test]
+    fn names_are_fit_for_a_log_line_and_a_folder() {
+        for good in ["Ada", "Jean-Luc O'Neil", "Zoë", "李雷", "p.2"] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for bad in [
+            "", " ", "../etc", "a/b", "a\\b", "a\nb", ".hidden", "-v", "x ", "a=b", "a\"b",
+        ] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_name(&"x".repeat(65)).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! The people who live here: the gallery file that remembers them, and the identification that tells
+//! them from everybody else.
+//!
+//! Faces come from [`crate::face`]; whether a name opens a door is [`crate::door`]'s business.
+
+mod enrol;
+mod gallery;
+mod identify;
+
+pub use enrol::{Enrolment, EnrolmentError, Refusal};
+pub use gallery::{Gallery, GalleryError, NameError, Person, PersonId, check_name};
+pub use identify::{Identification, Identifier, Rule};

@@ -1,0 +1,247 @@
+//! The firmware loop: threads, what passes between them, and how they end.
+//!
+//! ```text
+//! capture ──slot──▶ recognition ──observations──▶ door ──▶ relay, LEDs
+//!    ▲  leases come home  │                         ▲ button
+//!    └────────────────────┘       main: signals, gallery, signs of life
+//! ```
+//!
+//! Each arrow is lock-free and bounded: the slot holds one frame, and an observation that finds its
+//! queue full is dropped, for a newer one follows. The door thread owns the outputs and trusts nobody:
+//! it hears from the others within bounded times, or the door is shut.
+
+mod door;
+mod gallery;
+mod recogniser;
+mod recognition;
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::bell::Bell;
+use crate::capture::{self, CaptureError, Counters};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::door::{Door, PolicyError};
+use crate::frame::Slot;
+use crate::output::{GuardError, OutputError, abort_on_panic};
+use crate::people::Rule;
+
+pub use recogniser::{LookError, Recogniser};
+
+/// What the threads tell each other besides frames and observations.
+pub(crate) struct Shared {
+    /// Set once; every thread ends soon after.
+    stop: AtomicBool,
+    /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
+    pulse: AtomicU64,
+    /// Frames looked at.
+    looked: AtomicU64,
+    /// Frames that told nothing, see [`LookError`].
+    unread: AtomicU64,
+    /// Rung when there is something for the door thread.
+    door_bell: Bell,
+}
+
+impl Shared {
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Ends every thread.
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.door_bell.ring();
+    }
+}
+
+/// Why the loop could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The camera cannot be started at all. One that is absent is no error: it is waited for.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Relay, LEDs or button cannot be had.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Nobody would watch over the relay.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The policy cannot be.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The system refused a thread, a descriptor or a signal handler.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
+    move |source| RunError::System { what, source }
+}
+
+/// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends.
+///
+/// # Errors
+/// [`RunError`] if something is missing that the loop cannot wait for. The relay is off then, too.
+pub fn run(config: &Config, rule: Rule, reader: crate::face::Reader) -> Result<(), RunError> {
+    abort_on_panic();
+    let signals = signals()?;
+    let shared = Arc::new(Shared {
+        stop: AtomicBool::new(false),
+        pulse: AtomicU64::new(Timestamp::now().as_nanos()),
+        looked: AtomicU64::new(0),
+        unread: AtomicU64::new(0),
+        door_bell: Bell::new().map_err(|e| system("eventfd")(e.into()))?,
+    });
+    let mut gallery = gallery::Watch::new(&config.gallery, rule, reader.embedder_sha256());
+
+    // The outputs first: whatever happens from here on, they are off and held.
+    let (observations, observed) = bounded(8);
+    let (camera_events, camera_told) = bounded(64);
+    let (names, named) = bounded(4);
+    let keeper = door::Keeper::open(
+        &config.output,
+        Door::new(config.door.clone())?,
+        config.log.names,
+        door::Ears {
+            shared: Arc::clone(&shared),
+            observed,
+            camera: camera_told,
+            named,
+        },
+    )?;
+    let door_thread = std::thread::Builder::new()
+        .name("door".to_owned())
+        .spawn(move || keeper.run())
+        .map_err(system("a thread for the door"))?;
+
+    let (identifiers, new_identifiers) = bounded(1);
+    let (retired, old_identifiers) = bounded(4);
+    let slot = Arc::new(Slot::new());
+    let recogniser = Recogniser::new(reader, gallery.nobody());
+    let worker = recognition::Worker {
+        recogniser,
+        slot: Arc::clone(&slot),
+        shared: Arc::clone(&shared),
+        observations,
+        identifiers: new_identifiers,
+        retired,
+    };
+    let recognition_thread = std::thread::Builder::new()
+        .name("recognition".to_owned())
+        .spawn(move || worker.run())
+        .map_err(system("a thread for recognition"));
+    let recognition_thread = match recognition_thread {
+        Ok(thread) => thread,
+        Err(e) => {
+            shared.stop();
+            let _ = door_thread.join();
+            return Err(e);
+        }
+    };
+    let consumer = recognition_thread.thread().clone();
+    let camera = capture::start(&config.camera, slot, consumer.clone(), camera_events);
+
+    let result = camera.map(|camera| {
+        let mut life = SignsOfLife::new(config.log.alive_minutes, Arc::clone(camera.counters()));
+        while !shared.stopping() && !door_thread.is_finished() {
+            if let Some(change) = gallery.poll() {
+                // Full only while recognition is stalled; the next round tries again.
+                if identifiers.try_send(change.identifier).is_ok() {
+                    let _ = names.try_send(change.names);
+                } else {
+                    gallery.again();
+                }
+            }
+            // Freed here, not on the frame path.
+            while old_identifiers.try_recv().is_ok() {}
+            life.tell(&shared);
+            if let Some(signal) = wait(&signals, Duration::from_millis(250)) {
+                log::info!("stopping signal={signal}");
+                break;
+            }
+        }
+        shared.stop();
+        consumer.unpark();
+        // The door first: nothing may delay the relay.
+        let _ = door_thread.join();
+        camera.stop();
+    });
+    shared.stop();
+    consumer.unpark();
+    let _ = recognition_thread.join();
+    log::info!("stopped frames={}", shared.looked.load(Ordering::Relaxed));
+    Ok(result?)
+}
+
+/// A socket that becomes readable when the process is told to end.
+fn signals() -> Result<UnixStream, RunError> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let what = "signal handlers";
+    let (ours, theirs) = UnixStream::pair().map_err(system(what))?;
+    ours.set_nonblocking(true).map_err(system(what))?;
+    for signal in [SIGTERM, SIGINT] {
+        let writer = theirs.try_clone().map_err(system(what))?;
+        signal_hook::low_level::pipe::register(signal, writer).map_err(system(what))?;
+    }
+    Ok(ours)
+}
+
+/// Waits up to `time`; says so if a signal came.
+fn wait(mut signals: &UnixStream, time: Duration) -> Option<&'static str> {
+    let timeout = Timespec::try_from(time).ok();
+    let fd = signals.as_fd();
+    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref());
+    let mut byte = [0];
+    matches!(signals.read(&mut byte), Ok(1)).then_some("term")
+}
+
+/// A line now and then that says how the loop does.
+struct SignsOfLife {
+    every: Option<Duration>,
+    begun: Instant,
+    last: Instant,
+    counters: Arc<Counters>,
+}
+
+impl SignsOfLife {
+    fn new(minutes: u32, counters: Arc<Counters>) -> Self {
+        let every = (minutes > 0).then(|| Duration::from_secs(60 * u64::from(minutes)));
+        let now = Instant::now();
+        Self {
+            every,
+            begun: now,
+            last: now,
+            counters,
+        }
+    }
+
+    fn tell(&mut self, shared: &Shared) {
+        if self.every.is_none_or(|every| self.last.elapsed() < every) {
+            return;
+        }
+        self.last = Instant::now();
+        let c = &self.counters;
+        log::info!(
+            "alive uptime_s={} frames={} looked={} replaced={} damaged={} unread={}",
+            self.begun.elapsed().as_secs(),
+            Counters::get(&c.frames),
+            shared.looked.load(Ordering::Relaxed),
+            Counters::get(&c.replaced),
+            Counters::get(&c.errors),
+            shared.unread.load(Ordering::Relaxed),
+        );
+    }
+}

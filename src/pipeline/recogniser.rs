@@ -1,0 +1,80 @@
+//! One frame on the recognition thread: from a lease to what the door needs to know about it.
+//!
+//! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
+
+use crate::door::{Observation, Sighting, Verdict};
+use crate::face::{FaceError, MAX_FACES, Reader, Rect, Tracker};
+use crate::frame::{ImageError, Lease};
+use crate::people::Identifier;
+
+/// Reader, identifier and tracker at work together.
+pub struct Recogniser {
+    reader: Reader,
+    identifier: Identifier,
+    tracker: Tracker,
+}
+
+/// Why a frame told nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The camera delivered fewer bytes than it promised.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The picture could not be read.
+    #[error(transparent)]
+    Face(#[from] FaceError),
+}
+
+impl Recogniser {
+    /// Reads faces with `reader` and names them with `identifier`.
+    #[must_use]
+    pub fn new(reader: Reader, identifier: Identifier) -> Self {
+        Self {
+            reader,
+            identifier,
+            tracker: Tracker::default(),
+        }
+    }
+
+    /// Puts a new identifier into place and gives back the old one, for somebody else to free.
+    pub fn exchange(&mut self, identifier: Identifier) -> Identifier {
+        std::mem::replace(&mut self.identifier, identifier)
+    }
+
+    /// What is to be seen in `lease`.
+    ///
+    /// # Errors
+    /// [`LookError`]; the frame then counts as not seen.
+    pub fn look(&mut self, lease: &Lease) -> Result<Observation, LookError> {
+        let image = lease.image()?;
+        let faces = self.reader.read(&image)?;
+        let mut boxes = [Rect::default(); MAX_FACES];
+        for (place, face) in boxes.iter_mut().zip(faces) {
+            *place = face.bbox;
+        }
+        let tracks = self.tracker.follow(lease.captured(), &boxes[..faces.len()]);
+        let mut observation = Observation::new(lease.captured());
+        for (face, track) in faces.iter().zip(tracks) {
+            let verdict = match &face.embedding {
+                Err(_) => Verdict::Unclear,
+                Ok(embedding) => {
+                    let found = self.identifier.identify(embedding);
+                    match found.who {
+                        Some(person) => Verdict::Known {
+                            person,
+                            score: found.score,
+                        },
+                        None => Verdict::Stranger { score: found.score },
+                    }
+                }
+            };
+            observation.push(Sighting { track, verdict });
+        }
+        Ok(observation)
+    }
+
+    /// The reader, for its account of the last frame and its networks.
+    pub const fn reader(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+}

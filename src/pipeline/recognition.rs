@@ -1,0 +1,68 @@
+//! The recognition thread: takes the newest frame, looks at it, tells the door thread.
+//!
+//! After the first frames it allocates nothing and takes no lock; between frames it is parked.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Recogniser, Shared};
+use crate::clock::Timestamp;
+use crate::door::Observation;
+use crate::frame::Slot;
+use crate::people::Identifier;
+
+/// How long it sleeps when no frame comes, at most: its pulse must go on.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Everything the thread works with.
+pub struct Worker {
+    pub recogniser: Recogniser,
+    pub slot: Arc<Slot>,
+    pub shared: Arc<Shared>,
+    pub observations: Sender<Observation>,
+    /// New identifiers, when the gallery has changed.
+    pub identifiers: Receiver<Identifier>,
+    /// Where the old ones go, to be freed elsewhere.
+    pub retired: Sender<Identifier>,
+}
+
+impl Worker {
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        // One line for a camera whose frames cannot be read, not one a frame.
+        let mut told = false;
+        while !self.shared.stopping() {
+            let now = Timestamp::now().as_nanos();
+            self.shared.pulse.store(now, Ordering::Release);
+            if let Ok(identifier) = self.identifiers.try_recv() {
+                let old = self.recogniser.exchange(identifier);
+                let _ = self.retired.try_send(old);
+            }
+            let Some(lease) = self.slot.take() else {
+                std::thread::park_timeout(NAP);
+                continue;
+            };
+            let looked = self.recogniser.look(&lease);
+            drop(lease);
+            match looked {
+                Ok(observation) => {
+                    told = false;
+                    self.shared.looked.fetch_add(1, Ordering::Relaxed);
+                    // Full: the door thread is behind, and a newer observation follows.
+                    let _ = self.observations.try_send(observation);
+                    self.shared.door_bell.ring();
+                }
+                Err(error) => {
+                    self.shared.unread.fetch_add(1, Ordering::Relaxed);
+                    if !told {
+                        log::warn!("frame_unread why={:?}", error.to_string());
+                        told = true;
+                    }
+                }
+            }
+        }
+    }
+}
