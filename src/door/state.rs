@@ -299,9 +299,11 @@ impl Door {
     /// Writes down what every face of the frame was recognised as.
     fn record(&mut self, now: Timestamp, seen: &Observation) {
         for sighting in seen.sightings() {
-            let known = self.tracks.as_slice().iter();
-            let place = match known.into_iter().position(|t| t.id == sighting.track) {
+            let mut known = self.tracks.as_slice().iter();
+            let place = match known.position(|t| t.id == sighting.track) {
                 Some(place) => place,
+                // Nothing to remember yet.
+                None if sighting.verdict == Verdict::Unclear => continue,
                 None => self.new_track(now, sighting.track),
             };
             let track = &mut self.tracks.as_mut_slice()[place];

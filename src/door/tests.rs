@@ -285,14 +285,23 @@ fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
 
 #[test]
 fn more_tracks_than_can_be_remembered_are_a_doubt() {
-    let mut door = door(|p| p.companions = Companions::Refuse);
-    let crowd = |first: u32| -> Vec<_> { (first..first + 7).map(|t| (t, stranger())).collect() };
-    for (i, first) in [100, 200, 300].into_iter().enumerate() {
-        let mut faces = crowd(first);
-        faces.push((1, known(ANN)));
-        assert_eq!(show(&mut door, i as u64 * 10, 10, &[&faces]), []);
-    }
-    assert!(!door.relay());
+    let all = |strange: Verdict, crowd: u32| {
+        let mut door = door(|p| {
+            p.companions = Companions::Refuse;
+            p.votes = 4;
+        });
+        let mut events = show(&mut door, 0, 10, &[&[(1, known(ANN)), (2, strange)]]);
+        for frame in 1..4 {
+            let first = 100 * frame;
+            let others = (first..first + crowd).map(|track| (track, known(BOB)));
+            let faces: Vec<_> = others.chain([(1, known(ANN))]).collect();
+            events.extend(show(&mut door, u64::from(frame) * 10, 10, &[&faces]));
+        }
+        granted(&events)
+    };
+    assert_eq!(all(known(BOB), 4), [ANN]);
+    assert_eq!(all(stranger(), 4), [], "a stranger, remembered");
+    assert_eq!(all(stranger(), 7), [], "one who had to be forgotten");
 }
 
 #[test]
