@@ -226,7 +226,7 @@ impl Door {
         let window = self.policy.vote_window();
         let absence = self.policy.absence();
         for track in self.tracks.as_mut_slice() {
-            track.retain(|vote| now.since(vote.captured) <= window);
+            track.expire(now, window);
         }
         self.tracks
             .retain(|track| now.since(track.seen) <= window.max(absence));
@@ -244,7 +244,7 @@ impl Door {
             let there = now.since(visit.last_vote) <= absence;
             if !there {
                 for track in tracks.as_mut_slice() {
-                    track.retain(|vote| vote.person != Some(visit.person));
+                    track.void(visit.person);
                 }
             }
             there
@@ -272,7 +272,7 @@ impl Door {
     /// Forgets all evidence, and what frames captured until `now` will still say.
     fn void_votes(&mut self, now: Timestamp) {
         for track in self.tracks.as_mut_slice() {
-            track.retain(|_| false);
+            track.clear();
         }
         self.evidence_after = self.evidence_after.max(Some(now));
     }
@@ -301,9 +301,11 @@ impl Door {
     /// Writes down what every face of the frame was recognised as.
     fn record(&mut self, now: Timestamp, seen: &Observation) {
         for sighting in seen.sightings() {
-            let known = self.tracks.as_slice().iter();
-            let place = match known.into_iter().position(|t| t.id == sighting.track) {
+            let mut known = self.tracks.as_slice().iter();
+            let place = match known.position(|t| t.id == sighting.track) {
                 Some(place) => place,
+                // Nothing to remember yet.
+                None if sighting.verdict == Verdict::Unclear => continue,
                 None => self.new_track(now, sighting.track),
             };
             let track = &mut self.tracks.as_mut_slice()[place];
@@ -323,7 +325,7 @@ impl Door {
         if self.tracks.len() == MAX_TRACKS {
             let oldest = self.tracks.as_slice().iter();
             if let Some(oldest) = oldest.min_by_key(|t| (t.seen, t.id)).copied() {
-                if !oldest.votes().is_empty() {
+                if oldest.has_votes() {
                     self.crowded_until = Some(now.plus(self.policy.vote_window()));
                 }
                 self.tracks.retain(|track| track.id != oldest.id);
@@ -406,6 +408,6 @@ impl Door {
     /// been taken for a stranger in a frame or two: enough votes for them say otherwise.
     fn alone(&self, track: u32) -> bool {
         let mut others = self.tracks.as_slice().iter().filter(|t| t.id != track);
-        self.crowded_until.is_none() && !others.any(|t| t.has_stranger() && !t.agrees(&self.policy))
+        self.crowded_until.is_none() && !others.any(|t| t.is_strange(&self.policy))
     }
 }

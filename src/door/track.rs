@@ -1,17 +1,28 @@
 //! One face followed from frame to frame: its latest recognitions, and whether they agree.
 
+use std::time::Duration;
+
 use super::observation::Verdict;
 use super::policy::{MAX_VOTES, Policy};
 use super::ring::Ring;
 use crate::clock::Timestamp;
 use crate::people::PersonId;
 
+/// Whom a recognition names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Person(PersonId),
+    Stranger,
+    /// A person whose visit it belonged to is over. It keeps its place among the last M, so that no
+    /// older vote comes back into them.
+    Void,
+}
+
 /// One recognition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Vote {
     pub(super) captured: Timestamp,
-    /// Nobody: a stranger.
-    pub(super) person: Option<PersonId>,
+    pub(super) named: Named,
     pub(super) score: f32,
 }
 
@@ -30,7 +41,7 @@ impl Track {
     pub(super) const fn new(id: u32, seen: Timestamp) -> Self {
         let filler = Vote {
             captured: Timestamp::from_nanos(0),
-            person: None,
+            named: Named::Stranger,
             score: 0.0,
         };
         Self {
@@ -43,56 +54,81 @@ impl Track {
 
     /// Takes a recognition in. One that is unclear takes no place among the last M.
     pub(super) fn vote(&mut self, captured: Timestamp, verdict: Verdict, policy: &Policy) {
-        let (person, score) = match verdict {
-            Verdict::Known { person, score } => (Some(person), score),
-            Verdict::Stranger { score } => (None, score),
+        let (named, score) = match verdict {
+            Verdict::Known { person, score } => (Named::Person(person), score),
+            Verdict::Stranger { score } => (Named::Stranger, score),
             Verdict::Unclear => return,
         };
         let vote = Vote {
             captured,
-            person,
+            named,
             score,
         };
         self.votes.push(vote, policy.of as usize);
     }
 
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Vote) -> bool) {
-        self.votes.retain(keep);
+    /// Forgets the votes that are older than `window`.
+    pub(super) fn expire(&mut self, now: Timestamp, window: Duration) {
+        self.votes.retain(|vote| now.since(vote.captured) <= window);
     }
 
-    pub(super) fn votes(&self) -> &[Vote] {
-        self.votes.as_slice()
+    /// Forgets all votes.
+    pub(super) const fn clear(&mut self) {
+        self.votes.clear();
     }
 
-    pub(super) fn votes_for(&self, person: PersonId) -> u32 {
-        let votes = self.votes().iter().filter(|v| v.person == Some(person));
-        votes.map(|_| 1).sum()
+    /// The votes for `person` no longer count.
+    pub(super) fn void(&mut self, person: PersonId) {
+        for vote in self.votes.as_mut_slice() {
+            if vote.named == Named::Person(person) {
+                vote.named = Named::Void;
+            }
+        }
     }
 
-    /// The person whom enough of the votes name, if the newest one is among them.
+    pub(super) fn has_votes(&self) -> bool {
+        self.votes.len() > 0
+    }
+
+    /// The person whom enough of the votes name, if the newest one is among them; that one, and how
+    /// many they are.
     pub(super) fn elected(&self, policy: &Policy) -> Option<(PersonId, Vote, u32)> {
-        let newest = *self.votes().last()?;
-        let person = newest.person?;
+        let newest = *self.votes.as_slice().last()?;
+        let Named::Person(person) = newest.named else {
+            return None;
+        };
         let votes = self.votes_for(person);
         (votes >= policy.votes).then_some((person, newest, votes))
     }
 
-    /// Whether enough of the votes name one person, whoever it is.
-    pub(super) fn agrees(&self, policy: &Policy) -> bool {
-        let mut people = self.votes().iter().filter_map(|v| v.person);
-        people.any(|p| self.votes_for(p) >= policy.votes)
-    }
-
-    /// The highest score, if there are M votes and no person has enough of them.
+    /// The highest score, if there are M recognitions and no person has enough of them.
     pub(super) fn rejected(&self, policy: &Policy) -> Option<f32> {
-        let full = self.votes.len() >= policy.of as usize;
-        (full && !self.agrees(policy)).then(|| {
-            let scores = self.votes().iter().map(|v| v.score);
+        let votes = self.votes.as_slice();
+        let full = votes.len() >= policy.of as usize;
+        let void = votes.iter().any(|v| v.named == Named::Void);
+        (full && !void && !self.agrees(policy)).then(|| {
+            let scores = votes.iter().map(|v| v.score);
             scores.fold(f32::NEG_INFINITY, f32::max)
         })
     }
 
-    pub(super) fn has_stranger(&self) -> bool {
-        self.votes().iter().any(|v| v.person.is_none())
+    /// Whether some votes are a stranger's and not enough of the others name one person.
+    pub(super) fn is_strange(&self, policy: &Policy) -> bool {
+        let mut votes = self.votes.as_slice().iter();
+        votes.any(|v| v.named == Named::Stranger) && !self.agrees(policy)
+    }
+
+    fn agrees(&self, policy: &Policy) -> bool {
+        self.votes.as_slice().iter().any(|v| match v.named {
+            Named::Person(person) => self.votes_for(person) >= policy.votes,
+            Named::Stranger | Named::Void => false,
+        })
+    }
+
+    fn votes_for(&self, person: PersonId) -> u32 {
+        let votes = self.votes.as_slice().iter();
+        votes
+            .map(|v| u32::from(v.named == Named::Person(person)))
+            .sum()
     }
 }

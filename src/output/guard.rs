@@ -144,6 +144,12 @@ impl Guard {
         Ok(guard)
     }
 
+    /// The number of the guard's process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A heartbeat: the relay is about to go on, is on, or is off. Neither waits nor allocates.
     ///
     /// Worth a call now and then while the relay is off too, to learn early that the guard is gone.

@@ -135,15 +135,41 @@ impl Output {
 
 fn unusable(error: &Error) -> OutputError {
     match error {
+        Error::PermissionDenied(path) if path == "/dev/mem" => OutputError::Rppal {
+            cause: "no /dev/gpiomem, and the kernel gives no access through /dev/mem".to_owned(),
+        },
         Error::PermissionDenied(path) => OutputError::Denied { path: path.clone() },
         Error::UnknownModel => OutputError::Rppal {
             cause: "this is no Raspberry Pi that rppal knows".to_owned(),
         },
         Error::Io(e) if e.kind() == std::io::ErrorKind::NotFound => OutputError::Rppal {
-            cause: "no /dev/gpiomem; kernels that are not from Raspberry Pi have none".to_owned(),
+            cause: "no /dev/gpiomem; only Raspberry Pi's own kernels have it".to_owned(),
         },
         e => OutputError::Rppal {
             cause: e.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rppal_cannot_do_names_the_driver_that_can() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        for error in [
+            Error::UnknownModel,
+            Error::Io(missing),
+            Error::PermissionDenied("/dev/mem".to_owned()),
+        ] {
+            let said = unusable(&error).to_string();
+            assert!(said.contains("write driver = \"gpiochip\""), "{said}");
+        }
+        let said = unusable(&Error::PermissionDenied("/dev/gpiomem".to_owned())).to_string();
+        assert!(
+            said.starts_with("/dev/gpiomem: permission denied"),
+            "{said}"
+        );
     }
 }

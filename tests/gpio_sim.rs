@@ -1,0 +1,402 @@
+//! The outputs against the kernel: lines of its GPIO simulator, edges as its trace saw them.
+//!
+//! Needs root, the module gpio-sim, configfs and tracefs, so these tests are ignored elsewhere. They
+//! run one after the other (`--ignored --test-threads=1`) in a virtual machine.
+
+mod roles;
+
+use std::fs;
+use std::io::BufReader;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use latchkey::clock::Timestamp;
+use latchkey::output::{self, Leds, OutputError, Wiring};
+use roles::{role_command, signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+const CONFIG: &str = "/sys/kernel/config/gpio-sim";
+const TRACE: &str = "/sys/kernel/tracing";
+
+/// A simulated chip of 32 lines, line 4 taken by the kernel.
+struct Sim {
+    config: PathBuf,
+}
+
+impl Sim {
+    fn new(name: &str, label: &str) -> Self {
+        let config = Path::new(CONFIG).join(name);
+        let bank = config.join("bank0");
+        fs::create_dir_all(bank.join("line4/hog")).expect("gpio-sim is loaded and this is root");
+        let set = |key: &str, value: &str| fs::write(bank.join(key), value).expect(key);
+        set("num_lines", "32");
+        set("label", label);
+        set("line4/hog/name", "reserved");
+        set("line4/hog/direction", "output-low");
+        let sim = Self { config };
+        sim.plug(true);
+        sim
+    }
+
+    fn plug(&self, live: bool) {
+        fs::write(self.config.join("live"), if live { "1" } else { "0" }).expect("live");
+    }
+
+    fn chip(&self) -> String {
+        let name = fs::read_to_string(self.config.join("bank0/chip_name")).expect("chip_name");
+        name.trim().to_owned()
+    }
+
+    fn attribute(&self, line: u32, what: &str) -> PathBuf {
+        let device = fs::read_to_string(self.config.join("dev_name")).expect("dev_name");
+        Path::new("/sys/devices/platform")
+            .join(device.trim())
+            .join(self.chip())
+            .join(format!("sim_gpio{line}"))
+            .join(what)
+    }
+
+    /// The level of a line, driven or pulled.
+    fn level(&self, line: u32) -> u8 {
+        let value = fs::read_to_string(self.attribute(line, "value")).expect("value");
+        value.trim().parse().expect("0 or 1")
+    }
+
+    fn pull(&self, line: u32, up: bool) {
+        let pull = if up { "pull-up" } else { "pull-down" };
+        fs::write(self.attribute(line, "pull"), pull).expect("pull");
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.plug(false);
+        let bank = self.config.join("bank0");
+        for dir in [
+            bank.join("line4/hog"),
+            bank.join("line4"),
+            bank,
+            self.config.clone(),
+        ] {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+}
+
+fn wiring(toml: &str) -> Wiring {
+    toml::from_str(&format!("driver = 'gpiochip'\n{toml}")).expect("valid TOML")
+}
+
+fn error(toml: &str) -> (OutputError, String) {
+    let error = output::open(&wiring(toml)).err().expect("an error");
+    let said = error.to_string();
+    println!("  said: {said}");
+    (error, said)
+}
+
+fn readable(fd: BorrowedFd<'_>, ms: u64) -> bool {
+    let timeout = Timespec::try_from(Duration::from_millis(ms)).expect("short");
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&timeout)).expect("poll") > 0
+}
+
+const WIRED: &str = "chip = 'door'\nrelay = { line = 17 }\n[leds]\n\
+    status = { line = 18 }\ngranted = { line = 19, active = 'low' }";
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn lines_are_off_from_open_to_drop_unless_set() {
+    let sim = Sim::new("lines", "door");
+    sim.pull(17, true); // as if it had been left on
+    sim.pull(19, false);
+    let levels = || [17, 18, 19].map(|line| sim.level(line));
+    let mut out = output::open(&wiring(WIRED)).expect("free lines");
+    assert_eq!(levels(), [0, 0, 1], "line 19 is active low");
+    let (on, leds) = (true, |status, granted| Leds {
+        status,
+        granted,
+        refused: true,
+    });
+    out.set_relay(on).expect("obeys");
+    assert_eq!(levels(), [1, 0, 1]);
+    out.set_leds(leds(true, true)).expect("obeys");
+    assert_eq!(levels(), [1, 1, 0]);
+    out.set_leds(leds(false, true)).expect("obeys");
+    assert_eq!(levels(), [1, 0, 0]);
+    out.set_relay(false).expect("obeys");
+    assert_eq!(levels(), [0, 0, 0]);
+    out.set_relay(true).expect("obeys");
+    sim.pull(17, false);
+    sim.pull(19, true);
+    drop(out);
+    assert_eq!(levels(), [0, 0, 1]);
+    assert!(
+        !output::open(&wiring(WIRED))
+            .expect("free again")
+            .button_pressed()
+            .expect("none")
+    );
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn a_relay_that_is_active_low_is_off_while_high() {
+    let sim = Sim::new("low", "door");
+    let mut out = output::open(&wiring(
+        "chip = 'door'\nrelay = { line = 5, active = 'low' }",
+    ))
+    .expect("free");
+    assert_eq!(sim.level(5), 1);
+    out.set_relay(true).expect("obeys");
+    assert_eq!(sim.level(5), 0);
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn chips_are_found_by_label_name_and_path() {
+    let sim = Sim::new("one", "door");
+    let name = sim.chip();
+    let path = format!("/dev/{name}");
+    for chip in ["door", &name, &path] {
+        output::open(&wiring(&format!("chip = '{chip}'\nrelay.line = 3"))).expect(chip);
+    }
+    let (_, said) = error("chip = 'gate'\nrelay.line = 3");
+    assert!(
+        said.contains(&format!("there are {name} (door)")),
+        "lists what there is"
+    );
+    for chip in ["gpiochip99", "/dev/gpiochip99"] {
+        let (e, _) = error(&format!("chip = '{chip}'\nrelay.line = 3"));
+        assert!(matches!(e, OutputError::NoChip { .. }));
+    }
+    let (e, _) = error("chip = '/dev/null'\nrelay.line = 3");
+    assert!(matches!(e, OutputError::Chip { .. }));
+    let other = Sim::new("two", "door");
+    let (e, said) = error("chip = 'door'\nrelay.line = 3");
+    assert!(matches!(e, OutputError::Ambiguous { .. }));
+    assert!(said.contains(&path) && said.contains(&other.chip()));
+    drop(other);
+    drop(sim);
+    let (_, said) = error("chip = 'door'\nrelay.line = 3");
+    assert!(said.contains("there are none"));
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn lines_that_cannot_be_had_are_named_with_who_holds_them() {
+    let sim = Sim::new("busy", "door");
+    let chip = sim.chip();
+    let held = output::open(&wiring("chip = 'door'\nrelay.line = 17")).expect("free");
+    let (e, said) = error("chip = 'door'\nrelay.line = 17");
+    assert!(matches!(e, OutputError::Busy { .. }));
+    let start = format!("relay.line = 17: held by \"latchkey\" on {chip}; ");
+    assert!(said.starts_with(&start), "{said}");
+    let (_, said) = error("chip = 'door'\nleds.refused.line = 4");
+    assert!(
+        said.starts_with("leds.refused.line = 4: held by \"reserved\""),
+        "{said}"
+    );
+    let (_, said) = error("chip = 'door'\nbutton.line = 17");
+    assert!(
+        said.starts_with("button.line = 17: held by \"latchkey\""),
+        "{said}"
+    );
+    let (_, said) = error("chip = 'door'\nrelay.line = 32");
+    assert_eq!(said, format!("relay.line = 32: {chip} has 32 lines (0-31)"));
+    // Whoever waits gets the line as soon as it is free.
+    let start = Timestamp::now();
+    let waiting = std::thread::spawn(|| {
+        let wiring = wiring("chip = 'door'\nrelay.line = 17");
+        output::open_patiently(&wiring, Duration::from_secs(20)).expect("free in time");
+        Timestamp::now()
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    drop(held);
+    let waited = waiting.join().expect("no panic").since(start);
+    assert!(waited >= Duration::from_millis(200));
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn a_button_tells_presses_once_and_bounces_never() {
+    let sim = Sim::new("button", "door");
+    sim.pull(27, true);
+    let wiring = wiring("chip = 'door'\nbutton = { line = 27, pull = 'none', debounce_ms = 50 }");
+    let mut out = output::open(&wiring).expect("free");
+    let mut press = |levels: &[bool], gap| {
+        for &level in levels {
+            sim.pull(27, level);
+            std::thread::sleep(Duration::from_millis(gap));
+        }
+        let told = readable(out.button_fd().expect("wired"), 500);
+        (
+            told,
+            out.button_pressed().expect("there"),
+            out.button_pressed().expect("there"),
+        )
+    };
+    assert_eq!(press(&[], 0), (false, false, false));
+    assert_eq!(
+        press(&[false], 0),
+        (true, true, false),
+        "to ground: pressed"
+    );
+    assert_eq!(press(&[true], 0), (false, false, false), "let go");
+    // Only the last level stays for as long as debouncing takes.
+    assert_eq!(
+        press(&[false, true, false, true, false, true], 2),
+        (false, false, false)
+    );
+    assert_eq!(
+        press(&[false, true, false, true, false], 2),
+        (true, true, false)
+    );
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn a_chip_that_goes_is_an_error_and_comes_back() {
+    let sim = Sim::new("gone", "door");
+    let wiring = wiring("chip = 'door'\nrelay.line = 17\nleds.status.line = 18\nbutton.line = 27");
+    let mut out = output::open(&wiring).expect("free");
+    out.set_relay(true).expect("obeys");
+    sim.plug(false);
+    assert!(
+        readable(out.button_fd().expect("wired"), 1000),
+        "polling wakes up"
+    );
+    let gone = |r: Result<bool, OutputError>| {
+        let error = r.expect_err("gone");
+        println!("  said: {error}");
+        matches!(error, OutputError::Gone { .. })
+    };
+    assert!(gone(out.button_pressed()));
+    assert!(gone(out.set_relay(false).map(|()| false)));
+    let status = true;
+    assert!(gone(
+        out.set_leds(Leds {
+            status,
+            ..Leds::default()
+        })
+        .map(|()| false)
+    ));
+    let again = output::open(&wiring);
+    assert!(matches!(again, Err(OutputError::NoChip { .. })));
+    drop(out);
+    sim.plug(true);
+    let mut out = output::open(&wiring).expect("back");
+    assert_eq!(sim.level(17), 0);
+    out.set_relay(true).expect("obeys");
+    assert_eq!(sim.level(17), 1);
+}
+
+/// What happened to a line while `f` ran: the kernel's trace of values set.
+fn traced(f: impl FnOnce()) -> Vec<(f64, String)> {
+    let set = |file: &str, value: &str| fs::write(Path::new(TRACE).join(file), value).expect(file);
+    set("trace_clock", "mono");
+    set("trace", "");
+    set("events/gpio/enable", "1");
+    f();
+    set("events/gpio/enable", "0");
+    let trace = fs::read_to_string(Path::new(TRACE).join("trace")).expect("trace");
+    let lines = trace.lines().filter(|l| l.contains("gpio_value"));
+    lines
+        .map(|line| {
+            let (before, what) = line.split_once(": gpio_value: ").expect("an event");
+            let time = before.split_whitespace().last().expect("a time");
+            (time.parse().expect("seconds"), what.trim().to_owned())
+        })
+        .collect()
+}
+
+fn seconds(t: Timestamp) -> f64 {
+    t.as_nanos() as f64 / 1e9
+}
+
+/// The relay is on while low here, and a line that nobody drives is low: after the process has died
+/// the relay is still on, until the guard drives it off.
+const LEFT_ON: &str = "chip = 'door'\nrelay = { line = 17, active = 'low' }";
+
+/// When the line was first driven off after a point in time. The process was killed, so that only
+/// its guard can have done it.
+fn guard_acted(events: &[(f64, String)], after: f64) -> f64 {
+    let off = events
+        .iter()
+        .find(|(t, what)| *t > after && what.ends_with("set 1"));
+    off.unwrap_or_else(|| panic!("never driven off after {after}: {events:?}"))
+        .0
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn the_guard_drives_the_line_of_a_killed_process_off() {
+    let sim = Sim::new("killed", "door");
+    sim.pull(17, false);
+    let mut killed_at = 0.0;
+    let events = traced(|| {
+        let mut child = role_command("beat", &wiring(LEFT_ON))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        roles::read_until(&mut out, "relay is on");
+        assert_eq!(sim.level(17), 0, "on");
+        killed_at = seconds(Timestamp::now());
+        signal(child.id(), Signal::KILL);
+        let mut said = String::new();
+        let mut err = child.stderr.take().expect("piped");
+        std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
+        assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+        child.wait().expect("ended");
+    });
+    let off = guard_acted(&events, killed_at);
+    println!(
+        "  SIGKILL to line off: {:.1} ms",
+        (off - killed_at) * 1000.0
+    );
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
+    let sim = Sim::new("hung", "door");
+    sim.pull(17, false);
+    let mut last_beat = 0.0;
+    let events = traced(|| {
+        let mut child = role_command("hang", &wiring(LEFT_ON))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let nanos = roles::read_until(&mut out, "last beat at");
+        last_beat = nanos.parse::<f64>().expect("nanoseconds") / 1e9;
+        let mut said = String::new();
+        let mut err = child.stderr.take().expect("piped");
+        std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
+        assert!(
+            said.contains("hung with the relay on and was killed"),
+            "{said}"
+        );
+        let status = child.wait().expect("ended");
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9)
+        );
+    });
+    let off = guard_acted(&events, last_beat);
+    println!(
+        "  last heartbeat to line off: {:.1} ms",
+        (off - last_beat) * 1000.0
+    );
+}
+
+/// Not a test of its own: what this program does when it is started as another process.
+#[test]
+fn role() {
+    roles::play();
+}

@@ -1,0 +1,147 @@
+//! The guard as real processes: one that drives the relay (the driver is the log), its guard, and
+//! this test, which kills, stops and hangs them. Against a real line: `gpio_sim.rs`.
+
+mod roles;
+
+use std::io::{BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use latchkey::output::{Guard, GuardError, Wiring};
+use roles::{guard_command, role_command, signal};
+use rustix::process::Signal;
+
+/// A process that holds the relay on, up to the point where it says so.
+fn relay_on(behaviour: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = role_command(behaviour, &Wiring::default())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the test can start itself");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    roles::read_until(&mut out, "relay is on");
+    (child, out)
+}
+
+/// What the processes said, once the last of them has ended.
+fn last_words(child: &mut Child) -> String {
+    let mut said = String::new();
+    let mut err = child.stderr.take().expect("piped");
+    err.read_to_string(&mut said).expect("readable");
+    said
+}
+
+#[test]
+fn a_killed_process_leaves_its_relay_to_the_guard() {
+    for kill in [Signal::KILL, Signal::ABORT, Signal::TERM, Signal::INT] {
+        let (mut child, _out) = relay_on("beat");
+        signal(child.id(), kill);
+        let said = last_words(&mut child);
+        assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+        child.wait().expect("ended");
+    }
+}
+
+#[test]
+fn a_panic_in_any_thread_ends_the_process() {
+    let (mut child, _out) = relay_on("panic");
+    let said = last_words(&mut child);
+    assert!(said.contains("a thread that panics"), "{said}");
+    assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+    let status = child.wait().expect("ended");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(6)
+    );
+}
+
+#[test]
+fn a_process_that_hangs_with_the_relay_on_is_killed() {
+    for behaviour in ["hang", "stop"] {
+        let (mut child, _out) = relay_on(behaviour);
+        if behaviour == "stop" {
+            signal(child.id(), Signal::STOP);
+        }
+        let said = last_words(&mut child);
+        assert!(
+            said.contains("guard: latchkey hung with the relay on"),
+            "{said}"
+        );
+        let status = child.wait().expect("ended");
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(9)
+        );
+    }
+}
+
+#[test]
+fn a_process_that_is_silent_with_the_relay_off_is_left_alone() {
+    let (mut child, mut out) = relay_on("off");
+    roles::read_until(&mut out, "still alive");
+    assert!(child.wait().expect("ended").success());
+    assert!(!last_words(&mut child).contains("guard:"), "an orderly end");
+}
+
+#[test]
+fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
+    let mut guard = Guard::spawn_as(guard_command(), &Wiring::default()).expect("starts");
+    for deaf in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        signal(guard.id(), deaf);
+        for _ in 0..20 {
+            guard.beat(false).expect("alive");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    drop(guard);
+}
+
+#[test]
+fn a_dead_or_stuck_guard_is_noticed() {
+    for (with, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
+        let mut guard = Guard::spawn_as(guard_command(), &Wiring::default()).expect("starts");
+        guard.beat(true).expect("alive");
+        signal(guard.id(), with);
+        let start = Instant::now();
+        let error = loop {
+            if let Err(error) = guard.beat(true) {
+                break error;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "never noticed");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        match error {
+            GuardError::Silent => assert!(stuck),
+            GuardError::Dead => assert!(!stuck),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_guard_that_does_not_come_up_is_an_error() {
+    let mut other = guard_command();
+    other.env_clear(); // without a role, it ends at once
+    let error = Guard::spawn_as(other, &Wiring::default()).expect_err("no guard");
+    assert!(matches!(error, GuardError::Dead), "{error}");
+    let error = Guard::spawn_as(Command::new("/nonexistent"), &Wiring::default());
+    assert!(matches!(error, Err(GuardError::Spawn(_))));
+}
+
+#[test]
+fn a_guard_started_by_hand_says_so() {
+    let mut child = guard_command()
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let said = last_words(&mut child);
+    assert!(said.contains("started by hand?"), "{said}");
+    assert!(!child.wait().expect("ended").success());
+}
+
+/// Not a test of its own: what this program does when it is started as another process.
+#[test]
+fn role() {
+    roles::play();
+}
