@@ -4,10 +4,12 @@
 //! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
 
 mod lease;
+mod mjpeg;
 mod sample;
 mod slot;
 
 pub use lease::{Lease, Pool};
+pub use mjpeg::{JpegDecoder, JpegError};
 pub use sample::{Channels, Encoding, Range, SampleError, Sampler, Similarity, Target, TensorMut};
 pub use slot::Slot;
 

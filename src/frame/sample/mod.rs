@@ -10,8 +10,8 @@
 //!   source pixels a side around a target pixel's centre. When the map shrinks, these squares tile
 //!   the source; when it enlarges or keeps the size, that is bilinear interpolation.
 //! - Any other map averages n x n bilinear taps that stand evenly spaced within the target pixel,
-//!   n = ceil(scale): one tap when it enlarges, never more than a source pixel from tap to tap when
-//!   it shrinks (n is at most 64).
+//!   n = round(scale), 1 to 64: one tap up to a scale of 1.5, as alignment for recognition is
+//!   usually done, and no more than 1.25 source pixels from tap to tap above.
 //! - Colours are clamped to 0..=255 once, after averaging. YUV is ITU-R BT.601; GREY is full range.
 //!
 //! Not a picture library: no filters, no perspective, no gamma, no output but tensors.
