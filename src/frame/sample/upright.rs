@@ -332,7 +332,8 @@ impl Upright {
 fn add_bytes(plane: &Plane<'_>, start: usize, stack: &Stack, out: &mut [f32]) {
     match out.len() {
         0..16 => add_blocks::<1>(plane, start, stack, out),
-        16..128 => add_blocks::<16>(plane, start, stack, out),
+        16..64 => add_blocks::<16>(plane, start, stack, out),
+        64..128 => add_blocks::<64>(plane, start, stack, out),
         _ => add_blocks::<128>(plane, start, stack, out),
     }
 }
