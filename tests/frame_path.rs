@@ -270,8 +270,13 @@ fn account(name: &str) -> [u64; 4] {
     };
     let found = ACCOUNTS.iter().find(|a| of(a));
     let found = found.unwrap_or_else(|| panic!("no thread named {name}"));
-    [&found.allocations, &found.locks, &found.copies, &found.futexes]
-        .map(|n| n.load(Ordering::Relaxed))
+    [
+        &found.allocations,
+        &found.locks,
+        &found.copies,
+        &found.futexes,
+    ]
+    .map(|n| n.load(Ordering::Relaxed))
 }
 
 /// That the counters see what they are there for: a test of the test.
@@ -296,8 +301,13 @@ fn counters_count() {
 
 fn account_of_this_thread() -> [u64; 4] {
     let found = mine().expect("an account");
-    [&found.allocations, &found.locks, &found.copies, &found.futexes]
-        .map(|n| n.load(Ordering::Relaxed))
+    [
+        &found.allocations,
+        &found.locks,
+        &found.copies,
+        &found.futexes,
+    ]
+    .map(|n| n.load(Ordering::Relaxed))
 }
 
 #[test]
@@ -320,9 +330,17 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     config.camera.picture_frames = 1_000_000;
     config.camera.fps = 240;
     let manifest = Manifest::load(&config.models).unwrap();
-    let reader =
-        Reader::load(&manifest, &config.model_files, config.engine, Settings::default()).unwrap();
-    let rule = Rule { threshold: 0.5, margin: 0.05 };
+    let reader = Reader::load(
+        &manifest,
+        &config.model_files,
+        config.engine,
+        Settings::default(),
+    )
+    .unwrap();
+    let rule = Rule {
+        threshold: 0.5,
+        margin: 0.05,
+    };
     let progress = Arc::new(Progress::default());
     let running = std::thread::spawn({
         let progress = Arc::clone(&progress);
@@ -349,7 +367,11 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     println!(
         "recognition, {FRAMES} frames: allocations={allocations} locks={locks} copies={copies} futex={futexes}"
     );
-    assert_eq!((allocations, locks, copies), (0, 0, 0), "allocations, locks, copies");
+    assert_eq!(
+        (allocations, locks, copies),
+        (0, 0, 0),
+        "allocations, locks, copies"
+    );
     // One to park and nothing else: a second waiter would be a lock.
     assert!(futexes <= FRAMES + 100, "{futexes} futex calls");
 
@@ -357,9 +379,17 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     // that one write a frame it must do as little as the V4L2 source.
     let [allocations, locks, _, _]: [u64; 4] = std::array::from_fn(|i| camera_then[i] - camera[i]);
     println!("camera, meanwhile: allocations={allocations} locks={locks}");
-    assert_eq!((allocations, locks), (0, 0), "allocations, locks of the source");
+    assert_eq!(
+        (allocations, locks),
+        (0, 0),
+        "allocations, locks of the source"
+    );
 }
 
 fn kill_number() -> c_long {
-    if cfg!(target_arch = "x86_64") { 62 } else { 129 }
+    if cfg!(target_arch = "x86_64") {
+        62
+    } else {
+        129
+    }
 }
