@@ -33,15 +33,6 @@ pub use v4l2::{DeviceReport, FormatReport, SizeReport, probe};
 
 use link::Outlet;
 
-/// How a camera's luma and chroma use their 8 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColorRange {
-    /// 0 to 255, as in JPEG and in RGB.
-    Full,
-    /// Luma 16 to 235, chroma 16 to 240, as in video.
-    Limited,
-}
-
 /// A camera that delivers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraInfo {
@@ -53,8 +44,6 @@ pub struct CameraInfo {
     pub layout: Layout,
     /// Frames a second that the driver says it makes, if it says.
     pub fps: Option<f32>,
-    /// How luma and chroma are scaled. Always full for RGB and BGR.
-    pub range: ColorRange,
     /// Buffers that frames are lent from.
     pub buffers: u32,
 }

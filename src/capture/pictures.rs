@@ -14,7 +14,7 @@ use image::{RgbImage, imageops};
 use super::Photo;
 use super::convert::from_rgb;
 use super::link::Outlet;
-use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, ColorRange, Counters, Running};
+use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, Running};
 use crate::bell::Bell;
 use crate::clock::Timestamp;
 use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
@@ -232,11 +232,6 @@ impl<'a> Projector<'a> {
             path,
             layout,
             fps: Some(self.show.fps as f32),
-            range: if yuv {
-                ColorRange::Limited
-            } else {
-                ColorRange::Full
-            },
             buffers: self.show.buffers,
         }
     }

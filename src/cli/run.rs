@@ -1,5 +1,7 @@
 //! `latchkey run`: the firmware loop.
 
+use std::sync::Arc;
+
 use super::{Exit, Failure, Loaded};
 use crate::config::Overrides;
 use crate::pipeline::RunError;
@@ -42,7 +44,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         println!("configuration, models and gallery are in order");
         return Ok(Exit::Done);
     }
-    let result = crate::pipeline::run(&loaded.config, loaded.rule, reader);
+    let result = crate::pipeline::run(&loaded.config, loaded.rule, reader, &Arc::default());
     if let Err(error) = &result {
         log::error!("cannot_run why={:?}", error.to_string());
     }

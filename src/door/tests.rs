@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::people::PersonId;
 
 const ANN: PersonId = PersonId(1);
 const BOB: PersonId = PersonId(2);

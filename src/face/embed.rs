@@ -72,9 +72,10 @@ impl Embedder {
         super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
         super::expect_output(model, network.as_ref(), manifest.dimensions)?;
         #[expect(clippy::cast_precision_loss, reason = "at most 1024 pixels")]
+        // Templates count pixels from the middle of the first one, the sampler from its corner.
         let template = manifest.template.map(|[x, y]| Point {
-            x: x * manifest.input.width as f32,
-            y: y * manifest.input.height as f32,
+            x: x * manifest.input.width as f32 + 0.5,
+            y: y * manifest.input.height as f32 + 0.5,
         });
         Ok(Self {
             network,

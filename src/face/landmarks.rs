@@ -65,9 +65,14 @@ impl Refiner {
         self.network.invoke()?;
         stages.lap(Stage::LandmarksInvoke);
         let output = self.network.output(0);
-        Ok(std::array::from_fn(|p| Point {
-            x: centre.x + (output.get(2 * p) - 0.5) * side,
-            y: centre.y + (output.get(2 * p + 1) - 0.5) * side,
+        let (width, height) = (input.width as f32, input.height as f32);
+        // The network counts pixels from the middle of the first one, the sampler from its corner.
+        Ok(std::array::from_fn(|p| {
+            let (x, y) = window.apply(
+                output.get(2 * p) * width + 0.5,
+                output.get(2 * p + 1) * height + 0.5,
+            );
+            Point { x, y }
         }))
     }
 

@@ -5,12 +5,12 @@
 
 mod lease;
 mod mjpeg;
-pub use mjpeg::{JpegDecoder, JpegError};
 mod sample;
 mod slot;
 
 pub use lease::{Lease, Pool};
-pub use sample::{Channels, Encoding, Range, SampleError, Sampler, Similarity, Target, TensorMut};
+pub use mjpeg::{JpegDecoder, JpegError};
+pub use sample::{Channels, Encoding, SampleError, Sampler, Similarity, Target, TensorMut};
 pub use slot::Slot;
 
 /// How a camera lays out its pixels. Names are those of V4L2's four-character codes.
@@ -85,6 +85,15 @@ impl std::fmt::Display for PixelFormat {
     }
 }
 
+/// How luma and chroma use their 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Range {
+    /// 0 to 255, as in JPEG and in RGB.
+    Full,
+    /// Luma 16 to 235, chroma 16 to 240, as in video.
+    Limited,
+}
+
 /// Size and arrangement of a picture in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -97,10 +106,13 @@ pub struct Layout {
     /// Bytes from one line of the first plane to the next (V4L2's `bytesperline`), padding included.
     /// The chroma planes of YU12 have half of it, that of NV12 the same.
     pub stride: u32,
+    /// How luma and chroma are scaled. Heeded for NV12, YU12 and YUYV only: the rest is full.
+    pub range: Range,
 }
 
 impl Layout {
-    /// A picture without padding at the end of lines.
+    /// A picture without padding at the end of lines, YUV in limited range as cameras without JPEG
+    /// deliver it.
     #[must_use]
     pub const fn packed(format: PixelFormat, width: u32, height: u32) -> Self {
         Self {
@@ -108,6 +120,10 @@ impl Layout {
             width,
             height,
             stride: format.min_stride(width),
+            range: match format {
+                PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv => Range::Limited,
+                _ => Range::Full,
+            },
         }
     }
 
@@ -189,6 +205,7 @@ impl<'a> Image<'a> {
             width,
             height,
             stride,
+            ..
         } = layout;
         let side = 1..=Self::MAX_SIDE;
         if !side.contains(&width) || !side.contains(&height) {

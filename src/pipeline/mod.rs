@@ -30,11 +30,33 @@ use crate::capture::{self, CaptureError, Counters};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::door::{Door, PolicyError};
+use crate::face::Reader;
 use crate::frame::Slot;
 use crate::output::{GuardError, OutputError, abort_on_panic};
 use crate::people::Rule;
 
 pub use recogniser::{LookError, Recogniser};
+
+/// How far the loop has come. Readable from any thread.
+#[derive(Debug, Default)]
+pub struct Progress {
+    looked: AtomicU64,
+    unread: AtomicU64,
+}
+
+impl Progress {
+    /// Frames looked at.
+    #[must_use]
+    pub fn looked(&self) -> u64 {
+        self.looked.load(Ordering::Relaxed)
+    }
+
+    /// Frames that told nothing, see [`LookError`].
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.unread.load(Ordering::Relaxed)
+    }
+}
 
 /// What the threads tell each other besides frames and observations.
 pub(crate) struct Shared {
@@ -42,10 +64,7 @@ pub(crate) struct Shared {
     stop: AtomicBool,
     /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
     pulse: AtomicU64,
-    /// Frames looked at.
-    looked: AtomicU64,
-    /// Frames that told nothing, see [`LookError`].
-    unread: AtomicU64,
+    progress: Arc<Progress>,
     /// Rung when there is something for the door thread.
     door_bell: Bell,
 }
@@ -95,14 +114,18 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
 ///
 /// # Errors
 /// [`RunError`] if something is missing that the loop cannot wait for. The relay is off then, too.
-pub fn run(config: &Config, rule: Rule, reader: crate::face::Reader) -> Result<(), RunError> {
+pub fn run(
+    config: &Config,
+    rule: Rule,
+    reader: Reader,
+    progress: &Arc<Progress>,
+) -> Result<(), RunError> {
     abort_on_panic();
     let signals = signals()?;
     let shared = Arc::new(Shared {
         stop: AtomicBool::new(false),
         pulse: AtomicU64::new(Timestamp::now().as_nanos()),
-        looked: AtomicU64::new(0),
-        unread: AtomicU64::new(0),
+        progress: Arc::clone(progress),
         door_bell: Bell::new().map_err(|e| system("eventfd")(e.into()))?,
     });
     let mut gallery = gallery::Watch::new(&config.gallery, rule, reader.embedder_sha256());
@@ -182,7 +205,7 @@ pub fn run(config: &Config, rule: Rule, reader: crate::face::Reader) -> Result<(
     shared.stop();
     consumer.unpark();
     let _ = recognition_thread.join();
-    log::info!("stopped frames={}", shared.looked.load(Ordering::Relaxed));
+    log::info!("stopped frames={}", shared.progress.looked());
     Ok(result?)
 }
 
@@ -238,10 +261,10 @@ impl SignsOfLife {
             "alive uptime_s={} frames={} looked={} replaced={} damaged={} unread={}",
             self.begun.elapsed().as_secs(),
             Counters::get(&c.frames),
-            shared.looked.load(Ordering::Relaxed),
+            shared.progress.looked(),
             Counters::get(&c.replaced),
             Counters::get(&c.errors),
-            shared.unread.load(Ordering::Relaxed),
+            shared.progress.unread(),
         );
     }
 }

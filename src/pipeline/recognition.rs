@@ -50,13 +50,13 @@ impl Worker {
             match looked {
                 Ok(observation) => {
                     told = false;
-                    self.shared.looked.fetch_add(1, Ordering::Relaxed);
+                    self.shared.progress.looked.fetch_add(1, Ordering::Relaxed);
                     // Full: the door thread is behind, and a newer observation follows.
                     let _ = self.observations.try_send(observation);
                     self.shared.door_bell.ring();
                 }
                 Err(error) => {
-                    self.shared.unread.fetch_add(1, Ordering::Relaxed);
+                    self.shared.progress.unread.fetch_add(1, Ordering::Relaxed);
                     if !told {
                         log::warn!("frame_unread why={:?}", error.to_string());
                         told = true;

@@ -15,7 +15,7 @@ player=
 # One device with two nodes, a webcam (a test pattern) as input 0, HDMI as input 1.
 camera_load() {
     insmod /modules/vivid.ko n_devs=1 node_types=0x101 num_inputs=2 input_types=0xc num_outputs=1 output_types=1
-    wait_for 2 camera_present || die "vivid is loaded but has no capture node"
+    wait_for 5 camera_present || die "vivid is loaded but has no capture node"
 }
 
 # Refused (EAGAIN) for as long as any process holds one of the nodes: use camera_unplug for that.
@@ -43,7 +43,7 @@ camera_get() { v4l2-ctl -d "$(camera_device)" -C "$1" | cut -d' ' -f2; }
 #   inject_v4l2_buf_flag_error=1        the next frame carries V4L2_BUF_FLAG_ERROR
 #   inject_vidioc_qbuf_error=1          the next VIDIOC_QBUF fails with EINVAL; as do
 #   inject_vidioc_reqbufs_error=1, inject_vidioc_streamon_error=1
-#   inject_fatal_streaming_error=1      VIDIOC_DQBUF fails with EIO until streaming is started anew
+#   inject_fatal_streaming_error=1      VIDIOC_DQBUF and VIDIOC_QBUF fail with EIO until streaming is started anew
 #   disconnect=1                        every call on an open node fails with ENODEV, poll says POLLHUP; the nodes
 #                                       stay in /dev and work again once *all* who held one, the player included,
 #                                       have closed it
@@ -57,7 +57,7 @@ camera_unplug() {
 # Plugged in again, showing its test pattern; camera_start gives it frames again.
 camera_replug() {
     echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
-    wait_for 2 camera_present || die "vivid was bound again but has no capture node"
+    wait_for 5 camera_present || die "vivid was bound again but has no capture node"
 }
 
 frame_bytes() {
@@ -88,7 +88,7 @@ camera_start() {
     camera_out=$(camera_node $camera_output_name)
     v4l2-ctl -d "$camera_in" -i 1 >/dev/null
     # The connection is refused for a moment after the input was chosen.
-    wait_for 2 camera_connect || die "vivid's HDMI input cannot be connected to its output"
+    wait_for 5 camera_connect || die "vivid's HDMI input cannot be connected to its output"
     v4l2-ctl -d "$camera_in" -c osd_text_mode=2,enable_capture_cropping=0,enable_capture_composing=0
     v4l2-ctl -d "$camera_out" -c enable_output_cropping=0,enable_output_composing=0
     camera_index=$(camera_timings "$camera_out" "$camera_fps")

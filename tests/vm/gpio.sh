@@ -21,7 +21,7 @@ gpio_start() {
         [ "$(cat "$entry/label")" = "$1" ] && cat "$entry/base"
     done)
     [ -n "$gpio_base" ] || die "gpio_start: /sys/class/gpio does not tell the number of the chip's first line"
-    wait_for 2 test -c "/dev/$gpio_chip" || die "gpio_start: no /dev/$gpio_chip"
+    wait_for 5 test -c "/dev/$gpio_chip" || die "gpio_start: no /dev/$gpio_chip"
 }
 
 # The chip goes, also while lines of it are held: the holders' calls fail with ENODEV.

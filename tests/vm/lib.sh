@@ -7,7 +7,14 @@ mkdir -p "$work"
 failures=0
 
 say() { echo "-- $*"; }
-die() { echo "FAIL: $*"; exit 1; }
+die() {
+    echo "FAIL: $*"
+    keep_logs
+    exit 1
+}
+
+# What the helpers wrote stays in out/, beside what the scenario itself puts there.
+keep_logs() { cp "$work"/*.log "$work/scenes" "$work/trace" out/ 2>/dev/null; }
 
 # check WHAT COMMAND...: the command's success is the check; the scenario goes on, `finish` ends it.
 check() {
@@ -25,6 +32,7 @@ not() { ! "$@"; }
 
 finish() {
     [ "$failures" = 0 ] || die "$failures checks failed"
+    keep_logs
     echo "all checks passed"
     exit 0
 }

@@ -13,14 +13,12 @@ use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
 use super::super::link::Outlet;
-use super::super::{
-    CameraFault, CameraInfo, CameraSettings, Choice, ColorRange, Counters, Interval,
-};
+use super::super::{CameraFault, CameraInfo, CameraSettings, Choice, Counters, Interval};
 use super::buffers::Buffers;
 use super::node::{Failed, Filled, Node, PixFormat};
 use super::{Device, fault_of, fourcc_text};
 use crate::clock::Timestamp;
-use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool};
+use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool, Range};
 
 /// The first frame may take longer than the next ones: sensors start up, USB cameras negotiate.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
@@ -102,7 +100,6 @@ impl Stream {
             path: path.to_owned(),
             layout,
             fps: node.interval().and_then(Interval::fps),
-            range: range_of(&format, layout.format),
             buffers: granted,
         };
         Ok(Self {
@@ -276,7 +273,10 @@ impl From<Failed> for CameraFault {
 /// `None` if the sampler does not read it.
 fn layout_of(format: &PixFormat) -> Option<Layout> {
     let pixels = PixelFormat::from_fourcc(format.fourcc)?;
-    let packed = Layout::packed(pixels, format.width, format.height);
+    let packed = Layout {
+        range: range_of(format, pixels),
+        ..Layout::packed(pixels, format.width, format.height)
+    };
     Some(match (pixels, format.stride) {
         // Some drivers leave it out; MJPEG has none.
         (PixelFormat::Mjpeg, _) | (_, 0) => packed,
@@ -287,16 +287,16 @@ fn layout_of(format: &PixFormat) -> Option<Layout> {
 /// V4L2's rule (`V4L2_MAP_QUANTIZATION_DEFAULT`): unless said otherwise, RGB and the colour space
 /// JPEG are full range and everything else is limited. Except for GREY: those are mostly infrared
 /// cameras, which deliver what the sensor counts.
-fn range_of(format: &PixFormat, pixels: PixelFormat) -> ColorRange {
+fn range_of(format: &PixFormat, pixels: PixelFormat) -> Range {
     use PixelFormat::{Bgr3, Grey, Mjpeg, Nv12, Rgb3, Yu12, Yuyv};
     let jpeg = format.colorspace == c::v4l2_colorspace_V4L2_COLORSPACE_JPEG;
     match (pixels, format.quantization) {
-        (Mjpeg | Rgb3 | Bgr3, _) => ColorRange::Full,
-        (_, c::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE) => ColorRange::Full,
-        (_, c::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE) => ColorRange::Limited,
-        (Grey, _) => ColorRange::Full,
-        (Nv12 | Yu12 | Yuyv, _) if jpeg => ColorRange::Full,
-        (Nv12 | Yu12 | Yuyv, _) => ColorRange::Limited,
+        (Mjpeg | Rgb3 | Bgr3, _) => Range::Full,
+        (_, c::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE) => Range::Full,
+        (_, c::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE) => Range::Limited,
+        (Grey, _) => Range::Full,
+        (Nv12 | Yu12 | Yuyv, _) if jpeg => Range::Full,
+        (Nv12 | Yu12 | Yuyv, _) => Range::Limited,
     }
 }
 
@@ -336,13 +336,13 @@ mod tests {
             };
             range_of(&f, PixelFormat::from_fourcc(*fourcc).expect("known"))
         };
-        assert_eq!(range(b"YUYV", 8, 0), ColorRange::Limited);
-        assert_eq!(range(b"YUYV", 8, 1), ColorRange::Full);
-        assert_eq!(range(b"YUYV", 7, 0), ColorRange::Full);
-        assert_eq!(range(b"RGB3", 8, 0), ColorRange::Full);
-        assert_eq!(range(b"NV12", 7, 2), ColorRange::Limited);
-        assert_eq!(range(b"MJPG", 8, 2), ColorRange::Full);
-        assert_eq!(range(b"GREY", 8, 0), ColorRange::Full);
-        assert_eq!(range(b"GREY", 8, 2), ColorRange::Limited);
+        assert_eq!(range(b"YUYV", 8, 0), Range::Limited);
+        assert_eq!(range(b"YUYV", 8, 1), Range::Full);
+        assert_eq!(range(b"YUYV", 7, 0), Range::Full);
+        assert_eq!(range(b"RGB3", 8, 0), Range::Full);
+        assert_eq!(range(b"NV12", 7, 2), Range::Limited);
+        assert_eq!(range(b"MJPG", 8, 2), Range::Full);
+        assert_eq!(range(b"GREY", 8, 0), Range::Full);
+        assert_eq!(range(b"GREY", 8, 2), Range::Limited);
     }
 }

@@ -3,6 +3,7 @@
 //! The oracle is not the state machine again: it keeps every recognition ever made and asks of each
 //! opening, in the words of the rules, whether it was allowed.
 
+use crate::people::PersonId;
 use std::collections::HashMap;
 
 use proptest::prelude::*;

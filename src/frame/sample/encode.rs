@@ -2,8 +2,8 @@
 
 use multiversion::multiversion;
 
-use super::{Channels, Range, SampleError, Target, TensorMut};
-use crate::frame::PixelFormat;
+use super::{Channels, SampleError, Target, TensorMut};
+use crate::frame::{Layout, PixelFormat, Range};
 
 /// One target line before it is encoded: averages of the source's components, and how much of each
 /// target pixel lies inside the source (0 to 1).
@@ -13,19 +13,24 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Elements behind the last pixel that whole blocks of pixels may spill into.
+    pub const SLACK: usize = 64;
+
     pub fn new(max_width: usize) -> Self {
         Self {
-            parts: std::array::from_fn(|_| vec![0.0; max_width]),
+            parts: std::array::from_fn(|_| vec![0.0; max_width + Self::SLACK]),
             cover: vec![0.0; max_width],
         }
     }
 
     /// Makes the line `width` pixels long and black.
     pub fn clear(&mut self, width: usize) {
-        for part in self.parts.iter_mut().chain([&mut self.cover]) {
+        for part in &mut self.parts {
             part.clear();
-            part.resize(width, 0.0);
+            part.resize(width + Self::SLACK, 0.0);
         }
+        self.cover.clear();
+        self.cover.resize(width, 0.0);
     }
 }
 
@@ -59,12 +64,9 @@ fn ycbcr(range: Range) -> [[f32; 4]; 3] {
 }
 
 impl Encoder {
-    /// How to write `format` into `target`.
-    pub fn new(
-        format: PixelFormat,
-        range: Range,
-        target: &Target<'_>,
-    ) -> Result<Self, SampleError> {
+    /// How to write pictures of `layout` into `target`.
+    pub fn new(layout: Layout, target: &Target<'_>) -> Result<Self, SampleError> {
+        let Layout { format, range, .. } = layout;
         let red = [1.0, 0.0, 0.0, 0.0];
         let green = [0.0, 1.0, 0.0, 0.0];
         let blue = [0.0, 0.0, 1.0, 0.0];
@@ -135,6 +137,17 @@ impl Encoder {
     pub fn write(&self, line: &Line, row: usize, data: &mut TensorMut<'_>) {
         write_line(self, line, row * line.cover.len() * self.channels, data);
     }
+
+    /// Writes line `row`, of `width` pixels, just as line `from` was.
+    pub fn repeat(&self, width: usize, from: usize, row: usize, data: &mut TensorMut<'_>) {
+        let len = width * self.channels;
+        let (from, to) = (from * len..(from + 1) * len, row * len);
+        match data {
+            TensorMut::F32(data) => data.copy_within(from, to),
+            TensorMut::U8 { data, .. } => data.copy_within(from, to),
+            TensorMut::I8 { data, .. } => data.copy_within(from, to),
+        }
+    }
 }
 
 /// Encodes `line` from element `at` of the tensor on.
@@ -160,7 +173,7 @@ fn encode<T>(encoder: &Encoder, line: &Line, out: &mut [T], put: impl Fn(f32) ->
         offset,
         ..
     } = encoder;
-    let finish = |c: usize, raw: f32| put(raw.max(0.0).min(255.0) * gain[c] + offset[c]);
+    let finish = |c: usize, raw: f32| put(raw.clamp(0.0, 255.0) * gain[c] + offset[c]);
     let [y, u, v] = &line.parts;
     let one = |c: usize, y: f32, cover: f32| finish(c, matrix[c][0] * y + matrix[c][3] * cover);
     let all = |c: usize, y: f32, u: f32, v: f32, cover: f32| {

@@ -10,8 +10,8 @@
 //!   source pixels a side around a target pixel's centre. When the map shrinks, these squares tile
 //!   the source; when it enlarges or keeps the size, that is bilinear interpolation.
 //! - Any other map averages n x n bilinear taps that stand evenly spaced within the target pixel,
-//!   n = ceil(scale): one tap when it enlarges, never more than a source pixel from tap to tap when
-//!   it shrinks (n is at most 64).
+//!   n = round(scale), 1 to 64: one tap up to a scale of 1.5, as alignment for recognition is
+//!   usually done, and no more than 1.25 source pixels from tap to tap above.
 //! - Colours are clamped to 0..=255 once, after averaging. YUV is ITU-R BT.601; GREY is full range.
 //!
 //! Not a picture library: no filters, no perspective, no gamma, no output but tensors.
@@ -29,17 +29,6 @@ use encode::{Encoder, Line};
 pub use similarity::Similarity;
 use source::Source;
 use upright::Upright;
-
-/// How YUV codes black and white.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Range {
-    /// Luma 16 to 235, chroma 16 to 240: cameras, unless they say otherwise (V4L2's default
-    /// quantization of YUV in the colour spaces SMPTE 170M, BT.709 and sRGB).
-    #[default]
-    Limited,
-    /// 0 to 255: JPEG (V4L2's `V4L2_COLORSPACE_JPEG` or `V4L2_QUANTIZATION_FULL_RANGE`).
-    Full,
-}
 
 /// What a tensor holds of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
@@ -163,7 +152,6 @@ pub enum SampleError {
 
 /// Samples pictures into tensors. Holds the buffers for that, so it allocates nothing later.
 pub struct Sampler {
-    range: Range,
     upright: Upright,
     line: Line,
 }
@@ -178,15 +166,9 @@ impl Sampler {
         let source = max_source_width.min(Image::MAX_SIDE) as usize;
         let target = max_target_side.min(Image::MAX_SIDE) as usize;
         Self {
-            range: Range::default(),
             upright: Upright::new(source, target),
             line: Line::new(target),
         }
-    }
-
-    /// Says how the YUV pictures to come are coded; [`Range::Limited`] until then.
-    pub const fn set_range(&mut self, range: Range) {
-        self.range = range;
     }
 
     /// Samples `image` into `target`; `map` says where in the picture a target position lies.
@@ -217,7 +199,7 @@ impl Sampler {
                 channels,
             });
         }
-        let encoder = Encoder::new(image.layout().format, self.range, target)?;
+        let encoder = Encoder::new(image.layout(), target)?;
         if need == 0 {
             return Ok(0);
         }

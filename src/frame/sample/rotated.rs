@@ -12,13 +12,13 @@ use super::source::{Plane, Planes, Source};
 use super::{Similarity, TensorMut};
 
 /// Taps that are weighed side by side.
-const BLOCK: usize = 32;
+const BLOCK: usize = Line::SLACK;
 
 /// The most taps a target pixel in each direction; a map that shrinks more than that leaves source
 /// pixels out.
-pub(super) const MAX_TAPS: u32 = 64;
+const MAX_TAPS: u32 = 64;
 
-/// How far from the edge, in pixels, taps count as inside: more than single precision is off by.
+/// How far from the edge, in pixels, taps count as inside: more than positions in blocks are off by.
 const MARGIN: f64 = 0.02;
 
 /// Positions of taps along a target line: that of column `i` is `(x + i * dx, y + i * dy)`, the centre
@@ -65,7 +65,7 @@ pub(super) fn sample(
     data: &mut TensorMut<'_>,
 ) -> u64 {
     let (a, b) = (f64::from(map.a), f64::from(map.b));
-    let taps = a.hypot(b).ceil().clamp(1.0, f64::from(MAX_TAPS)) as u32;
+    let taps = a.hypot(b).round().clamp(1.0, f64::from(MAX_TAPS)) as u32;
     let encoder = encoder.of_sums(1.0 / (taps * taps) as f32);
     let offset = |tap: u32| (f64::from(tap) + 0.5) / f64::from(taps);
     let mut read = 0;
@@ -138,12 +138,11 @@ fn add_checked(source: &Source<'_>, ray: &Ray, column: usize, line: &mut Line) -
     read
 }
 
-/// The four pixels of up to [`BLOCK`] taps, upper left first, and how far the tap is from there.
+/// The upper left of the four pixels of up to [`BLOCK`] taps, and how far the tap is from there.
 struct Taps {
     used: usize,
-    left: [usize; BLOCK],
-    top: [usize; BLOCK],
-    odd: [bool; BLOCK],
+    left: [u32; BLOCK],
+    top: [u32; BLOCK],
     right: [f32; BLOCK],
     down: [f32; BLOCK],
 }
@@ -151,155 +150,210 @@ struct Taps {
 impl Taps {
     #[inline(always)]
     fn new(ray: &Ray, columns: &Range<usize>) -> Self {
-        let (x, y) = (
-            (ray.x + columns.start as f64 * ray.dx) as f32,
-            (ray.y + columns.start as f64 * ray.dy) as f32,
-        );
-        let (dx, dy) = (ray.dx as f32, ray.dy as f32);
         let mut taps = Self {
             used: columns.len().min(BLOCK),
             left: [0; BLOCK],
             top: [0; BLOCK],
-            odd: [false; BLOCK],
             right: [0.0; BLOCK],
             down: [0.0; BLOCK],
         };
-        for i in 0..BLOCK {
-            // Never negative inside the source, so cutting off what is behind the point rounds down.
-            let (x, y) = (x + i as f32 * dx, y + i as f32 * dy);
-            let (left, top) = (x as i32, y as i32);
-            taps.left[i] = left as usize;
-            taps.top[i] = top as usize;
-            taps.odd[i] = left & 1 == 1;
-            taps.right[i] = x - left as f32;
-            taps.down[i] = y - top as f32;
+        // Fixed point, 16 bits behind the point, is cheap to take apart. It is off by less than
+        // 1/8000 of a pixel if started anew every few taps.
+        const RUN: usize = 16;
+        let fixed = |x: f64| (x * 65536.0).round_ties_even() as i32;
+        let fraction = |x: i32| (x & 0xffff) as f32 * (1.0 / 65536.0);
+        let (dx, dy) = (fixed(ray.dx), fixed(ray.dy));
+        for start in (0..BLOCK).step_by(RUN) {
+            let column = (columns.start + start) as f64;
+            let (x, y) = (
+                fixed(ray.x + column * ray.dx),
+                fixed(ray.y + column * ray.dy),
+            );
+            for i in 0..RUN {
+                let x = x.wrapping_add(dx.wrapping_mul(i as i32));
+                let y = y.wrapping_add(dy.wrapping_mul(i as i32));
+                taps.left[start + i] = (x >> 16).cast_unsigned();
+                taps.top[start + i] = (y >> 16).cast_unsigned();
+                taps.right[start + i] = fraction(x);
+                taps.down[start + i] = fraction(y);
+            }
         }
         taps
     }
 
-    /// The words that hold pixels (left, top) and (left + 1, top), and those below.
+    /// Calls `keep`, for every tap in use, with its number, the bytes at `place(x, y)` and those
+    /// `down(y)` behind them.
     #[inline(always)]
-    fn fetch<const N: usize, T: Copy + Default>(
+    fn fetch<const N: usize>(
         &self,
         plane: &Plane<'_>,
-        place: impl Fn(usize, usize, usize) -> (usize, usize),
-        word: impl Fn([u8; N]) -> T,
-    ) -> ([T; BLOCK], [T; BLOCK]) {
-        let mut words = ([T::default(); BLOCK], [T::default(); BLOCK]);
-        for i in 0..self.used {
-            let (upper, lower) = place(self.left[i], self.top[i], plane.stride);
-            let read = |at: usize| plane.bytes.get(at..)?.first_chunk::<N>();
-            if let (Some(upper), Some(lower)) = (read(upper), read(lower)) {
-                words.0[i] = word(*upper);
-                words.1[i] = word(*lower);
+        place: impl Fn(u32, u32) -> u32,
+        down: impl Fn(u32) -> u32,
+        mut keep: impl FnMut(usize, [u8; N], [u8; N]),
+    ) {
+        // Offsets fit 32 bits: 16384 lines of at most 16 * 16384 bytes.
+        let (mut at, mut behind) = ([0; BLOCK], [0; BLOCK]);
+        for i in 0..BLOCK {
+            at[i] = place(self.left[i], self.top[i]);
+            behind[i] = down(self.top[i]);
+        }
+        for i in 0..self.used.min(BLOCK) {
+            let at = at[i] as usize;
+            if let Some(both) = plane.bytes.get(at..at + behind[i] as usize + N)
+                && let (Some(upper), Some(lower)) = (both.first_chunk(), both.last_chunk())
+            {
+                keep(i, *upper, *lower);
             }
         }
-        words
     }
 
-    /// Interpolates between four bytes of every tap and adds the result to `sums`.
+    /// Interpolates between the lowest bytes of four words a tap, and adds the result to `sums`.
     #[inline(always)]
-    fn blend(&self, sums: &mut [f32], bytes: impl Fn(usize) -> [u32; 4]) {
-        let mut values = [0.0; BLOCK];
-        for i in 0..BLOCK {
-            let [a, b, c, d] = bytes(i).map(|byte| (byte & 0xff) as i32 as f32);
+    fn blend(&self, sums: &mut [f32], words: impl Fn(usize) -> [u32; 4]) {
+        let Some(sums) = sums.first_chunk_mut::<BLOCK>() else {
+            return;
+        };
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let [a, b, c, d] = words(i).map(|byte| (byte & 0xff).cast_signed() as f32);
             let upper = a + (b - a) * self.right[i];
             let lower = c + (d - c) * self.right[i];
-            values[i] = upper + (lower - upper) * self.down[i];
-        }
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += value;
+            *sum += upper + (lower - upper) * self.down[i];
         }
     }
+
+    /// `odd` where the tap's left pixel is one, else `even`.
+    #[inline(always)]
+    fn by_parity(&self, i: usize, even: u32, odd: u32) -> u32 {
+        if self.left[i] & 1 == 0 { even } else { odd }
+    }
+}
+
+/// A word for every tap, zero for those that are not in use.
+type Words = [u32; BLOCK];
+
+#[inline(always)]
+fn add_luma(taps: &Taps, plane: &Plane<'_>, sums: &mut [f32]) {
+    let stride = plane.stride as u32;
+    let (mut upper, mut lower): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+    taps.fetch(
+        plane,
+        |x, y| y.wrapping_mul(stride).wrapping_add(x),
+        |_| stride,
+        |i, p, q| {
+            upper[i] = u16::from_le_bytes(p).into();
+            lower[i] = u16::from_le_bytes(q).into();
+        },
+    );
+    taps.blend(sums, |i| {
+        let (p, q) = (upper[i], lower[i]);
+        [p, p >> 8, q, q >> 8]
+    });
 }
 
 /// Adds the taps of up to [`BLOCK`] columns, all inside the source.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn add_block(source: &Source<'_>, ray: &Ray, columns: Range<usize>, line: &mut Line) {
     let taps = Taps::new(ray, &columns);
-    let [y, u, v] = line.parts.each_mut().map(|part| &mut part[columns.clone()]);
+    let [y, u, v] = line.parts.each_mut().map(|part| &mut part[columns.start..]);
     for cover in &mut line.cover[columns] {
         *cover += 1.0;
     }
-    let each = |x: usize, y: usize, stride: usize| {
-        let at = y * stride + x;
-        (at, at + stride)
-    };
-    let luma = |plane: &Plane<'_>, sums: &mut [f32]| {
-        let words = taps.fetch(plane, each, u16::from_le_bytes);
-        taps.blend(sums, |i| {
-            let (p, q) = (u32::from(words.0[i]), u32::from(words.1[i]));
-            [p, p >> 8, q, q >> 8]
-        });
-    };
     match &source.planes {
-        Planes::Luma(plane) => luma(plane, y),
+        Planes::Luma(plane) => add_luma(&taps, plane, y),
         Planes::Yuyv(plane) => {
-            let (p, q) = taps.fetch(
+            let stride = plane.stride as u32;
+            // Two groups Y0 Cb Y1 Cr of each line.
+            let (mut p, mut q): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+            let (mut r, mut s): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+            taps.fetch(
                 plane,
-                |x, y, stride| each(x / 2 * 4, y, stride),
-                u64::from_le_bytes,
+                |x, y| {
+                    y.wrapping_mul(stride)
+                        .wrapping_add((x & !1).wrapping_mul(2))
+                },
+                |_| stride,
+                |i, upper, lower| {
+                    let (upper, lower) = (u64::from_le_bytes(upper), u64::from_le_bytes(lower));
+                    (p[i], q[i]) = (upper as u32, (upper >> 32) as u32);
+                    (r[i], s[i]) = (lower as u32, (lower >> 32) as u32);
+                },
             );
-            // Two groups Y0 Cb Y1 Cr: an even pixel and its neighbour share the first one's chroma.
-            let first = |w: u64, odd: bool| (w >> if odd { 16 } else { 0 }) as u32;
-            let second = |w: u64, odd: bool| (w >> if odd { 32 } else { 0 }) as u32;
             taps.blend(y, |i| {
-                let (p, q) = (first(p[i], taps.odd[i]), first(q[i], taps.odd[i]));
-                [p, p >> 16, q, q >> 16]
+                [
+                    taps.by_parity(i, p[i], p[i] >> 16),
+                    taps.by_parity(i, p[i] >> 16, q[i]),
+                    taps.by_parity(i, r[i], r[i] >> 16),
+                    taps.by_parity(i, r[i] >> 16, s[i]),
+                ]
             });
-            taps.blend(u, |i| {
-                let (r, s) = (second(p[i], taps.odd[i]), second(q[i], taps.odd[i]));
-                [p[i] as u32 >> 8, r >> 8, q[i] as u32 >> 8, s >> 8]
-            });
-            taps.blend(v, |i| {
-                let (r, s) = (second(p[i], taps.odd[i]), second(q[i], taps.odd[i]));
-                [p[i] as u32 >> 24, r >> 24, q[i] as u32 >> 24, s >> 24]
-            });
+            for (shift, sums) in [(8, u), (24, v)] {
+                // An even pixel's neighbour shares the first group's chroma.
+                taps.blend(sums, |i| {
+                    let q = taps.by_parity(i, p[i], q[i]);
+                    let s = taps.by_parity(i, r[i], s[i]);
+                    [p[i] >> shift, q >> shift, r[i] >> shift, s >> shift]
+                });
+            }
         }
         Planes::Nv12(plane, chroma) => {
-            luma(plane, y);
-            let (p, q) = taps.fetch(
+            add_luma(&taps, plane, y);
+            let stride = chroma.stride as u32;
+            let (mut upper, mut lower): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+            taps.fetch(
                 chroma,
-                |x, y, stride| {
-                    let x = x & !1;
-                    (y / 2 * stride + x, y.div_ceil(2) * stride + x)
+                |x, y| (y / 2).wrapping_mul(stride).wrapping_add(x & !1),
+                |y| (y & 1).wrapping_mul(stride),
+                |i, p, q| {
+                    upper[i] = u32::from_le_bytes(p);
+                    lower[i] = u32::from_le_bytes(q);
                 },
-                u32::from_le_bytes,
             );
-            let second = |w: u32, odd: bool| w >> if odd { 16 } else { 0 };
-            taps.blend(u, |i| {
-                let (r, s) = (second(p[i], taps.odd[i]), second(q[i], taps.odd[i]));
-                [p[i], r, q[i], s]
-            });
-            taps.blend(v, |i| {
-                let (r, s) = (second(p[i], taps.odd[i]), second(q[i], taps.odd[i]));
-                [p[i] >> 8, r >> 8, q[i] >> 8, s >> 8]
-            });
+            for (shift, sums) in [(0, u), (8, v)] {
+                taps.blend(sums, |i| {
+                    let (p, r) = (upper[i] >> shift, lower[i] >> shift);
+                    let (q, s) = (taps.by_parity(i, p, p >> 16), taps.by_parity(i, r, r >> 16));
+                    [p, q, r, s]
+                });
+            }
         }
         Planes::Yu12(plane, cb, cr) => {
-            luma(plane, y);
-            let half = |x: usize, y: usize, stride: usize| {
-                (y / 2 * stride + x / 2, y.div_ceil(2) * stride + x / 2)
-            };
+            add_luma(&taps, plane, y);
             for (plane, sums) in [(cb, u), (cr, v)] {
-                let (p, q) = taps.fetch(plane, half, |word| u32::from(u16::from_le_bytes(word)));
-                let second = |w: u32, odd: bool| w >> if odd { 8 } else { 0 };
+                let stride = plane.stride as u32;
+                let (mut upper, mut lower): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+                taps.fetch(
+                    plane,
+                    |x, y| (y / 2).wrapping_mul(stride).wrapping_add(x / 2),
+                    |y| (y & 1).wrapping_mul(stride),
+                    |i, p, q| {
+                        upper[i] = u16::from_le_bytes(p).into();
+                        lower[i] = u16::from_le_bytes(q).into();
+                    },
+                );
                 taps.blend(sums, |i| {
-                    let (r, s) = (second(p[i], taps.odd[i]), second(q[i], taps.odd[i]));
-                    [p[i], r, q[i], s]
+                    let (p, r) = (upper[i], lower[i]);
+                    let (q, s) = (taps.by_parity(i, p, p >> 8), taps.by_parity(i, r, r >> 8));
+                    [p, q, r, s]
                 });
             }
         }
         Planes::Packed(plane) => {
-            let (p, q) = taps.fetch(
+            let stride = plane.stride as u32;
+            let (mut p, mut q): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+            let (mut r, mut s): (Words, Words) = ([0; BLOCK], [0; BLOCK]);
+            taps.fetch(
                 plane,
-                |x, y, stride| each(3 * x, y, stride),
-                u64::from_le_bytes,
+                |x, y| y.wrapping_mul(stride).wrapping_add(x.wrapping_mul(3)),
+                |_| stride,
+                |i, upper, lower| {
+                    let (upper, lower) = (u64::from_le_bytes(upper), u64::from_le_bytes(lower));
+                    (p[i], q[i]) = (upper as u32, (upper >> 24) as u32);
+                    (r[i], s[i]) = (lower as u32, (lower >> 24) as u32);
+                },
             );
             for (shift, sums) in [(0, y), (8, u), (16, v)] {
                 taps.blend(sums, |i| {
-                    let (p, q) = (p[i] >> shift, q[i] >> shift);
-                    [p as u32, (p >> 24) as u32, q as u32, (q >> 24) as u32]
+                    [p[i] >> shift, q[i] >> shift, r[i] >> shift, s[i] >> shift]
                 });
             }
         }

@@ -3,6 +3,8 @@
 //! For every target line the source lines under it are summed up, byte by byte; then, for every
 //! target column, the sums under it, by weights that are computed once a picture.
 
+use std::ops::{AddAssign, Range};
+
 use multiversion::multiversion;
 
 use super::encode::{Encoder, Line};
@@ -11,25 +13,6 @@ use super::{Similarity, TensorMut};
 
 /// Numbers that one step of the horizontal pass multiplies and adds.
 const LANES: usize = 8;
-
-/// Buffers of the two passes.
-pub(super) struct Upright {
-    /// Sums of the source lines under a target line, components interleaved.
-    sums: Vec<f32>,
-    /// The same of single planes, before they are interleaved.
-    planes: [Vec<f32>; 3],
-    columns: Vec<Column>,
-    weights: Vec<[f32; LANES]>,
-}
-
-/// Where the source of one target column lies in the sums.
-struct Column {
-    start: usize,
-    first_weight: usize,
-    end_weight: usize,
-    /// How much of the column lies inside the source, 0 to 1.
-    cover: f32,
-}
 
 /// How components alternate in the sums.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,9 +48,11 @@ impl Order {
 /// The part of a line or column of `limit` pixels that the square around a target pixel's centre
 /// covers: from, to. Boundaries next to nothing off a pixel's edge are moved onto it, so that
 /// rounding never costs another line; `None` if nothing is covered.
+#[inline(always)]
 fn covered(centre: f64, side: f64, limit: u32) -> Option<(f64, f64)> {
+    // Not `round`, which is a call on processors that are not known to have it.
     let snap = |x: f64| {
-        let edge = x.round();
+        let edge = (x + 0.5) as i64 as f64;
         if (x - edge).abs() < 1e-4 { edge } else { x }
     };
     let from = snap(centre - side / 2.0).max(0.0);
@@ -75,34 +60,32 @@ fn covered(centre: f64, side: f64, limit: u32) -> Option<(f64, f64)> {
     (from < to).then_some((from, to))
 }
 
-/// How much of `[from, to)` lies in `[at, at + size)`.
-fn overlap((from, to): (f64, f64), at: usize, size: usize) -> f32 {
-    let (start, end) = (at as f64, (at + size) as f64);
-    (to.min(end) - from.max(start)).max(0.0) as f32
-}
-
 /// Source lines under a target line, with weights: those at the two ends, and those between.
 struct Stack {
     ends: [(usize, f32); 2],
-    body: std::ops::Range<usize>,
+    body: Range<usize>,
     body_weight: f32,
 }
 
 impl Stack {
     /// The lines of `size` (1 or 2) picture lines each that `[from, to)` covers.
     fn new((from, to): (f64, f64), size: usize) -> Self {
-        let cells = size as f64;
-        let mut body = (from / cells) as usize..(to / cells).ceil() as usize;
+        let overlap = |line: usize| {
+            let (start, end) = ((line * size) as f64, (line * size + size) as f64);
+            (to.min(end) - from.max(start)) as f32
+        };
+        let first = from as usize / size;
+        let mut body = first..(to.ceil() as usize).div_ceil(size);
         let full = size as f32;
-        let mut ends = [(body.start, 0.0); 2];
-        let head = overlap((from, to), body.start * size, size);
+        let mut ends = [(first, 0.0); 2];
+        let head = overlap(first);
         if head < full {
-            ends[0] = (body.start, head);
+            ends[0] = (first, head);
             body.start += 1;
         }
         if !body.is_empty() {
             let last = body.end - 1;
-            let tail = overlap((from, to), last * size, size);
+            let tail = overlap(last);
             if tail < full {
                 ends[1] = (last, tail);
                 body.end = last;
@@ -121,15 +104,106 @@ impl Stack {
     }
 }
 
+/// The target columns that lie on the source, and the weights of the sums under them.
+struct Columns {
+    /// The first of them.
+    first: usize,
+    /// Where in the sums each begins.
+    starts: Vec<usize>,
+    /// From where to where each reaches inside the source, in pixels behind the one it begins with.
+    reaches: Vec<[f32; 2]>,
+    /// Steps that each takes.
+    steps: usize,
+    /// So many weights for each, one after the other.
+    weights: Vec<[f32; LANES]>,
+    /// Pixels of a source line that they need, from an even one on.
+    span: Range<usize>,
+}
+
+/// Computes `columns` for `width` target columns over `limit` source pixels.
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn plan(columns: &mut Columns, map: &Similarity, limit: u32, width: usize, order: Order) {
+    let scale = f64::from(map.a);
+    let side = scale.max(1.0);
+    // Where a column's sums start: a pair of pixels is not taken apart.
+    let first_pixel = |from: f64| match order {
+        Order::Pairs => from as usize & !1,
+        Order::Luma | Order::Triples => from as usize,
+    };
+    let Columns {
+        first,
+        starts,
+        reaches,
+        steps,
+        weights,
+        span,
+    } = columns;
+    starts.clear();
+    reaches.clear();
+    weights.clear();
+    (*first, *steps, *span) = (0, 0, 0..0);
+    for column in 0..width {
+        let centre = scale * (column as f64 + 0.5) + f64::from(map.tx);
+        let Some((from, to)) = covered(centre, side, limit) else {
+            continue;
+        };
+        if starts.is_empty() {
+            *first = column;
+            span.start = from as usize & !1;
+        }
+        let start = first_pixel(from);
+        span.end = to.ceil() as usize;
+        *steps = (*steps).max((span.end - start).div_ceil(order.pixels()));
+        starts.push((start - span.start) * order.parts());
+        reaches.push([from, to].map(|x| (x - start as f64) as f32));
+    }
+    // Lines are summed up unweighted: one division here is for both directions.
+    let share = (1.0 / side / side) as f32;
+    for &mut [from, to] in reaches {
+        for step in 0..*steps {
+            let at = (step * order.pixels()) as f32;
+            let pixels: [f32; LANES] = std::array::from_fn(|i| {
+                let pixel = at + i as f32;
+                (to.min(pixel + 1.0) - from.max(pixel)).max(0.0) * share
+            });
+            let [a, b, c, d, ..] = pixels;
+            weights.push(match order {
+                Order::Luma => pixels,
+                Order::Pairs => [a, a + b, b, a + b, c, c + d, d, c + d],
+                Order::Triples => [a, a, a, b, b, b, 0.0, 0.0],
+            });
+        }
+    }
+}
+
+/// Buffers of the two passes.
+pub(super) struct Upright {
+    /// Sums of the source lines under a target line, components interleaved.
+    sums: Vec<f32>,
+    /// The same of single planes, before they are interleaved.
+    planes: [Vec<f32>; 3],
+    columns: Columns,
+    /// Four sums for every column, two of which may be of the same component.
+    quads: Vec<[f32; 4]>,
+}
+
 impl Upright {
     pub fn new(max_source_width: usize, max_target_width: usize) -> Self {
-        // Every column starts a block of weights, and one pixel may be shared by two columns.
-        let blocks = max_source_width.div_ceil(2) + 3 * max_target_width;
+        // At the worst two columns cover the source once and a half, two pixels a step.
+        let weights = 3 * max_source_width.div_ceil(2) + 3 * max_target_width + LANES;
         Self {
-            sums: vec![0.0; 3 * (max_source_width + 1) + LANES],
-            planes: std::array::from_fn(|_| vec![0.0; max_source_width + 2]),
-            columns: Vec::with_capacity(max_target_width),
-            weights: Vec::with_capacity(blocks),
+            // The last column may start at the end, and read as far again.
+            sums: vec![0.0; 6 * (max_source_width + 2) + LANES],
+            planes: std::array::from_fn(|_| vec![0.0; max_source_width + 1]),
+            columns: Columns {
+                first: 0,
+                starts: Vec::with_capacity(max_target_width),
+                reaches: Vec::with_capacity(max_target_width),
+                steps: 0,
+                weights: Vec::with_capacity(weights),
+                span: 0..0,
+            },
+            quads: vec![[0.0; 4]; max_target_width],
         }
     }
 
@@ -150,105 +224,66 @@ impl Upright {
             Planes::Yuyv(_) | Planes::Nv12(..) | Planes::Yu12(..) => Order::Pairs,
             Planes::Packed(_) => Order::Triples,
         };
-        let span = self.plan_columns(map, source.width, width, order);
+        plan(&mut self.columns, map, source.width, width, order);
+        let pixels = self.columns.span.len();
+        self.make_room(order);
+        line.clear(width);
+        let mut black = None;
+        let mut covered_height = 0.0;
         let mut read = 0;
         for row in 0..height {
             let centre = scale * (row as f64 + 0.5) + f64::from(map.ty);
-            line.clear(width);
-            if let Some(rows) = covered(centre, side, source.height)
-                && !span.is_empty()
-            {
+            let rows = covered(centre, side, source.height).filter(|_| pixels > 0);
+            if let Some(rows) = rows {
                 let stack = Stack::new(rows, 1);
-                read += (stack.lines() * span.len()) as u64;
-                self.add_lines(source, &stack, rows, &span);
-                self.add_columns(order, ((rows.1 - rows.0) / side) as f32, line);
+                read += (stack.lines() * pixels) as u64;
+                self.add_lines(source, &stack, rows);
+                self.add_columns(order, line);
+                if rows.1 - rows.0 != covered_height {
+                    covered_height = rows.1 - rows.0;
+                    self.cover(covered_height, side, line);
+                }
+                encoder.write(line, row, data);
+            } else if let Some(black) = black {
+                encoder.repeat(width, black, row, data);
+            } else {
+                line.clear(width);
+                encoder.write(line, row, data);
+                black = Some(row);
+                covered_height = 0.0;
             }
-            encoder.write(line, row, data);
         }
         read
     }
 
-    /// Computes weights and places of all columns. Returns the pixels of a source line that any of
-    /// them covers, starting at an even one.
-    fn plan_columns(
-        &mut self,
-        map: &Similarity,
-        limit: u32,
-        width: usize,
-        order: Order,
-    ) -> std::ops::Range<usize> {
-        let scale = f64::from(map.a);
-        let side = scale.max(1.0);
-        // Lines are summed up unweighted: one division here is for both directions.
-        let share = (1.0 / side / side) as f32;
-        self.columns.clear();
-        self.weights.clear();
-        let mut span = 0..0;
-        for column in 0..width {
-            let first_weight = self.weights.len();
-            let centre = scale * (column as f64 + 0.5) + f64::from(map.tx);
-            let Some(part) = covered(centre, side, limit) else {
-                self.columns.push(Column {
-                    start: 0,
-                    first_weight,
-                    end_weight: first_weight,
-                    cover: 0.0,
-                });
-                continue;
-            };
-            let (mut pixel, end) = (part.0 as usize, part.1.ceil() as usize);
-            if order == Order::Pairs {
-                pixel &= !1;
-            }
-            if span.is_empty() {
-                span = pixel & !1..end;
-            }
-            span.end = end;
-            let start = (pixel - span.start) * order.parts();
-            while pixel < end {
-                let weight = |i: usize| share * overlap(part, pixel + i, 1);
-                self.weights.push(match order {
-                    Order::Luma => std::array::from_fn(weight),
-                    Order::Pairs => {
-                        let [a, b, c, d] = std::array::from_fn(weight);
-                        [a, a + b, b, a + b, c, c + d, d, c + d]
-                    }
-                    Order::Triples => {
-                        let [a, b] = std::array::from_fn(weight);
-                        [a, a, a, b, b, b, 0.0, 0.0]
-                    }
-                });
-                pixel += order.pixels();
-            }
-            self.columns.push(Column {
-                start,
-                first_weight,
-                end_weight: self.weights.len(),
-                cover: ((part.1 - part.0) / side) as f32,
-            });
-        }
-        // Whatever lies behind the span is read with weight zero: it must be there, and finite.
-        let need = span.len().next_multiple_of(2) * order.parts() + LANES;
+    /// Makes the buffers large enough for the columns planned, if they are not.
+    fn make_room(&mut self, order: Order) {
+        let Columns {
+            steps,
+            starts,
+            span,
+            ..
+        } = &self.columns;
+        let pairs = span.len().div_ceil(2);
+        // Behind the last column's sums others are read with weight zero: some must be there.
+        let last = starts.last().copied().unwrap_or(0) + steps * order.pixels() * order.parts();
+        let need = (last + LANES).max(2 * pairs * order.parts());
         if self.sums.len() < need {
             self.sums.resize(need, 0.0);
         }
+        if self.quads.len() < starts.len() {
+            self.quads.resize(starts.len(), [0.0; 4]);
+        }
         for plane in &mut self.planes {
-            if plane.len() < span.len() + 1 {
-                plane.resize(span.len() + 1, 0.0);
+            if plane.len() < 2 * pairs {
+                plane.resize(2 * pairs, 0.0);
             }
         }
-        span
     }
 
-    /// Sums up the lines of `stack`, which covers `rows` of the source, over the pixels of `span`.
-    fn add_lines(
-        &mut self,
-        source: &Source<'_>,
-        stack: &Stack,
-        rows: (f64, f64),
-        span: &std::ops::Range<usize>,
-    ) {
-        let (start, pixels) = (span.start, span.len());
+    /// Sums up the lines of `stack`, which covers `rows` of the source.
+    fn add_lines(&mut self, source: &Source<'_>, stack: &Stack, rows: (f64, f64)) {
+        let (start, pixels) = (self.columns.span.start, self.columns.span.len());
         let pairs = pixels.div_ceil(2);
         match &source.planes {
             Planes::Luma(luma) => add_bytes(luma, start, stack, &mut self.sums[..pixels]),
@@ -275,77 +310,85 @@ impl Upright {
         }
     }
 
-    /// Sums up columns. `cover` is how much of the target line lies inside the source.
-    fn add_columns(&self, order: Order, cover: f32, line: &mut Line) {
-        for (out, column) in line.cover.iter_mut().zip(&self.columns) {
-            *out = column.cover * cover;
+    /// Sums up columns.
+    fn add_columns(&mut self, order: Order, line: &mut Line) {
+        let quads = &mut self.quads[..self.columns.starts.len()];
+        weigh(order, &self.sums, &self.columns, quads, &mut line.parts);
+    }
+
+    /// Notes how much of every pixel of `line` lies inside the source: `height` lines of it, and of
+    /// `side` in both directions if all.
+    fn cover(&self, height: f64, side: f64, line: &mut Line) {
+        let share = (height / side / side) as f32;
+        let Columns { first, reaches, .. } = &self.columns;
+        for (cover, [from, to]) in line.cover[*first..].iter_mut().zip(reaches) {
+            *cover = (to - from) * share;
         }
-        let (sums, columns, weights) = (&self.sums, &self.columns, &self.weights);
-        weigh(order, sums, columns, weights, &mut line.parts);
     }
 }
 
 /// Weighs and adds bytes `start..` of the lines of `stack`, one sum for every element of `out`.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn add_bytes(plane: &Plane<'_>, start: usize, stack: &Stack, out: &mut [f32]) {
-    const WIDE: usize = 64;
-    let len = out.len();
+    match out.len() {
+        0..16 => add_blocks::<1>(plane, start, stack, out),
+        16..64 => add_blocks::<16>(plane, start, stack, out),
+        64..128 => add_blocks::<64>(plane, start, stack, out),
+        _ => add_blocks::<128>(plane, start, stack, out),
+    }
+}
+
+#[inline(always)]
+fn add_blocks<const N: usize>(plane: &Plane<'_>, start: usize, stack: &Stack, out: &mut [f32]) {
+    let Some(last) = out.len().checked_sub(N) else {
+        return;
+    };
     // The last block overlaps the one before it, instead of being shorter.
-    if len >= WIDE {
-        for at in (0..len).step_by(WIDE).map(|at| at.min(len - WIDE)) {
-            if let Some(out) = out[at..].first_chunk_mut::<WIDE>() {
-                add_block(plane, start + at, stack, out);
-            }
-        }
-    } else if len >= LANES {
-        for at in (0..len).step_by(LANES).map(|at| at.min(len - LANES)) {
-            if let Some(out) = out[at..].first_chunk_mut::<LANES>() {
-                add_block(plane, start + at, stack, out);
-            }
-        }
-    } else {
-        for at in 0..len {
-            if let Some(out) = out[at..].first_chunk_mut::<1>() {
-                add_block(plane, start + at, stack, out);
+    for at in (0..out.len()).step_by(N).map(|at| at.min(last)) {
+        if let Some(out) = out[at..].first_chunk_mut::<N>() {
+            // No more than 257 bytes of 255 fit into 16 bits.
+            if stack.body.len() <= 257 {
+                add_block::<N, u16>(plane, start + at, stack, out, f32::from);
+            } else {
+                add_block::<N, u32>(plane, start + at, stack, out, |sum| sum as f32);
             }
         }
     }
 }
 
+/// Adds up one block, whole lines as `Sum`s.
 #[inline(always)]
-fn add_block<const N: usize>(plane: &Plane<'_>, start: usize, stack: &Stack, out: &mut [f32; N]) {
+fn add_block<const N: usize, Sum: Copy + Default + From<u8> + AddAssign>(
+    plane: &Plane<'_>,
+    start: usize,
+    stack: &Stack,
+    out: &mut [f32; N],
+    to_float: impl Fn(Sum) -> f32,
+) {
     let read = |line: usize| -> Option<&[u8; N]> {
         plane
             .bytes
             .get(line * plane.stride + start..)?
             .first_chunk()
     };
-    let mut total = [0.0; N];
-    let mut next = stack.body.start;
-    while next < stack.body.end {
-        // No more than 257 bytes of 255 fit into 16 bits.
-        let stop = stack.body.end.min(next + 256);
-        let mut sum = [0_u16; N];
-        for bytes in (next..stop).filter_map(read) {
-            for (sum, &byte) in sum.iter_mut().zip(bytes) {
-                *sum += u16::from(byte);
-            }
+    let mut sum = [Sum::default(); N];
+    for bytes in stack.body.clone().filter_map(read) {
+        for (sum, &byte) in sum.iter_mut().zip(bytes) {
+            *sum += Sum::from(byte);
         }
-        for (total, &sum) in total.iter_mut().zip(&sum) {
-            *total += stack.body_weight * f32::from(sum);
-        }
-        next = stop;
+    }
+    for (out, &sum) in out.iter_mut().zip(&sum) {
+        *out = stack.body_weight * to_float(sum);
     }
     for &(line, weight) in &stack.ends {
         if weight > 0.0
             && let Some(bytes) = read(line)
         {
-            for (total, &byte) in total.iter_mut().zip(bytes) {
-                *total += weight * f32::from(byte);
+            for (out, &byte) in out.iter_mut().zip(bytes) {
+                *out += weight * f32::from(byte);
             }
         }
     }
-    *out = total;
 }
 
 #[multiversion(targets("x86_64+avx2+fma"))]
@@ -368,50 +411,92 @@ fn interleave_yu12(y: &[f32], u: &[f32], v: &[f32], out: &mut [f32]) {
 fn weigh(
     order: Order,
     sums: &[f32],
-    columns: &[Column],
-    weights: &[[f32; LANES]],
+    columns: &Columns,
+    quads: &mut [[f32; 4]],
     parts: &mut [Vec<f32>; 3],
 ) {
-    let step = order.pixels() * order.parts();
-    let [y, u, v] = parts;
+    let [y, u, v] = parts.each_mut().map(|part| &mut part[columns.first..]);
+    // In two goes, since only what is stored side by side is also computed side by side.
     match order {
         Order::Luma => {
-            for (column, y) in columns.iter().zip(y) {
-                let [a, b, c, d, e, f, g, h] = dot(sums, column, weights, step);
-                *y = ((a + e) + (c + g)) + ((b + f) + (d + h));
+            dots::<8>(sums, columns, quads, |[a, b, c, d, e, f, g, h]| {
+                [a + e, b + f, c + g, d + h]
+            });
+            for (&[a, b, c, d], y) in quads.iter().zip(y) {
+                *y = (a + c) + (b + d);
             }
         }
         Order::Pairs => {
-            for (((column, y), u), v) in columns.iter().zip(y).zip(u).zip(v) {
-                let [a, b, c, d, e, f, g, h] = dot(sums, column, weights, step);
-                *y = (a + e) + (c + g);
-                *u = b + f;
-                *v = d + h;
+            dots::<8>(sums, columns, quads, |[a, b, c, d, e, f, g, h]| {
+                [a + e, b + f, c + g, d + h]
+            });
+            for (((&[a, b, c, d], y), u), v) in quads.iter().zip(y).zip(u).zip(v) {
+                (*y, *u, *v) = (a + c, b, d);
             }
         }
         Order::Triples => {
-            for (((column, y), u), v) in columns.iter().zip(y).zip(u).zip(v) {
-                let [a, b, c, d, e, f, ..] = dot(sums, column, weights, step);
-                *y = a + d;
-                *u = b + e;
-                *v = c + f;
+            dots::<6>(sums, columns, quads, |[a, b, c, d, e, f, g, _]| {
+                [a + d, b + e, c + f, d + g]
+            });
+            for (((&[a, b, c, _], y), u), v) in quads.iter().zip(y).zip(u).zip(v) {
+                (*y, *u, *v) = (a, b, c);
+            }
+        }
+    }
+}
+
+/// Weighs the sums of every column, `STRIDE` apart from step to step, adds them up and stores what
+/// `fold` makes of the totals.
+#[inline(always)]
+fn dots<const STRIDE: usize>(
+    sums: &[f32],
+    columns: &Columns,
+    quads: &mut [[f32; 4]],
+    fold: impl Fn([f32; LANES]) -> [f32; 4],
+) {
+    let outs = columns.starts.iter().zip(quads);
+    let weights = &columns.weights;
+    // Most maps need one or two steps: no loop then.
+    match columns.steps {
+        0 => {}
+        1 => {
+            for ((&start, out), weights) in outs.zip(weights.as_chunks::<1>().0) {
+                *out = fold(dot::<STRIDE>(sums, start, weights));
+            }
+        }
+        2 => {
+            for ((&start, out), weights) in outs.zip(weights.as_chunks::<2>().0) {
+                *out = fold(dot::<STRIDE>(sums, start, weights));
+            }
+        }
+        3 => {
+            for ((&start, out), weights) in outs.zip(weights.as_chunks::<3>().0) {
+                *out = fold(dot::<STRIDE>(sums, start, weights));
+            }
+        }
+        steps => {
+            for ((&start, out), weights) in outs.zip(weights.chunks_exact(steps)) {
+                *out = fold(dot::<STRIDE>(sums, start, weights));
             }
         }
     }
 }
 
 #[inline(always)]
-fn dot(sums: &[f32], column: &Column, weights: &[[f32; LANES]], step: usize) -> [f32; LANES] {
-    let weights = weights.get(column.first_weight..column.end_weight);
-    let mut at = column.start;
+fn dot<const STRIDE: usize>(sums: &[f32], start: usize, weights: &[[f32; LANES]]) -> [f32; LANES] {
     let mut total = [0.0; LANES];
-    for weights in weights.unwrap_or_default() {
-        if let Some(sums) = sums.get(at..).and_then(<[f32]>::first_chunk::<LANES>) {
+    let need = STRIDE * weights.len().saturating_sub(1) + LANES;
+    let sums = sums.get(start..start + need).unwrap_or_default();
+    for (step, weights) in weights.iter().enumerate() {
+        if let Some(sums) = sums
+            .get(STRIDE * step..)
+            .and_then(<[f32]>::first_chunk::<LANES>)
+        {
             for ((total, &weight), &sum) in total.iter_mut().zip(weights).zip(sums) {
-                *total += weight * sum;
+                let product = weight * sum;
+                *total = if step == 0 { product } else { *total + product };
             }
         }
-        at += step;
     }
     total
 }
@@ -423,8 +508,9 @@ impl Upright {
         let planes = self.planes.iter().map(Vec::capacity);
         [
             self.sums.capacity(),
-            self.columns.capacity(),
-            self.weights.capacity(),
+            self.columns.starts.capacity(),
+            self.columns.reaches.capacity(),
+            self.columns.weights.capacity(),
         ]
         .into_iter()
         .chain(planes)
