@@ -141,7 +141,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named is not there or not readable.
-    #[error("{file}: {source}")]
+    #[error("{file}: cannot be read: {source}; name a file that can be, with --config or --board")]
     Unreadable {
         /// The file.
         file: String,
