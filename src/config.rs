@@ -82,7 +82,7 @@ fn on_off(text: &str) -> Result<bool, String> {
 }
 
 /// How faces become people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecognitionSettings {
     /// Lowest cosine that is the same person; the model set's if absent.
@@ -91,6 +91,21 @@ pub struct RecognitionSettings {
     pub margin: Option<f32>,
     /// The least a face must have to be recognised.
     pub gate: Gate,
+    /// How long one frame may take before recognition counts as stuck, which shuts the door, in ms:
+    /// 500 to 120 000.
+    pub watchdog_ms: u64,
+}
+
+/// A frame takes tens of milliseconds; the slowest board and a cold start are far below 3 s.
+impl Default for RecognitionSettings {
+    fn default() -> Self {
+        Self {
+            threshold: None,
+            margin: None,
+            gate: Gate::default(),
+            watchdog_ms: 3000,
+        }
+    }
 }
 
 /// What the log says.
@@ -141,7 +156,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named is not there or not readable.
-    #[error("{file}: {source}")]
+    #[error("{file}: cannot be read: {source}; name a file that can be, with --config or --board")]
     Unreadable {
         /// The file.
         file: String,
@@ -368,6 +383,10 @@ fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
     if let Some(margin) = settings.margin {
         within("margin", margin, 0.0, 0.9)?;
     }
+    let watchdog = settings.watchdog_ms;
+    if !(500..=120_000).contains(&watchdog) {
+        return Err(format!("watchdog_ms = {watchdog}: must be 500 to 120000"));
+    }
     within("gate.eye_distance", gate.eye_distance, 0.0, 1000.0)?;
     within("gate.yaw", gate.yaw, 0.0, 10.0)?;
     within("gate.roll", gate.roll, 0.0, 180.0)?;
@@ -397,5 +416,25 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
             format!("line {line} ({here}): {what}")
         }
         None => what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_has_a_default_and_bounds() {
+        let settings = |text: &str| toml::from_str::<RecognitionSettings>(text).unwrap();
+        assert_eq!(settings("threshold = 0.5").watchdog_ms, 3000);
+        for good in [500, 120_000] {
+            let text = format!("watchdog_ms = {good}");
+            assert_eq!(recognition(&settings(&text)), Ok(()));
+        }
+        for bad in [499, 120_001] {
+            let text = format!("watchdog_ms = {bad}");
+            let why = recognition(&settings(&text)).unwrap_err();
+            assert_eq!(why, format!("{text}: must be 500 to 120000"));
+        }
     }
 }

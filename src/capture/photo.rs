@@ -13,7 +13,7 @@ pub struct Photo(RgbImage);
 #[derive(Debug, thiserror::Error)]
 pub enum PhotoError {
     /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: cannot be read: {source}; name a JPEG or PNG picture", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -219,10 +219,6 @@ impl<'a> Projector<'a> {
 
     fn info(&self, layout: Layout) -> CameraInfo {
         let path = self.show.path.clone();
-        let yuv = matches!(
-            layout.format,
-            PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv
-        );
         CameraInfo {
             name: path
                 .file_name()

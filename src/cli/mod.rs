@@ -158,7 +158,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("latchkey: {}", failure.text);
+            // Libraries put line breaks into their messages; ours are one line.
+            eprintln!("latchkey: {}", failure.text.replace('\n', " "));
             failure.exit.into()
         }
     }

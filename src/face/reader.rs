@@ -22,7 +22,7 @@ const MJPEG_AT_LEAST: (u32, u32) = (640, 360);
 const SURE: f32 = 0.8;
 /// Sides of the second looks, in sides of the box: nearer and farther than a whole frame shows a face
 /// at the door.
-const FRAMINGS: [f32; 2] = [2.5, 3.5];
+const FRAMINGS: [f32; 2] = [2.5, 5.0];
 /// Least mean score of all looks at a doubtful detection.
 const HOLDS: f32 = 0.6;
 /// Least overlap with the box that is looked at again.

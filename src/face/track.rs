@@ -12,7 +12,8 @@ use crate::clock::Timestamp;
 
 /// Least overlap of a face with where it was.
 const SAME: f32 = 0.15;
-/// How long a face may be out of sight and keep its number: a blink of the detector, not a visit.
+/// How long a face may be out of sight and keep its number: a blink of the detector, not a visit. A
+/// face of the frame before has not been out of sight, however long that frame took to read.
 const FORGET: Duration = Duration::from_millis(1000);
 
 #[derive(Clone, Copy)]
@@ -27,6 +28,8 @@ struct Track {
 pub struct Tracker {
     tracks: [Option<Track>; MAX_FACES],
     given: u32,
+    /// When the frame before was taken.
+    before: Timestamp,
 }
 
 impl Tracker {
@@ -36,10 +39,11 @@ impl Tracker {
         let boxes = &boxes[..boxes.len().min(MAX_FACES)];
         let mut numbers = [0; MAX_FACES];
         for track in &mut self.tracks {
-            if track.is_some_and(|t| now.since(t.seen) > FORGET) {
+            if track.is_some_and(|t| t.seen != self.before && now.since(t.seen) > FORGET) {
                 *track = None;
             }
         }
+        self.before = now;
         // The best overlap first, until none is left: at most 8 x 8 pairs.
         let mut taken = [false; MAX_FACES];
         loop {
@@ -107,7 +111,18 @@ mod tests {
         assert_eq!(tracker.follow(ms(0), &[at(0.0)])[0], 1);
         tracker.follow(ms(300), &[]);
         assert_eq!(tracker.follow(ms(600), &[at(0.0)])[0], 1);
+        tracker.follow(ms(1650), &[]);
         assert_eq!(tracker.follow(ms(1700), &[at(0.0)])[0], 2);
+    }
+
+    #[test]
+    fn a_slow_reader_still_follows() {
+        let mut tracker = Tracker::default();
+        let ms = Timestamp::from_millis;
+        assert_eq!(tracker.follow(ms(0), &[at(0.0)])[0], 1);
+        assert_eq!(tracker.follow(ms(4000), &[at(5.0)])[0], 1);
+        tracker.follow(ms(8000), &[]);
+        assert_eq!(tracker.follow(ms(8100), &[at(5.0)])[0], 2);
     }
 
     #[test]

@@ -15,15 +15,13 @@ use super::gallery::Names;
 use super::{RunError, Shared};
 use crate::capture::CameraEvent;
 use crate::clock::Timestamp;
+use crate::config::Config;
 use crate::door::{Door, Event, Events, Observation, OpenedBy};
 use crate::journal;
 use crate::output::guard::BEAT;
 use crate::output::{Driver, Guard, Outputs, Player, Wiring, open, open_patiently};
 use crate::people::PersonId;
 
-/// Recognition that has not gone round its loop for so long is stuck. A frame takes tens of
-/// milliseconds; the slowest board and a cold start are far below this.
-const STUCK: Duration = Duration::from_secs(3);
 /// How long lines may be held by the guard of a predecessor that has just died.
 const PREDECESSOR: Duration = Duration::from_secs(6);
 /// How often lost outputs or a lost guard are tried again.
@@ -62,6 +60,8 @@ pub struct Keeper {
     outputs: Option<Box<dyn Outputs>>,
     guard: Option<Guard>,
     player: Player,
+    /// Recognition that has not gone round its loop for so long is stuck.
+    watchdog: Duration,
     /// What the relay was last told.
     relay: bool,
     faults: Faults,
@@ -80,19 +80,18 @@ impl Keeper {
     /// Takes hold of the outputs, all off, and starts the guard.
     ///
     /// # Errors
-    /// [`RunError`] if either cannot be had: a mistake in the wiring should be told at start.
-    pub fn open(
-        wiring: &Wiring,
-        door: Door,
-        call_by_name: bool,
-        ears: Ears,
-    ) -> Result<Self, RunError> {
+    /// [`RunError`] if either cannot be had, or the policy cannot be: a mistake in the configuration
+    /// should be told at start.
+    pub fn open(config: &Config, ears: Ears) -> Result<Self, RunError> {
+        let wiring = &config.output;
+        let door = Door::new(config.door.clone())?;
         let outputs = open_patiently(wiring, PREDECESSOR)?;
         let guard = guard_for(wiring)?;
         let now = Timestamp::now();
         Ok(Self {
             player: Player::new(wiring.leds.wired(), door.signal(), now),
             door,
+            watchdog: Duration::from_millis(config.recognition.watchdog_ms),
             wiring: wiring.clone(),
             outputs: Some(outputs),
             guard,
@@ -109,7 +108,7 @@ impl Keeper {
             beaten: now,
             retried: now,
             ending: None,
-            call_by_name,
+            call_by_name: config.log.names,
             names: Names::new(),
             ears,
         })
@@ -122,7 +121,7 @@ impl Keeper {
             let now = Timestamp::now();
             self.listen();
             let pulse = Timestamp::from_nanos(self.ears.shared.pulse.load(Ordering::Acquire));
-            self.faults.recognition = now.since(pulse) > STUCK;
+            self.faults.recognition = now.since(pulse) > self.watchdog;
             let events = self.door.fault(now, self.faults.any());
             self.tell(now, &events);
             self.watch_button();

@@ -29,7 +29,7 @@ use crate::bell::Bell;
 use crate::capture::{self, CaptureError, Counters};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::door::{Door, PolicyError};
+use crate::door::PolicyError;
 use crate::face::Reader;
 use crate::frame::Slot;
 use crate::output::{GuardError, OutputError, abort_on_panic};
@@ -135,9 +135,7 @@ pub fn run(
     let (camera_events, camera_told) = bounded(64);
     let (names, named) = bounded(4);
     let keeper = door::Keeper::open(
-        &config.output,
-        Door::new(config.door.clone())?,
-        config.log.names,
+        config,
         door::Ears {
             shared: Arc::clone(&shared),
             observed,

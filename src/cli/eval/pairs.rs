@@ -33,8 +33,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         text,
     };
     let file = arguments.pairs.display();
-    let text =
-        std::fs::read_to_string(&arguments.pairs).map_err(|e| usage(format!("{file}: {e}")))?;
+    let text = std::fs::read_to_string(&arguments.pairs).map_err(|e| {
+        usage(format!(
+            "{file}: {e}; --pairs takes a file such as LFW's pairs.txt"
+        ))
+    })?;
     let pairs = parse(&text).map_err(|e| usage(format!("{file}: {e}")))?;
     if !arguments.images.is_dir() {
         return Err(usage(format!(

@@ -1,0 +1,380 @@
+//! What the program says to bad input, at its command line: each message names the thing, what is
+//! wrong with it and the mend, in one line, and the status is not 0.
+//!
+//! `cargo test --test bad_inputs -- --nocapture` prints them all.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One bad input.
+struct Case {
+    what: &'static str,
+    arguments: Vec<String>,
+    status: i32,
+    /// What the message must say: thing, fault, mend.
+    says: &'static [&'static str],
+}
+
+fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("LATCHKEY_LOG")
+        .output()
+        .expect("the program starts");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn check(folder: &Path, cases: &[Case]) {
+    for case in cases {
+        let (status, text) = run(folder, &case.arguments);
+        let text = text.replace(&folder.display().to_string(), "DIR");
+        println!(
+            "{}\n  latchkey {}\n  {} -> {}",
+            case.what,
+            case.arguments.join(" "),
+            text.trim(),
+            status
+        );
+        assert_eq!(status, case.status, "{}: {text}", case.what);
+        assert!(!text.contains("panicked"), "{}: {text}", case.what);
+        for part in case.says {
+            assert!(
+                text.contains(part),
+                "{}: {text:?} should say {part:?}",
+                case.what
+            );
+        }
+    }
+}
+
+/// Writes `text` to `name` in `folder` and gives the arguments that use it as the configuration.
+fn config(folder: &Path, name: &str, text: &str, command: &str) -> Vec<String> {
+    std::fs::write(folder.join(name), text).unwrap();
+    let mut arguments = words(command);
+    arguments.extend(["--config".to_owned(), name.to_owned()]);
+    arguments
+}
+
+#[test]
+fn configuration_boards_manifests_names_and_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/reference.toml");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    let short = reference.replacen("3bc182eb", "3bc1", 1);
+    std::fs::write(dir.join("short.toml"), short).unwrap();
+    let huge = reference.replacen("width = 128", "width = 128000", 1);
+    std::fs::write(dir.join("huge.toml"), huge).unwrap();
+    std::fs::write(
+        dir.join("twice.toml"),
+        "name = 'x'\n[output]\ndriver = 'gpiochip'\nchip = 'gpiochip0'\nrelay = { line = 17 }\nleds.status = { line = 17 }\n",
+    )
+    .unwrap();
+    std::fs::write(
+        dir.join("chipless.toml"),
+        "name = 'x'\n[output]\ndriver = 'gpiochip'\n",
+    )
+    .unwrap();
+    std::fs::write(
+        dir.join("gallery"),
+        b"LATCHGAL but then something else entirely, long enough to have a head",
+    )
+    .unwrap();
+    check(
+        dir,
+        &[
+            Case {
+                what: "configuration file that is not there",
+                arguments: words("people --config nowhere.toml"),
+                status: 2,
+                says: &["nowhere.toml", "No such file", "--config"],
+            },
+            Case {
+                what: "configuration that is not TOML",
+                arguments: config(dir, "a.toml", "board = pi4\n", "people"),
+                status: 2,
+                says: &["a.toml", "line 1", "board = pi4"],
+            },
+            Case {
+                what: "misspelt key",
+                arguments: config(dir, "b.toml", "[door]\nvotse = 3\n", "people"),
+                status: 2,
+                says: &["b.toml", "line 2", "votse", "votes"],
+            },
+            Case {
+                what: "value of the wrong type",
+                arguments: config(dir, "c.toml", "[camera]\nfps = 'fast'\n", "people"),
+                status: 2,
+                says: &["c.toml", "camera.fps", "string \"fast\"", "u32"],
+            },
+            Case {
+                what: "value out of range",
+                arguments: config(dir, "d.toml", "[camera]\nbuffers = 1\n", "people"),
+                status: 2,
+                says: &["d.toml", "camera.buffers = 1", "must be 3 to 32"],
+            },
+            Case {
+                what: "more votes than recognitions",
+                arguments: config(dir, "e.toml", "[door]\nvotes = 9\nof = 5\n", "people"),
+                status: 2,
+                says: &["e.toml", "door.", "9", "5"],
+            },
+            Case {
+                what: "unknown board",
+                arguments: words("people --board pi7"),
+                status: 2,
+                says: &["\"pi7\"", "neither built in", "pi4"],
+            },
+            Case {
+                what: "board file with two things on one line",
+                arguments: words("people --board twice.toml"),
+                status: 2,
+                says: &[
+                    "twice.toml",
+                    "output.leds.status.line = 17",
+                    "relay",
+                    "give each its own",
+                ],
+            },
+            Case {
+                what: "board file without a chip",
+                arguments: words("people --board ./chipless.toml"),
+                status: 2,
+                says: &["chipless.toml", "chip", "gpiodetect"],
+            },
+            Case {
+                what: "camera that is no device",
+                arguments: config(dir, "f.toml", "[camera]\nsource = 'video0'\n", "people"),
+                status: 2,
+                says: &["f.toml", "camera.source = \"video0\"", "/dev/video0"],
+            },
+            Case {
+                what: "unknown model set",
+                arguments: words("probe --models refrence"),
+                status: 2,
+                says: &["\"refrence\"", "neither built in", "reference"],
+            },
+            Case {
+                what: "unknown embedder",
+                arguments: words("probe --models reference:facenet"),
+                status: 2,
+                says: &[
+                    "models/reference.toml",
+                    "embedder = \"facenet\"",
+                    "mobilefacenet",
+                ],
+            },
+            Case {
+                what: "manifest with a checksum that is none",
+                arguments: words("probe --models short.toml"),
+                status: 2,
+                says: &["short.toml", "sha256", "64 lower-case hexadecimal digits"],
+            },
+            Case {
+                what: "manifest with an impossible input",
+                arguments: words("probe --models huge.toml"),
+                status: 2,
+                says: &["huge.toml", "128000x128", "16 to 1024"],
+            },
+            Case {
+                what: "model files that are not there",
+                arguments: words("identify x.jpg --model-files empty"),
+                status: 2,
+                says: &[
+                    "face_reid_0095_fp16w.tflite",
+                    "not found in empty",
+                    "--model-files",
+                ],
+            },
+            Case {
+                what: "gallery that is none",
+                arguments: words("people --gallery gallery"),
+                status: 2,
+                says: &["gallery", "version", "newer latchkey"],
+            },
+            Case {
+                what: "name with a path in it",
+                arguments: words("enroll ../../etc/passwd x.jpg"),
+                status: 2,
+                says: &["../../etc/passwd", "begins with a dot", "letters, digits"],
+            },
+            Case {
+                what: "forgetting somebody unknown",
+                arguments: words("people remove Eve --gallery none"),
+                status: 2,
+                says: &["\"Eve\"", "not enrolled", "latchkey people"],
+            },
+            Case {
+                what: "pairs file that is not there",
+                arguments: words("eval pairs --pairs nowhere.txt --images ."),
+                status: 2,
+                says: &["nowhere.txt", "No such file", "--pairs"],
+            },
+            Case {
+                what: "argument out of range",
+                arguments: words("bench --threads 99"),
+                status: 2,
+                says: &["99", "--threads", "1..=16"],
+            },
+            Case {
+                what: "argument that is no size",
+                arguments: words("bench --size big"),
+                status: 2,
+                says: &["big", "--size", "640x480"],
+            },
+            Case {
+                what: "misspelt command",
+                arguments: words("enrol Ada x.jpg"),
+                status: 2,
+                says: &["enrol", "enroll"],
+            },
+            Case {
+                what: "enrolment without pictures",
+                arguments: words("enroll Ada"),
+                status: 2,
+                says: &["PHOTO", "--help"],
+            },
+        ],
+    );
+}
+
+#[test]
+fn a_chip_that_is_not_there_is_named_before_the_camera_starts() {
+    let Some(shared) = common::shared("a_chip_that_is_not_there_is_named_before_the_camera_starts")
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let models = shared.join("models").display().to_string();
+    let board =
+        "name = 'x'\n[output]\ndriver = 'gpiochip'\nchip = 'no-such-chip'\nrelay = { line = 1 }\n";
+    std::fs::write(folder.path().join("board.toml"), board).unwrap();
+    let mut arguments = words("run --board board.toml --model-files");
+    arguments.push(models);
+    check(
+        folder.path(),
+        &[Case {
+            what: "GPIO chip that is not there",
+            arguments,
+            status: 3,
+            says: &["no-such-chip"],
+        }],
+    );
+}
+
+#[test]
+fn photos_data_sets_and_model_files() {
+    let Some(shared) = common::shared("photos_data_sets_and_model_files") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let with = |text: &str, models: &Path| {
+        let mut arguments = words(text);
+        arguments.push("--model-files".to_owned());
+        arguments.push(models.display().to_string());
+        arguments
+    };
+    let models = shared.join("models");
+    let damaged = |name: &str, damage: fn(&mut Vec<u8>)| -> PathBuf {
+        let file = "face-reid-0095/face_reid_0095_fp16w.tflite";
+        let mut bytes = std::fs::read(models.join(file)).unwrap();
+        damage(&mut bytes);
+        let folder = dir.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("face_reid_0095_fp16w.tflite"), bytes).unwrap();
+        folder
+    };
+    let flipped = damaged("flipped", |bytes| bytes[1000] ^= 4);
+    let cut = damaged("cut", |bytes| bytes.truncate(1000));
+    let photo = shared.join("faces/lfw-dev/images/Abel_Pacheco/Abel_Pacheco_0001.jpg");
+    std::fs::write(dir.join("text.jpg"), "this is no picture").unwrap();
+    let half = std::fs::read(&photo).unwrap();
+    std::fs::write(dir.join("half.jpg"), &half[..600]).unwrap();
+    std::fs::write(dir.join("pairs.txt"), "1\t1\nAda\t1\t2\nAda\t1\tEve\tone\n").unwrap();
+    std::fs::write(dir.join("absent.txt"), "1\t1\nAda\t1\t2\nAda\t1\tEve\t1\n").unwrap();
+    image::RgbImage::new(64, 64)
+        .save(dir.join("black.png"))
+        .unwrap();
+    check(
+        dir,
+        &[
+            Case {
+                what: "model with one bit flipped",
+                arguments: with("identify x.jpg", &flipped),
+                status: 2,
+                says: &[
+                    "flipped/face_reid_0095_fp16w.tflite",
+                    "sha256",
+                    "copy it again",
+                ],
+            },
+            Case {
+                what: "model cut short",
+                arguments: with("identify x.jpg", &cut),
+                status: 2,
+                says: &["cut/face_reid_0095_fp16w.tflite", "sha256", "copy it again"],
+            },
+            Case {
+                what: "photo that is not there",
+                arguments: with("identify nowhere.jpg", &models),
+                status: 2,
+                says: &["nowhere.jpg", "No such file", "JPEG or PNG"],
+            },
+            Case {
+                what: "photo that is none",
+                arguments: with("identify text.jpg", &models),
+                status: 2,
+                says: &["text.jpg", "JPEG and PNG pictures can be read"],
+            },
+            Case {
+                what: "photo cut short",
+                arguments: with("identify half.jpg", &models),
+                status: 2,
+                says: &["half.jpg", "JPEG and PNG pictures can be read"],
+            },
+            Case {
+                what: "enrolment without a face",
+                arguments: with("enroll Ada black.png", &models),
+                status: 1,
+                says: &["black.png", "no face found", "Ada: none of 1 pictures"],
+            },
+            Case {
+                what: "two photos to draw on one",
+                arguments: with("identify --draw out.png black.png black.png", &models),
+                status: 2,
+                says: &["--draw takes one photo, 2 were given"],
+            },
+            Case {
+                what: "pairs file with a mistake",
+                arguments: with("eval pairs --pairs pairs.txt --images .", &models),
+                status: 2,
+                says: &["pairs.txt", "line 3", "\"one\"", "number of a picture"],
+            },
+            Case {
+                what: "data set without a picture of the pairs",
+                arguments: with("eval pairs --pairs absent.txt --images .", &models),
+                status: 2,
+                says: &["Ada/Ada_0001.jpg", "no such picture"],
+            },
+            Case {
+                what: "data set that is not there",
+                arguments: with("eval pairs --pairs absent.txt --images nowhere", &models),
+                status: 2,
+                says: &["nowhere", "no such folder", "--images"],
+            },
+        ],
+    );
+    assert!(
+        !dir.join("latchkey.gallery").exists(),
+        "nothing was enrolled"
+    );
+}

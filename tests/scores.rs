@@ -1,0 +1,64 @@
+//! The same scores on every processor: cosines of a few pairs of photos, through detector, landmarks,
+//! alignment and both embedders, against those that x86_64 gave. Run on aarch64 (under qemu-user, too)
+//! this is what says that the other TensorFlow Lite there means the same.
+
+mod common;
+
+use latchkey::capture::Photo;
+use latchkey::face::{Embedding, Gate, Reader, Settings};
+use latchkey::nn::{EngineSettings, Manifest};
+
+/// Greatest difference between processors and engine settings.
+const TOLERANCE: f32 = 1e-3;
+
+/// Two photos and the cosine of each embedder, measured on x86_64 with XNNPACK.
+const PAIRS: [(&str, &str, [f32; 2]); 3] = [
+    (
+        "Abel_Pacheco/Abel_Pacheco_0001",
+        "Abel_Pacheco/Abel_Pacheco_0004",
+        [0.608_433, 0.663_289],
+    ),
+    (
+        "Amber_Tamblyn/Amber_Tamblyn_0001",
+        "Amber_Tamblyn/Amber_Tamblyn_0002",
+        [0.816_553, 0.793_652],
+    ),
+    (
+        "Abel_Pacheco/Abel_Pacheco_0001",
+        "Amber_Tamblyn/Amber_Tamblyn_0001",
+        [0.044_482, -0.032_710],
+    ),
+];
+
+#[test]
+fn scores_are_those_of_x86_64() {
+    let Some(shared) = common::shared("scores_are_those_of_x86_64") else {
+        return;
+    };
+    for (place, set) in ["reference", "reference:mobilefacenet"]
+        .into_iter()
+        .enumerate()
+    {
+        let manifest = Manifest::load(&set.parse().unwrap()).unwrap();
+        let settings = Settings {
+            gate: Gate::OPEN,
+            ..Settings::default()
+        };
+        let folders = [shared.join("models")];
+        let mut reader =
+            Reader::load(&manifest, &folders, EngineSettings::default(), settings).unwrap();
+        let mut embed = |name: &str| -> Embedding {
+            let file = shared.join(format!("faces/lfw-dev/images/{name}.jpg"));
+            let photo = Photo::open(&file).unwrap();
+            reader.read(&photo.image()).unwrap()[0].embedding.unwrap()
+        };
+        for (a, b, scores) in PAIRS {
+            let score = embed(a).cosine(embed(b).values());
+            println!("{set} {a} {b} {score:.6}");
+            assert!(
+                (score - scores[place]).abs() <= TOLERANCE,
+                "{set} {a} {b}: {score}"
+            );
+        }
+    }
+}
