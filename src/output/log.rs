@@ -1,10 +1,10 @@
-//! Outputs without hardware: a log line for every change.
+//! Outputs without hardware. The door thread logs what the relay does; here it only shows with debug.
 
 use std::os::fd::BorrowedFd;
 
 use super::{Leds, OutputError, Outputs};
 
-/// Writes `relay on` and `relay off` to the log. LEDs are logged at level `trace`: some blink.
+/// Logs the relay at level `debug` and the LEDs, some of which blink, at `trace`.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     relay: bool,
@@ -15,7 +15,7 @@ impl Outputs for Log {
     fn set_relay(&mut self, on: bool) -> Result<(), OutputError> {
         if on != self.relay {
             self.relay = on;
-            ::log::info!("relay {}", if on { "on" } else { "off" });
+            ::log::debug!("relay {}", if on { "on" } else { "off" });
         }
         Ok(())
     }
