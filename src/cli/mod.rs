@@ -139,11 +139,11 @@ pub fn main() -> ExitCode {
         }
     };
     let asked = &arguments.overrides;
-    if let Command::Guard = arguments.command {
-        return crate::output::run_guard();
-    }
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
+    }
+    if let Command::Guard = arguments.command {
+        return crate::output::run_guard();
     }
     let result = match &arguments.command {
         Command::Run(a) => run::run(asked, a),

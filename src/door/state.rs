@@ -178,6 +178,15 @@ impl Door {
         events
     }
 
+    /// What moves the relay or watches over it has just broken: as [`Door::fault`], and the relay goes
+    /// off also where something else was broken before and the button has opened since. It must not go
+    /// on again by itself when the part is back.
+    pub fn shut(&mut self, now: Timestamp) -> Events {
+        let mut events = self.fault(now, true);
+        self.close(now, &mut events);
+        events
+    }
+
     /// A frame was looked at.
     pub fn observe(&mut self, now: Timestamp, seen: &Observation) -> Events {
         let mut events = Events::new();

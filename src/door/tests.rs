@@ -325,6 +325,20 @@ fn a_fault_closes_and_voids_but_the_button_still_opens() {
 }
 
 #[test]
+fn a_second_fault_that_shuts_ends_what_the_button_opened_during_the_first() {
+    let mut door = door(|_| {});
+    door.fault(ms(0), true);
+    door.button(ms(1000));
+    let held = Duration::from_millis(500);
+    assert_eq!(door.shut(ms(1500)).as_slice(), [Event::Closed { held }]);
+    assert!(!door.relay());
+    assert!(door.fault(ms(1600), false).is_empty());
+    assert!(!door.relay(), "not on again by itself");
+    door.button(ms(2000));
+    assert!(door.relay());
+}
+
+#[test]
 fn neither_fault_nor_clock_ends_a_lockout() {
     let s: &[_] = &[(1, stranger())];
     let mut door = door(|p| p.lockout_after = 1);

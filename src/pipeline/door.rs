@@ -282,7 +282,7 @@ impl Keeper {
     /// A fault that must not wait for the next round.
     fn shut(&mut self) {
         let now = Timestamp::now();
-        let events = self.door.fault(now, true);
+        let events = self.door.shut(now);
         self.tell(now, &events);
         if !self.relay {
             return;
@@ -303,7 +303,7 @@ impl Keeper {
         self.faults.outputs = true;
         self.told.outputs = true;
         let now = Timestamp::now();
-        let events = self.door.fault(now, true);
+        let events = self.door.shut(now);
         self.tell(now, &events);
         self.beat(false);
     }

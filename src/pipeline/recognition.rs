@@ -51,6 +51,12 @@ impl Worker {
                 Ok(observation) => {
                     told = false;
                     self.shared.progress.looked.fetch_add(1, Ordering::Relaxed);
+                    // Checks the level before anything else: silent, it costs a comparison.
+                    log::debug!(
+                        "looked frame={} faces={}",
+                        observation.captured(),
+                        observation.sightings().len()
+                    );
                     // Full: the door thread is behind, and a newer observation follows.
                     let _ = self.observations.try_send(observation);
                     self.shared.door_bell.ring();

@@ -1,0 +1,67 @@
+# timeout: 420
+# Every fault that a door in a house meets, against the whole program: what the relay did, what the log said, and
+# whether recognition came back by itself. The relay is on, by the exit button and for a minute, when the fault comes:
+# that it goes off is the fault's doing.
+#
+#   scripts/vm/scenario faults --timeout 420 [-- camera|output|files...]
+#
+# The table of all of them stays in out/faults.txt.
+
+. ./firmware.sh
+
+# row FAULT OFF LOG BACK: relay off after OFF ms, recognition back after BACK s; "-" where there is no such thing.
+row() { printf '%s|%s|%s|%s\n' "$@" >> "$work/rows"; }
+milliseconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", (a - b) * 1000 }'; }
+seconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a - b }'; }
+
+# off_within WHAT TIME SECONDS: the relay goes off so soon after TIME, and stays off; $off is how soon, in ms.
+off_within() {
+    wait_for 10 relay_edge "$2" 0 > /dev/null
+    off=$(milliseconds "$(relay_edge "$2" 0)" "$2")
+    check "$1: the relay goes off ($off ms)" within "$off" 0 $(($3 * 1000))
+    check "$1: and stays off" relay_is 0
+}
+
+# back_within WHAT TIME SECONDS: a frame is looked at so soon after TIME; $back is how soon, in s.
+back_within() {
+    wait_for "$3" looked_at "$2" > /dev/null
+    back=$(looked_at "$2") && back=$(seconds "$back" "$2") || back=never
+    check "$1: recognition is back ($back s)" within "$back" 0 "$3"
+}
+
+ready() {
+    wait_for 30 looks "$firmware_since" || die "$1: nothing is looked at: $(tail -n 3 "$firmware_log")"
+}
+
+firmware_install
+gpio_start latchkey-bench
+trace_start
+firmware_config << 'LINES'
+[camera]
+format = "yuyv"
+[door]
+hold_ms = 60000
+LINES
+# Nobody is there: mid-grey, no colour.
+yes '' | tr '\n' '\200' | dd of="$work/empty" bs=614400 count=1 iflag=fullblock 2>/dev/null
+
+[ $# -gt 0 ] || set -- camera output files
+for part in "$@"; do
+    began=$(now)
+    . "./faults_$part.sh"
+    say "$part: $(seconds "$(now)" "$began") s"
+done
+
+{
+    echo 'fault|relay off after, ms|the log said|back after, s'
+    cat "$work/rows"
+} | awk -F'|' '
+    function padded(text, to) { while (length(text) < to) text = text " "; return text }
+    { for (i = 1; i <= NF; i++) { cell[NR, i] = $i; if (length($i) > width[i]) width[i] = length($i) } }
+    END {
+        for (n = 1; n <= NR; n++)
+            print padded(cell[n, 1], width[1]) " | " padded(cell[n, 2], width[2]) " | " padded(cell[n, 4], width[4]) " | " cell[n, 3]
+    }' > out/faults.txt
+cat out/faults.txt
+camera_stop
+finish

@@ -1,0 +1,123 @@
+# Faults of the camera, for `faults`. One program lives through all of them.
+
+# fault WHAT PATTERN SECONDS COMMAND...: relay on, then the fault; off within SECONDS, told as PATTERN.
+fault() {
+    fault_what=$1 fault_told=$2 fault_soon=$3
+    shift 3
+    relay_on
+    fault_at=$(now)
+    "$@"
+    off_within "$fault_what" "$fault_at" "$fault_soon"
+    check "$fault_what: told" firmware_says 2 "$fault_at" "$fault_told"
+    fault_line=$(line_of "$fault_told")
+}
+
+# over TIME [SECONDS]: the fault of the last `fault` was over at TIME.
+over() {
+    back_within "$fault_what" "$1" "${2:-10}"
+    check "$fault_what: its end is told" says "$1" ' camera_(back|up) '
+    check "$fault_what: the relay stays off by itself" relay_is 0
+    row "$fault_what" "$off" "$fault_line" "$back"
+}
+
+say "no camera at start"
+firmware_start
+check "no camera: told" firmware_says 20 "$firmware_since" 'camera_down path=/dev/video0'
+check "no camera: the relay was never on" test "$(times_on)" = 0
+absent=$(line_of camera_down)
+relay_on
+check "no camera: the exit button opens all the same" relay_is 1
+plugged=$(now)
+camera_load
+back_within "no camera at start" "$plugged" 10
+row "no camera at start" "never on" "$absent" "$back"
+firmware_stop
+check "the program ends with 0" test "$firmware_status" = 0
+camera_start "$work/empty" 640 480 YUYV 24
+firmware_start
+ready "after a new start"
+
+say "all frames dropped for 5 s"
+drop() { camera_set percentage_of_dropped_buffers=100; }
+fault "all frames dropped for 5 s" 'camera_down .*no frame for 2' 3 drop
+sleep "$(awk -v from="$fault_at" -v now="$(now)" 'BEGIN { d = from + 5 - now; print (d > 0 ? d : 0) }')"
+ended=$(now)
+camera_set percentage_of_dropped_buffers=0
+over "$ended"
+
+say "a fatal streaming error"
+fault "EIO from the driver" 'camera_down .*(VIDIOC_Q|VIDIOC_DQ|poll)' 1 camera_set inject_fatal_streaming_error=1
+over "$fault_at"
+
+say "disconnected: the node stays, every call fails"
+fault "ENODEV from the driver" 'camera_down .*unplugged' 1 camera_set disconnect=1
+# The node works again once all have let go of it. Without the player it shows noise from here on.
+ended=$(now)
+player_stop
+over "$ended"
+
+say "unplugged and plugged in again"
+fault "unplugged" 'camera_down .*unplugged' 1 camera_unplug
+ended=$(now)
+camera_replug
+over "$ended"
+
+say "buffers flagged ERROR"
+# The driver flags one frame a call: with two frames a second it can be every one.
+v4l2-ctl -d "$(camera_device)" --set-parm=2 > /dev/null
+relay_on
+flag_at=$(now)
+camera_set inject_v4l2_buf_flag_error=1
+usleep 1000000
+check "one damaged frame: the relay stays on" relay_is 1
+check "one damaged frame: no fault" not says "$flag_at" camera_down
+row "one buffer flagged ERROR" "stays on" "-" "-"
+flag() { while [ -e "$work/flagging" ]; do camera_set inject_v4l2_buf_flag_error=1 2> /dev/null; done; }
+flag_on() {
+    : > "$work/flagging"
+    flag &
+    flagger=$!
+}
+flag_at=$(now)
+flag_on
+off_within "every buffer flagged ERROR" "$flag_at" 4
+check "every buffer flagged ERROR: told" firmware_says 2 "$flag_at" 'camera_down .*only damaged frames'
+fault_what="every buffer flagged ERROR" fault_line=$(line_of 'only damaged frames')
+rm "$work/flagging"
+wait $flagger
+over "$(now)"
+
+say "unplugged 50 times"
+held() { echo "$(descriptors "$firmware") descriptors, $(camera_maps "$firmware") mappings, $(resident_kib "$firmware") KiB"; }
+settled() { [ "$(camera_maps "$firmware")" = "$1" ]; }
+maps=$(camera_maps "$firmware")
+fds=$(descriptors "$firmware")
+longest=0 slowest=0
+for round in $(seq 50); do
+    [ $((round % 10)) != 1 ] || relay_on
+    gone=$(now)
+    camera_unplug
+    firmware_says 5 "$gone" camera_down || { check "unplugged $round times: told" false; break; }
+    if [ $((round % 10)) = 1 ]; then
+        off_within "unplugged, round $round" "$gone" 1
+        [ "$off" -le "$longest" ] || longest=$off
+    fi
+    # What is out on lease goes when it was looked at.
+    wait_for 5 settled 0 || { check "unplugged $round times: mappings go" false; break; }
+    returned=$(now)
+    camera_replug
+    wait_for 10 looks "$returned" || { check "unplugged $round times: recognition is back" false; break; }
+    took=$(seconds "$(looked_at "$returned")" "$returned")
+    slowest=$(awk -v a="$slowest" -v b="$took" 'BEGIN { print (b > a ? b : a) }')
+    if [ "$round" = 5 ]; then early=$(resident_kib "$firmware"); fi
+    [ $((round % 10)) != 0 ] || say "after $round: $(held)"
+done
+check "50 times: all rounds done" test "$round" = 50
+check "50 times: descriptors as before ($fds, now $(descriptors "$firmware"))" test "$(descriptors "$firmware")" = "$fds"
+check "50 times: mappings as before ($maps, now $(camera_maps "$firmware"))" test "$(camera_maps "$firmware")" = "$maps"
+late=$(resident_kib "$firmware")
+check "50 times: memory flat ($early KiB after 5, $late after 50)" within "$(minus "$late" "$early")" -100000 512
+row "unplugged and back 50 times" "$longest" "50 camera_down, 50 camera_back; $(held), $early KiB after 5" "$slowest"
+check "one process lived through it all" alive "$firmware"
+firmware_stop
+check "and ends with 0" test "$firmware_status" = 0

@@ -1,0 +1,125 @@
+# Faults of what moves the relay and of the process itself, for `faults`.
+
+camera_present || camera_start "$work/empty" 640 480 YUYV 24
+
+# restarted WHAT TIME: as its supervisor would: started again at once; lines and camera are free, nothing opens.
+restarted() {
+    trace_clear
+    firmware_start
+    back_within "$1" "$2" 30
+    check "$1: the relay stays off after the new start" test "$(times_on)" = 0
+}
+
+say "GPIO chip removed and returned"
+firmware_start
+ready "at the start"
+relay_on
+gone=$(now)
+gpio_stop
+check "chip removed: told" firmware_says 3 "$gone" outputs_lost
+lost=$(told "$gone" outputs_lost) && lost=$(milliseconds "$lost" "$gone")
+check "chip removed: noticed at once ($lost ms)" within "$lost" 0 1000
+check "chip removed: the door is shut" says "$gone" ' closed '
+check "chip removed: the program lives" alive "$firmware"
+check "chip removed: recognition goes on" wait_for 5 looks "$(now)"
+line=$(line_of outputs_lost)
+trace_clear
+gpio_start latchkey-bench
+returned=$(now)
+check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
+back=$(told "$returned" 'fault_over what=outputs') && back=$(seconds "$back" "$returned")
+usleep 500000
+check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
+relay_on
+check "chip returned: the button opens again" relay_is 1
+row "GPIO chip removed and returned" "told $lost" "$line" "$back"
+
+say "GPIO chip removed while the camera is down, door opened by the button"
+# One fault during another: what the button opened must not come back with the chip.
+at=$(now)
+camera_set percentage_of_dropped_buffers=100
+check "camera down" firmware_says 10 "$at" camera_down
+wait_for 5 relay_is 0
+relay_on
+gone=$(now)
+gpio_stop
+check "chip removed: told" firmware_says 3 "$gone" outputs_lost
+trace_clear
+gpio_start latchkey-bench
+returned=$(now)
+check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
+usleep 500000
+check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
+camera_set percentage_of_dropped_buffers=0
+back_within "chip and camera" "$(now)" 10
+check "chip and camera: the relay is off" relay_is 0
+row "chip removed during a camera fault" "stays off" "$(line_of outputs_lost)" "$back"
+
+say "the guard killed"
+relay_on
+at=$(now)
+kill -9 "$(pidof latchkey-guard)"
+off_within "guard killed" "$at" 1
+check "guard killed: told" firmware_says 2 "$at" guard_lost
+check "guard killed: another one watches" firmware_says 5 "$at" 'fault_over what=guard'
+back=$(told "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
+row "guard killed" "$off" "$(line_of guard_lost)" "$back"
+
+say "SIGTERM with the relay on"
+relay_on
+at=$(now)
+kill -TERM "$firmware"
+off_within "SIGTERM" "$at" 1
+check "SIGTERM: by the program itself" test "$(edges "$work/trace" $relay | awk '$2 == 0 { print $3; exit }')" = set
+wait "$firmware"
+status=$?
+check "SIGTERM: ends with 0 ($status)" test "$status" = 0
+check "SIGTERM: told" says "$at" 'stopping signal=term'
+line=$(line_of 'stopping signal')
+wait_for 8 not pidof latchkey-guard > /dev/null
+check "SIGTERM: nothing left behind" not pidof latchkey-guard latchkey
+restarted "SIGTERM" "$(now)"
+row "SIGTERM with the relay on" "$off" "$line" "$back"
+
+say "SIGKILL with the relay on"
+relay_on
+at=$(now)
+kill -KILL "$firmware"
+off_within "SIGKILL" "$at" 1
+check "SIGKILL: the guard makes sure" firmware_says 5 "$at" 'guard: latchkey died; relay off'
+line=$(line_of 'guard: ')
+restarted "SIGKILL" "$(now)"
+row "SIGKILL with the relay on" "$off" "$line" "$back"
+
+say "SIGABRT, as a panic ends the program, with the relay on"
+relay_on
+at=$(now)
+kill -ABRT "$firmware"
+off_within "SIGABRT" "$at" 1
+check "SIGABRT: the guard makes sure" firmware_says 5 "$at" 'guard: latchkey died; relay off'
+line=$(line_of 'guard: ')
+restarted "SIGABRT" "$(now)"
+row "SIGABRT (panic) with the relay on" "$off" "$line" "$back"
+
+say "the process hangs with the relay on"
+relay_on
+at=$(now)
+kill -STOP "$firmware"
+off_within "hung" "$at" 3
+check "hung: the guard says so" firmware_says 5 "$at" 'guard: latchkey hung with the relay on and was killed; relay off'
+line=$(line_of 'guard: ')
+restarted "hung" "$(now)"
+row "process stopped (SIGSTOP), relay on" "$off" "$line" "$back"
+firmware_stop
+
+say "no GPIO chip at start"
+gpio_stop
+at=$(now)
+firmware_start
+wait "$firmware"
+status=$?
+check "no chip: ends with 3 ($status)" test "$status" = 3
+check "no chip: told" grep -q 'chip = .*latchkey-bench.*no such GPIO chip' "$firmware_log"
+row "no GPIO chip at start" "never on" "exit 3: $(line_of cannot_run)" "-"
+gpio_start latchkey-bench
+trace_clear
