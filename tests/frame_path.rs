@@ -177,7 +177,6 @@ unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
 
 /// TensorFlow Lite's entry into an invocation.
 #[unsafe(no_mangle)]
-#[expect(non_snake_case, reason = "the C library's name")]
 unsafe extern "C" fn TfLiteInterpreterInvoke(interpreter: *mut c_void) -> c_int {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let _ = INVOKING.try_with(|i| i.set(true));

@@ -95,7 +95,7 @@ pub fn similarity_between<const N: usize>(
         norm += fx * fx + fy * fy;
     }
     let (a, b) = (re / norm, im / norm);
-    (a.is_finite() && b.is_finite() && (a != 0.0 || b != 0.0)).then(|| Similarity {
+    (a.is_finite() && b.is_finite() && (a != 0.0 || b != 0.0)).then_some(Similarity {
         a,
         b,
         tx: t0.x - (a * f0.x - b * f0.y),

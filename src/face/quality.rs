@@ -87,8 +87,9 @@ impl Gate {
     /// # Errors
     /// [`Unfit`] if the face is too small or turned too far.
     pub fn pose(&self, quality: &Quality) -> Result<(), Unfit> {
-        // Written so that a NaN is unfit.
-        if !(quality.eye_distance >= self.eye_distance) {
+        // Asked for what is fit, so that a NaN is not.
+        let large = quality.eye_distance >= self.eye_distance;
+        if !large {
             return Err(Unfit::Small);
         }
         if !(quality.yaw.abs() <= self.yaw && quality.roll.abs() <= self.roll) {
@@ -102,10 +103,8 @@ impl Gate {
     /// # Errors
     /// [`Unfit::Blurred`].
     pub fn sharp(&self, quality: &Quality) -> Result<(), Unfit> {
-        if !(quality.sharpness >= self.sharpness) {
-            return Err(Unfit::Blurred);
-        }
-        Ok(())
+        let sharp = quality.sharpness >= self.sharpness;
+        if sharp { Ok(()) } else { Err(Unfit::Blurred) }
     }
 }
 

@@ -377,7 +377,8 @@ impl Manifest {
                     &format!("must be 1 to {}", crate::face::Embedding::MAX),
                 );
             }
-            if !(e.threshold > 0.0 && e.threshold < 1.0) || !(e.margin >= 0.0 && e.margin < 1.0) {
+            let within = |v: f32| (0.0..1.0).contains(&v);
+            if e.threshold == 0.0 || !within(e.threshold) || !within(e.margin) {
                 return wrong(
                     &format!("embedders.{name}.threshold/margin"),
                     format!("{}/{}", e.threshold, e.margin),

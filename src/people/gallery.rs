@@ -239,7 +239,8 @@ impl Gallery {
             }
             for template in &person.templates {
                 let norm = template.iter().map(|v| v * v).sum::<f32>();
-                if template.len() != dimensions || !((norm - 1.0).abs() < 1e-3) {
+                let unit = (norm - 1.0).abs() < 1e-3;
+                if template.len() != dimensions || !unit {
                     return Err("a template in it is not one");
                 }
             }

@@ -143,7 +143,11 @@ fn most_photographed(folder: &Path, count: usize) -> Result<Vec<Vec<PathBuf>>, B
     people.truncate(count);
     if people.len() < count || people.iter().any(|photos| photos.len() < 2 * ENROLMENT) {
         let least = 2 * ENROLMENT;
-        return Err(format!("{}: no {count} people with {least} photos", folder.display()).into());
+        return Err(format!(
+            "{}: no {count} people with {least} photos",
+            folder.display()
+        )
+        .into());
     }
     Ok(people)
 }
