@@ -32,7 +32,7 @@ usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
 relay_on
 check "chip returned: the button opens again" relay_is 1
-row "GPIO chip removed and returned" "told $lost" "$line" "$back"
+row "GPIO chip removed and returned" "gone with it, told $lost" "$line" "$back"
 
 say "GPIO chip removed while the camera is down, door opened by the button"
 # One fault during another: what the button opened must not come back with the chip.
