@@ -24,8 +24,8 @@ check "chip removed: the program lives" alive "$firmware"
 check "chip removed: recognition goes on" wait_for 5 looks "$(now)"
 line=$(line_of outputs_lost)
 trace_clear
-gpio_start latchkey-bench
 returned=$(now)
+gpio_start latchkey-bench
 check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
 back=$(told "$returned" 'fault_over what=outputs') && back=$(seconds "$back" "$returned")
 usleep 500000
@@ -45,8 +45,8 @@ gone=$(now)
 gpio_stop
 check "chip removed: told" firmware_says 3 "$gone" outputs_lost
 trace_clear
-gpio_start latchkey-bench
 returned=$(now)
+gpio_start latchkey-bench
 check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
 usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
