@@ -48,7 +48,12 @@ yes '' | tr '\n' '\200' | dd of="$work/empty" bs=614400 count=1 iflag=fullblock 
 [ $# -gt 0 ] || set -- camera output files
 for part in "$@"; do
     began=$(now)
-    . "./faults_$part.sh"
+    case $part in
+        camera) . ./faults_camera.sh ;;
+        output) . ./faults_output.sh ;;
+        files) . ./faults_files.sh ;;
+        *) die "no part $part: camera, output or files" ;;
+    esac
     say "$part: $(seconds "$(now)" "$began") s"
 done
 

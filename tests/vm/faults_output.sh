@@ -24,15 +24,15 @@ check "chip removed: the program lives" alive "$firmware"
 check "chip removed: recognition goes on" wait_for 5 looks "$(now)"
 line=$(line_of outputs_lost)
 trace_clear
-gpio_start latchkey-bench
 returned=$(now)
+gpio_start latchkey-bench
 check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
 back=$(told "$returned" 'fault_over what=outputs') && back=$(seconds "$back" "$returned")
 usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
 relay_on
 check "chip returned: the button opens again" relay_is 1
-row "GPIO chip removed and returned" "told $lost" "$line" "$back"
+row "GPIO chip removed and returned" "gone with it, told $lost" "$line" "$back"
 
 say "GPIO chip removed while the camera is down, door opened by the button"
 # One fault during another: what the button opened must not come back with the chip.
@@ -45,8 +45,8 @@ gone=$(now)
 gpio_stop
 check "chip removed: told" firmware_says 3 "$gone" outputs_lost
 trace_clear
-gpio_start latchkey-bench
 returned=$(now)
+gpio_start latchkey-bench
 check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
 usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
