@@ -2,7 +2,7 @@
 //! baud.
 //!
 //! Lines go through a queue to a thread of their own, so that a slow or stuck console never holds up
-//! the door; what does not fit, or comes faster than [`RATE`], is counted and dropped, and the count
+//! the door; what does not fit, or comes faster than 20 lines a second, is counted and dropped, and the count
 //! is told. Never a picture; names only where the owner allows them, which is the caller's business.
 
 use std::io::Write;

@@ -30,7 +30,7 @@ pub struct Detection {
     pub bbox: Rect,
     /// 0 to 1.
     pub score: f32,
-    /// Eyes, nose, mouth and ears, see [`point`]; pixels of the picture.
+    /// Eyes left and right as seen, nose, middle of the mouth, ears; pixels of the picture.
     pub points: [Point; 6],
 }
 
