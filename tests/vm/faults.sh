@@ -1,9 +1,9 @@
-# timeout: 420
+# timeout: 600
 # Every fault that a door in a house meets, against the whole program: what the relay did, what the log said, and
 # whether recognition came back by itself. The relay is on, by the exit button and for a minute, when the fault comes:
 # that it goes off is the fault's doing.
 #
-#   scripts/vm/scenario faults --timeout 420 [-- camera|output|files...]
+#   scripts/vm/scenario faults --timeout 600 [-- camera|output|files...]
 #
 # The table of all of them stays in out/faults.txt.
 

@@ -42,25 +42,25 @@ ready "after a new start"
 
 say "all frames dropped for 5 s"
 drop() { camera_set percentage_of_dropped_buffers=100; }
-fault "all frames dropped for 5 s" 'camera_down .*no frame for 2' 3 drop
+fault "all frames dropped for 5 s" 'camera_down .*no frame for 2' 5 drop
 sleep "$(awk -v from="$fault_at" -v now="$(now)" 'BEGIN { d = from + 5 - now; print (d > 0 ? d : 0) }')"
 ended=$(now)
 camera_set percentage_of_dropped_buffers=0
 over "$ended"
 
 say "a fatal streaming error"
-fault "EIO from the driver" 'camera_down .*(VIDIOC_Q|VIDIOC_DQ|poll)' 1 camera_set inject_fatal_streaming_error=1
+fault "EIO from the driver" 'camera_down .*(VIDIOC_Q|VIDIOC_DQ|poll)' 3 camera_set inject_fatal_streaming_error=1
 over "$fault_at"
 
 say "disconnected: the node stays, every call fails"
-fault "ENODEV from the driver" 'camera_down .*unplugged' 1 camera_set disconnect=1
+fault "ENODEV from the driver" 'camera_down .*unplugged' 3 camera_set disconnect=1
 # The node works again once all have let go of it. Without the player it shows noise from here on.
 ended=$(now)
 player_stop
 over "$ended"
 
 say "unplugged and plugged in again"
-fault "unplugged" 'camera_down .*unplugged' 1 camera_unplug
+fault "unplugged" 'camera_down .*unplugged' 3 camera_unplug
 ended=$(now)
 camera_replug
 over "$ended"
@@ -84,7 +84,7 @@ flag_on() {
 # Until the program gives up on it: the stream that it starts then has its own rate, of which some are not flagged.
 fault_at=$(now)
 flag_on
-off_within "every buffer flagged ERROR" "$fault_at" 4
+off_within "every buffer flagged ERROR" "$fault_at" 5
 check "every buffer flagged ERROR: told" firmware_says 2 "$fault_at" 'camera_down .*only damaged frames'
 fault_what="every buffer flagged ERROR" fault_line=$(line_of 'only damaged frames')
 rm "$work/flagging"
@@ -105,7 +105,7 @@ for round in $(seq 50); do
     camera_unplug
     firmware_says 5 "$gone" camera_down || { check "unplugged $round times: told" false; break; }
     if [ $((round % 10)) = 1 ]; then
-        off_within "unplugged, round $round" "$gone" 1
+        off_within "unplugged, round $round" "$gone" 3
         [ "$off" -le "$longest" ] || longest=$off
     fi
     # What is out on lease goes when it was looked at.
