@@ -1,7 +1,9 @@
 # The door as its owner meets it: enrolled people, strangers, things and nobody before the camera, in three pixel
 # formats; relay, LEDs and button as the kernel's trace saw them. door.prepare makes what is shown here.
 #
-#   scripts/vm/scenario door [-- FORMAT...]
+#   scripts/vm/scenario door --timeout 900 [-- FORMAT...]
+#
+# timeout: 900
 #
 # The table goes to out/door.txt: when the relay's line rose and fell, how long it was up, when the deciding frame
 # was taken (V4L2's timestamp) and how long after it the line rose. One clock for all of them.
@@ -9,7 +11,9 @@
 relay=17 status=22 granted=23 refused=24 button=27
 hold_ms=$(sed -n 's/^hold_ms = //p' door.toml)
 # A verdict takes two or three looks; a look takes seconds here, several where the host is busy.
-patience=120
+patience=90
+# For a scene without a face: several looks, and two flashes of the status LED or more.
+quiet=4.5
 log=$work/door.log
 table=out/door.txt
 
@@ -39,18 +43,17 @@ pulses() {
 count() { echo "$1" | grep -c .; }
 same() { [ "$1" = "$2" ]; }
 lasts() { awk -v up="$1" -v down="$2" 'BEGIN { if (down == "never") print "never"; else printf "%.1f\n", (down - up) * 1000 }'; }
-ms_between() { within "$1" "$2" "$3"; }
 
 row() { printf '%-6s %-11s %-9s %14s %14s %9s %14s %9s\n' "$@" | tee -a "$table"; }
 
-# show NAME WHO FRAMES: until there is a verdict about the face, or for some seconds if there is none; then nobody, until the relay is off.
-# Leaves the times in between in show_from and show_until.
+# show NAME WHO FRAMES: until there is a verdict about the face, or for some seconds if there is none; then nobody,
+# until the relay is off. It was all between show_from and show_until.
 show() {
     show_lines=$(log_lines)
     scene "$1" "scenes/$format/$1.1.raw"
     show_from=$(wait_for 5 scene_start "$1") || die "$1 was never on display"
     if [ "$2" = none ]; then
-        sleep 7
+        sleep "$quiet"
     else
         # The face moves on now and then, and back.
         show_turn=0
@@ -78,7 +81,7 @@ press() {
     press_until=$(now)
 }
 
-# One pulse of the relay of the right length, and the green LED with it. Leaves them in up, down and held.
+# check_pulse WHAT FROM UNTIL: one pulse of the relay of the right length, and the green LED with it; up, down, held.
 check_pulse() {
     pulse=$(pulses $relay "$2" "$3")
     check "$1: one pulse of the relay" same "$(count "$pulse")" 1
@@ -133,7 +136,7 @@ check_scene() {
 
 check_idle() {
     flashes=$(pulses $status "$1" "$2")
-    check "$format idle: the status LED flashes every two seconds ($(count "$flashes") times)" within "$(count "$flashes")" 3 5
+    check "$format idle: the status LED flashes every two seconds ($(count "$flashes") times)" within "$(count "$flashes")" 2 4
     last=
     for flash in $(echo "$flashes" | tr ' ' ,); do
         check "$format idle: for 50 ms" within "$(lasts "${flash%,*}" "${flash#*,}")" 30 200
@@ -149,9 +152,10 @@ trace_start
 for format; do
     say "$format"
     begun=$(now)
-    camera_start "scenes/$format/empty.1.raw" 640 480 "$(echo "$format" | tr a-z A-Z)" 24
+    fourcc=$(echo "$format" | tr a-z A-Z)
+    camera_start "scenes/$format/empty.1.raw" 640 480 "$fourcc" 24
     door_start "$format"
-    check "$format: it is the camera's format" grep -q "camera_up .*format=$format size=640x480" "$log"
+    check "$format: it is the camera's format" grep -q "camera_up .*format=$fourcc size=640x480" "$log"
     check "$format: the relay is off at start" gpio_is $relay 0
     say "started in $(minus "$(now)" "$begun") s"
     press
