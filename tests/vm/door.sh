@@ -1,9 +1,9 @@
 # The door as its owner meets it: enrolled people, strangers, things and nobody before the camera, in three pixel
 # formats; relay, LEDs and button as the kernel's trace saw them. door.prepare makes what is shown here.
 #
-#   scripts/vm/scenario door --timeout 900 [-- FORMAT...]
+#   scripts/vm/scenario door [-- FORMAT...]
 #
-# timeout: 900
+# timeout: 1800
 #
 # The table goes to out/door.txt: when the relay's line rose and fell, how long it was up, when the deciding frame
 # was taken (V4L2's timestamp) and how long after it the line rose. One clock for all of them.

@@ -1,4 +1,4 @@
-# timeout: 600
+# timeout: 1800
 # Every fault that a door in a house meets, against the whole program: what the relay did, what the log said, and
 # whether recognition came back by itself. The relay is on, by the exit button and for a minute, when the fault comes:
 # that it goes off is the fault's doing.
