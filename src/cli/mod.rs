@@ -31,8 +31,6 @@ pub enum Exit {
     Usage,
     /// 3: the machine failed: camera, GPIO, disk.
     Machine,
-    /// 70: a fault of this program.
-    Fault,
 }
 
 impl From<Exit> for ExitCode {
@@ -42,7 +40,6 @@ impl From<Exit> for ExitCode {
             Exit::No => 1,
             Exit::Usage => 2,
             Exit::Machine => 3,
-            Exit::Fault => 70,
         })
     }
 }
@@ -78,7 +75,7 @@ impl<E: std::error::Error> From<E> for Failure {
     version,
     about = "Private, on-device face recognition that opens a door or turns on a light",
     after_help = "Exit status: 0 done; 1 done, and the answer is no; 2 wrong arguments, configuration or files;\n\
-                  3 the machine failed (camera, GPIO, disk); 70 a fault of this program.",
+                  3 the machine failed (camera, GPIO, disk).",
     propagate_version = true
 )]
 struct Arguments {
