@@ -1,8 +1,10 @@
-//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd.
+//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd, and channels that ring it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
@@ -42,5 +44,30 @@ impl Bell {
         if poll(&mut fds, timeout.as_ref()) == Ok(1) {
             self.silence();
         }
+    }
+}
+
+/// The sending end of a channel to a thread that polls a bell: every message rings it.
+#[derive(Clone, Debug)]
+pub struct Caller<T> {
+    channel: Sender<T>,
+    bell: Arc<Bell>,
+}
+
+impl<T> Caller<T> {
+    /// Sends into `channel` and rings `bell`.
+    #[must_use]
+    pub const fn new(channel: Sender<T>, bell: Arc<Bell>) -> Self {
+        Self { channel, bell }
+    }
+
+    /// Sends `message` and rings; never waits.
+    ///
+    /// # Errors
+    /// Gives the message back if the channel is full, or nobody listens any more.
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.channel.try_send(message)?;
+        self.bell.ring();
+        Ok(())
     }
 }

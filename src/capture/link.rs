@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::{CameraEvent, CameraFault, CameraInfo, Counters};
-use crate::bell::Bell;
+use crate::bell::{Bell, Caller};
 use crate::clock::Timestamp;
 use crate::frame::{Lease, Slot};
 
@@ -28,7 +26,7 @@ impl Outlet {
     pub fn new(
         slot: Arc<Slot>,
         consumer: Thread,
-        events: Sender<CameraEvent>,
+        events: Caller<CameraEvent>,
         counters: &Arc<Counters>,
         bell: &Arc<Bell>,
         stop: &Arc<AtomicBool>,
@@ -103,7 +101,7 @@ enum State {
 
 /// Tells of changes of state, once each.
 pub(super) struct Link {
-    events: Sender<CameraEvent>,
+    events: Caller<CameraEvent>,
     state: State,
     was_up: bool,
 }

@@ -20,10 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use rustix::io::Errno;
 
-use crate::bell::Bell;
+use crate::bell::{Bell, Caller};
 use crate::frame::{ImageError, Layout, PixelFormat, Slot};
 
 pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
@@ -219,7 +218,7 @@ impl Running {
         name: &str,
         slot: Arc<Slot>,
         consumer: Thread,
-        events: Sender<CameraEvent>,
+        events: Caller<CameraEvent>,
         run: impl FnOnce(Outlet) + Send + 'static,
     ) -> Result<Self, CaptureError> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -261,7 +260,7 @@ pub fn start(
     settings: &CameraSettings,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Sender<CameraEvent>,
+    events: Caller<CameraEvent>,
 ) -> Result<Running, CaptureError> {
     settings.validate()?;
     match settings.parsed_source() {

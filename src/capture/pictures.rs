@@ -15,7 +15,7 @@ use super::Photo;
 use super::convert::from_rgb;
 use super::link::Outlet;
 use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, Running};
-use crate::bell::Bell;
+use crate::bell::{Bell, Caller};
 use crate::clock::Timestamp;
 use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
 
@@ -79,7 +79,7 @@ pub fn start(
     show: Show,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Sender<CameraEvent>,
+    events: Caller<CameraEvent>,
 ) -> Result<Running, CaptureError> {
     Running::spawn("pictures", slot, consumer, events, move |mut outlet| {
         run(&show, &mut outlet);
@@ -298,10 +298,20 @@ mod tests {
         events: Receiver<CameraEvent>,
     }
 
+    /// `sender` with a bell that nobody sleeps by.
+    fn ringing(sender: crossbeam_channel::Sender<CameraEvent>) -> Caller<CameraEvent> {
+        Caller::new(sender, Arc::new(Bell::new().expect("an eventfd")))
+    }
+
     fn watch(show: Show) -> Watched {
         let slot = Arc::new(Slot::new());
         let (sender, events) = bounded(8);
-        let running = start(show, Arc::clone(&slot), std::thread::current(), sender);
+        let running = start(
+            show,
+            Arc::clone(&slot),
+            std::thread::current(),
+            ringing(sender),
+        );
         Watched {
             running: running.expect("a start"),
             slot,
@@ -474,8 +484,8 @@ mod tests {
         };
         let slot = Arc::new(Slot::new());
         let (sender, events) = bounded(8);
-        let running =
-            super::super::start(&settings, Arc::clone(&slot), std::thread::current(), sender);
+        let here = std::thread::current();
+        let running = super::super::start(&settings, Arc::clone(&slot), here, ringing(sender));
         let watched = Watched {
             running: running.expect("a start"),
             slot,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Exit, Failure, Loaded, pictures, print_json};
+use crate::bell::{Bell, Caller};
 use crate::capture::{self, CameraEvent, Photo};
 use crate::config::Overrides;
 use crate::face::Reader;
@@ -148,11 +149,13 @@ fn from_camera(
 ) -> Result<Vec<Outcome>, Failure> {
     let slot = Arc::new(Slot::new());
     let (events, told) = crossbeam_channel::bounded(16);
+    // Heard between frames; nobody sleeps by it.
+    let bell = Bell::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
     let camera = capture::start(
         &loaded.config.camera,
         Arc::clone(&slot),
         std::thread::current(),
-        events,
+        Caller::new(events, Arc::new(bell)),
     )?;
     let (begun, mut last, mut advice) = (Instant::now(), None::<Instant>, String::new());
     let mut outcomes = Vec::new();

@@ -37,6 +37,8 @@ pub enum Event {
         track: u32,
         /// Highest score among the last M recognitions.
         score: f32,
+        /// When the camera took the frame that decided.
+        captured: Timestamp,
     },
     /// Too many refusals: faces open nothing until `until`.
     LockedOut {

@@ -357,6 +357,7 @@ impl Door {
             events.push(Event::Refused {
                 track: track.id,
                 score,
+                captured: seen.captured(),
             });
             self.refused_shown_until = Some(now.plus(REFUSED_SHOWN));
             self.refusals.push(now, MAX_REFUSALS);

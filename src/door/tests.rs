@@ -187,6 +187,7 @@ fn a_track_of_strangers_is_one_refusal() {
     let refusal = Event::Refused {
         track: 1,
         score: 0.2,
+        captured: ms(400),
     };
     assert_eq!(events, [refusal]);
     assert_eq!(
@@ -383,8 +384,15 @@ fn scores_that_are_no_numbers_are_strangers() {
         let odd: &[_] = &[(1, Verdict::Known { person, score })];
         let mut door = door(|_| {});
         let events = show(&mut door, 0, 100, &[odd; 5]);
-        let (track, score) = (1, 0.0);
-        assert_eq!(events, [Event::Refused { track, score }]);
+        let (track, score, captured) = (1, 0.0, ms(400));
+        assert_eq!(
+            events,
+            [Event::Refused {
+                track,
+                score,
+                captured
+            }]
+        );
     }
 }
 

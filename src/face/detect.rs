@@ -5,7 +5,7 @@
 
 use super::geometry::{Point, Rect};
 use super::{FaceError, Stage, Stages};
-use crate::frame::{Image, Sampler, Similarity, Target};
+use crate::frame::{Image, Sampler, Similarity};
 use crate::nn::{DetectorManifest, Engine, ModelFile, Network, NnError};
 
 /// Points of a detection, in the network's order.
@@ -96,13 +96,7 @@ impl Detector {
         sampler: &mut Sampler,
         stages: &mut Stages,
     ) -> Result<&[Detection], FaceError> {
-        let input = &self.manifest.input;
-        let mut target = Target {
-            width: input.width,
-            height: input.height,
-            encoding: input.encoding(),
-            data: self.network.input_mut(),
-        };
+        let mut target = super::target(self.network.as_mut(), &self.manifest.input);
         stages.sampled += sampler.sample(image, window, &mut target)?;
         stages.lap(Stage::DetectSample);
         self.network.invoke()?;

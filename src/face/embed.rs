@@ -4,7 +4,7 @@ use super::geometry::{Point, similarity_between};
 use super::landmarks::Landmarks;
 use super::quality::sharpness;
 use super::{FaceError, Stage, Stages};
-use crate::frame::{Image, Sampler, Target};
+use crate::frame::{Image, Sampler};
 use crate::nn::{EmbedderManifest, Engine, ModelFile, Network, NnError};
 
 /// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing one
@@ -101,13 +101,7 @@ impl Embedder {
         let Some(window) = similarity_between(landmarks, &self.template) else {
             return Ok(None);
         };
-        let input = &self.manifest.input;
-        let mut target = Target {
-            width: input.width,
-            height: input.height,
-            encoding: input.encoding(),
-            data: self.network.input_mut(),
-        };
+        let mut target = super::target(self.network.as_mut(), &self.manifest.input);
         stages.sampled += sampler.sample(image, &window.inverse(), &mut target)?;
         stages.lap(Stage::AlignSample);
         let sharp = sharpness(&target);

@@ -3,7 +3,7 @@
 use super::detect::Detection;
 use super::geometry::Point;
 use super::{FaceError, Stage, Stages};
-use crate::frame::{Image, Sampler, Similarity, Target};
+use crate::frame::{Image, Sampler, Similarity};
 use crate::nn::{Engine, LandmarksManifest, ModelFile, Network, NnError};
 
 /// The five points: eyes, nose, corners of the mouth, each left to right as seen in the picture.
@@ -54,12 +54,7 @@ impl Refiner {
             centre.x + 0.5 * side,
             input.width,
         );
-        let mut target = Target {
-            width: input.width,
-            height: input.height,
-            encoding: input.encoding(),
-            data: self.network.input_mut(),
-        };
+        let mut target = super::target(self.network.as_mut(), &self.manifest.input);
         stages.sampled += sampler.sample(image, &window, &mut target)?;
         stages.lap(Stage::LandmarksSample);
         self.network.invoke()?;

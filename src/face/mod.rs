@@ -22,8 +22,8 @@ pub use reader::{Face, Reader, ReaderError, Settings};
 pub use stages::{Stage, Stages};
 pub use track::Tracker;
 
-use crate::frame::{JpegError, SampleError};
-use crate::nn::{ModelFile, Network, NnError};
+use crate::frame::{JpegError, SampleError, Target};
+use crate::nn::{InputManifest, ModelFile, Network, NnError};
 
 /// The most faces of one frame that are looked at: the largest, where there are more.
 pub const MAX_FACES: usize = 8;
@@ -42,6 +42,17 @@ pub enum FaceError {
     Network(#[from] NnError),
 }
 
+/// The network's input, to be sampled into as its manifest says.
+fn target<'a>(network: &'a mut dyn Network, input: &InputManifest) -> Target<'a> {
+    Target {
+        width: input.width,
+        height: input.height,
+        encoding: input.encoding(),
+        data: network.input_mut(),
+    }
+}
+
+/// That the network takes what the manifest says.
 fn expect_input(model: &ModelFile, network: &dyn Network, want: &[usize]) -> Result<(), NnError> {
     let got = &network.input().shape;
     if got == want {

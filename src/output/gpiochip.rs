@@ -12,98 +12,31 @@ use gpiocdev::line::{Bias, EdgeDetection, Value};
 use gpiocdev::{Request, UapiCall};
 use rustix::io::Errno;
 
-use super::wiring::{Active, ButtonLine, LedLines, Line, Pull, Wiring};
-use super::{Leds, OutputError, Outputs};
+use super::OutputError;
+use super::panel::{Drive, Panel};
+use super::wiring::{Active, ButtonLine, Line, Pull, Wiring};
 
-/// Relay, LEDs and button on one chip.
-pub(super) struct Gpiochip {
-    relay: Option<Output>,
-    status: Option<Output>,
-    granted: Option<Output>,
-    refused: Option<Output>,
-    button: Option<Button>,
+/// Takes hold of relay, LEDs and button on one chip.
+pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Panel<Output>, OutputError> {
+    let chip = OpenChip::find(wiring.chip.as_deref().unwrap_or_default())?;
+    Panel::open(
+        wiring,
+        |key, line| chip.output(key, line, consumer),
+        |line| chip.button(line, consumer),
+    )
 }
 
-impl Gpiochip {
-    pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Self, OutputError> {
-        let chip = OpenChip::find(wiring.chip.as_deref().unwrap_or_default())?;
-        let output = |key, line: Option<Line>| {
-            line.map(|line| chip.output(key, line, consumer))
-                .transpose()
-        };
-        let LedLines {
-            status,
-            granted,
-            refused,
-        } = wiring.leds;
-        Ok(Self {
-            relay: output("relay", wiring.relay)?,
-            status: output("leds.status", status)?,
-            granted: output("leds.granted", granted)?,
-            refused: output("leds.refused", refused)?,
-            button: wiring
-                .button
-                .map(|line| chip.button(line, consumer))
-                .transpose()?,
-        })
-    }
-}
-
-impl Outputs for Gpiochip {
-    fn set_relay(&mut self, on: bool) -> Result<(), OutputError> {
-        match &mut self.relay {
-            Some(relay) => relay.set(on),
-            None => Ok(()),
-        }
-    }
-
-    fn set_leds(&mut self, leds: Leds) -> Result<(), OutputError> {
-        let wanted = [
-            (&mut self.status, leds.status),
-            (&mut self.granted, leds.granted),
-            (&mut self.refused, leds.refused),
-        ];
-        for (led, on) in wanted {
-            if let Some(led) = led.as_mut().filter(|led| led.on != on) {
-                led.set(on)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn button_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.button.as_ref().map(Button::fd)
-    }
-
-    fn button_pressed(&mut self) -> Result<bool, OutputError> {
-        match &mut self.button {
-            Some(button) => button.pressed(),
-            None => Ok(false),
-        }
-    }
-}
-
-impl Drop for Gpiochip {
-    fn drop(&mut self) {
-        // An error means that the chip is gone, and the line with it.
-        let _ = self.set_relay(false);
-        let _ = self.set_leds(Leds::default());
-    }
-}
-
-/// A line that drives something.
-struct Output {
+/// A line that drives something. The kernel lets go of it when it is dropped.
+pub(super) struct Output {
     request: Request,
     place: Place,
-    on: bool,
 }
 
-impl Output {
+impl Drive for Output {
     fn set(&mut self, on: bool) -> Result<(), OutputError> {
         self.request
             .set_lone_value(if on { Value::Active } else { Value::Inactive })
             .map_err(|e| self.place.error(&e))?;
-        self.on = on;
         Ok(())
     }
 }
@@ -248,7 +181,6 @@ impl OpenChip {
         Ok(Output {
             request: request.request().map_err(|e| self.refused(&place, &e))?,
             place,
-            on: false,
         })
     }
 

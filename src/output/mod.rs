@@ -26,6 +26,7 @@ mod error;
 mod gpiochip;
 pub mod guard;
 mod log;
+mod panel;
 mod pattern;
 mod rppal;
 mod wiring;
@@ -110,8 +111,8 @@ fn open_patiently_as(
 fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputError> {
     wiring.validate()?;
     Ok(match wiring.driver {
-        Driver::Gpiochip => Box::new(gpiochip::Gpiochip::open(wiring, consumer)?),
-        Driver::Rppal => Box::new(rppal::Rppal::open(wiring, consumer)?),
+        Driver::Gpiochip => Box::new(gpiochip::open(wiring, consumer)?),
+        Driver::Rppal => Box::new(rppal::open(wiring, consumer)?),
         Driver::Log => Box::new(log::Log::default()),
     })
 }

@@ -6,97 +6,32 @@
 //! [guard](super::guard). The button goes through the character device, whose edges the kernel
 //! debounces and delivers on a file descriptor.
 
-use std::os::fd::BorrowedFd;
-
 use ::rppal::gpio::{Error, Gpio, Level, OutputPin};
 
-use super::gpiochip::{Button, OpenChip};
-use super::wiring::{Active, LedLines, Line, Wiring};
-use super::{Leds, OutputError, Outputs};
+use super::OutputError;
+use super::gpiochip::OpenChip;
+use super::panel::{Drive, Panel};
+use super::wiring::{Active, Line, Wiring};
 
 /// What the kernel calls the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
 const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
-/// Relay, LEDs and button on a Raspberry Pi's header.
-pub(super) struct Rppal {
-    relay: Option<Output>,
-    status: Option<Output>,
-    granted: Option<Output>,
-    refused: Option<Output>,
-    button: Option<Button>,
+/// Takes hold of relay, LEDs and button on a Raspberry Pi's header.
+pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Panel<Output>, OutputError> {
+    let gpio = Gpio::new().map_err(|e| unusable(&e))?;
+    let chip = OpenChip::with_label(&LABELS)?;
+    Panel::open(
+        wiring,
+        |key, line| {
+            chip.must_be_free(key, line.line)?;
+            Output::open(&gpio, key, line)
+        },
+        |line| chip.button(line, consumer),
+    )
 }
 
-impl Rppal {
-    pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Self, OutputError> {
-        let gpio = Gpio::new().map_err(|e| unusable(&e))?;
-        let chip = OpenChip::with_label(&LABELS)?;
-        let output = |key, line: Option<Line>| {
-            line.map(|line| {
-                chip.must_be_free(key, line.line)?;
-                Output::open(&gpio, key, line)
-            })
-            .transpose()
-        };
-        let LedLines {
-            status,
-            granted,
-            refused,
-        } = wiring.leds;
-        Ok(Self {
-            relay: output("relay", wiring.relay)?,
-            status: output("leds.status", status)?,
-            granted: output("leds.granted", granted)?,
-            refused: output("leds.refused", refused)?,
-            button: wiring
-                .button
-                .map(|line| chip.button(line, consumer))
-                .transpose()?,
-        })
-    }
-}
-
-impl Outputs for Rppal {
-    fn set_relay(&mut self, on: bool) -> Result<(), OutputError> {
-        if let Some(relay) = &mut self.relay {
-            relay.set(on);
-        }
-        Ok(())
-    }
-
-    fn set_leds(&mut self, leds: Leds) -> Result<(), OutputError> {
-        let wanted = [
-            (&mut self.status, leds.status),
-            (&mut self.granted, leds.granted),
-            (&mut self.refused, leds.refused),
-        ];
-        for (led, on) in wanted {
-            if let Some(led) = led {
-                led.set(on);
-            }
-        }
-        Ok(())
-    }
-
-    fn button_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.button.as_ref().map(Button::fd)
-    }
-
-    fn button_pressed(&mut self) -> Result<bool, OutputError> {
-        match &mut self.button {
-            Some(button) => button.pressed(),
-            None => Ok(false),
-        }
-    }
-}
-
-impl Drop for Rppal {
-    fn drop(&mut self) {
-        let _ = self.set_relay(false); // cannot fail
-        let _ = self.set_leds(Leds::default());
-    }
-}
-
-struct Output {
+/// A pin that drives something.
+pub(super) struct Output {
     pin: OutputPin,
     active: Active,
 }
@@ -124,12 +59,15 @@ impl Output {
             active: line.active,
         })
     }
+}
 
-    fn set(&mut self, on: bool) {
+impl Drive for Output {
+    fn set(&mut self, on: bool) -> Result<(), OutputError> {
         self.pin.write(match (self.active, on) {
             (Active::High, true) | (Active::Low, false) => Level::High,
             (Active::High, false) | (Active::Low, true) => Level::Low,
         });
+        Ok(())
     }
 }
 

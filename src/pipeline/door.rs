@@ -366,8 +366,12 @@ impl Keeper {
                         "granted person={person} track={track} score={score:.2} votes={votes} frame={captured} delay_ms={delay}"
                     );
                 }
-                Event::Refused { track, score } => {
-                    log::info!("refused track={track} score={score:.2}");
+                Event::Refused {
+                    track,
+                    score,
+                    captured,
+                } => {
+                    log::info!("refused track={track} score={score:.2} frame={captured}");
                 }
                 Event::LockedOut { until } => {
                     log::warn!("locked_out seconds={}", until.since(now).as_secs());

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::bell::Bell;
+use crate::bell::{Bell, Caller};
 use crate::capture::{self, CaptureError, Counters};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -65,8 +65,8 @@ pub(crate) struct Shared {
     /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
     pulse: AtomicU64,
     progress: Arc<Progress>,
-    /// Rung when there is something for the door thread.
-    door_bell: Bell,
+    /// What the door thread sleeps by; rung by every message to it.
+    door_bell: Arc<Bell>,
 }
 
 impl Shared {
@@ -126,7 +126,7 @@ pub fn run(
         stop: AtomicBool::new(false),
         pulse: AtomicU64::new(Timestamp::now().as_nanos()),
         progress: Arc::clone(progress),
-        door_bell: Bell::new().map_err(|e| system("eventfd")(e.into()))?,
+        door_bell: Arc::new(Bell::new().map_err(|e| system("eventfd")(e.into()))?),
     });
     let mut gallery = gallery::Watch::new(&config.gallery, rule, reader.embedder_sha256());
 
@@ -134,6 +134,10 @@ pub fn run(
     let (observations, observed) = bounded(8);
     let (camera_events, camera_told) = bounded(64);
     let (names, named) = bounded(4);
+    let bell = &shared.door_bell;
+    let observations = Caller::new(observations, Arc::clone(bell));
+    let camera_events = Caller::new(camera_events, Arc::clone(bell));
+    let names = Caller::new(names, Arc::clone(bell));
     let keeper = door::Keeper::open(
         config,
         door::Ears {

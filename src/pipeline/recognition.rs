@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Recogniser, Shared};
+use crate::bell::Caller;
 use crate::clock::Timestamp;
 use crate::door::Observation;
 use crate::frame::Slot;
@@ -22,7 +23,7 @@ pub struct Worker {
     pub recogniser: Recogniser,
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
-    pub observations: Sender<Observation>,
+    pub observations: Caller<Observation>,
     /// New identifiers, when the gallery has changed.
     pub identifiers: Receiver<Identifier>,
     /// Where the old ones go, to be freed elsewhere.
@@ -59,7 +60,6 @@ impl Worker {
                     );
                     // Full: the door thread is behind, and a newer observation follows.
                     let _ = self.observations.try_send(observation);
-                    self.shared.door_bell.ring();
                 }
                 Err(error) => {
                     self.shared.progress.unread.fetch_add(1, Ordering::Relaxed);

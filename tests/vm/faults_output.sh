@@ -1,6 +1,7 @@
 # Faults of what moves the relay and of the process itself, for `faults`.
 
-camera_present || camera_start "$work/empty" 640 480 YUYV 24
+camera_stop
+camera_start "$work/empty" 640 480 YUYV 24
 
 # restarted WHAT TIME: as its supervisor would: started again at once; lines and camera are free, nothing opens.
 restarted() {
@@ -89,6 +90,7 @@ off_within "SIGKILL" "$at" 3
 check "SIGKILL: the guard makes sure" firmware_says 5 "$at" 'guard: latchkey died; relay off'
 line=$(line_of 'guard: ')
 restarted "SIGKILL" "$(now)"
+recognises "SIGKILL"
 row "SIGKILL with the relay on" "$off" "$line" "$back"
 
 say "SIGABRT, as a panic ends the program, with the relay on"
