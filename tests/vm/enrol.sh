@@ -6,6 +6,8 @@ firmware_install
 gpio_start latchkey-bench
 trace_start
 firmware_config << 'LINES'
+[camera]
+format = "yuyv"
 [recognition]
 watchdog_ms = 60000
 [door]
