@@ -3,8 +3,9 @@
 //!
 //! Counted at the C library's door: this program defines `malloc`, `pthread_mutex_lock`, `memcpy` and
 //! their kin, books each call on the calling thread, and passes it on. What TensorFlow Lite allocates
-//! inside an invocation is booked apart, and must stay the little that it is. Rust's own locks show as futex calls of one thread too many; uncontended
-//! they show nowhere, which is why the lints forbid them in `src`.
+//! inside an invocation is booked apart, and must stay the little that it is. Rust's own locks show as
+//! futex calls of one thread too many; uncontended they show nowhere, which is why the lints forbid
+//! them in `src`.
 #![expect(unsafe_code, reason = "stands in for functions of the C library")]
 
 mod common;

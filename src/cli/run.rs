@@ -30,13 +30,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.embedder
     );
     let reader = loaded.reader(loaded.gated())?;
-    log::info!(
-        "engine {}",
-        reader
-            .engine()
-            .replacen(' ', " version=", 1)
-            .replacen("tflite", "name=tflite", 1)
-    );
+    log::info!("engine about={:?}", reader.engine());
     if arguments.check {
         let gallery = crate::people::Gallery::load(&loaded.config.gallery)?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;

@@ -128,7 +128,7 @@ pub enum NnError {
 
 /// Loads model files: TensorFlow Lite on a CPU, an accelerator, another runtime.
 pub trait Engine {
-    /// Name and version, for logs and reports.
+    /// Name, version and settings, for logs and reports.
     fn describe(&self) -> String;
 
     /// Makes `model` ready to run, everything allocated.
