@@ -82,36 +82,22 @@ check "SIGTERM: nothing left behind" not pidof latchkey-guard latchkey
 restarted "SIGTERM" "$(now)"
 row "SIGTERM with the relay on" "$off" "$line" "$back"
 
-say "SIGKILL with the relay on"
-relay_on
-at=$(now)
-kill -KILL "$firmware"
-off_within "SIGKILL" "$at" 3
-check "SIGKILL: the guard makes sure" firmware_says 5 "$at" 'guard: latchkey died; relay off'
-line=$(line_of 'guard: ')
-restarted "SIGKILL" "$(now)"
-recognises "SIGKILL"
-row "SIGKILL with the relay on" "$off" "$line" "$back"
-
-say "SIGABRT, as a panic ends the program, with the relay on"
-relay_on
-at=$(now)
-kill -ABRT "$firmware"
-off_within "SIGABRT" "$at" 3
-check "SIGABRT: the guard makes sure" firmware_says 5 "$at" 'guard: latchkey died; relay off'
-line=$(line_of 'guard: ')
-restarted "SIGABRT" "$(now)"
-row "SIGABRT (panic) with the relay on" "$off" "$line" "$back"
-
-say "the process hangs with the relay on"
-relay_on
-at=$(now)
-kill -STOP "$firmware"
-off_within "hung" "$at" 4
-check "hung: the guard says so" firmware_says 5 "$at" 'guard: latchkey hung with the relay on and was killed; relay off'
-line=$(line_of 'guard: ')
-restarted "hung" "$(now)"
-row "process stopped (SIGSTOP), relay on" "$off" "$line" "$back"
+# signalled WHAT SIGNAL SECONDS LINE: with the relay on; the guard turns it off and says LINE.
+signalled() {
+    say "$1"
+    relay_on
+    at=$(now)
+    kill "-$2" "$firmware"
+    off_within "$1" "$at" "$3"
+    check "$1: the guard makes sure" firmware_says 5 "$at" "guard: $4; relay off"
+    line=$(line_of 'guard: ')
+    restarted "$1" "$(now)"
+    row "$1, relay on" "$off" "$line" "$back"
+}
+signalled SIGKILL KILL 3 "latchkey died"
+recognises SIGKILL
+signalled "SIGABRT, as a panic ends the program" ABRT 3 "latchkey died"
+signalled "hung (SIGSTOP)" STOP 4 "latchkey hung with the relay on and was killed"
 firmware_stop
 
 say "no GPIO chip at start"
