@@ -97,7 +97,11 @@ camera_start() {
     v4l2-ctl -d "$camera_in" --set-dv-bt-timings=index="$camera_index" >/dev/null
     v4l2-ctl -d "$camera_out" --set-fmt-video-out=width="$2",height="$3",pixelformat="$4" || die "camera_start: output format"
     v4l2-ctl -d "$camera_in" --set-fmt-video=width="$2",height="$3",pixelformat="$4" || die "camera_start: capture format"
+    player_start "$1"
+}
 
+# player_start FILE: the player anew, for a camera that is set up and may be in use: FILE's first frame is shown.
+player_start() {
     player_stop
     mkfifo "$camera_fifo"
     : > "$camera_scenes"
@@ -138,6 +142,8 @@ write_frames() { dd if="$1" bs="$camera_bytes" count="$2" 2>/dev/null >&3; }
 # FRAMES were shown, by default once; the last one stays. Returns when the last was handed over.
 scene() {
     scene_file_frames=$(($(stat -c %s "$2") / camera_bytes))
+    # A write to nobody would wait for ever.
+    alive "$player" || die "scene $1: the player is gone: $(tail -n 3 "$camera_log")"
     [ "$scene_file_frames" -ge 1 ] || die "scene $1: $2 is smaller than one frame of $camera_bytes bytes"
     scene_frames=${3:-$scene_file_frames}
     scene_written=$(cat "$work/frames_written")

@@ -20,8 +20,12 @@ over() {
     row "$fault_what" "$off" "$fault_line" "$back"
 }
 
-# replugged: plugged in with frames to show, which takes several steps here; the program is not to see those.
+settled() { [ "$(camera_maps "$firmware")" = "$1" ]; }
+
+# replugged: plugged in with frames to show, which takes several steps here; the program is not to see those. It has
+# let go of the camera before, or that would come back under another number.
 replugged() {
+    wait_for 5 settled 0
     kill -STOP "$firmware"
     camera_replug
     camera_start "$work/empty" 640 480 YUYV 24
@@ -60,6 +64,8 @@ recognises "all frames dropped for 5 s"
 say "a fatal streaming error"
 fault "EIO from the driver" 'camera_down .*(VIDIOC_Q|VIDIOC_DQ|poll)' 3 camera_set inject_fatal_streaming_error=1
 over "$fault_at"
+# The player met the same error.
+player_start "$work/empty"
 recognises "EIO from the driver"
 
 say "disconnected: the node stays, every call fails"
@@ -68,6 +74,8 @@ fault "ENODEV from the driver" 'camera_down .*unplugged' 3 camera_set disconnect
 ended=$(now)
 player_stop
 over "$ended"
+player_start "$work/empty"
+recognises "ENODEV from the driver"
 
 say "unplugged and plugged in again"
 fault "unplugged" 'camera_down .*unplugged' 3 camera_unplug
@@ -76,7 +84,12 @@ over "$(now)"
 recognises "unplugged"
 
 say "buffers flagged ERROR"
-# The driver flags one frame a call: with two frames a second it can be every one.
+# The driver flags one frame a call: with two frames a second it can be every one. Only its test pattern is so slow.
+at=$(now)
+camera_unplug
+firmware_says 5 "$at" camera_down
+camera_replug
+wait_for 10 looks "$(now)"
 v4l2-ctl -d "$(camera_device)" --set-parm=2 > /dev/null
 relay_on
 flag_at=$(now)
@@ -100,12 +113,9 @@ fault_what="every buffer flagged ERROR" fault_line=$(line_of 'only damaged frame
 rm "$work/flagging"
 wait $flagger
 over "$(now)"
-v4l2-ctl -d "$(camera_device)" --set-parm=24 > /dev/null
-recognises "every buffer flagged ERROR"
 
 say "unplugged 50 times"
 held() { echo "$(descriptors "$firmware") descriptors, $(camera_maps "$firmware") mappings, $(resident_kib "$firmware") KiB"; }
-settled() { [ "$(camera_maps "$firmware")" = "$1" ]; }
 maps=$(camera_maps "$firmware")
 fds=$(descriptors "$firmware")
 longest=0 slowest=0

@@ -14,8 +14,8 @@ firmware_install() {
     # An empty gallery unless the scenario was given one.
     [ ! -e gallery ] || cp gallery "$work/gallery/people"
     export LD_LIBRARY_PATH="$work/bin"
-    # The one line a look that recovery is judged by.
-    export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug
+    # The one line a look that recovery is judged by, and why a camera is still down.
+    export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug,latchkey::capture=debug
     # The log has the time of day.
     firmware_midnight=$(awk -v uptime="$(now)" -v day="$(date +%s.%N)" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
