@@ -15,7 +15,7 @@ use crate::nn::{EngineSettings, Selection};
 use crate::output::Wiring;
 
 /// The boards built into the program: name, text, and how the device tree's model begins.
-const BOARDS: [(&str, &str, Option<&str>); 7] = [
+const BOARDS: [(&str, &str, Option<&str>); 6] = [
     (
         "pi3",
         include_str!("../boards/pi3.toml"),
@@ -36,7 +36,6 @@ const BOARDS: [(&str, &str, Option<&str>); 7] = [
         include_str!("../boards/zero2w.toml"),
         Some("Raspberry Pi Zero 2"),
     ),
-    ("gpiochip", include_str!("../boards/gpiochip.toml"), None),
     ("bench", include_str!("../boards/bench.toml"), None),
     ("host", include_str!("../boards/host.toml"), None),
 ];
@@ -53,7 +52,7 @@ pub struct Overrides {
     /// Configuration file [default: latchkey.toml here, else /etc/latchkey/latchkey.toml]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Board: pi3, pi4, pi5, zero2w, gpiochip, bench, host, or a board file [default: this machine's]
+    /// Board: pi3, pi4, pi5, zero2w, bench, host, or a board file [default: this machine's]
     #[arg(long, value_name = "BOARD", global = true)]
     pub board: Option<String>,
     /// Model set: a built-in name or a manifest, with :EMBEDDER for another of its embedders

@@ -39,5 +39,6 @@ pub mod frame;
 pub mod journal;
 pub mod nn;
 pub mod output;
+pub mod panics;
 pub mod people;
 pub mod pipeline;

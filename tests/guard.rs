@@ -43,9 +43,10 @@ fn a_killed_process_leaves_its_relay_to_the_guard() {
 }
 
 #[test]
-fn a_panic_in_any_thread_ends_the_process() {
+fn a_panic_in_any_thread_of_ours_ends_the_process() {
     let (mut child, _out) = relay_on("panic");
     let said = last_words(&mut child);
+    assert!(said.contains("survived both"), "{said}");
     assert!(said.contains("a thread that panics"), "{said}");
     assert!(said.contains("guard: latchkey died; relay off"), "{said}");
     let status = child.wait().expect("ended");

@@ -117,6 +117,12 @@ pub enum CameraFault {
     /// Unplugged.
     #[error("unplugged")]
     Gone,
+    /// A camera is there, but `auto` took up another one at first, and that one watches the door.
+    #[error(
+        "another camera than before ({0}); plug the first one in where it was, or name this one in \
+         camera.source and start anew"
+    )]
+    Another(String),
     /// A whole round through the pictures, and none could be decoded.
     #[error("none of the pictures can be decoded; put JPEG or PNG files there")]
     NoPicture,

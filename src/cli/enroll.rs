@@ -159,15 +159,22 @@ fn from_camera(
     )?;
     let (begun, mut last, mut advice) = (Instant::now(), None::<Instant>, String::new());
     let mut outcomes = Vec::new();
+    let (mut was_up, mut down) = (false, None);
     eprintln!("latchkey: look at the camera and turn your head slowly");
     while outcomes.len() < usize::from(arguments.count) && begun.elapsed() < CAMERA_TIME {
         while let Ok(event) = told.try_recv() {
             match event {
                 CameraEvent::Down { why, path } => {
-                    return Err(Failure::machine(format!("{}: {why}", path.display())));
+                    let said = format!("{}: {why}", path.display());
+                    if !was_up {
+                        return Err(Failure::machine(said));
+                    }
+                    // It may come back: what was taken so far is not lost.
+                    eprintln!("latchkey: {said}");
+                    down = Some(said);
                 }
                 CameraEvent::Ended => return Ok(outcomes),
-                CameraEvent::Up(_) | CameraEvent::Back { .. } => {}
+                CameraEvent::Up(_) | CameraEvent::Back { .. } => (was_up, down) = (true, None),
             }
         }
         let Some(lease) = slot.take() else {
@@ -178,7 +185,11 @@ fn from_camera(
             continue;
         }
         let Ok(image) = lease.image() else { continue };
-        match enrolment.add(reader.read(&image)?) {
+        // A damaged frame is one that did not come.
+        let Ok(faces) = reader.read(&image) else {
+            continue;
+        };
+        match enrolment.add(faces) {
             Ok(()) => {
                 last = Some(Instant::now());
                 outcomes.push(Outcome {
@@ -197,5 +208,8 @@ fn from_camera(
         }
     }
     camera.stop();
-    Ok(outcomes)
+    match down {
+        Some(why) if outcomes.is_empty() => Err(Failure::machine(why)),
+        _ => Ok(outcomes),
+    }
 }

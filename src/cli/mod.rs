@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use rustix::process::DumpableBehavior;
 
 use crate::config::{Config, Overrides};
 use crate::face::{Reader, Settings};
@@ -135,6 +136,8 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
+    // Faces and templates are in this process's memory: they are for no core file and no debugger.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let asked = &arguments.overrides;
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Exit, Failure, Loaded};
+use crate::capture::CaptureError;
 use crate::config::Overrides;
 use crate::pipeline::RunError;
 
@@ -45,7 +46,10 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     drop(journal);
     match result {
         Ok(()) => Ok(Exit::Done),
-        Err(error @ (RunError::Policy(_) | RunError::Capture(_))) => Err(error.into()),
+        Err(
+            error @ (RunError::Policy(_)
+            | RunError::Capture(CaptureError::Settings(_) | CaptureError::Pictures { .. })),
+        ) => Err(error.into()),
         Err(error) => Err(Failure::machine(error)),
     }
 }

@@ -382,7 +382,7 @@ impl Door {
             let Some((person, vote, votes)) = track.and_then(|t| t.elected(&self.policy)) else {
                 continue;
             };
-            if self.policy.companions == Companions::Refuse && !self.alone(sighting.track) {
+            if self.policy.companions == Companions::Refuse && !self.alone(seen, sighting.track) {
                 continue;
             }
             let visiting = self.visits.as_slice().iter().any(|v| v.person == person);
@@ -414,10 +414,20 @@ impl Door {
         }
     }
 
-    /// Whether no other face than that of `track` is a stranger's. Another enrolled person may have
-    /// been taken for a stranger in a frame or two: enough votes for them say otherwise.
-    fn alone(&self, track: u32) -> bool {
+    /// Whether no other face than that of `track` is a stranger's, or may be. Another enrolled person
+    /// may have been taken for a stranger in a frame or two: enough votes for them say otherwise. A face
+    /// that cannot be recognised and has no such votes may be anybody's, and a frame that is full of
+    /// faces may hold more.
+    fn alone(&self, seen: &Observation, track: u32) -> bool {
         let mut others = self.tracks.as_slice().iter().filter(|t| t.id != track);
-        self.crowded_until.is_none() && !others.any(|t| t.is_strange(&self.policy))
+        let known = |id| {
+            let mut tracks = self.tracks.as_slice().iter();
+            tracks.any(|t| t.id == id && t.agrees(&self.policy))
+        };
+        let mut sightings = seen.sightings().iter().filter(|s| s.track != track);
+        self.crowded_until.is_none()
+            && seen.sightings().len() < MAX_FACES
+            && !others.any(|t| t.is_strange(&self.policy))
+            && !sightings.any(|s| s.verdict == Verdict::Unclear && !known(s.track))
     }
 }

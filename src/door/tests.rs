@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::face::MAX_FACES;
 use crate::people::PersonId;
 
 const ANN: PersonId = PersonId(1);
@@ -281,6 +282,22 @@ fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
     assert_eq!(all(&[&[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
     // Bob was taken for a stranger once, but his other votes say who he is.
     assert_eq!(all(&[&[s], &[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
+    // A face that cannot be recognised may be anybody's, unless it was before.
+    let (turned, bob_turned) = ((4, Verdict::Unclear), (b.0, Verdict::Unclear));
+    assert_eq!(all(&[&[a, turned], &[a, turned], &[a, turned]]), []);
+    assert_eq!(
+        all(&[&[a, turned], &[a, turned], &[a, turned], &[a]]),
+        [ANN]
+    );
+    assert_eq!(
+        all(&[&[b], &[b], &[a, b], &[a, bob_turned], &[a]]),
+        [BOB, ANN]
+    );
+    // As many faces as a frame can tell: there may be more.
+    let crowd: Vec<_> = (0..MAX_FACES as u32)
+        .map(|track| (10 + track, known(ANN)))
+        .collect();
+    assert_eq!(all(&[&crowd, &crowd, &crowd]), []);
     let mut door = door(|_| {});
     assert_eq!(granted(&show(&mut door, 0, 100, &[&[a, s][..]; 3])), [ANN]);
 }

@@ -118,7 +118,8 @@ impl Track {
         votes.any(|v| v.named == Named::Stranger) && !self.agrees(policy)
     }
 
-    fn agrees(&self, policy: &Policy) -> bool {
+    /// Whether enough of the votes name one person.
+    pub(super) fn agrees(&self, policy: &Policy) -> bool {
         self.votes.as_slice().iter().any(|v| match v.named {
             Named::Person(person) => self.votes_for(person) >= policy.votes,
             Named::Stranger | Named::Void => false,

@@ -6,11 +6,11 @@
 //! YUYV or NV12 at the wanted size and rate is better used that way.
 
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jpeg_decoder::{Decoder, PixelFormat as Decoded};
 
 use super::{Image, ImageError, Layout, PixelFormat};
+use crate::panics::contained;
 
 /// Why a JPEG picture cannot be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -103,16 +103,16 @@ impl JpegDecoder {
         // The last picture's memory is not needed besides the next one's.
         self.pixels = Vec::new();
         // Even a defect of the decoder must cost no more than the frame.
-        let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let decoded = contained(|| {
             if header.huffman_tables {
                 decode(bytes, &header, eighths)
             } else {
                 let rest = bytes.get(2..).unwrap_or_default();
                 decode(MOTION_JPEG.chain(rest), &header, eighths)
             }
-        }));
-        let (format, pixels) = decoded
-            .unwrap_or_else(|_| Err(JpegError::Broken("the decoder gave up on it".to_owned())))?;
+        });
+        let gave_up = || Err(JpegError::Broken("the decoder gave up on it".to_owned()));
+        let (format, pixels) = decoded.unwrap_or_else(gave_up)?;
         self.pixels = pixels;
         let (width, height) = (
             scaled(header.width, eighths),

@@ -177,7 +177,13 @@ impl OpenChip {
     fn output(&self, key: &'static str, line: Line, consumer: &str) -> Result<Output, OutputError> {
         let place = self.place(key, line.line)?;
         let mut request = self.request(line.line, line.active, consumer);
-        request.as_output(Value::Inactive);
+        // The pull that means "off" stays on most chips when the line is let go, whoever does that; the
+        // kernel leaves it out where a chip has none.
+        let off = match line.active {
+            Active::High => Bias::PullDown,
+            Active::Low => Bias::PullUp,
+        };
+        request.as_output(Value::Inactive).with_bias(off);
         Ok(Output {
             request: request.request().map_err(|e| self.refused(&place, &e))?,
             place,

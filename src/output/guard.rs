@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
-use super::{Leds, OutputError, Wiring, open_patiently_as};
+use super::{LedLines, OutputError, Wiring, open_as, open_patiently_as};
 
 /// The longest time between two heartbeats while the relay is on.
 pub const BEAT: Duration = Duration::from_millis(250);
@@ -44,8 +44,10 @@ const UNANSWERED: usize = 8;
 /// How long the guard may take to start: it is loaded from an SD card.
 const START: Duration = Duration::from_secs(10);
 
-/// How long the guard tries to get the lines of a process that is dying.
-const TAKE_OVER: Duration = Duration::from_secs(5);
+/// How long the guard waits for a killed process to be gone before it tries for the relay.
+const DYING: Duration = Duration::from_secs(1);
+/// How often it says that it is still trying.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// The name under which the guard holds the lines for as long as it takes to turn them off.
 const CONSUMER: &str = "latchkey-guard";
@@ -199,16 +201,6 @@ impl Drop for Guard {
     }
 }
 
-/// Makes a panic in any thread end the whole process, after the message that panics print. The
-/// [`Guard`] then turns the relay off.
-pub fn abort_on_panic() {
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        print(panic);
-        std::process::abort();
-    }));
-}
-
 /// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead
 /// and the relay is off.
 #[must_use]
@@ -232,7 +224,7 @@ pub fn run_guard() -> ExitCode {
         let _ = rustix::process::pidfd_send_signal(parent, Signal::KILL);
     }
     if let Some(parent) = &parent {
-        wait([parent.as_fd()], Some(TAKE_OVER));
+        wait([parent.as_fd()], Some(DYING));
     }
     let what = match why {
         End::Died => "latchkey died",
@@ -332,11 +324,35 @@ fn answer(socket: BorrowedFd<'_>, bytes: usize) {
     let _ = rustix::io::write(socket, &[ANSWER; 64][..bytes.min(64)]);
 }
 
-/// Opening turns everything off; so does dropping.
+/// Turns the relay off, and the LEDs if they are to be had. Without end while the dead process's
+/// line is not free yet, which is how long a driver may hold it; a successor that has the line turned
+/// it off when it took it.
 fn turn_off(wiring: &Wiring) -> Result<(), OutputError> {
-    let mut outputs = open_patiently_as(wiring, CONSUMER, TAKE_OVER)?;
+    let relay = Wiring {
+        leds: LedLines::default(),
+        button: None,
+        ..wiring.clone()
+    };
+    let start = Instant::now();
+    let mut outputs = loop {
+        match open_patiently_as(&relay, CONSUMER, REPORT) {
+            Err(e @ OutputError::Busy { .. }) => {
+                let seconds = start.elapsed().as_secs();
+                log::error!("guard: the relay may still be on after {seconds} s: {e}");
+            }
+            done => break done?,
+        }
+    };
     outputs.set_relay(false)?;
-    outputs.set_leds(Leds::default())
+    drop(outputs);
+    let leds = Wiring {
+        relay: None,
+        button: None,
+        ..wiring.clone()
+    };
+    // Dropping turns them off. They are not worth an error.
+    drop(open_as(&leds, CONSUMER));
+    Ok(())
 }
 
 /// Waits until one of `fds` is readable or hung up, a signal comes, or the time is over.

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | the hold time is over | the door thread |
 //! | an error, an orderly end | dropping the [`Outputs`]: relay first, then LEDs |
-//! | a panic in any thread | [`abort_on_panic`] ends the process, then as below |
+//! | a panic in any thread | [`abort`](crate::panics::abort) ends the process, then as below |
 //! | the process is killed or aborts | the [`Guard`], a process of its own, within milliseconds |
 //! | the process hangs with the relay on | the [`Guard`] kills it after a second without a heartbeat, then as above |
 //! | the guard dies | the next heartbeat fails: a fault, which closes the door |
@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 pub use chips::{ChipReport, chips};
 pub use error::OutputError;
-pub use guard::{Guard, GuardError, abort_on_panic, run_guard};
+pub use guard::{Guard, GuardError, run_guard};
 pub use pattern::{Leds, Player, next_change, pattern};
 pub use wiring::{Active, ButtonLine, Driver, LedLines, Line, Pull, Wired, Wiring, WiringError};
 

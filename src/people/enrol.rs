@@ -26,8 +26,11 @@ pub enum Refusal {
     /// Nearly the same picture again.
     #[error("the same picture as one before (cosine {0:.3}): it adds nothing")]
     Duplicate(f32),
-    /// Unlike all of the person's other pictures.
-    #[error("looks like somebody else (cosine {0:.2} to the nearest of the other pictures)")]
+    /// Unlike most of the person's other pictures.
+    #[error(
+        "looks like somebody else (cosine {0:.2} to the nearest of the pictures of others); if most of \
+         them do, enrol with pictures of one person"
+    )]
     Odd(f32),
 }
 
@@ -72,28 +75,51 @@ impl Enrolment {
         Ok(())
     }
 
-    /// Removes templates that are unlike all the others (cosine below `threshold`), which most likely
-    /// show somebody else. With fewer than three templates nobody can say which is the odd one, and
-    /// all stay. Gives the places of those removed, with their cosine to the nearest other.
+    /// Keeps the largest group of templates that hang together (each with a cosine of `threshold` or
+    /// more to another one of the group) and removes the others, which most likely show somebody else.
+    /// With two templates nobody can say which is the odd one, and both stay. Gives the places of those
+    /// removed; with no group larger than every other that is all of them.
     pub fn drop_odd(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
         if self.templates.len() < 3 {
             return Vec::new();
         }
-        let odd: Vec<(usize, f32)> = (0..self.templates.len())
-            .map(|i| {
-                let others = self.templates.iter().enumerate().filter(|(j, _)| *j != i);
-                let cosines = others.map(|(_, t)| t.cosine(self.templates[i].values()));
-                (i, cosines.fold(-1.0, f32::max))
-            })
-            .filter(|(_, nearest)| *nearest < threshold)
-            .collect();
-        if odd.len() * 2 >= self.templates.len() {
-            return Vec::new();
+        let groups = self.groups(threshold);
+        let size = |group: usize| groups.iter().filter(|g| **g == group).count();
+        let largest = (0..groups.len()).max_by_key(|g| size(*g)).unwrap_or(0);
+        let rivals = (0..groups.len()).filter(|g| size(*g) == size(largest));
+        let keep = (rivals.count() == 1).then_some(largest);
+        let mut odd = Vec::new();
+        for (place, &group) in groups.iter().enumerate() {
+            if Some(group) != keep {
+                let others = self
+                    .templates
+                    .iter()
+                    .zip(&groups)
+                    .filter(|(_, g)| **g != group);
+                let cosines = others.map(|(t, _)| t.cosine(self.templates[place].values()));
+                odd.push((place, Refusal::Odd(cosines.fold(-1.0, f32::max))));
+            }
         }
-        for (i, _) in odd.iter().rev() {
-            self.templates.remove(*i);
+        for (place, _) in odd.iter().rev() {
+            self.templates.remove(*place);
         }
-        odd.into_iter().map(|(i, c)| (i, Refusal::Odd(c))).collect()
+        odd
+    }
+
+    /// The group of each template: the smallest place in it.
+    fn groups(&self, threshold: f32) -> Vec<usize> {
+        let mut groups: Vec<usize> = (0..self.templates.len()).collect();
+        for (i, one) in self.templates.iter().enumerate() {
+            for (j, other) in self.templates[..i].iter().enumerate() {
+                if one.cosine(other.values()) >= threshold {
+                    let (from, to) = (groups[i].max(groups[j]), groups[i].min(groups[j]));
+                    for group in groups.iter_mut().filter(|g| **g == from) {
+                        *group = to;
+                    }
+                }
+            }
+        }
+        groups
     }
 
     /// Cosine of `face` to the nearest template so far; -1 while there is none.
@@ -162,6 +188,31 @@ mod tests {
         assert_eq!(dropped.len(), 1);
         assert_eq!(dropped[0].0, 2);
         assert_eq!(enrolment.templates().len(), 3);
+    }
+
+    /// An enrolment of these directions.
+    fn of(directions: &[[f32; 3]]) -> Enrolment {
+        let mut enrolment = Enrolment::default();
+        for direction in directions {
+            enrolment.add(&[face(100.0, direction)]).unwrap();
+        }
+        enrolment
+    }
+
+    #[test]
+    fn two_pictures_of_a_sister_do_not_vouch_for_each_other() {
+        let [ada, sister] = [[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]];
+        let turned = |[x, y, z]: [f32; 3]| [x, y + 0.3, z];
+        let leaning = |[x, y, z]: [f32; 3]| [x, y - 0.4, z];
+        let mut enrolment = of(&[ada, sister, turned(ada), turned(sister), leaning(ada)]);
+        let places =
+            |odd: Vec<(usize, Refusal)>| odd.into_iter().map(|(i, _)| i).collect::<Vec<_>>();
+        assert_eq!(places(enrolment.drop_odd(0.5)), [1, 3]);
+        assert_eq!(enrolment.templates().len(), 3);
+        // As many of one as of the other: nobody can say who is to be enrolled.
+        let mut enrolment = of(&[ada, sister, turned(ada), turned(sister)]);
+        assert_eq!(places(enrolment.drop_odd(0.5)), [0, 1, 2, 3]);
+        assert!(enrolment.templates().is_empty());
     }
 
     #[test]

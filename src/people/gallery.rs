@@ -12,9 +12,9 @@
 //! refers to the old gallery or to the new one. A file that fails any check is refused whole: half a
 //! gallery could name somebody else.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,15 @@ pub enum GalleryError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// More than a gallery may hold; nothing was written.
+    #[error(
+        "{}: would be larger than {} MiB, which is not read again: enrol fewer photos a person, 20 to 30 are best",
+        path.display(), MAX_BYTES >> 20
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
     },
     /// Written by a later program.
     #[error(
@@ -288,6 +297,12 @@ impl Gallery {
             path: path.to_owned(),
             what: e.to_string(),
         })?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(GalleryError::Full {
+                path: path.to_owned(),
+            }
+            .into());
+        }
         let beside = path.with_added_extension("new");
         write_whole(&beside, path, &bytes).map_err(|source| {
             // Whatever was written of it is of no use; the old file stands.
@@ -390,9 +405,34 @@ fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> 
         .create_new(true)
         .mode(0o600)
         .open(beside)?;
+    take_after(&file, path, beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(beside, path)
+}
+
+/// Gives `file` the owner and mode of the one at `path` that it replaces: root may be the one who
+/// changes the gallery of the user that `run` runs as. A first one belongs to its folder's owner.
+fn take_after(file: &File, path: &Path, beside: &Path) -> std::io::Result<()> {
+    let (model, mode) = match std::fs::metadata(path) {
+        Ok(old) => {
+            let mode = old.mode() & 0o777;
+            (old, mode)
+        }
+        Err(_) => {
+            let folder = beside.parent().filter(|p| !p.as_os_str().is_empty());
+            (std::fs::metadata(folder.unwrap_or(Path::new(".")))?, 0o600)
+        }
+    };
+    let mine = file.metadata()?;
+    if (model.uid(), model.gid()) != (mine.uid(), mine.gid()) {
+        // Refused to all but root; another who may write here stays the owner.
+        match std::os::unix::fs::fchown(file, Some(model.uid()), Some(model.gid())) {
+            Err(e) if e.kind() != ErrorKind::PermissionDenied => return Err(e),
+            _ => {}
+        }
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
@@ -431,6 +471,43 @@ mod tests {
             1,
             "nothing left beside it"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        with_two(&path);
+        let before = std::fs::read(&path).unwrap();
+        let long = Embedding::normalised((1..=Embedding::MAX as u16).map(f32::from)).unwrap();
+        let templates = vec![long; (MAX_BYTES as usize) / (4 * Embedding::MAX) + 1];
+        let result = Gallery::update(&path, |g| {
+            *g = Gallery::default();
+            g.add("Ada", &templates, "aa", &path)
+        });
+        assert!(
+            matches!(result, Err(GalleryError::Full { .. })),
+            "{result:?}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn owner_and_mode_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gallery");
+        let state = || {
+            let m = std::fs::metadata(&path).unwrap();
+            (m.uid(), m.gid(), m.mode() & 0o777)
+        };
+        with_two(&path);
+        assert_eq!(state().2, 0o600, "templates are nobody else's business");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        // Only root can give a file away; others keep what they have.
+        let _ = std::os::unix::fs::chown(&path, Some(4711), Some(4712));
+        let before = state();
+        Gallery::update(&path, |g| g.remove("Ada", &path)).unwrap();
+        assert_eq!(state(), before);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The door thread: feeds the decision, moves the outputs, writes the log.
 //!
 //! It alone owns the outputs and the guard. Whatever it depends on (camera, recognition, outputs,
-//! guard) is a fault while it is broken, and a fault shuts the door; only the exit button works then.
+//! guard) is a fault while it is broken, and a fault shuts the door; only the exit button works then,
+//! and not even that for the second or so in which there is no guard.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -62,6 +63,10 @@ pub struct Keeper {
     player: Player,
     /// Recognition that has not gone round its loop for so long is stuck.
     watchdog: Duration,
+    /// As is one that has read no frame for so long, while the camera is said to deliver.
+    blind: Duration,
+    /// When the camera was last said to deliver.
+    camera_since: Timestamp,
     /// What the relay was last told.
     relay: bool,
     faults: Faults,
@@ -92,6 +97,8 @@ impl Keeper {
             player: Player::new(wiring.leds.wired(), door.signal(), now),
             door,
             watchdog: Duration::from_millis(config.recognition.watchdog_ms),
+            blind: Duration::from_millis(config.recognition.watchdog_ms + config.camera.stall_ms),
+            camera_since: now,
             wiring: wiring.clone(),
             outputs: Some(outputs),
             guard,
@@ -120,8 +127,7 @@ impl Keeper {
             self.sleep();
             let now = Timestamp::now();
             self.listen();
-            let pulse = Timestamp::from_nanos(self.ears.shared.pulse.load(Ordering::Acquire));
-            self.faults.recognition = now.since(pulse) > self.watchdog;
+            self.faults.recognition = self.is_stuck(now);
             let events = self.door.fault(now, self.faults.any());
             self.tell(now, &events);
             self.watch_button();
@@ -143,6 +149,18 @@ impl Keeper {
                 self.ears.shared.stop();
             }
         }
+        // Told, not left to the drop.
+        self.shut();
+    }
+
+    /// Whether recognition, or what should bring it frames, has stopped without a word.
+    fn is_stuck(&self, now: Timestamp) -> bool {
+        let shared = &self.ears.shared;
+        let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
+        let looked = Timestamp::from_nanos(shared.looked.load(Ordering::Acquire));
+        let expected = !self.faults.camera && self.ending.is_none();
+        now.since(pulse) > self.watchdog
+            || expected && now.since(looked.max(self.camera_since)) > self.blind
     }
 
     /// Until something happens or is due.
@@ -180,19 +198,16 @@ impl Keeper {
         while let Ok(event) = self.ears.camera.try_recv() {
             match event {
                 CameraEvent::Up(camera) => {
-                    self.faults.camera = false;
-                    self.told.camera = false;
+                    self.camera_is(true);
                     log::info!("camera_up {}", describe(&camera));
                 }
                 CameraEvent::Back { camera, away } => {
-                    self.faults.camera = false;
-                    self.told.camera = false;
+                    self.camera_is(true);
                     let away = away.as_millis();
                     log::info!("camera_back away_ms={away} {}", describe(&camera));
                 }
                 CameraEvent::Down { why, path } => {
-                    self.faults.camera = true;
-                    self.told.camera = true;
+                    self.camera_is(false);
                     let path = journal::value(&path.to_string_lossy());
                     log::warn!("camera_down path={path} why={:?}", why.to_string());
                 }
@@ -201,6 +216,13 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Its own line of the log tells it.
+    fn camera_is(&mut self, up: bool) {
+        self.faults.camera = !up;
+        self.told.camera = !up;
+        self.camera_since = Timestamp::now();
     }
 
     fn watch_button(&mut self) {
@@ -314,6 +336,14 @@ impl Keeper {
             return;
         }
         self.retried = now;
+        // The outputs first: opening them turns the relay off.
+        if self.faults.outputs
+            && let Ok(outputs) = open(&self.wiring)
+        {
+            self.outputs = Some(outputs);
+            self.relay = false;
+            self.faults.outputs = false;
+        }
         if self.faults.guard {
             match guard_for(&self.wiring) {
                 Ok(guard) => {
@@ -322,13 +352,6 @@ impl Keeper {
                 }
                 Err(_) => return,
             }
-        }
-        if self.faults.outputs
-            && let Ok(outputs) = open(&self.wiring)
-        {
-            self.outputs = Some(outputs);
-            self.relay = false;
-            self.faults.outputs = false;
         }
         self.beat(self.relay);
     }

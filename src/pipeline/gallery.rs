@@ -27,8 +27,10 @@ pub struct Watch {
     path: PathBuf,
     rule: Rule,
     embedder_sha256: String,
-    /// The state that was last read; `None` before the first look.
+    /// The state that was last read; `None` before the first look, and while it cannot be used.
     seen: Option<Mark>,
+    /// Why it cannot be used, as the log was told.
+    refused: Option<String>,
     looked: Option<Instant>,
 }
 
@@ -40,6 +42,7 @@ impl Watch {
             rule,
             embedder_sha256: embedder_sha256.to_owned(),
             seen: None,
+            refused: None,
             looked: None,
         }
     }
@@ -49,8 +52,9 @@ impl Watch {
         Identifier::new(&Gallery::default(), self.rule)
     }
 
-    /// The gallery, if the file has changed since the last call. A file that cannot be used is told
-    /// once; whatever was in force before stays so.
+    /// The gallery, if the file has changed since the last call. A file that cannot be used lets
+    /// nobody in: whoever was removed must not come in because the change cannot be read. That is told
+    /// once, and the file tried again until it can be used.
     pub fn poll(&mut self) -> Option<Change> {
         if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
             return None;
@@ -62,13 +66,14 @@ impl Watch {
         if self.seen == Some(mark) {
             return None;
         }
-        self.seen = Some(mark);
         let gallery = Gallery::load(&self.path).and_then(|gallery| {
             gallery.suits(&self.embedder_sha256, &self.path)?;
             Ok(gallery)
         });
         match gallery {
             Ok(gallery) => {
+                self.seen = Some(mark);
+                self.refused = None;
                 let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
                 log::info!(
                     "gallery people={} templates={templates}",
@@ -81,14 +86,57 @@ impl Watch {
                 })
             }
             Err(error) => {
-                log::error!("gallery_refused why={:?}", error.to_string());
-                None
+                self.seen = None;
+                let why = error.to_string();
+                if self.refused.as_ref() == Some(&why) {
+                    return None;
+                }
+                log::error!("gallery_refused why={why:?}");
+                self.refused = Some(why);
+                Some(Change {
+                    identifier: self.nobody(),
+                    names: Names::new(),
+                })
             }
         }
     }
 
     /// Has the next [`Watch::poll`] read the file again.
-    pub const fn again(&mut self) {
+    pub fn again(&mut self) {
         self.seen = None;
+        self.refused = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::Embedding;
+
+    const RULE: Rule = Rule {
+        threshold: 0.5,
+        margin: 0.05,
+    };
+
+    #[test]
+    fn a_gallery_that_cannot_be_read_lets_nobody_in_until_it_can() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery");
+        let ada = Embedding::normalised([1.0, 0.0]).expect("a direction");
+        Gallery::update(&path, |g| g.add("Ada", &[ada], "aa", &path)).expect("written");
+        let mut watch = Watch::new(&path, RULE, "aa");
+        let mut poll = || {
+            watch.looked = None;
+            let change = watch.poll()?;
+            Some(change.identifier.identify(&ada).who.is_some())
+        };
+        assert_eq!(poll(), Some(true));
+        assert_eq!(poll(), None, "nothing has changed");
+        let whole = std::fs::read(&path).expect("read");
+        std::fs::write(&path, &whole[..whole.len() / 2]).expect("written");
+        assert_eq!(poll(), Some(false), "damaged");
+        assert_eq!(poll(), None, "told already");
+        std::fs::write(&path, &whole).expect("written");
+        assert_eq!(poll(), Some(true), "whole again");
     }
 }

@@ -16,7 +16,6 @@ mod recogniser;
 mod recognition;
 
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +31,8 @@ use crate::config::Config;
 use crate::door::PolicyError;
 use crate::face::Reader;
 use crate::frame::Slot;
-use crate::output::{GuardError, OutputError, abort_on_panic};
+use crate::output::{GuardError, OutputError};
+use crate::panics;
 use crate::people::Rule;
 
 pub use recogniser::{LookError, Recogniser};
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     stop: AtomicBool,
     /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
     pulse: AtomicU64,
+    /// When it last had read a frame, in nanoseconds of [`Timestamp`].
+    looked: AtomicU64,
     progress: Arc<Progress>,
     /// What the door thread sleeps by; rung by every message to it.
     door_bell: Arc<Bell>,
@@ -120,11 +122,12 @@ pub fn run(
     reader: Reader,
     progress: &Arc<Progress>,
 ) -> Result<(), RunError> {
-    abort_on_panic();
+    panics::abort();
     let signals = signals()?;
     let shared = Arc::new(Shared {
         stop: AtomicBool::new(false),
         pulse: AtomicU64::new(Timestamp::now().as_nanos()),
+        looked: AtomicU64::new(Timestamp::now().as_nanos()),
         progress: Arc::clone(progress),
         door_bell: Arc::new(Bell::new().map_err(|e| system("eventfd")(e.into()))?),
     });
@@ -179,7 +182,7 @@ pub fn run(
     let consumer = recognition_thread.thread().clone();
     let camera = capture::start(&config.camera, slot, consumer.clone(), camera_events);
 
-    let result = camera.map(|camera| {
+    if let Ok(camera) = &camera {
         let mut life = SignsOfLife::new(config.log.alive_minutes, Arc::clone(camera.counters()));
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
@@ -198,39 +201,42 @@ pub fn run(
                 break;
             }
         }
-        shared.stop();
-        consumer.unpark();
-        // The door first: nothing may delay the relay.
-        let _ = door_thread.join();
-        camera.stop();
-    });
+    }
     shared.stop();
     consumer.unpark();
+    // The door first: nothing may delay the relay.
+    let _ = door_thread.join();
+    let result = camera.map(capture::Running::stop);
     let _ = recognition_thread.join();
     log::info!("stopped frames={}", shared.progress.looked());
     Ok(result?)
 }
 
-/// A socket that becomes readable when the process is told to end.
-fn signals() -> Result<UnixStream, RunError> {
+/// Sockets that become readable when the process is told to end, by the name of the signal.
+type Signals = [(&'static str, UnixStream); 2];
+
+fn signals() -> Result<Signals, RunError> {
     use signal_hook::consts::{SIGINT, SIGTERM};
+    let socket = |signal| {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal, theirs)?;
+        Ok(ours)
+    };
     let what = "signal handlers";
-    let (ours, theirs) = UnixStream::pair().map_err(system(what))?;
-    ours.set_nonblocking(true).map_err(system(what))?;
-    for signal in [SIGTERM, SIGINT] {
-        let writer = theirs.try_clone().map_err(system(what))?;
-        signal_hook::low_level::pipe::register(signal, writer).map_err(system(what))?;
-    }
-    Ok(ours)
+    Ok([
+        ("term", socket(SIGTERM).map_err(system(what))?),
+        ("int", socket(SIGINT).map_err(system(what))?),
+    ])
 }
 
-/// Waits up to `time`; says so if a signal came.
-fn wait(mut signals: &UnixStream, time: Duration) -> Option<&'static str> {
+/// Waits up to `time`; says which signal came.
+fn wait(signals: &Signals, time: Duration) -> Option<&'static str> {
     let timeout = Timespec::try_from(time).ok();
-    let fd = signals.as_fd();
-    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref());
-    let mut byte = [0];
-    matches!(signals.read(&mut byte), Ok(1)).then_some("term")
+    let mut fds = [&signals[0].1, &signals[1].1].map(|s| PollFd::new(s, PollFlags::IN));
+    let _ = poll(&mut fds, timeout.as_ref());
+    let came = |(_, socket): &&(&str, UnixStream)| matches!((&*socket).read(&mut [0]), Ok(1));
+    signals.iter().find(came).map(|(name, _)| *name)
 }
 
 /// A line now and then that says how the loop does.

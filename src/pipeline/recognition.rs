@@ -51,6 +51,8 @@ impl Worker {
             match looked {
                 Ok(observation) => {
                     told = false;
+                    let now = Timestamp::now().as_nanos();
+                    self.shared.looked.store(now, Ordering::Release);
                     self.shared.progress.looked.fetch_add(1, Ordering::Relaxed);
                     // Checks the level before anything else: silent, it costs a comparison.
                     log::debug!(

@@ -68,7 +68,7 @@ pub fn play() {
         let ended_well = run_guard() == std::process::ExitCode::SUCCESS;
         std::process::exit(i32::from(!ended_well));
     }
-    output::abort_on_panic();
+    latchkey::panics::abort();
     let wiring = std::env::var(WIRING).expect("given with the role");
     let wiring: Wiring = serde_json::from_str(&wiring).expect("a wiring");
     let mut outputs = output::open(&wiring).expect("the lines are free");
@@ -91,7 +91,15 @@ pub fn play() {
     };
     match role.as_str() {
         "panic" => {
-            std::thread::spawn(|| panic!("a thread that panics"));
+            assert_eq!(
+                latchkey::panics::contained(|| -> u8 { panic!("contained") }),
+                None
+            );
+            let librarys = std::thread::spawn(|| panic!("a library's thread"));
+            assert!(librarys.join().is_err());
+            eprintln!("survived both");
+            let ours = std::thread::Builder::new().name("ours".to_owned());
+            let _ = ours.spawn(|| panic!("a thread that panics"));
             beat(600);
         }
         "hang" => {

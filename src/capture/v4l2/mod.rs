@@ -31,9 +31,13 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
     let mut retry = FIRST_RETRY;
     // The device that last started but brought no frame: any other comes first.
     let mut mute: Option<PathBuf> = None;
+    // The camera that brought the first frame. A door must not change over to whatever else looks
+    // somewhere when that one is unplugged.
+    let mut chosen: Option<Identity> = None;
     while !outlet.stopped() {
-        let (fault, path) = match find(settings, source, mute.as_deref(), &outlet) {
-            Ok((stream, path)) => {
+        let found = find(settings, source, mute.as_deref(), chosen.as_ref(), &outlet);
+        let (fault, path) = match found {
+            Ok((stream, identity, path)) => {
                 let before = outlet.frames();
                 let Err(fault) = stream.run(&mut outlet) else {
                     return;
@@ -41,6 +45,7 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
                 outlet.retired();
                 if outlet.frames() > before {
                     (retry, mute) = (FIRST_RETRY, None);
+                    chosen = Some(identity);
                 } else {
                     mute = Some(path.clone());
                 }
@@ -54,21 +59,36 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
     }
 }
 
-/// Starts the device that `source` names, or the first that will, `last` only if no other will.
+/// What tells one camera from another: its name, and where it is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    card: String,
+    bus: String,
+}
+
+/// Starts the device that `source` names. For `auto`, the first that will, `last` only if no other
+/// will, and only the one with identity `chosen` if there is one.
 fn find(
     settings: &CameraSettings,
     source: &Source,
     last: Option<&Path>,
+    chosen: Option<&Identity>,
     outlet: &Outlet,
-) -> Result<(Stream, PathBuf), (CameraFault, PathBuf)> {
+) -> Result<(Stream, Identity, PathBuf), (CameraFault, PathBuf)> {
+    let named = matches!(source, Source::Device(_));
     let start = |path: &Path| {
         let device = Device::open(path)?;
+        let identity = device.identity();
+        if !named && chosen.is_some_and(|chosen| *chosen != identity) {
+            return Err(CameraFault::Another(identity.card));
+        }
         let choice = device.choose(&wish(settings))?;
-        Stream::start(device, choice, path, settings, outlet)
+        let stream = Stream::start(device, choice, path, settings, outlet)?;
+        Ok((stream, identity))
     };
     if let Source::Device(path) = source {
         return match start(path) {
-            Ok(stream) => Ok((stream, path.clone())),
+            Ok((stream, identity)) => Ok((stream, identity, path.clone())),
             Err(fault) => Err((fault, path.clone())),
         };
     }
@@ -77,7 +97,7 @@ fn find(
     paths.sort_by_key(|path| Some(path.as_path()) == last);
     for path in paths {
         match start(&path) {
-            Ok(stream) => return Ok((stream, path)),
+            Ok((stream, identity)) => return Ok((stream, identity, path)),
             Err(fault) => {
                 log::debug!("{}: {fault}", path.display());
                 // A camera that fails tells more than a node that is no camera.
@@ -154,6 +174,13 @@ impl Device {
         })?;
         captures(capability.flags)?;
         Ok(Self { node, capability })
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            card: self.capability.card.clone(),
+            bus: self.capability.bus.clone(),
+        }
     }
 
     /// What of it to take, among what the sampler reads.
