@@ -316,8 +316,8 @@ fn seconds(t: Timestamp) -> f64 {
     t.as_nanos() as f64 / 1e9
 }
 
-/// The relay is on while low here, and a line that nobody drives is low: after the process has died
-/// the relay is still on, until the guard drives it off.
+/// The relay is on while low here, and the line is pulled low once the process drives it: after that
+/// has died the relay is still on, until the guard drives it off. It lets go of it with the other pull.
 const LEFT_ON: &str = "chip = 'door'\nrelay = { line = 17, active = 'low' }";
 
 /// When the line was first driven off after a point in time. The process was killed, so that only
@@ -334,7 +334,6 @@ fn guard_acted(events: &[(f64, String)], after: f64) -> f64 {
 #[ignore = "needs gpio-sim"]
 fn the_guard_drives_the_line_of_a_killed_process_off() {
     let sim = Sim::new("killed", "door");
-    sim.pull(17, false);
     let mut killed_at = 0.0;
     let events = traced(|| {
         let mut child = role_command("beat", &wiring(LEFT_ON))
@@ -345,6 +344,7 @@ fn the_guard_drives_the_line_of_a_killed_process_off() {
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         roles::read_until(&mut out, "relay is on");
         assert_eq!(sim.level(17), 0, "on");
+        sim.pull(17, false);
         killed_at = seconds(Timestamp::now());
         signal(child.id(), Signal::KILL);
         let mut said = String::new();
@@ -354,6 +354,7 @@ fn the_guard_drives_the_line_of_a_killed_process_off() {
         child.wait().expect("ended");
     });
     let off = guard_acted(&events, killed_at);
+    assert_eq!(sim.level(17), 1, "off, though nobody drives it");
     println!(
         "  SIGKILL to line off: {:.1} ms",
         (off - killed_at) * 1000.0
@@ -364,7 +365,6 @@ fn the_guard_drives_the_line_of_a_killed_process_off() {
 #[ignore = "needs gpio-sim"]
 fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
     let sim = Sim::new("hung", "door");
-    sim.pull(17, false);
     let mut last_beat = 0.0;
     let events = traced(|| {
         let mut child = role_command("hang", &wiring(LEFT_ON))
@@ -374,6 +374,7 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
             .expect("starts");
         let mut out = BufReader::new(child.stdout.take().expect("piped"));
         let nanos = roles::read_until(&mut out, "last beat at");
+        sim.pull(17, false);
         last_beat = nanos.parse::<f64>().expect("nanoseconds") / 1e9;
         let mut said = String::new();
         let mut err = child.stderr.take().expect("piped");
@@ -389,6 +390,7 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
         );
     });
     let off = guard_acted(&events, last_beat);
+    assert_eq!(sim.level(17), 1, "off, though nobody drives it");
     println!(
         "  last heartbeat to line off: {:.1} ms",
         (off - last_beat) * 1000.0
