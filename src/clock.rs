@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// A point in time: nanoseconds since boot, never going backwards.
+/// A point in time: nanoseconds since boot, times of suspend left out, never going backwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 

@@ -23,7 +23,8 @@
 //!
 //! - Nobody copies a frame. A [`frame::Lease`] borrows the driver's buffer; dropping it gives it back.
 //! - The newest frame wins. Between camera and recognition is room for one; latency never queues up.
-//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts).
+//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts), but for the library that
+//!   decodes a camera's MJPEG.
 //! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
 //! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
 

@@ -30,6 +30,13 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.name,
         loaded.manifest.embedder
     );
+    let set = loaded.manifest.embedder().threshold;
+    if loaded.rule.threshold < set {
+        log::warn!(
+            "threshold_low threshold={} set={set}: more strangers may come in",
+            loaded.rule.threshold
+        );
+    }
     let reader = loaded.reader(loaded.gated())?;
     log::info!("engine about={:?}", reader.engine());
     if arguments.check {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::protocol::{Picture, judge, parse};
+use super::protocol::{Picture, judge, parse, rates};
 use crate::capture::Photo;
 use crate::cli::{Exit, Failure, Loaded, print_json};
 use crate::config::Overrides;
@@ -111,6 +111,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         .map(|(p, _)| p)
         .collect();
     let judged = judge(&pairs, &scores);
+    let in_use = loaded.rule.threshold;
+    let rates = rates(&pairs, &scores, in_use);
     let folds = pairs.iter().map(|p| p.fold + 1).max().unwrap_or(0);
     if arguments.json {
         print_json(&json!({
@@ -126,6 +128,13 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             "tar_at_far_1e_2": judged.tar_at_far_1e_2,
             "tar_at_far_1e_3": judged.tar_at_far_1e_3,
             "threshold": judged.threshold,
+            "in_use": {
+                "threshold": in_use,
+                "far": rates.far,
+                "far_ci95": rates.far_ci95,
+                "frr": rates.frr,
+                "frr_ci95": rates.frr_ci95,
+            },
         }));
     } else {
         let [low, high] = judged.ci95.map(|v| 100.0 * v);
@@ -145,6 +154,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         );
         println!("TAR at FAR 1e-2 {:.2} %", 100.0 * judged.tar_at_far_1e_2);
         println!("TAR at FAR 1e-3 {:.2} %", 100.0 * judged.tar_at_far_1e_3);
+        let percent = |rate: f64, [low, high]: [f64; 2]| {
+            let [rate, low, high] = [rate, low, high].map(|v| 100.0 * v);
+            format!("{rate:.2} % ({low:.2} to {high:.2})")
+        };
+        println!(
+            "at the threshold in use, {in_use:.2}: FAR {}, FRR {}",
+            percent(rates.far, rates.far_ci95),
+            percent(rates.frr, rates.frr_ci95)
+        );
         println!("pictures without a detected face: {}", undetected.len());
         for picture in undetected {
             println!("  {} {}", picture.name, picture.number);

@@ -134,6 +134,40 @@ pub fn judge(pairs: &[Pair], scores: &[f32]) -> Judgement {
     }
 }
 
+/// What one threshold does. Rates are 0 to 1, with their 95 % intervals (Wilson).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates {
+    /// Share of different pairs accepted.
+    pub far: f64,
+    pub far_ci95: [f64; 2],
+    /// Share of same pairs refused.
+    pub frr: f64,
+    pub frr_ci95: [f64; 2],
+}
+
+/// The error rates at `threshold`; scores that reach it are accepted.
+#[expect(clippy::cast_precision_loss, reason = "thousands of pairs")]
+pub fn rates(pairs: &[Pair], scores: &[f32], threshold: f32) -> Rates {
+    let share = |same: bool| {
+        let of = || {
+            pairs
+                .iter()
+                .zip(scores)
+                .filter(move |(p, _)| p.same == same)
+        };
+        let wrong = of().filter(|(_, s)| (**s >= threshold) != same).count();
+        let n = of().count();
+        (wrong as f64 / n.max(1) as f64, wilson(wrong, n))
+    };
+    let ((far, far_ci95), (frr, frr_ci95)) = (share(false), share(true));
+    Rates {
+        far,
+        far_ci95,
+        frr,
+        frr_ci95,
+    }
+}
+
 /// The threshold that tells most of `scored` right: halfway between two neighbouring scores.
 fn best_threshold(mut scored: Vec<(f32, bool)>) -> f32 {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -189,6 +223,19 @@ mod tests {
 
     const FILE: &str = "2\t2\nAda\t1\t2\nAda\t1\t3\nAda\t1\tGrace\t1\nAda\t2\tGrace\t1\n\
                         Eve\t1\t2\nEve\t1\t3\nEve\t1\tMary\t1\nEve\t2\tMary\t1\n";
+
+    #[test]
+    fn rates_count_what_a_threshold_does() {
+        let pairs = parse(FILE).unwrap();
+        // Same, same, different, different, twice.
+        let scores = [0.9, 0.4, 0.5, 0.1, 0.5, 0.8, 0.2, 0.3];
+        let rates = rates(&pairs, &scores, 0.5);
+        assert_eq!((rates.far, rates.frr), (0.25, 0.25));
+        // Wilson's interval of 1 in 4, from the closed form by hand: 0.0456 to 0.6994.
+        for (have, want) in rates.far_ci95.iter().zip([0.0456, 0.6994]) {
+            assert!((have - want).abs() < 1e-4, "{have} is not {want}");
+        }
+    }
 
     #[test]
     fn reads_folds_of_same_and_different() {
