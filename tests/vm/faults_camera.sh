@@ -88,6 +88,7 @@ say "buffers flagged ERROR"
 at=$(now)
 camera_unplug
 firmware_says 5 "$at" camera_down
+wait_for 5 settled 0
 camera_replug
 wait_for 10 looks "$(now)"
 v4l2-ctl -d "$(camera_device)" --set-parm=2 > /dev/null
