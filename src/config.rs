@@ -290,7 +290,7 @@ impl Config {
         let gallery = match (&asked.gallery, owner.gallery) {
             (Some(path), _) => path.clone(),
             (None, Some(path)) => here.join(path),
-            (None, None) => PathBuf::from("latchkey.gallery"),
+            (None, None) => here.join("latchkey.gallery"),
         };
         Ok(Self {
             board,

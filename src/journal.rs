@@ -35,22 +35,32 @@ pub fn start() -> Journal {
         });
     // Without a thread, lines queue up and are dropped; the door works all the same.
     drop(writer);
-    install(env_logger::Target::Pipe(Box::new(Queue(lines.clone()))));
+    let queue = env_logger::Target::Pipe(Box::new(Queue(lines.clone())));
+    install(Some(queue), "info");
     Journal { lines, finished }
 }
 
 /// Starts the log of a short command: the same lines, straight to standard error, warnings and worse.
 pub fn start_plain() {
-    let env = env_logger::Env::new().filter_or("LATCHKEY_LOG", "warn");
-    let mut builder = env_logger::Builder::from_env(env);
-    let _ = builder.format(format).try_init();
+    install(None, "warn");
 }
 
-fn install(target: env_logger::Target) {
-    let env = env_logger::Env::new().filter_or("LATCHKEY_LOG", "info");
-    let mut builder = env_logger::Builder::from_env(env);
+fn install(target: Option<env_logger::Target>, level: &str) {
+    let asked = std::env::var("LATCHKEY_LOG").unwrap_or_else(|_| level.to_owned());
+    // A word alone that is no level would be taken for the name of a module, and all lines be lost.
+    let module = !asked.contains(['=', ',']) && asked.parse::<log::LevelFilter>().is_err();
+    let mut builder = env_logger::Builder::new();
+    builder.format(format);
+    builder.parse_filters(if module { level } else { &asked });
+    if let Some(target) = target {
+        builder.target(target);
+    }
     // A second call (tests do that) keeps the first log.
-    let _ = builder.format(format).target(target).try_init();
+    if builder.try_init().is_ok() && module {
+        log::warn!(
+            "log_level asked={asked:?} why=\"no level: off, error, warn, info, debug or trace\""
+        );
+    }
 }
 
 fn format(line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> std::io::Result<()> {

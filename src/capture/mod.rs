@@ -60,7 +60,7 @@ pub enum CameraFault {
     #[error("permission denied; add the user to the group video: usermod -aG video USER")]
     Denied,
     /// Another program streams from it.
-    #[error("in use by another program; `fuser -v` on the device names it")]
+    #[error("in use by another program, maybe a running latchkey: stop it; `fuser -v` names it")]
     Busy,
     /// A video node, but nothing that captures pictures.
     #[error("{0}, not a camera; name another /dev/video* in camera.source")]

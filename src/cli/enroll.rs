@@ -10,9 +10,9 @@ use super::{Exit, Failure, Loaded, pictures, print_json};
 use crate::bell::{Bell, Caller};
 use crate::capture::{self, CameraEvent, Photo};
 use crate::config::Overrides;
-use crate::face::Reader;
+use crate::face::{Embedding, Reader};
 use crate::frame::Slot;
-use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, check_name};
+use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -59,7 +59,14 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let before = Gallery::load(path)?;
     before.suits(reader.embedder_sha256(), path)?;
 
-    let mut enrolment = Enrolment::default();
+    let known = before.people().iter().find(|p| p.name == *name);
+    let known: Vec<Embedding> = known
+        .iter()
+        .flat_map(|p| &p.templates)
+        .filter_map(|t| Embedding::normalised(t.iter().copied()))
+        .collect();
+    let had = known.len();
+    let mut enrolment = Enrolment::of(known);
     let mut outcomes = if arguments.camera {
         from_camera(&loaded, &mut reader, &mut enrolment, arguments)?
     } else {
@@ -73,6 +80,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     for outcome in &outcomes {
         if let Some(why) = &outcome.refused {
+            // Libraries put line breaks into their messages; ours are one line.
+            let why = why.replace('\n', " ");
             eprintln!("latchkey: {}: not used: {why}", outcome.picture);
         }
     }
@@ -85,6 +94,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         eprintln!("latchkey: {error}");
         return Ok(Exit::No);
     }
+    warn_of_likeness(&before, name, loaded.rule, &enrolment);
     let sha256 = reader.embedder_sha256().to_owned();
     let id = Gallery::update(path, |g| g.add(name, enrolment.templates(), &sha256, path)).map_err(
         |e| match e {
@@ -102,17 +112,43 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         }));
     } else {
         println!(
-            "{name} ({id}): {kept} of {} pictures enrolled in {}",
+            "{name} ({id}): {kept} of {} pictures enrolled in {}{}",
             outcomes.len(),
-            path.display()
+            path.display(),
+            match had {
+                0 => String::new(),
+                had => format!(", {had} there before"),
+            }
         );
-        if kept < 5 {
+        if had + kept < 5 {
             println!(
                 "few pictures: 20 to 30, from several sides and in day and evening light, are best"
             );
         }
     }
     Ok(Exit::Done)
+}
+
+/// Says so if the new pictures look like somebody else who is enrolled: the door then knows neither
+/// for sure.
+fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrolment) {
+    for other in gallery.people().iter().filter(|p| p.name != name) {
+        let cosine = |new: &Embedding| {
+            let cosines = other.templates.iter().map(|t| new.cosine(t));
+            cosines.fold(-1.0, f32::max)
+        };
+        let alike = enrolment.templates().iter().map(cosine);
+        let alike: Vec<f32> = alike.filter(|c| *c >= rule.threshold).collect();
+        if !alike.is_empty() {
+            eprintln!(
+                "latchkey: {} of the pictures look like {} (cosine {:.2}): where both are likely the door \
+                 stays shut; if it is the same person, `latchkey people remove` one of the two",
+                alike.len(),
+                other.name,
+                alike.iter().copied().fold(-1.0, f32::max)
+            );
+        }
+    }
 }
 
 fn from_photos(

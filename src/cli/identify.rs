@@ -104,7 +104,8 @@ fn print(path: &Path, named: &[Named]) {
         let b = face.bbox;
         let who = match (name, found, &face.embedding) {
             (Some(name), Some(f), _) => format!("{name} (confidence {:.2})", f.score),
-            (None, Some(f), _) => format!("unknown (nearest {:.2})", f.score),
+            (None, Some(f), _) if f.score < -0.99 => "unknown: nobody is enrolled".to_owned(),
+            (None, Some(f), _) => format!("unknown (nearest {:.2}, next {:.2})", f.score, f.next),
             (_, None, Err(unfit)) => format!("unknown: {unfit}"),
             (_, None, Ok(_)) => "unknown".to_owned(),
         };

@@ -33,7 +33,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let set = loaded.manifest.embedder().threshold;
     if loaded.rule.threshold < set {
         log::warn!(
-            "threshold_low threshold={} set={set}: more strangers may come in",
+            "threshold_low threshold={} set={set} why=\"more strangers may come in\"",
             loaded.rule.threshold
         );
     }
@@ -43,7 +43,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         let gallery = crate::people::Gallery::load(&loaded.config.gallery)?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
         drop(journal);
+        let (path, people) = (loaded.config.gallery.display(), gallery.people().len());
         println!("configuration, models and gallery are in order");
+        println!(
+            "board {}, {people} people enrolled in {path}",
+            loaded.config.board
+        );
+        if people == 0 {
+            println!("nobody is enrolled: only the exit button opens");
+        }
         return Ok(Exit::Done);
     }
     let result = crate::pipeline::run(&loaded.config, loaded.rule, reader, &Arc::default());

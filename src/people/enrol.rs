@@ -8,6 +8,8 @@ use crate::face::{Embedding, Face, Unfit};
 /// The templates gathered for one person.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolment {
+    /// Those that the person has already.
+    known: Vec<Embedding>,
     templates: Vec<Embedding>,
 }
 
@@ -53,6 +55,15 @@ const DUPLICATE: f32 = 0.995;
 const BYSTANDER: f32 = 0.35;
 
 impl Enrolment {
+    /// Further pictures of somebody who has the templates `known`.
+    #[must_use]
+    pub const fn of(known: Vec<Embedding>) -> Self {
+        Self {
+            known,
+            templates: Vec::new(),
+        }
+    }
+
     /// Adds the subject of a picture whose faces are `faces`, largest first.
     ///
     /// # Errors
@@ -75,29 +86,31 @@ impl Enrolment {
         Ok(())
     }
 
-    /// Keeps the largest group of templates that hang together (each with a cosine of `threshold` or
-    /// more to another one of the group) and removes the others, which most likely show somebody else.
-    /// With two templates nobody can say which is the odd one, and both stay. Gives the places of those
-    /// removed; with no group larger than every other that is all of them.
+    /// Keeps the templates that hang together (each with a cosine of `threshold` or more to another one
+    /// of the group) with those that the person has already, or, of a new person, the largest such
+    /// group; removes the others, which most likely show somebody else. Of two templates of a new person
+    /// nobody can say which is the odd one, and both stay. Gives the places of those removed; with no
+    /// group larger than every other that is all of them.
     pub fn drop_odd(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
-        if self.templates.len() < 3 {
+        let old = self.known.len();
+        if old == 0 && self.templates.len() < 3 {
             return Vec::new();
         }
-        let groups = self.groups(threshold);
+        let all: Vec<Embedding> = self.known.iter().chain(&self.templates).copied().collect();
+        let groups = groups(&all, threshold);
         let size = |group: usize| groups.iter().filter(|g| **g == group).count();
-        let largest = (0..groups.len()).max_by_key(|g| size(*g)).unwrap_or(0);
-        let rivals = (0..groups.len()).filter(|g| size(*g) == size(largest));
-        let keep = (rivals.count() == 1).then_some(largest);
+        let largest = (0..groups.len()).map(size).max().unwrap_or(0);
+        let alone = (0..groups.len()).filter(|g| size(*g) == largest).count() == 1;
+        let keep = |group: usize| match old {
+            0 => alone && size(group) == largest,
+            _ => groups[..old].contains(&group),
+        };
         let mut odd = Vec::new();
-        for (place, &group) in groups.iter().enumerate() {
-            if Some(group) != keep {
-                let others = self
-                    .templates
-                    .iter()
-                    .zip(&groups)
-                    .filter(|(_, g)| **g != group);
-                let cosines = others.map(|(t, _)| t.cosine(self.templates[place].values()));
-                odd.push((place, Refusal::Odd(cosines.fold(-1.0, f32::max))));
+        for (place, &group) in groups.iter().enumerate().skip(old) {
+            if !keep(group) {
+                let others = all.iter().zip(&groups).filter(|(_, g)| **g != group);
+                let cosines = others.map(|(t, _)| t.cosine(all[place].values()));
+                odd.push((place - old, Refusal::Odd(cosines.fold(-1.0, f32::max))));
             }
         }
         for (place, _) in odd.iter().rev() {
@@ -106,34 +119,35 @@ impl Enrolment {
         odd
     }
 
-    /// The group of each template: the smallest place in it.
-    fn groups(&self, threshold: f32) -> Vec<usize> {
-        let mut groups: Vec<usize> = (0..self.templates.len()).collect();
-        for (i, one) in self.templates.iter().enumerate() {
-            for (j, other) in self.templates[..i].iter().enumerate() {
-                if one.cosine(other.values()) >= threshold {
-                    let (from, to) = (groups[i].max(groups[j]), groups[i].min(groups[j]));
-                    for group in groups.iter_mut().filter(|g| **g == from) {
-                        *group = to;
-                    }
-                }
-            }
-        }
-        groups
-    }
-
     /// Cosine of `face` to the nearest template so far; -1 while there is none.
     #[must_use]
     pub fn nearest(&self, face: &Embedding) -> f32 {
-        let cosines = self.templates.iter().map(|t| t.cosine(face.values()));
+        let all = self.known.iter().chain(&self.templates);
+        let cosines = all.map(|t| t.cosine(face.values()));
         cosines.fold(-1.0, f32::max)
     }
 
-    /// The templates.
+    /// The new templates.
     #[must_use]
     pub fn templates(&self) -> &[Embedding] {
         &self.templates
     }
+}
+
+/// The group of each template: the smallest place in it.
+fn groups(templates: &[Embedding], threshold: f32) -> Vec<usize> {
+    let mut groups: Vec<usize> = (0..templates.len()).collect();
+    for (i, one) in templates.iter().enumerate() {
+        for (j, other) in templates[..i].iter().enumerate() {
+            if one.cosine(other.values()) >= threshold {
+                let (from, to) = (groups[i].max(groups[j]), groups[i].min(groups[j]));
+                for group in groups.iter_mut().filter(|g| **g == from) {
+                    *group = to;
+                }
+            }
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -213,6 +227,19 @@ mod tests {
         let mut enrolment = of(&[ada, sister, turned(ada), turned(sister)]);
         assert_eq!(places(enrolment.drop_odd(0.5)), [0, 1, 2, 3]);
         assert!(enrolment.templates().is_empty());
+    }
+
+    #[test]
+    fn further_pictures_must_be_like_the_first_ones() {
+        let [ada, sister] = [[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]].map(|d| face(100.0, &d));
+        let again = face(100.0, &[1.0, 0.4, 0.0]);
+        let mut enrolment = Enrolment::of(vec![ada.embedding.unwrap()]);
+        assert!(matches!(enrolment.add(&[ada]), Err(Refusal::Duplicate(_))));
+        enrolment.add(&[sister]).unwrap();
+        enrolment.add(&[again]).unwrap();
+        assert_eq!(enrolment.drop_odd(0.5).len(), 1);
+        assert_eq!(enrolment.templates().len(), 1);
+        assert!(enrolment.templates()[0].cosine(again.embedding.unwrap().values()) > 0.99);
     }
 
     #[test]

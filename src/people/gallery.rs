@@ -190,7 +190,9 @@ impl Gallery {
         };
         let file = match File::open(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            opened => opened.map_err(io("cannot open"))?,
+            opened => opened.map_err(io(
+                "cannot open; run as the user who owns it, or give it to this one",
+            ))?,
         };
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1)
@@ -288,7 +290,9 @@ impl Gallery {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
-        let directory = File::open(folder).map_err(io("cannot open its folder"))?;
+        let directory = File::open(folder).map_err(io(
+            "cannot open its folder; make it, or set gallery to a file elsewhere",
+        ))?;
         rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|e| io("cannot lock its folder")(e.into()))?;
         let mut gallery = Self::load(path)?;

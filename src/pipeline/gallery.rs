@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::journal;
 use crate::people::{Gallery, Identifier, PersonId, Rule};
 
 /// How often the file is looked at.
@@ -74,11 +75,16 @@ impl Watch {
             Ok(gallery) => {
                 self.seen = Some(mark);
                 self.refused = None;
+                let people = gallery.people().len();
                 let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
-                log::info!(
-                    "gallery people={} templates={templates}",
-                    gallery.people().len()
-                );
+                let path = journal::value(&self.path.to_string_lossy());
+                if people == 0 {
+                    log::warn!(
+                        "gallery people=0 templates=0 path={path} why=\"nobody is enrolled: latchkey enroll\""
+                    );
+                } else {
+                    log::info!("gallery people={people} templates={templates} path={path}");
+                }
                 let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
                 Some(Change {
                     identifier: Identifier::new(&gallery, self.rule),

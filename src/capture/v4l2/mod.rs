@@ -173,6 +173,12 @@ impl Device {
             _ => failed.into(),
         })?;
         captures(capability.flags)?;
+        // Its nodes capture as a camera's do, but only what another program feeds in.
+        if capability.driver == "bcm2835-isp" {
+            return Err(CameraFault::NotACamera(
+                "the Raspberry Pi's image processor",
+            ));
+        }
         Ok(Self { node, capability })
     }
 
