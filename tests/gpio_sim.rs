@@ -397,6 +397,43 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
     );
 }
 
+/// The child of a process that is its guard.
+fn guard_of(parent: u32) -> u32 {
+    let parent = format!("PPid:\t{parent}\n");
+    let processes = fs::read_dir("/proc").expect("/proc");
+    let mut numbers = processes.filter_map(|p| p.ok()?.file_name().to_str()?.parse().ok());
+    let status = |p: &u32| fs::read_to_string(format!("/proc/{p}/status")).unwrap_or_default();
+    numbers
+        .find(|p| status(p).contains(&parent))
+        .expect("it has a guard")
+}
+
+#[test]
+#[ignore = "needs gpio-sim"]
+fn the_guard_leaves_the_line_to_a_successor() {
+    let _sim = Sim::new("successor", "door");
+    let mut child = role_command("beat", &wiring(LEFT_ON))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    roles::read_until(&mut out, "relay is on");
+    // The successor is faster than the guard.
+    let guard = guard_of(child.id());
+    signal(guard, Signal::STOP);
+    signal(child.id(), Signal::KILL);
+    child.wait().expect("ended");
+    let successor = output::open(&wiring(LEFT_ON)).expect("free lines");
+    signal(guard, Signal::CONT);
+    // The end of the file is the end of the guard.
+    let mut said = String::new();
+    let mut err = child.stderr.take().expect("piped");
+    std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
+    assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+    drop(successor);
+}
+
 /// Not a test of its own: what this program does when it is started as another process.
 #[test]
 fn role() {

@@ -230,7 +230,12 @@ pub fn run_guard() -> ExitCode {
         End::Died => "latchkey died",
         End::Hung => "latchkey hung with the relay on and was killed",
     };
-    match turn_off(&orders.wiring) {
+    let dead = || {
+        parent
+            .as_ref()
+            .is_none_or(|parent| is_ready(parent.as_fd()))
+    };
+    match turn_off(&orders.wiring, dead) {
         Ok(()) => {
             log::warn!("guard: {what}; relay off");
             ExitCode::SUCCESS
@@ -324,10 +329,10 @@ fn answer(socket: BorrowedFd<'_>, bytes: usize) {
     let _ = rustix::io::write(socket, &[ANSWER; 64][..bytes.min(64)]);
 }
 
-/// Turns the relay off, and the LEDs if they are to be had. Without end while the dead process's
-/// line is not free yet, which is how long a driver may hold it; a successor that has the line turned
-/// it off when it took it.
-fn turn_off(wiring: &Wiring) -> Result<(), OutputError> {
+/// Turns the relay off, and the LEDs if they are to be had. Without end while the process that was
+/// watched still has the line, which is how long a driver may keep it from dying. Once it is `dead` its
+/// lines are free: then whoever has the line under its name is its successor, which took it turned off.
+fn turn_off(wiring: &Wiring, dead: impl Fn() -> bool) -> Result<(), OutputError> {
     let relay = Wiring {
         leds: LedLines::default(),
         button: None,
@@ -336,6 +341,9 @@ fn turn_off(wiring: &Wiring) -> Result<(), OutputError> {
     let start = Instant::now();
     let mut outputs = loop {
         match open_patiently_as(&relay, CONSUMER, REPORT) {
+            Err(OutputError::Busy { holder, .. }) if holder == super::CONSUMER && dead() => {
+                return Ok(());
+            }
             Err(e @ OutputError::Busy { .. }) => {
                 let seconds = start.elapsed().as_secs();
                 log::error!("guard: the relay may still be on after {seconds} s: {e}");
