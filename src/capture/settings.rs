@@ -10,8 +10,8 @@ use crate::frame::{Image, PixelFormat};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraSettings {
-    /// `auto` for the first usable camera, and no other one after it; a device node (`/dev/video0`, `/dev/v4l/by-id/…`), or
-    /// `pictures:DIR` for a folder of pictures instead of a camera.
+    /// `auto` for the first usable camera, and no other one after it; a device node (`/dev/video0`,
+    /// `/dev/v4l/by-id/…`); or `pictures:DIR` for a folder of pictures instead of a camera.
     pub source: String,
     /// Pixel format; chosen if absent. For pictures, YUYV if absent.
     pub format: Option<PixelFormat>,

@@ -69,7 +69,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         if arguments.json {
             reports.push(report(path, &photo, &named));
         } else {
-            print(path, &named);
+            print(path, &named, gallery.people().is_empty());
         }
         if let Some(out) = &arguments.draw {
             draw::draw(photo.into_picture(), &named, out)?;
@@ -95,7 +95,7 @@ fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
     }
 }
 
-fn print(path: &Path, named: &[Named]) {
+fn print(path: &Path, named: &[Named], nobody_enrolled: bool) {
     let path = path.display();
     if named.is_empty() {
         println!("{path}: no face");
@@ -104,7 +104,7 @@ fn print(path: &Path, named: &[Named]) {
         let b = face.bbox;
         let who = match (name, found, &face.embedding) {
             (Some(name), Some(f), _) => format!("{name} (confidence {:.2})", f.score),
-            (None, Some(f), _) if f.score < -0.99 => "unknown: nobody is enrolled".to_owned(),
+            (None, Some(_), _) if nobody_enrolled => "unknown: nobody is enrolled".to_owned(),
             (None, Some(f), _) => format!("unknown (nearest {:.2}, next {:.2})", f.score, f.next),
             (_, None, Err(unfit)) => format!("unknown: {unfit}"),
             (_, None, Ok(_)) => "unknown".to_owned(),

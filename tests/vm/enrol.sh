@@ -5,19 +5,7 @@
 firmware_install
 gpio_start latchkey-bench
 trace_start
-firmware_config << 'LINES'
-[camera]
-format = "yuyv"
-[recognition]
-watchdog_ms = 60000
-[door]
-hold_ms = 2000
-votes = 2
-of = 3
-vote_window_ms = 60000
-[log]
-names = true
-LINES
+firmware_config 2000
 
 # Two photos of her, in turn: a look takes seconds here.
 camera_start scenes/visit-1.1.raw 640 480 YUYV 24

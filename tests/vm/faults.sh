@@ -48,20 +48,7 @@ ready() {
 firmware_install
 gpio_start latchkey-bench
 trace_start
-firmware_config << 'LINES'
-[camera]
-format = "yuyv"
-[recognition]
-watchdog_ms = 60000
-[door]
-hold_ms = 20000
-# A look at a face takes seconds here.
-votes = 2
-of = 3
-vote_window_ms = 60000
-[log]
-names = true
-LINES
+firmware_config 20000
 # Nobody is there: mid-grey, no colour.
 yes '' | tr '\n' '\200' | dd of="$work/empty" bs=614400 count=1 iflag=fullblock 2>/dev/null
 

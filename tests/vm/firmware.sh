@@ -20,12 +20,25 @@ firmware_install() {
     firmware_midnight=$(awk -v uptime="$(now)" -v day="$(date +%s.%N)" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
-# firmware_config < LINES: the configuration, those lines and where the files lie.
+# firmware_config HOLD_MS: the configuration. A look at a face takes seconds here: bounds on how long looks take are
+# wide, and two are enough.
 firmware_config() {
-    {
-        printf 'board = "bench"\nmodel_files = "%s"\ngallery = "%s"\n' "$work/models" "$work/gallery/people"
-        cat
-    } > "$work/latchkey.toml"
+    cat > "$work/latchkey.toml" << LINES
+board = "bench"
+model_files = "$work/models"
+gallery = "$work/gallery/people"
+[camera]
+format = "yuyv"
+[recognition]
+watchdog_ms = 60000
+[door]
+hold_ms = $1
+votes = 2
+of = 3
+vote_window_ms = 60000
+[log]
+names = true
+LINES
 }
 
 latchkey() { "$work/bin/latchkey" --config "$work/latchkey.toml" "$@"; }

@@ -45,7 +45,7 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
                 outlet.retired();
                 if outlet.frames() > before {
                     (retry, mute) = (FIRST_RETRY, None);
-                    chosen = Some(identity);
+                    chosen = (*source == Source::Auto).then_some(identity);
                 } else {
                     mute = Some(path.clone());
                 }
@@ -66,8 +66,8 @@ struct Identity {
     bus: String,
 }
 
-/// Starts the device that `source` names. For `auto`, the first that will, `last` only if no other
-/// will, and only the one with identity `chosen` if there is one.
+/// Starts the device that `source` names, or the first that will, `last` only if no other will; with
+/// `chosen`, none but that one.
 fn find(
     settings: &CameraSettings,
     source: &Source,
@@ -75,11 +75,10 @@ fn find(
     chosen: Option<&Identity>,
     outlet: &Outlet,
 ) -> Result<(Stream, Identity, PathBuf), (CameraFault, PathBuf)> {
-    let named = matches!(source, Source::Device(_));
     let start = |path: &Path| {
         let device = Device::open(path)?;
         let identity = device.identity();
-        if !named && chosen.is_some_and(|chosen| *chosen != identity) {
+        if chosen.is_some_and(|chosen| *chosen != identity) {
             return Err(CameraFault::Another(identity.card));
         }
         let choice = device.choose(&wish(settings))?;

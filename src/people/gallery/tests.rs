@@ -1,0 +1,160 @@
+//! The gallery file: what survives, what is refused.
+
+use super::*;
+
+fn direction(seed: u16) -> Embedding {
+    let value = |i: u16| f32::from(i.wrapping_mul(2477).wrapping_add(seed) % 997) - 498.0;
+    Embedding::normalised((0..256).map(value)).unwrap()
+}
+
+fn with_two(path: &Path) {
+    Gallery::update(path, |g| {
+        g.add("Ada", &[direction(1), direction(2)], "aa", path)?;
+        g.add("Grace", &[direction(3)], "aa", path)
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    assert_eq!(Gallery::load(&path).unwrap(), Gallery::default());
+    with_two(&path);
+    let gallery = Gallery::load(&path).unwrap();
+    let people: Vec<_> = gallery
+        .people()
+        .iter()
+        .map(|p| (&*p.name, p.templates.len()))
+        .collect();
+    assert_eq!(people, [("Ada", 2), ("Grace", 1)]);
+    assert_eq!(gallery.people()[0].templates[1], direction(2).values());
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "nothing left beside it"
+    );
+}
+
+#[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    let before = std::fs::read(&path).unwrap();
+    let long = Embedding::normalised((1..=Embedding::MAX as u16).map(f32::from)).unwrap();
+    let templates = vec![long; (MAX_BYTES as usize) / (4 * Embedding::MAX) + 1];
+    let result = Gallery::update(&path, |g| {
+        *g = Gallery::default();
+        g.add("Ada", &templates, "aa", &path)
+    });
+    assert!(
+        matches!(result, Err(GalleryError::Full { .. })),
+        "{result:?}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn owner_and_mode_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let state = || {
+        let m = std::fs::metadata(&path).unwrap();
+        (m.uid(), m.gid(), m.mode() & 0o777)
+    };
+    with_two(&path);
+    assert_eq!(state().2, 0o600, "templates are nobody else's business");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    // Only root can give a file away; others keep what they have.
+    let _ = std::os::unix::fs::chown(&path, Some(4711), Some(4712));
+    let before = state();
+    Gallery::update(&path, |g| g.remove("Ada", &path)).unwrap();
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn a_file_cut_at_any_byte_or_with_any_bit_flipped_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    let whole = std::fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        assert!(
+            Gallery::decode(&path, &whole[..cut]).is_err(),
+            "cut at {cut}"
+        );
+    }
+    for byte in 0..whole.len() {
+        let mut bad = whole.clone();
+        bad[byte] ^= 1 << (byte % 8);
+        assert!(Gallery::decode(&path, &bad).is_err(), "bit of byte {byte}");
+    }
+    assert!(Gallery::decode(&path, &whole).is_ok());
+}
+
+#[test]
+fn a_failed_change_leaves_the_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    let before = std::fs::read(&path).unwrap();
+    let error = Gallery::update(&path, |g| {
+        g.add("Eve", &[direction(9)], "aa", &path)?;
+        g.remove("Nobody", &path)
+    });
+    assert!(matches!(error, Err(GalleryError::Unknown { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_leftover_of_a_crashed_write_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let victim = folder.path().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, folder.path().join("gallery.new")).unwrap();
+    with_two(&path);
+    assert_eq!(Gallery::load(&path).unwrap().people().len(), 2);
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
+fn forgotten_people_leave_no_template_and_numbers_are_not_reused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    Gallery::update(&path, |g| g.remove("Grace", &path)).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let template: Vec<u8> = direction(3)
+        .values()
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
+    assert!(!bytes.windows(64).any(|w| w == &template[..64]));
+    assert!(!bytes.windows(5).any(|w| w == b"Grace"));
+    let id = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "aa", &path)).unwrap();
+    assert_eq!(id, PersonId(3));
+}
+
+#[test]
+fn templates_of_another_embedder_are_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    let error = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "bb", &path));
+    assert!(matches!(error, Err(GalleryError::Embedder { .. })));
+}
+
+#[test]
+fn names_are_fit_for_a_log_line_and_a_folder() {
+    for good in ["Ada", "Jean-Luc O'Neil", "Zoë", "李雷", "p.2"] {
+        assert_eq!(check_name(good), Ok(()));
+    }
+    for bad in [
+        "", " ", "../etc", "a/b", "a\\b", "a\nb", ".hidden", "-v", "x ", "a=b", "a\"b",
+    ] {
+        assert!(check_name(bad).is_err(), "{bad:?}");
+    }
+    assert!(check_name(&"x".repeat(65)).is_err());
+}
