@@ -1,0 +1,316 @@
+"""The detector: 640x480 luma to faces with five landmarks, at four sizes of cell.
+
+Its input is a camera's buffer as it is: [1, 480, 80, 8], eight neighbouring pixels being the channels, which is how 480
+rows of 640 bytes lie in memory. Every cell says whether the middle of a face lies in it, and where that face and its
+five points are, in units of the cell.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import net
+import progress
+import quantise
+import scenes
+import tflite
+
+WIDTH, HEIGHT = scenes.WHOLE
+STRIDES = (8, 16, 32, 64)
+# Sides of the faces that a stride learns, in pixels. They overlap: a face between two is found by both.
+SIDES = ((0, 44), (32, 88), (64, 176), (128, 1000))
+# Shift of the middle, logarithm of width and height; five points.
+GEOMETRY = 14
+
+
+def down(i, o):
+    return nn.Sequential(net.Conv(i, i, 3, 2, groups=i), net.Conv(i, o, 1))
+
+
+class Detector(nn.Module):
+    def __init__(self):
+        super().__init__()
+        # Eight by eight pixels to 16 numbers: linear, what a face needs of a picture. One scale for all its weights, so
+        # that it can be written for unsigned input too.
+        self.patch = net.Conv(8, 16, (8, 1), (8, 1), relu=False, weights="tensor")
+        self.s16 = nn.Sequential(net.Conv(16, 48, 3, 2), net.Sep(48))
+        self.s32 = nn.Sequential(down(48, 64), net.Sep(64, 5), net.Sep(64, 5))
+        self.s64 = nn.Sequential(down(64, 96), net.Sep(96, 5), net.Sep(96, 5))
+        self.lift = net.Lift(64, 48)
+        self.fine = net.Sep(48)
+        head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
+        # Cells of 8 are four to a cell of 16, in the order of DEPTH_TO_SPACE.
+        inputs = (48, 48, 64, 96)
+        self.scores = nn.ModuleList(head(i, 4 if k == 0 else 1) for k, i in enumerate(inputs))
+        self.geometry = nn.ModuleList(head(i, GEOMETRY * (4 if k == 0 else 1)) for k, i in enumerate(inputs))
+        for s in self.scores:
+            nn.init.constant_(s.bias, -5.0)
+
+    def forward(self, x):
+        """x: [n, 8, 480, 80], luma / 128 - 1. For each stride scores [n, h, w] and geometry [n, h, w, 14]."""
+        f16 = self.s16(self.patch(x))
+        f32 = self.s32(f16)
+        fine = self.fine(self.lift(f16, f32))
+        out = []
+        for i, f in enumerate((fine, fine, f32, self.s64(f32))):
+            s, g = self.scores[i](f), self.geometry[i](f)
+            if i == 0:
+                s, g = net.spread(s), net.spread(g)
+            out.append((s.permute(0, 2, 3, 1)[..., 0], g.permute(0, 2, 3, 1)))
+        return out
+
+
+def given(pictures):
+    """uint8 [n, height, width] as the network takes it."""
+    x = torch.from_numpy(pictures).float() / 128 - 1
+    n, height, width = x.shape
+    return x.view(n, height, width // 8, 8).permute(0, 3, 1, 2)
+
+
+def targets(boxes, points, ignored, size):
+    """For each stride: wanted score [h, w] (-1: of no matter) and geometry [h, w, 14], float32."""
+    out = []
+    for stride, (least, most) in zip(STRIDES, SIDES):
+        w, h = (-(-side // stride) for side in size)
+        score, geometry = np.zeros((h, w), np.float32), np.zeros((h, w, GEOMETRY), np.float32)
+        cy, cx = np.mgrid[0:h, 0:w].astype(np.float32) + 0.5
+        nearest = np.full((h, w), np.inf, np.float32)
+        for k, (x, y, bw, bh) in enumerate(boxes):
+            side = (bw * bh) ** 0.5
+            mx, my = (x + bw / 2) / stride, (y + bh / 2) / stride
+            off = np.hypot(cx - mx, cy - my)
+            mine = least <= side < most and not ignored[k]
+            # Of no matter: near the middle but not of it, or a face of another stride or one that is hard to see.
+            reach = 0.4 * side / stride if not ignored[k] else 0.6 * side / stride
+            around = (off < max(reach, 1.0)) & (score < 0.5)
+            score[around] = -1
+            if not mine:
+                continue
+            hit = (off < max(0.25 * side / stride, 0.75)) & (off < nearest)
+            nearest[hit] = off[hit]
+            score[hit] = 1
+            g = geometry[hit]
+            g[:, 0], g[:, 1] = mx - cx[hit], my - cy[hit]
+            g[:, 2], g[:, 3] = np.log(bw / stride), np.log(bh / stride)
+            g[:, 4::2] = points[k][None, :, 0] / stride - cx[hit][:, None]
+            g[:, 5::2] = points[k][None, :, 1] / stride - cy[hit][:, None]
+            geometry[hit] = g
+        out.append((score, geometry))
+    return out
+
+
+def losses(outputs, wanted):
+    """Loss of the scores (focal) and of the geometry (smooth, relative to the size of the face)."""
+    score_loss, geometry_loss, faces = 0.0, 0.0, 0.0
+    for (s, g), (ws, wg) in zip(outputs, wanted):
+        s, g = s.float(), g.float()
+        p = torch.sigmoid(s)
+        positive, counts = ws > 0.5, ws >= 0
+        entropy = F.binary_cross_entropy_with_logits(s, positive.float(), reduction="none")
+        miss = torch.where(positive, 1 - p, p)
+        weight = torch.where(positive, 0.75, 0.25) * miss**2 * counts
+        score_loss = score_loss + (weight * entropy).sum()
+        faces = faces + positive.sum()
+        if positive.any():
+            a, b = g[positive], wg[positive]
+            size = torch.exp(b[:, 2:3])
+            scale = torch.cat([size, size, torch.ones_like(size), torch.ones_like(size), size.expand(-1, 10)], 1)
+            geometry_loss = geometry_loss + F.smooth_l1_loss(a / scale, b / scale, beta=0.02, reduction="sum")
+    faces = max(float(faces), 1.0)
+    return score_loss / faces, geometry_loss / faces
+
+
+def found(outputs, threshold, overlap=0.4):
+    """Faces of one picture: [(score, box [x, y, w, h], points [5, 2])], best first, as src/face decodes them."""
+    seen = []
+    for stride, (s, g) in zip(STRIDES, outputs):
+        for r, c in np.argwhere(s > np.log(threshold / (1 - threshold))):
+            v = g[r, c]
+            w, h = stride * np.exp(v[2]), stride * np.exp(v[3])
+            x, y = (c + 0.5 + v[0]) * stride, (r + 0.5 + v[1]) * stride
+            points = (v[4:].reshape(5, 2) + [c + 0.5, r + 0.5]) * stride
+            seen.append((1 / (1 + np.exp(-s[r, c])), np.array([x - w / 2, y - h / 2, w, h]), points))
+    seen.sort(key=lambda f: -f[0])
+    kept = []
+    while seen:
+        best = seen[0]
+        same = [f for f in seen if share(f[1], best[1]) > overlap]
+        weight = np.array([f[0] for f in same])[:, None]
+        box = (weight * [f[1] for f in same]).sum(0) / weight.sum()
+        points = (weight[..., None] * [f[2] for f in same]).sum(0) / weight.sum()
+        kept.append((best[0], box, points))
+        seen = [f for f in seen if share(f[1], best[1]) <= overlap]
+    return kept
+
+
+def share(a, b):
+    """Intersection over union."""
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    both = max(w, 0) * max(h, 0)
+    return both / (a[2] * a[3] + b[2] * b[3] - both + 1e-9)
+
+
+def run(model, pictures, batch=16):
+    """Outputs of every picture, as `found` takes them."""
+    model.eval()
+    out = []
+    with torch.inference_mode():
+        for i in range(0, len(pictures), batch):
+            y = model(given(pictures[i : i + batch]))
+            for k in range(len(y[0][0])):
+                out.append([(s[k].float().numpy(), g[k].float().numpy()) for s, g in y])
+    return out
+
+
+def recall(model, kept_back, threshold):
+    """Share of the faces found by their side in pixels, false faces a picture, error of the points over the eyes'
+    distance."""
+    sides = ((24, 32), (32, 48), (48, 80), (80, 140), (140, 240))
+    hits, all_ = np.zeros(len(sides)), np.zeros(len(sides))
+    false, errors = 0, []
+    for outputs, (boxes, points, ignored) in zip(run(model, np.stack([p for p, _ in kept_back])), [t for _, t in kept_back]):
+        faces_found = found(outputs, threshold)
+        for f in faces_found:
+            false += all(share(f[1], b) < 0.3 for b in boxes)
+        for b, p, hard in zip(boxes, points, ignored):
+            band = next((i for i, (low, high) in enumerate(sides) if low <= (b[2] * b[3]) ** 0.5 < high), None)
+            if hard or band is None:
+                continue
+            all_[band] += 1
+            best = max(faces_found, key=lambda f: share(f[1], b), default=None)
+            if best is not None and share(best[1], b) > 0.4:
+                hits[band] += 1
+                errors.append(np.linalg.norm(best[2] - p, axis=1).mean() / np.linalg.norm(p[0] - p[1]))
+    named = {f"{low}-{high}": round(float(h / max(a, 1)), 4) for (low, high), h, a in zip(sides, hits, all_)}
+    return {"recall": named, "false": false / len(kept_back), "points": float(np.mean(errors or [1.0]))}
+
+
+def train(options, say):
+    cache = Path(options.cache)
+    wanted = set(map(int, options.folds.split(",")))
+    rest = set(range(1, 6)) - wanted
+    stock = lambda folds: scenes.Stock(options.shared, cache, options.latchkey, folds)
+    # The same for everyone who trains: scenes that are judged, of people who are not learnt from.
+    test = scenes.many(stock(rest or {5}), 400, options.seed + 1)
+    feed = scenes.feed(stock(wanted), options.batch, options.seed, options.workers, targets)
+    torch.manual_seed(options.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = Detector().to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters(), options.rate, betas=(0.9, 0.99), weight_decay=0)
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    if options.start:
+        model.load_state_dict(torch.load(options.start, weights_only=False)["model"])
+        average.update_parameters(model)
+    rounds = options.samples // options.batch
+    kept = cache / f"{options.name}.pt"
+    first, curve, sums = 0, [], np.zeros(2)
+    if kept.exists():
+        state = torch.load(kept, weights_only=False)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, curve = state["round"], state["curve"]
+        say(f"going on at round {first}", first / rounds)
+    began = time.monotonic()
+    for r in range(first, rounds):
+        pictures, wanted_of = next(feed)
+        optimiser.param_groups[0]["lr"] = options.rate * min(1, (r + 1) / 100) * (1 - r / rounds)
+        optimiser.zero_grad(set_to_none=True)
+        model.train()
+        with torch.autocast(device, torch.bfloat16):
+            y = model(given(pictures).to(device))
+        wanted_of = [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]
+        score, geometry = losses(y, wanted_of)
+        (score + geometry).backward()
+        optimiser.step()
+        average.update_parameters(model)
+        sums += (score.item(), geometry.item())
+        if (r + 1) % options.report == 0 or r + 1 == rounds:
+            done = {"round": r + 1, "score": sums[0] / options.report, "geometry": sums[1] / options.report,
+                    "seconds": time.monotonic() - began, **recall(average.module, test, 0.5)}  # fmt: skip
+            sums[:] = 0
+            curve.append(done)
+            say(json.dumps(done), (r + 1) / rounds)
+            part = kept.with_suffix(".part")
+            torch.save(
+                {"model": model.state_dict(), "average": average.state_dict(), "round": r + 1, "curve": curve,
+                 "optimiser": optimiser.state_dict()}, part,
+            )  # fmt: skip
+            part.rename(kept)
+
+    # 8 bits: the same lesson, with everything rounded.
+    everyday = average.module.eval()
+    sights = (given(next(feed)[0]).to(device) for _ in range(60))
+    rounded = quantise.watched(everyday, sights, 60)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    report = {"folds": options.folds, "curve": curve, "float": recall(everyday, test, 0.5)}
+    net.rounding(rounded, "round")
+    report["rounded only"] = recall(rounded, test, 0.5)
+
+    def lesson(model, _):
+        pictures, wanted_of = next(feed)
+        with torch.autocast(device, torch.bfloat16):
+            y = model(given(pictures).to(device))
+        return sum(losses(y, [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]))
+
+    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 30, say)
+    report["8 bits"] = recall(rounded, test, 0.5)
+    write(rounded, out)
+    for name in ("float", "rounded only", "8 bits"):
+        say(f"{name}: {json.dumps(report[name])}", 1)
+    (out / "detector.json").write_text(json.dumps(report, indent=1))
+
+
+def write(model, folder):
+    """The folded and watched network twice: detector.tflite takes luma - 128, as the sampler writes it;
+    detector-direct.tflite takes a camera's bytes as they are, with the same answers."""
+    for name, unsigned in (("detector", False), ("detector-direct", True)):
+        w = tflite.Writer("Latchkey's detector")
+        kind, zero = (tflite.UINT8, 128) if unsigned else (tflite.INT8, 0)
+        x = w.input("luma", (1, HEIGHT, WIDTH // 8, 8), 1 / 128, zero, kind)
+        x = w.conv(model.patch, x, "patch")
+        f16 = w.layers(model.s16, w.signed(x, "patch/signed") if unsigned else x, "s16")
+        f32 = w.layers(model.s32, f16, "s32")
+        lifted = w.spread(w.conv(model.lift.a, f32, "lift/a"), "lift/cells")
+        fine = w.layers(model.fine, w.add(f16, lifted, model.lift.out, "lift"), "fine")
+        for i, f in enumerate((fine, fine, f32, w.layers(model.s64, f32, "s64"))):
+            s = w.conv(model.scores[i], f, f"scores/{STRIDES[i]}")
+            g = w.conv(model.geometry[i], f, f"geometry/{STRIDES[i]}")
+            if i == 0:
+                s, g = w.spread(s, "scores/8/cells"), w.spread(g, "geometry/8/cells")
+            w.output(s)
+            w.output(g)
+        w.write(Path(folder) / f"{name}.tflite")
+
+
+def arguments():
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("--shared", required=True)
+    a.add_argument("--cache", required=True)
+    a.add_argument("--latchkey")
+    a.add_argument("--folds", default="1,2,3,4,5")
+    a.add_argument("--samples", type=int, default=120_000)
+    a.add_argument("--batch", type=int, default=24)
+    a.add_argument("--rate", type=float, default=3e-3)
+    a.add_argument("--report", type=int, default=250)
+    a.add_argument("--workers", type=int, default=1)
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--tuning", type=int, default=10_000, help="samples of the last training, in 8 bits")
+    a.add_argument("--out", required=True, help="folder for detector.tflite, detector-direct.tflite and what was measured")
+    a.add_argument("--start", help="a checkpoint to start from")
+    a.add_argument("--name", default="detector")
+    return a.parse_args()
+
+
+if __name__ == "__main__":
+    train(arguments(), progress.say)

@@ -1,0 +1,332 @@
+"""The embedder: 112x112 luma to 128 numbers, distilled from the reference embedders.
+
+    trunk   seven halvings of detail, shared by all owners: output "trunk" of 7x7x160
+    top     what an owner may train on: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import faces
+import muon
+import net
+import progress
+import quantise
+import teachers
+import tflite
+
+DIMENSIONS = 128
+
+
+class Embedder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        conv, block = net.Conv, net.Block
+        self.trunk = nn.Sequential(
+            conv(1, 24, 3, 2),
+            conv(24, 56, 3, 2), net.Squeeze(56),
+            conv(56, 96, 3, 2), block(96), net.Squeeze(96),
+            conv(96, 160, 3, 2), block(160),
+        )  # fmt: skip
+        self.top = nn.Sequential(
+            conv(160, 256, 1),
+            conv(256, 256, 7, groups=256, padding="valid", relu=False),
+            conv(256, DIMENSIONS, 1, relu=False),
+        )
+
+    def forward(self, x):
+        """x: [n, 1, 112, 112], luma / 128 - 1."""
+        return self.top(self.trunk(x)).flatten(1)
+
+    def hinted(self, x):
+        """The embedding, and the maps of 14x14 and 7x7."""
+        middle = self.trunk[:6](x)
+        last = self.trunk[6:](middle)
+        return self.top(last).flatten(1), middle, last
+
+
+def target_space(labels):
+    """The 128 directions that keep most of what both teachers say: [384, 128]."""
+    _, _, v = np.linalg.svd(labels.astype(np.float32), full_matrices=False)
+    return v[:DIMENSIONS].T.copy()
+
+
+def normalised(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def views(crops, rng):
+    """What a camera would make of wide crops uint8 [n, WIDE, WIDE]: [n, 1, 112, 112], luma / 128 - 1; and what was done
+    to their geometry, [n, 2, 3] from places in the view to places in the wide crop, both -1 to 1."""
+    n = len(crops)
+    x = torch.from_numpy(crops).unsqueeze(1).float() / 255
+    # Landmarks err: turn, scale, shift; half are mirrored.
+    angle = torch.from_numpy(rng.normal(0, 0.06, n)).float()
+    scale = torch.from_numpy(np.exp(rng.normal(0, 0.05, n))).float() * faces.SIDE / faces.WIDE
+    mirror = torch.from_numpy(rng.choice([-1.0, 1.0], n)).float()
+    shift = torch.from_numpy(rng.normal(0, 2.0 / faces.WIDE * 2, (n, 2))).float()
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    theta = torch.stack(
+        [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
+    )
+    x = F.grid_sample(
+        x, F.affine_grid(theta, (n, 1, faces.SIDE, faces.SIDE), align_corners=False),
+        mode="bilinear", padding_mode="border", align_corners=False,
+    )
+    # Far away or out of focus: in groups, as a group shares its size.
+    for part in x.split(max(n // 16, 1)):
+        kind = rng.random()
+        if kind < 0.25:
+            side = int(rng.integers(28, 90))
+            part.copy_(F.interpolate(F.interpolate(part, side, mode="area"), faces.SIDE, mode="bilinear"))
+        elif kind < 0.35:
+            # Motion: a short line.
+            k = int(rng.integers(2, 5)) * 2 + 1
+            line = torch.zeros(1, 1, k, k)
+            slope = rng.uniform(-1, 1)
+            for i in range(k):
+                j = int(round((i - k // 2) * slope)) + k // 2
+                line[0, 0, j, i] = 1
+            if rng.random() < 0.5:
+                line = line.transpose(2, 3)
+            part.copy_(F.conv2d(F.pad(part, [k // 2] * 4, mode="replicate"), line / line.sum()))
+    uniform = lambda low, high: torch.from_numpy(rng.uniform(low, high, n)).float()[:, None, None, None]
+    x = x.clamp(0, 1) ** torch.exp(uniform(-0.5, 0.5))
+    # Light from one side.
+    grid = torch.linspace(-1, 1, faces.SIDE)
+    side_light = uniform(-0.35, 0.35) * grid[None, None, None, :] + uniform(-0.2, 0.2) * grid[None, None, :, None]
+    x = x * (1 + side_light)
+    mean = x.mean((2, 3), keepdim=True)
+    x = (x - mean) * uniform(0.5, 1.4) + mean + uniform(-0.2, 0.2)
+    # Something before the face.
+    for i in np.flatnonzero(rng.random(n) < 0.1):
+        h, w = rng.integers(12, 48, 2)
+        top, left = rng.integers(0, faces.SIDE - h), rng.integers(0, faces.SIDE - w)
+        x[i, 0, top : top + h, left : left + w] = float(rng.random())
+    noise = torch.from_numpy(rng.standard_normal((n, 1, faces.SIDE, faces.SIDE), dtype=np.float32))
+    x = x + noise * uniform(0, 1) ** 3 * 0.12
+    # A camera has 256 steps.
+    x = (x.clamp(0, 1) * 255).round()
+    return (x / 128 - 1).contiguous(memory_format=torch.channels_last), theta
+
+
+def follow(student, teacher, theta):
+    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, s, s, c] of the unturned middle of the crops."""
+    # The teacher looks at the middle only.
+    theta = theta * (faces.WIDE / faces.SIDE)
+    teacher = torch.from_numpy(teacher).float().permute(0, 3, 1, 2)
+    grid = F.affine_grid(theta, (len(teacher), 1, *teacher.shape[2:]), align_corners=False)
+    teacher = F.grid_sample(teacher, grid, padding_mode="border", align_corners=False).to(student.device)
+    return (1 - F.cosine_similarity(student.float(), teacher, dim=1)).mean()
+
+
+def plain(crops):
+    m = faces.MARGIN
+    return torch.from_numpy(crops[:, m:-m, m:-m].copy()).unsqueeze(1).float() / 128 - 1
+
+
+def embed(model, crops, autocast=True):
+    out = []
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for i in range(0, len(crops), 256):
+            x = plain(crops[i : i + 256]).to(memory_format=torch.channels_last)
+            out.append(model(x.to(next(model.parameters()).device)).float().cpu().numpy())
+    return normalised(np.concatenate(out))
+
+
+def accuracy(embeddings, names, pairs, judged, others):
+    """Share of the pairs of fold `judged` that are told right at the best threshold of the folds `others`."""
+    index = {n: i for i, n in enumerate(names)}
+    score, same, fold = [], [], []
+    for f, s, a, b in pairs:
+        if f in (*judged, *others) and a in index and b in index:
+            score.append(embeddings[index[a]] @ embeddings[index[b]])
+            same.append(s)
+            fold.append(f)
+    score, same, fold = np.array(score), np.array(same), np.array(fold)
+    choose = np.isin(fold, others)
+    tried = np.unique(score[choose])
+    right = [((score[choose] >= t) == same[choose]).mean() for t in tried]
+    best = tried[int(np.argmax(right))]
+    at = np.isin(fold, judged)
+    return ((score[at] >= best) == same[at]).mean(), best
+
+
+def train(options, say):
+    cache = Path(options.cache)
+    photos = faces.found(options.shared, cache, options.latchkey)
+    fold = faces.folds(options.shared)
+    wanted = set(map(int, options.folds.split(",")))
+    learnt = [p for p in photos if fold[p[1]] in wanted]
+    kept_back = [p for p in photos if fold[p[1]] not in wanted]
+    name = "folds" + "".join(map(str, sorted(wanted)))
+    crops, labels = teachers.taught(learnt, options.shared, cache, name, options.faces, options.seed, say)
+    space = target_space(labels)
+    targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
+    test = None
+    if kept_back:
+        rest = "folds" + "".join(str(f) for f in range(1, 6) if f not in wanted)
+        test_crops, test_labels = teachers.taught(kept_back, options.shared, cache, rest, len(kept_back), options.seed, say)
+        names = [Path(p[0]).name for p in learnt + kept_back]
+        everyone = np.concatenate([crops[: len(learnt)], test_crops])
+        truth = normalised(np.concatenate([labels[: len(learnt)], test_labels]).astype(np.float32) @ space)
+        pairs = faces.pairs(options.shared)
+        judged = sorted(set(range(1, 6)) - wanted)
+        test = lambda e: accuracy(e, names, pairs, judged, sorted(wanted))
+        say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
+
+    torch.manual_seed(options.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = Embedder().to(device, memory_format=torch.channels_last)
+    # From the student's maps to the teacher's; of no use after training.
+    guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (_, c) in zip((96, 160), teachers.HINTS.values())).to(device)
+    dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
+    rest = [p for p in model.parameters() if all(p is not d for d in dense)]
+    optimisers = [muon.Muon(dense, options.rate), torch.optim.AdamW([*rest, *guides.parameters()], options.rate / 25, weight_decay=0)]
+    rates = [options.rate, options.rate / 25]
+    hints = teachers.hints(options.shared, cache, name, options.faces, say)
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
+    rounds = options.samples // options.batch
+    kept = cache / f"{options.name}.pt"
+    first, curve = 0, []
+    if kept.exists():
+        state = torch.load(kept, weights_only=False)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        guides.load_state_dict(state["guides"])
+        for optimiser, kept_state in zip(optimisers, state["optimisers"]):
+            optimiser.load_state_dict(kept_state)
+        first, curve = state["round"], state["curve"]
+        say(f"going on at round {first}", first / rounds)
+    began, loss_sum = time.monotonic(), 0.0
+    for r in range(first, rounds):
+        rng = np.random.default_rng([options.seed, r])
+        # A photo is real, a mixture nearly: three in ten are photos.
+        real = rng.random(options.batch) < 0.3
+        pick = np.where(real, rng.integers(0, len(learnt), options.batch), rng.integers(0, len(crops), options.batch))
+        x, theta = views(crops[pick], rng)
+        share = min(1, (r + 1) / 100) * (1 - r / rounds)
+        for optimiser, rate in zip(optimisers, rates):
+            optimiser.param_groups[0]["lr"] = rate * share
+            optimiser.zero_grad(set_to_none=True)
+        model.train()
+        with torch.autocast(device, torch.bfloat16):
+            y, *maps = model.hinted(x.to(device))
+            maps = [guide(m) for guide, m in zip(guides, maps)]
+        loss = (1 - F.cosine_similarity(y.float(), targets[pick].to(device))).mean()
+        # A mirrored face has other maps than the mirrored maps of the face.
+        upright = np.flatnonzero(torch.det(theta[:, :, :2]).numpy() > 0)
+        hint = sum(follow(m[upright], h[pick[upright]], theta[upright]) for m, h in zip(maps, hints))
+        (loss + options.hints * hint).backward()
+        for optimiser in optimisers:
+            optimiser.step()
+        average.update_parameters(model)
+        loss_sum += loss.item()
+        if (r + 1) % options.report == 0 or r + 1 == rounds:
+            done = {"round": r + 1, "loss": loss_sum / options.report, "seconds": time.monotonic() - began}
+            loss_sum = 0.0
+            if test:
+                e = embed(average.module, everyone)
+                done["cosine"] = float((e * truth)[len(learnt) :].sum(1).mean())
+                done["accuracy"] = float(test(e)[0])
+            curve.append(done)
+            say(json.dumps(done), (r + 1) / rounds)
+            part = kept.with_suffix(".part")
+            torch.save(
+                {"model": model.state_dict(), "average": average.state_dict(), "guides": guides.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
+                 "round": r + 1, "curve": curve, "space": space}, part,
+            )  # fmt: skip
+            part.rename(kept)
+
+    # 8 bits: the same lesson, with everything rounded.
+    everyday = average.module.eval()
+
+    def lesson(model, r):
+        rng = np.random.default_rng([options.seed, rounds + r])
+        pick = np.where(rng.random(options.batch) < 0.3, rng.integers(0, len(learnt), options.batch), rng.integers(0, len(crops), options.batch))
+        x, _ = views(crops[pick], rng)
+        with torch.autocast(device, torch.bfloat16):
+            y = model(x.to(device))
+        return (1 - F.cosine_similarity(y.float(), targets[pick].to(device))).mean()
+
+    def sights():
+        r = 0
+        while True:
+            rng = np.random.default_rng([options.seed, r])
+            yield views(crops[rng.integers(0, len(crops), options.batch)], rng)[0].to(device)
+            r += 1
+
+    rounded = quantise.watched(everyday, sights(), 60)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write(rounded, out)
+    report = {"folds": options.folds, "curve": curve}
+    if test:
+        report["float"] = test(embed(everyday, everyone, autocast=False))[0]
+        report["rounded only"] = test(written(out, everyone))[0]
+        say(f"float {100 * report['float']:.2f} %, rounded only {100 * report['rounded only']:.2f} %", 0)
+    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 250, say)
+    write(rounded, out)
+    if test:
+        report["8 bits"] = test(written(out, everyone))[0]
+        say(f"8 bits, tuned: {100 * report['8 bits']:.2f} %", 1)
+    (out / "embedder.json").write_text(json.dumps(report, indent=1))
+
+
+def written(folder, crops):
+    """Embeddings by the written network."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    i = Interpreter(str(Path(folder) / "embedder.tflite"), num_threads=2)
+    i.allocate_tensors()
+    at = i.get_input_details()[0]["index"]
+    (scale, zero), index = i.get_output_details()[0]["quantization"], i.get_output_details()[0]["index"]
+    m, out = faces.MARGIN, []
+    for crop in crops:
+        i.set_tensor(at, (crop[m:-m, m:-m].astype(np.int16) - 128).astype(np.int8)[None, :, :, None])
+        i.invoke()
+        out.append((i.get_tensor(index).reshape(-1).astype(np.float32) - zero) * scale)
+    return normalised(np.stack(out))
+
+
+def write(model, folder):
+    """The folded and watched network: luma - 128 to the embedding and, for whoever trains the top, what the trunk saw."""
+    w = tflite.Writer("Latchkey's embedder")
+    x = w.input("luma", (1, faces.SIDE, faces.SIDE, 1), 1 / 128, 0)
+    trunk = w.layers(model.trunk, x, "trunk")
+    w.output(w.layers(model.top, trunk, "top"), "embedding")
+    w.output(trunk, "trunk")
+    w.write(Path(folder) / "embedder.tflite")
+
+
+def arguments():
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("--shared", required=True)
+    a.add_argument("--cache", required=True)
+    a.add_argument("--latchkey")
+    a.add_argument("--folds", default="1,2,3,4,5")
+    a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
+    a.add_argument("--samples", type=int, default=1_000_000)
+    a.add_argument("--batch", type=int, default=128)
+    a.add_argument("--rate", type=float, default=0.05)
+    a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
+    a.add_argument("--report", type=int, default=500)
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--tuning", type=int, default=60_000, help="samples of the last training, in 8 bits")
+    a.add_argument("--out", required=True, help="folder for embedder.tflite and what was measured")
+    a.add_argument("--name", default="embedder")
+    return a.parse_args()
+
+
+if __name__ == "__main__":
+    train(arguments(), progress.say)

@@ -1,0 +1,88 @@
+"""Photos of people, found and aligned once, for all networks that are trained here.
+
+The faces are found by the reference set through `latchkey identify`, so that training sees them placed as the running
+program does. Nothing of this leaves the cache folder.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+# Where the five points go in a crop of 112 pixels (ArcFace's template), the crop of the embedder.
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+)
+SIDE = 112
+# Aligned faces are kept with this margin on every side, for shifts, turns and scales of the crop.
+MARGIN = 24
+WIDE = SIDE + 2 * MARGIN
+
+
+def similarity(points, template):
+    """The 2x3 matrix that takes `points` to `template` by scale, rotation and shift with the least square error."""
+    p, t = points - points.mean(0), template - template.mean(0)
+    norm = (p**2).sum()
+    a = (p * t).sum() / norm
+    b = (p[:, 0] * t[:, 1] - p[:, 1] * t[:, 0]).sum() / norm
+    m = np.array([[a, -b], [b, a]])
+    return np.hstack([m, (template.mean(0) - m @ points.mean(0))[:, None]]).astype(np.float32)
+
+
+def align(picture, points, template=TEMPLATE, side=SIDE, margin=0):
+    """A square crop of side + 2 margin, the points where the template has them."""
+    m = similarity(np.asarray(points, np.float32), template + margin)
+    size = (side + 2 * margin, side + 2 * margin)
+    # Averages what it shrinks; what lies outside repeats the edge.
+    flags = cv2.INTER_AREA if np.hypot(m[0, 0], m[0, 1]) < 0.5 else cv2.INTER_LINEAR
+    return cv2.warpAffine(picture, m, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def folds(shared):
+    """Name of a person to the number of the fold, 1 to 5."""
+    lines = (Path(shared) / "faces/lfw-dev/people.txt").read_text().splitlines()
+    return {name: int(fold) for name, fold in (line.split("\t")[:2] for line in lines if "\t" in line)}
+
+
+def found(shared, cache, latchkey):
+    """Every photo with its one face: [(path, name, box [x, y, w, h], five points)], sorted by path."""
+    kept = Path(cache) / "lfw-faces.json"
+    if not kept.exists():
+        images = Path(shared) / "faces/lfw-dev/images"
+        command = [str(latchkey), "--models", "reference", "--model-files", str(Path(shared) / "models")]
+        command += ["identify", "--json", *sorted(str(d) for d in images.iterdir())]
+        # 1: nobody enrolled is in these photos. So it is.
+        out = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if out.returncode > 1:
+            raise SystemExit(f"latchkey identify failed: see its message above")
+        kept.write_bytes(out.stdout)
+    faces = []
+    for photo in json.loads(kept.read_text())["photos"]:
+        centre = np.array([photo["width"], photo["height"]]) / 2
+        best = None
+        for face in photo["faces"]:
+            points = np.array([[p["x"], p["y"]] for p in face["landmarks"]], np.float32)
+            off = np.linalg.norm(points.mean(0) - centre)
+            if best is None or off < best[0]:
+                b = face["box"]
+                best = (off, [b["x"], b["y"], b["width"], b["height"]], points)
+        if best is not None:
+            faces.append((photo["photo"], Path(photo["photo"]).parent.name, best[1], best[2]))
+    return sorted(faces, key=lambda f: f[0])
+
+
+def pairs(shared):
+    """The pairs of the protocol: [(fold 1 to 5, same, first file name, second file name)]."""
+    lines = (Path(shared) / "faces/lfw-dev/pairs.txt").read_text().splitlines()
+    count, each = map(int, lines[0].split())
+    out = []
+    for i, line in enumerate(lines[1 : 1 + 2 * count * each]):
+        w = line.split()
+        fold = 1 + i // (2 * each)
+        if len(w) == 3:
+            out.append((fold, True, f"{w[0]}_{int(w[1]):04}.jpg", f"{w[0]}_{int(w[2]):04}.jpg"))
+        else:
+            out.append((fold, False, f"{w[0]}_{int(w[1]):04}.jpg", f"{w[2]}_{int(w[3]):04}.jpg"))
+    return out

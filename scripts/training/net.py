@@ -1,0 +1,178 @@
+"""The layers that networks here are made of, chosen for 8-bit CPUs: dense convolutions, ReLU, few tensors.
+
+Every convolution is followed by batch normalisation, which `fold` puts into its weights when training is over; from
+then on weights and activations can be rounded in training as the 8-bit network will round them (`quantised`).
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+MOMENTUM = 0.02
+
+
+class Round(nn.Module):
+    """Rounds an activation to 8 bits, straight through for gradients. Its range is learnt while it watches."""
+
+    def __init__(self, positive):
+        super().__init__()
+        self.positive = positive
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+        self.mode = "off"
+
+    def watch(self, x):
+        x = x.detach().float()
+        # The outermost 1 in 10,000 may saturate: one wild value would cost all others their resolution.
+        flat = x.flatten()
+        if flat.numel() > 200_000:
+            flat = flat[torch.randint(flat.numel(), (200_000,))]
+        high = torch.quantile(flat, 0.9999)
+        low = torch.zeros(()) if self.positive else torch.quantile(flat, 0.0001)
+        if self.high == 0:
+            self.high.copy_(high)
+            self.low.copy_(low)
+        else:
+            self.high.lerp_(high, MOMENTUM)
+            self.low.lerp_(low, MOMENTUM)
+
+    def scale(self):
+        """(real value of one step, stored value of zero), stored being -128 to 127."""
+        low = min(float(self.low), 0.0)
+        step = max((max(float(self.high), 0.0) - low) / 255, 1e-8)
+        return step, int(round(-128 - low / step))
+
+    def forward(self, x):
+        if self.mode in ("watch", "both"):
+            self.watch(x)
+        if self.mode in ("round", "both"):
+            step, zero = self.scale()
+            stored = (x / step).round().clamp(-128 - zero, 127 - zero)
+            inside = (x >= (-128 - zero) * step) & (x <= (127 - zero) * step)
+            return torch.where(inside, x + (stored * step - x).detach(), (stored * step).detach())
+        return x
+
+
+class Conv(nn.Module):
+    """Convolution, batch normalisation, ReLU if asked. Padding is TensorFlow's SAME unless `padding` says 'valid'."""
+
+    def __init__(self, i, o, kernel, stride=1, relu=True, groups=1, padding="same", norm=True, weights="channel"):
+        super().__init__()
+        pair = lambda v: v if isinstance(v, tuple) else (v, v)
+        self.kernel, self.stride, self.groups, self.relu, self.padding = pair(kernel), pair(stride), groups, relu, padding
+        self.weights = weights
+        self.weight = nn.Parameter(torch.empty(o, i // groups, *self.kernel))
+        nn.init.kaiming_normal_(self.weight, mode="fan_in", nonlinearity="relu" if relu else "linear")
+        self.bias = nn.Parameter(torch.zeros(o)) if not norm else None
+        self.norm = nn.BatchNorm2d(o, momentum=0.05) if norm else None
+        self.out = Round(relu)
+        self.rounded = False
+
+    def pad(self, x):
+        """As TensorFlow pads: what is odd goes to the right and below."""
+        if self.padding == "valid":
+            return x
+        pads = []
+        for size, k, s in zip(x.shape[-2:], self.kernel, self.stride):
+            total = max((-(-size // s) - 1) * s + k - size, 0)
+            pads.append((total // 2, total - total // 2))
+        (top, bottom), (left, right) = pads
+        return F.pad(x, (left, right, top, bottom)) if any((top, bottom, left, right)) else x
+
+    def fold(self):
+        if self.norm is None:
+            return
+        n = self.norm
+        gain = n.weight.data / torch.sqrt(n.running_var + n.eps)
+        self.bias = nn.Parameter(n.bias.data - n.running_mean * gain)
+        self.weight.data *= gain[:, None, None, None]
+        self.norm = None
+
+    def steps(self):
+        """Real value of one step of the weights, one a channel or the same for all."""
+        most = self.weight.detach().abs().amax((1, 2, 3))
+        if self.weights == "tensor":
+            most = most.max().expand_as(most)
+        return (most / 127).clamp_min(1e-8)
+
+    def forward(self, x):
+        w = self.weight
+        if self.rounded:
+            step = self.steps()[:, None, None, None]
+            w = w + ((w / step).round().clamp(-127, 127) * step - w).detach()
+        y = F.conv2d(self.pad(x), w, self.bias, self.stride, groups=self.groups)
+        if self.norm is not None:
+            y = self.norm(y)
+        return self.out(F.relu(y) if self.relu else y)
+
+
+class Block(nn.Module):
+    """x + two 3x3 convolutions of it, ReLU after the sum."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.a = Conv(c, c, 3)
+        self.b = Conv(c, c, 3, relu=False)
+        self.out = Round(True)
+
+    def forward(self, x):
+        return self.out(F.relu(x + self.b(self.a(x))))
+
+
+class Squeeze(nn.Module):
+    """x + a 3x3 convolution of half its channels, ReLU after the sum."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.a = Conv(c, c // 2, 1)
+        self.b = Conv(c // 2, c, 3, relu=False)
+        self.out = Round(True)
+
+    def forward(self, x):
+        return self.out(F.relu(x + self.b(self.a(x))))
+
+
+class Sep(nn.Module):
+    """x + a 1x1 of a depthwise convolution, ReLU after the sum."""
+
+    def __init__(self, c, kernel=3):
+        super().__init__()
+        self.a = Conv(c, c, kernel, groups=c)
+        self.b = Conv(c, c, 1, relu=False)
+        self.out = Round(True)
+
+    def forward(self, x):
+        return self.out(F.relu(x + self.b(self.a(x))))
+
+
+class Lift(nn.Module):
+    """fine + a 1x1 of features of half its resolution, ReLU after the sum: what is around tells what is small."""
+
+    def __init__(self, coarse, fine):
+        super().__init__()
+        self.a = Conv(coarse, 4 * fine, 1, relu=False)
+        self.out = Round(True)
+
+    def forward(self, fine, coarse):
+        return self.out(F.relu(fine + spread(self.a(coarse))))
+
+
+def spread(x):
+    """[n, 4c, h, w] to [n, c, 2h, 2w] as TFLite's DEPTH_TO_SPACE does."""
+    n, c, h, w = x.shape
+    return x.view(n, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c // 4, 2 * h, 2 * w)
+
+
+def fold(net):
+    for m in net.modules():
+        if isinstance(m, Conv):
+            m.fold()
+
+
+def rounding(net, mode):
+    """off; watch: learn the ranges; round: round weights and activations; both."""
+    for m in net.modules():
+        if isinstance(m, Round):
+            m.mode = mode
+        if isinstance(m, Conv):
+            m.rounded = mode in ("round", "both")

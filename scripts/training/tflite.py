@@ -1,0 +1,166 @@
+"""Writes networks of `net` as 8-bit TFLite files: per-channel int8 weights, int8 activations, int32 biases.
+
+The first layer of the detector is the exception: uint8, one scale for all its weights, because its input is the
+camera's own buffer. Not a converter: that is scripts/convert.
+"""
+
+import os
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+import net
+
+INT8, UINT8, INT32 = schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT32
+KIND = {INT8: np.int8, UINT8: np.uint8, INT32: np.int32}
+
+
+class Tensor:
+    """A tensor of the file: index, shape, and what a stored value means."""
+
+    def __init__(self, index, shape, scale, zero, kind):
+        self.index, self.shape, self.scale, self.zero, self.kind = index, shape, scale, zero, kind
+
+
+class Writer:
+    def __init__(self, description):
+        self.model = schema.ModelT()
+        self.model.version = 3
+        self.model.description = description
+        self.model.buffers = [schema.BufferT()]
+        self.model.operatorCodes = []
+        graph = schema.SubGraphT()
+        graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
+        self.graph = graph
+        self.model.subgraphs = [graph]
+
+    def tensor(self, name, shape, scale, zero, kind=INT8, data=None, axis=None):
+        t = schema.TensorT()
+        t.name, t.shape, t.type, t.buffer = name, list(shape), kind, 0
+        if scale is not None:
+            q = schema.QuantizationParametersT()
+            q.scale = np.atleast_1d(np.asarray(scale, np.float32)).tolist()
+            q.zeroPoint = np.atleast_1d(np.asarray(zero)).astype(int).tolist()
+            q.quantizedDimension = axis or 0
+            t.quantization = q
+        if data is not None:
+            b = schema.BufferT()
+            b.data = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+            t.buffer = len(self.model.buffers)
+            self.model.buffers.append(b)
+        self.graph.tensors.append(t)
+        return Tensor(len(self.graph.tensors) - 1, tuple(shape), scale, zero, kind)
+
+    def code(self, builtin):
+        for i, c in enumerate(self.model.operatorCodes):
+            if c.builtinCode == builtin:
+                return i
+        c = schema.OperatorCodeT()
+        c.builtinCode, c.deprecatedBuiltinCode = builtin, min(builtin, 127)
+        # The newest that 8-bit tensors need, and no newer, for the oldest library that runs this.
+        op = schema.BuiltinOperator
+        c.version = {op.QUANTIZE: 2, op.ADD: 2, op.CONV_2D: 3, op.DEPTHWISE_CONV_2D: 3, op.DEPTH_TO_SPACE: 1}[builtin]
+        self.model.operatorCodes.append(c)
+        return len(self.model.operatorCodes) - 1
+
+    def operator(self, builtin, inputs, output, kind=None, options=None):
+        o = schema.OperatorT()
+        o.opcodeIndex, o.inputs, o.outputs = self.code(builtin), [t.index for t in inputs], [output.index]
+        if options is not None:
+            o.builtinOptionsType, o.builtinOptions = kind, options
+        self.graph.operators.append(o)
+        return output
+
+    def input(self, name, shape, scale, zero, kind=INT8):
+        t = self.tensor(name, shape, scale, zero, kind)
+        self.graph.inputs.append(t.index)
+        return t
+
+    def output(self, t, name=None):
+        self.graph.outputs.append(t.index)
+        if name:
+            self.graph.tensors[t.index].name = name
+
+    def conv(self, layer, x, name):
+        """A folded net.Conv whose ranges have been watched."""
+        weight = layer.weight.detach().cpu().numpy()
+        steps = layer.steps().cpu().numpy()
+        stored = np.clip(np.round(weight / steps[:, None, None, None]), -127, 127).astype(np.int32)
+        depthwise = layer.groups > 1
+        scale, zero = layer.out.scale()
+        kind = x.kind
+        if kind == UINT8:
+            # One scale for all weights, shifted by 128; the output too.
+            stored, steps, weight_zero, zero = (stored + 128).astype(np.uint8), steps[:1], 128, zero + 128
+        else:
+            stored, weight_zero = stored.astype(np.int8), np.zeros(len(steps), int)
+        if depthwise:
+            # [channels, 1, h, w] to [1, h, w, channels]
+            stored, axis = stored.transpose(1, 2, 3, 0), 3
+        else:
+            stored, axis = stored.transpose(0, 2, 3, 1), 0
+        w = self.tensor(f"{name}/weights", stored.shape, steps, weight_zero, kind, stored, axis)
+        bias = layer.bias.detach().cpu().numpy().astype(np.float64) / (x.scale * steps.astype(np.float64))
+        bias = np.clip(np.round(bias), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        b = self.tensor(f"{name}/bias", bias.shape, x.scale * steps, np.zeros(len(steps), int), INT32, bias, 0)
+        n, h, wd, _ = x.shape
+        (kh, kw), (sh, sw) = layer.kernel, layer.stride
+        if layer.padding == "valid":
+            size = ((h - kh) // sh + 1, (wd - kw) // sw + 1)
+        else:
+            size = (-(-h // sh), -(-wd // sw))
+        y = self.tensor(name, (n, *size, len(bias)), scale, zero, kind)
+        options = schema.DepthwiseConv2DOptionsT() if depthwise else schema.Conv2DOptionsT()
+        options.padding = schema.Padding.VALID if layer.padding == "valid" else schema.Padding.SAME
+        options.strideH, options.strideW, options.dilationHFactor, options.dilationWFactor = sh, sw, 1, 1
+        options.fusedActivationFunction = (
+            schema.ActivationFunctionType.RELU if layer.relu else schema.ActivationFunctionType.NONE
+        )
+        op, kinds = schema.BuiltinOperator, schema.BuiltinOptions
+        if depthwise:
+            options.depthMultiplier = 1
+            return self.operator(op.DEPTHWISE_CONV_2D, [x, w, b], y, kinds.DepthwiseConv2DOptions, options)
+        return self.operator(op.CONV_2D, [x, w, b], y, kinds.Conv2DOptions, options)
+
+    def add(self, a, b, out, name):
+        """ReLU(a + b), rounded as `out`."""
+        scale, zero = out.scale()
+        y = self.tensor(name, a.shape, scale, zero)
+        options = schema.AddOptionsT()
+        options.fusedActivationFunction = schema.ActivationFunctionType.RELU
+        return self.operator(schema.BuiltinOperator.ADD, [a, b], y, schema.BuiltinOptions.AddOptions, options)
+
+    def signed(self, x, name):
+        """The same values as int8."""
+        y = self.tensor(name, x.shape, x.scale, x.zero - 128)
+        return self.operator(schema.BuiltinOperator.QUANTIZE, [x], y, schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT())
+
+    def spread(self, x, name):
+        """Four channels to a square of four cells."""
+        n, h, w, c = x.shape
+        y = self.tensor(name, (n, 2 * h, 2 * w, c // 4), x.scale, x.zero)
+        options = schema.DepthToSpaceOptionsT()
+        options.blockSize = 2
+        op, kinds = schema.BuiltinOperator.DEPTH_TO_SPACE, schema.BuiltinOptions.DepthToSpaceOptions
+        return self.operator(op, [x], y, kinds, options)
+
+    def layers(self, module, x, name):
+        if isinstance(module, net.Conv):
+            return self.conv(module, x, name)
+        if hasattr(module, "b"):
+            # A residual block.
+            a = self.conv(module.a, x, f"{name}/a")
+            return self.add(x, self.conv(module.b, a, f"{name}/b"), module.out, name)
+        for key, part in module.named_children():
+            x = self.layers(part, x, f"{name}/{key}")
+        return x
+
+    def write(self, path):
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), b"TFL3")
+        part = Path(path).with_suffix(".part")
+        part.write_bytes(bytes(builder.Output()))
+        os.rename(part, path)
+        return path
