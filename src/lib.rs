@@ -35,6 +35,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod door;
+pub mod doorstep;
 pub mod face;
 pub mod frame;
 pub mod journal;

@@ -168,13 +168,14 @@ def train(options, say):
     learnt = [p for p in photos if fold[p[1]] in wanted]
     kept_back = [p for p in photos if fold[p[1]] not in wanted]
     name = "folds" + "".join(map(str, sorted(wanted)))
-    crops, labels = teachers.taught(learnt, options.shared, cache, name, options.faces, options.seed, say)
+    drawn = faces.drawn(cache, options.latchkey)
+    crops, labels = teachers.taught(learnt, drawn, options.shared, cache, name, options.faces, options.seed, say)
     space = target_space(labels)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
         rest = "folds" + "".join(str(f) for f in range(1, 6) if f not in wanted)
-        test_crops, test_labels = teachers.taught(kept_back, options.shared, cache, rest, len(kept_back), options.seed, say)
+        test_crops, test_labels = teachers.taught(kept_back, [], options.shared, cache, rest, len(kept_back), options.seed, say)
         names = [Path(p[0]).name for p in learnt + kept_back]
         everyone = np.concatenate([crops[: len(learnt)], test_crops])
         truth = normalised(np.concatenate([labels[: len(learnt)], test_labels]).astype(np.float32) @ space)
@@ -192,7 +193,7 @@ def train(options, say):
     rest = [p for p in model.parameters() if all(p is not d for d in dense)]
     optimisers = [muon.Muon(dense, options.rate), torch.optim.AdamW([*rest, *guides.parameters()], options.rate / 25, weight_decay=0)]
     rates = [options.rate, options.rate / 25]
-    hints = teachers.hints(options.shared, cache, name, options.faces, say)
+    hints = teachers.hints(options.shared, cache, name, len(crops), say)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )

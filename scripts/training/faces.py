@@ -73,6 +73,22 @@ def found(shared, cache, latchkey):
     return sorted(faces, key=lambda f: f[0])
 
 
+def drawn(cache, latchkey, people=1000, each=8):
+    """Photos of people who never lived, by `latchkey doorstep`, as `found` gives photos. Their seed is for training only."""
+    folder = Path(cache) / "doorstep"
+    if not (folder / "truth.json").exists():
+        script = f"900000,residents=8,strangers={people - 8}"
+        command = [str(latchkey), "doorstep", "photos", script, "--strangers", "--each", str(each), "--out", str(folder)]
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit("latchkey doorstep photos failed: see its message above")
+    out = []
+    for photo in json.loads((folder / "truth.json").read_text())["photos"]:
+        b, points = photo["box"], [[p["x"], p["y"]] for p in photo["landmarks"]]
+        box = [b["x"], b["y"], b["width"], b["height"]]
+        out.append((str(folder / photo["photo"]), photo["who"], box, np.array(points, np.float32)))
+    return out
+
+
 def pairs(shared):
     """The pairs of the protocol: [(fold 1 to 5, same, first file name, second file name)]."""
     lines = (Path(shared) / "faces/lfw-dev/pairs.txt").read_text().splitlines()

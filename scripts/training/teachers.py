@@ -1,4 +1,5 @@
-"""What the embedder learns: the faces of the photos and mixtures of them, and what the reference embedders say of each.
+"""What the embedder learns: the faces of the photos, mixtures of them and people who never lived, and what the reference
+embedders say of each.
 
 A teacher answers for any picture, so the photos need no names and can be mixed to faces of people who never lived:
 two photos blended or patched together, and bent. A few thousand photos alone would be learnt by heart.
@@ -84,16 +85,17 @@ def _start(shared):
     teachers = Teachers(shared)
 
 
-def _work(wide_file, seed, first, last, crops_file, labels_file):
+def _work(wide_file, drawn_file, count, seed, first, last, crops_file, labels_file):
     wide = np.load(wide_file, mmap_mode="r")
+    drawn = np.load(drawn_file, mmap_mode="r") if drawn_file else []
     crops = np.lib.format.open_memmap(crops_file, mode="r+")
     labels = np.lib.format.open_memmap(labels_file, mode="r+")
     n = len(wide)
     for i in range(first, last):
         if labels[i].any():
             continue
-        if i < n:
-            face = wide[i]
+        if i < n or i >= count:
+            face = wide[i] if i < n else drawn[i - count]
             # What is said of a face and of its mirror image is meant of one person.
             e = teachers(face) + teachers(face[:, ::-1])
             e[:256] /= np.linalg.norm(e[:256])
@@ -120,23 +122,27 @@ def wide_crops(photos, cache, name):
     return file
 
 
-def taught(photos, shared, cache, name, count, seed, say):
-    """Luma crops uint8 [count, WIDE, WIDE] and labels float16 [count, 384]; the first are the photos, the rest mixtures."""
+def taught(photos, drawn, shared, cache, name, count, seed, say):
+    """Luma crops uint8 [n, WIDE, WIDE] and labels float16 [n, 384]; the first are the photos, then mixtures of them up to
+    `count`, then those `drawn`."""
     wide_file = wide_crops(photos, cache, name)
-    crops_file, labels_file = (Path(cache) / f"{name}-{count}-{kind}.npy" for kind in ("crops", "labels"))
+    drawn_file = wide_crops(drawn, cache, "doorstep") if drawn else None
+    total = count + len(drawn)
+    crops_file, labels_file = (Path(cache) / f"{name}-{total}-{kind}.npy" for kind in ("crops", "labels"))
     if not labels_file.exists():
-        np.lib.format.open_memmap(crops_file, mode="w+", dtype=np.uint8, shape=(count, faces.WIDE, faces.WIDE))
-        np.lib.format.open_memmap(labels_file, mode="w+", dtype=np.float16, shape=(count, DIMENSIONS))
+        np.lib.format.open_memmap(crops_file, mode="w+", dtype=np.uint8, shape=(total, faces.WIDE, faces.WIDE))
+        np.lib.format.open_memmap(labels_file, mode="w+", dtype=np.float16, shape=(total, DIMENSIONS))
     labels = np.load(labels_file, mmap_mode="r")
     if not labels.any(1).all():
         workers = os.cpu_count() or 1
         step = 256
-        jobs = [(wide_file, seed, i, min(i + step, count), crops_file, labels_file) for i in range(0, count, step)]
+        files = (crops_file, labels_file)
+        jobs = [(wide_file, drawn_file, count, seed, i, min(i + step, total), *files) for i in range(0, total, step)]
         with multiprocessing.get_context("spawn").Pool(workers, _start, (shared,)) as pool:
             done = [pool.apply_async(_work, job) for job in jobs]
             for i, job in enumerate(done):
                 job.get()
-                say(f"teachers: {min((i + 1) * step, count)} of {count} faces", (i + 1) / len(done))
+                say(f"teachers: {min((i + 1) * step, total)} of {total} faces", (i + 1) / len(done))
     return np.load(crops_file), np.load(labels_file)
 
 

@@ -3,6 +3,7 @@
 //! Only here is anything printed to standard output.
 
 mod bench;
+mod doorstep;
 mod enroll;
 mod eval;
 mod identify;
@@ -112,6 +113,11 @@ enum Command {
     /// Measure what a frame costs, stage by stage
     #[command(after_help = "Example:\n  latchkey bench --faces 3 --threads 1 face.jpg")]
     Bench(bench::Arguments),
+    /// Play visitors who never lived, to try things with
+    #[command(
+        after_help = "Examples:\n  latchkey doorstep photos 7 --out people\n  latchkey run --source doorstep:7\n  latchkey doorstep show 7 --to /dev/video1"
+    )]
+    Doorstep(doorstep::Arguments),
     /// List cameras, GPIO chips, engines and model files, and what is wrong with each
     #[command(after_help = "Example:\n  latchkey probe --json")]
     Probe(probe::Arguments),
@@ -152,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::People(a) => people::run(asked, a),
         Command::Eval(a) => eval::run(asked, a),
         Command::Bench(a) => bench::run(asked, a),
+        Command::Doorstep(a) => doorstep::run(a),
         Command::Probe(a) => probe::run(asked, a),
         Command::Guard => Ok(Exit::Done),
     };

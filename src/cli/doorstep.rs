@@ -1,0 +1,88 @@
+//! `latchkey doorstep`: people who never lived, before a door that is not there; what `run --source doorstep:SEED` sees.
+
+mod frames;
+mod photos;
+mod show;
+
+use clap::Subcommand;
+
+use super::{Exit, Failure, print_json};
+use crate::doorstep::{Play, Script, Seen};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write photos of those who live here, to enrol them with
+    Photos(photos::Arguments),
+    /// Write one picture of everybody who comes
+    Cast(photos::Cast),
+    /// Write single frames with the truth about them
+    Frames(frames::Arguments),
+    /// List who comes when
+    Visits(Visits),
+    /// Play it to a V4L2 output, for whatever reads the camera at its other end
+    Show(show::Arguments),
+}
+
+/// The argument that all of them take.
+#[derive(clap::Args)]
+struct Of {
+    /// SEED, or SEED,visits=N,residents=N,strangers=N,every=SECONDS
+    #[arg(value_name = "SCRIPT", default_value = "1")]
+    script: Script,
+}
+
+impl Of {
+    fn play(&self) -> Play {
+        Play::new(&self.script)
+    }
+}
+
+#[derive(clap::Args)]
+pub struct Visits {
+    #[command(flatten)]
+    of: Of,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::Photos(a) => photos::run(a),
+        Command::Cast(a) => photos::cast(a),
+        Command::Frames(a) => frames::run(a),
+        Command::Visits(a) => {
+            visits(a);
+            Ok(Exit::Done)
+        }
+        Command::Show(a) => show::run(a),
+    }
+}
+
+fn visits(arguments: &Visits) {
+    let play = arguments.of.play();
+    let names = |v: &crate::doorstep::Visit| v.who.iter().map(|w| play.name(*w)).collect::<Vec<_>>();
+    if arguments.json {
+        let list: Vec<_> = play
+            .visits()
+            .iter()
+            .map(|v| serde_json::json!({ "from": v.from, "until": v.until, "who": names(v) }))
+            .collect();
+        print_json(&serde_json::json!({ "visits": list, "end": play.end() }));
+        return;
+    }
+    for v in play.visits() {
+        println!("{:8.2} s to {:8.2} s  {}", v.from, v.until, names(v).join(" and "));
+    }
+}
+
+/// A face's truth, as JSON.
+fn truth(play: &Play, seen: &Seen) -> serde_json::Value {
+    serde_json::json!({ "who": play.name(seen.who), "box": seen.bbox, "landmarks": seen.landmarks })
+}

@@ -1,0 +1,65 @@
+//! `latchkey doorstep show`: the play, written into a V4L2 output node at its own pace.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use v4l::video::Output as _;
+use v4l::{Device, Format, FourCC};
+
+use super::{Exit, Failure, Of};
+use crate::capture::convert::from_rgb;
+use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
+use crate::frame::PixelFormat;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    of: Of,
+    /// V4L2 output, such as /dev/video1
+    #[arg(long, value_name = "DEVICE")]
+    to: PathBuf,
+    /// Pixel format: yuyv, nv12, yu12, grey, rgb3 or bgr3
+    #[arg(long, default_value = "yuyv", value_parser = format)]
+    format: PixelFormat,
+    /// Frames a second
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
+    fps: u32,
+}
+
+fn format(text: &str) -> Result<PixelFormat, serde::de::value::Error> {
+    use serde::{Deserialize as _, de::IntoDeserializer as _};
+    PixelFormat::deserialize(text.into_deserializer())
+}
+
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let device = &arguments.to;
+    let failed = |what: &str, why: &dyn std::fmt::Display| Failure {
+        exit: Exit::Machine,
+        text: format!("{}: {what}: {why}", device.display()),
+    };
+    let mut node = Device::with_path(device).map_err(|e| failed("cannot be opened", &e))?;
+    let (width, height) = (WIDTH as u32, HEIGHT as u32);
+    let wanted = Format::new(width, height, FourCC::new(&arguments.format.fourcc()));
+    let got = node
+        .set_format(&wanted)
+        .map_err(|e| failed("is no output that takes pictures", &e))?;
+    if (got.width, got.height, got.fourcc) != (width, height, wanted.fourcc) {
+        let got = format!("it takes {}x{} {}", got.width, got.height, got.fourcc);
+        return Err(failed("does not take 640x480 in this format", &got));
+    }
+    let mut stage = Stage::new(arguments.of.play());
+    let (mut canvas, mut bytes) = (picture(), Vec::new());
+    let (begun, end) = (Instant::now(), stage.play().end());
+    for k in 0_u32.. {
+        let due = Duration::from_secs(u64::from(k)) / arguments.fps;
+        if due.as_secs_f32() > end {
+            break;
+        }
+        stage.draw(due.as_secs_f32(), &mut canvas);
+        from_rgb(&canvas, width, height, arguments.format, &mut bytes)?;
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        node.write_all(&bytes).map_err(|e| failed("takes no more pictures", &e))?;
+    }
+    Ok(Exit::Done)
+}

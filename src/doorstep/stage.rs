@@ -1,0 +1,156 @@
+//! Draws a play as its camera sees it: the place, the people, the light, blur and noise; and says who is where.
+
+use image::RgbImage;
+
+use super::model::Model;
+use super::noise::{Chance, bits};
+use super::person::{Person, Scratch};
+use super::place::{HEIGHT, WIDTH, place};
+use super::play::{Play, Who};
+use super::raster::{Canvas, mix};
+use super::view::{Light, Pose};
+use crate::face::{Landmarks, Rect};
+
+/// Somebody in a frame: the truth about them.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Who.
+    pub who: Who,
+    /// The face's box, which may reach over the edge of the picture.
+    pub bbox: Rect,
+    /// Its five points.
+    pub landmarks: Landmarks,
+}
+
+/// A play with all that it takes to draw it.
+pub struct Stage {
+    play: Play,
+    model: Model,
+    cast: Vec<Person>,
+    place: Canvas,
+    canvas: Canvas,
+    scratch: Scratch,
+    /// Normal deviates, to be taken from anywhere.
+    grain: Vec<f32>,
+}
+
+/// Number of the person that plays `who`.
+fn number(seed: u64, who: Who) -> u64 {
+    bits(seed, 100_000 + who as u64)
+}
+
+impl Stage {
+    /// Everybody of the play, drawn from the built-in model.
+    #[must_use]
+    pub fn new(play: Play) -> Self {
+        let model = Model::built_in();
+        let script = play.script();
+        let people = (script.residents + script.strangers) as usize;
+        let cast = (0..people).map(|who| Person::new(&model, number(script.seed, who))).collect();
+        let mut chance = Chance::new(17);
+        Self {
+            place: place(script.seed),
+            canvas: Canvas::new(WIDTH, HEIGHT),
+            scratch: Scratch::default(),
+            grain: (0..(1 << 16) + WIDTH).map(|_| chance.normal()).collect(),
+            play,
+            model,
+            cast,
+        }
+    }
+
+    /// The play.
+    #[must_use]
+    pub const fn play(&self) -> &Play {
+        &self.play
+    }
+
+    /// Draws second `t` onto `picture`, 640x480, and says who is in it.
+    pub fn draw(&mut self, t: f32, picture: &mut RgbImage) -> Vec<Seen> {
+        let (light, dark) = (self.play.light(t), self.play.evening(t));
+        self.empty(&light, dark);
+        let roles = self.play.roles(t);
+        let mut seen = Vec::with_capacity(roles.len());
+        for role in &roles {
+            seen.push(self.person(role.who, &role.pose, &light));
+        }
+        self.take(bits(self.play.script().seed, u64::from(t.to_bits())), dark, 1.0, picture);
+        seen
+    }
+
+    /// Photo `k` of somebody, as one takes them for enrolment: near, from several sides, in different light.
+    pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> Seen {
+        let mut chance = Chance::new(bits(number(self.play.script().seed, who), 7000 + u64::from(k)));
+        let dark = if k % 4 == 3 { 1.0 } else { 0.0 };
+        let mut light = self.play.light(dark * self.play.end());
+        light.from = super::view::unit([chance.between(-0.6, 0.6), light.from[1], light.from[2]]);
+        self.empty(&light, dark);
+        #[expect(clippy::cast_precision_loss, reason = "a small picture")]
+        let pose = Pose {
+            x: chance.between(0.4, 0.6) * WIDTH as f32,
+            y: chance.between(0.42, 0.54) * HEIGHT as f32,
+            side: chance.between(110.0, 200.0),
+            yaw: chance.between(-0.4, 0.4),
+            pitch: chance.between(-0.15, 0.2),
+            roll: chance.between(-0.12, 0.12),
+            gaze: [chance.between(-0.6, 0.6), chance.between(-0.3, 0.3)],
+            moves: super::Moves {
+                open: chance.between(-0.6, 0.5).max(0.0),
+                smile: chance.between(-0.4, 0.9).max(0.0),
+                blink: 0.0,
+            },
+        };
+        let seen = self.person(who, &pose, &light);
+        self.take(chance.bits(), dark, 0.6, picture);
+        seen
+    }
+
+    /// The place without anybody.
+    fn empty(&mut self, light: &Light, dark: f32) {
+        // What is behind lies farther from the lamp.
+        let k: [f32; 3] = std::array::from_fn(|c| mix(0.9 * light.colour[c], 0.45 * light.colour[c], dark));
+        for (out, p) in self.canvas.pixels.iter_mut().zip(&self.place.pixels) {
+            *out = std::array::from_fn(|c| p[c] * k[c]);
+        }
+    }
+
+    fn person(&mut self, who: Who, pose: &Pose, light: &Light) -> Seen {
+        let drawn = self.cast[who].draw(&self.model, pose, light, &mut self.canvas, &mut self.scratch);
+        Seen { who, bbox: drawn.bbox, landmarks: drawn.landmarks }
+    }
+
+    /// What lens and sensor make of the canvas.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 0..=255, and places in a table"
+    )]
+    fn take(&self, chance: u64, dark: f32, strength: f32, picture: &mut RgbImage) {
+        let noise = strength * mix(2.0, 5.5, dark);
+        let sharp = 1.0 - 0.35 * super::noise::unit(chance, 1);
+        let around = (1.0 - sharp) / 4.0;
+        let pixels = &self.canvas.pixels;
+        for y in 0..HEIGHT {
+            let (up, down) = (y.saturating_sub(1) * WIDTH, (y + 1).min(HEIGHT - 1) * WIDTH);
+            let grain = &self.grain[bits(chance, 2 + y as u64) as usize & 0xFFFF..][..WIDTH];
+            for x in 0..WIDTH {
+                let (left, right) = (x.saturating_sub(1), (x + 1).min(WIDTH - 1));
+                let row = y * WIDTH;
+                let near = [pixels[up + x], pixels[down + x], pixels[row + left], pixels[row + right]];
+                let own = pixels[row + x];
+                let out = &mut picture.get_pixel_mut(x as u32, y as u32).0;
+                for c in 0..3 {
+                    let sum = near[0][c] + near[1][c] + near[2][c] + near[3][c];
+                    let v = sharp.mul_add(own[c], around * sum);
+                    out[c] = (v.mul_add(255.0, noise * grain[x]) + 0.5).clamp(0.0, 255.0) as u8;
+                }
+            }
+        }
+    }
+}
+
+/// A picture for [`Stage`] to draw on.
+#[must_use]
+pub fn picture() -> RgbImage {
+    RgbImage::new(WIDTH as u32, HEIGHT as u32)
+}
