@@ -135,6 +135,12 @@ impl Model {
         }
     }
 
+    /// How many parts a shape and a skin have.
+    #[must_use]
+    pub const fn parts(&self) -> [usize; 2] {
+        [self.shape.len(), self.skin.len()]
+    }
+
     /// A shape, given a normal deviate for each of its parts by `draw`.
     pub fn draw_shape(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.mean.clone();

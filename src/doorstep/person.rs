@@ -4,7 +4,7 @@
 
 use super::head::{self, Head, of};
 use super::model::Model;
-use super::noise::Chance;
+use super::noise::{Chance, rough};
 use super::raster::{Canvas, Colour, Corner, Tile, mix};
 use super::view::{Light, Pose, View, cross, minus, unit};
 use crate::face::{Landmarks, Point, Rect};
@@ -53,6 +53,9 @@ const IRIS: [Colour; 5] = [
     [0.40, 0.45, 0.46],
 ];
 
+/// How much farther apart people are drawn than they are: the model keeps the most of how faces differ, not all.
+const APART: f32 = 1.5;
+
 /// How much of the spread of brightness and tint of photos is skin; the rest is light.
 const SPREAD: [f32; 3] = [0.8, 0.5, 0.5];
 
@@ -79,8 +82,8 @@ impl Person {
     )]
     pub fn new(model: &Model, number: u64) -> Self {
         let mut chance = Chance::new(number);
-        let shape = model.draw_shape(|| chance.normal());
-        let luma = model.draw_skin(|| chance.normal());
+        let shape = model.draw_shape(|| APART * chance.normal());
+        let luma = model.draw_skin(|| APART * chance.normal());
         let colour = model.draw_colour(|| 0.6 * chance.normal());
         let (means, lower) = &model.tone;
         let deviates = [chance.normal(), chance.normal(), chance.normal()];
@@ -88,6 +91,7 @@ impl Person {
             means[r] + (0..=r).map(|c| SPREAD[r] * lower[r][c] * deviates[c]).sum::<f32>()
         });
         let bright = tone[0].exp().clamp(0.22, 0.68);
+        let freckled = chance.between(0.02, 0.16);
         let (side, small) = (model.side, model.colour_side);
         let area = small * small;
         let at = |plane: usize, u: f32, v: f32| {
@@ -101,7 +105,9 @@ impl Person {
                     ((k / side) as f32 + 0.5) / side as f32,
                 );
                 // Colour fades with light.
-                let l = luma[k].clamp(0.05, 1.9);
+                // Pores, freckles, lines: what is too fine for the model.
+                let fine = freckled * rough(number.wrapping_add(21), 26.0 * u, 26.0 * v, 3);
+                let l = (luma[k] + fine).clamp(0.05, 1.9);
                 rgb(
                     bright * l,
                     (tone[1] + at(0, u, v)) * l.min(1.2),
@@ -142,6 +148,21 @@ impl Person {
             glasses,
             head: Head::new(plain, dark, number, &mut chance),
         }
+    }
+
+    /// How unlike two people are, by the strongest parts of shape and skin.
+    #[must_use]
+    pub fn unlikeness(model: &Model, a: u64, b: u64) -> f32 {
+        let (mut a, mut b) = (Chance::new(a), Chance::new(b));
+        let mut sum = 0.0;
+        for parts in model.parts() {
+            for k in 0..parts {
+                #[expect(clippy::cast_precision_loss, reason = "a hundred parts")]
+                let weight = 1.0 / (1.0 + k as f32);
+                sum += weight * (a.normal() - b.normal()).powi(2);
+            }
+        }
+        sum
     }
 
     /// Draws the person.

@@ -27,6 +27,7 @@ pub struct Stage {
     play: Play,
     model: Model,
     cast: Vec<Person>,
+    numbers: Vec<u64>,
     place: Canvas,
     canvas: Canvas,
     scratch: Scratch,
@@ -34,9 +35,22 @@ pub struct Stage {
     grain: Vec<f32>,
 }
 
-/// Number of the person that plays `who`.
-fn number(seed: u64, who: Who) -> u64 {
-    bits(seed, 100_000 + who as u64)
+/// The people of a cast. Of a few who come into question for a part, the one is taken who is the least like anybody that
+/// has a part already: brothers and sisters would be another play.
+fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
+    const ASKED: u64 = 12;
+    let mut cast: Vec<u64> = Vec::with_capacity(people);
+    for who in 0..people as u64 {
+        let alone = |n: &u64| {
+            let unlike = cast.iter().map(|c| Person::unlikeness(model, *c, *n));
+            unlike.fold(f32::INFINITY, f32::min)
+        };
+        // Of a crowd, the first come: nobody tells them all apart.
+        let asked = if who < 64 { ASKED } else { 1 };
+        let best = (0..asked).map(|k| bits(seed, 100_000 + who * ASKED + k)).max_by(|a, b| alone(a).total_cmp(&alone(b)));
+        cast.extend(best);
+    }
+    cast
 }
 
 impl Stage {
@@ -46,7 +60,8 @@ impl Stage {
         let model = Model::built_in();
         let script = play.script();
         let people = (script.residents + script.strangers) as usize;
-        let cast = (0..people).map(|who| Person::new(&model, number(script.seed, who))).collect();
+        let numbers = choose(&model, script.seed, people);
+        let cast = numbers.iter().map(|n| Person::new(&model, *n)).collect();
         let mut chance = Chance::new(17);
         Self {
             place: place(script.seed),
@@ -56,6 +71,7 @@ impl Stage {
             play,
             model,
             cast,
+            numbers,
         }
     }
 
@@ -80,7 +96,7 @@ impl Stage {
 
     /// Photo `k` of somebody, as one takes them for enrolment: near, from several sides, in different light.
     pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> Seen {
-        let mut chance = Chance::new(bits(number(self.play.script().seed, who), 7000 + u64::from(k)));
+        let mut chance = Chance::new(bits(self.numbers[who], 7000 + u64::from(k)));
         let dark = if k % 4 == 3 { 1.0 } else { 0.0 };
         let mut light = self.play.light(dark * self.play.end());
         light.from = super::view::unit([chance.between(-0.6, 0.6), light.from[1], light.from[2]]);
