@@ -7,9 +7,11 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::clock::Timestamp;
 
 /// Lines a second in the long run: 115200 baud carry 11 520 bytes, a line has about 100.
 const RATE: f64 = 20.0;
@@ -64,8 +66,8 @@ fn install(target: Option<env_logger::Target>, level: &str) {
 }
 
 fn format(line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> std::io::Result<()> {
-    let time = line.timestamp_millis();
-    writeln!(line, "{time} {:<5} {}", record.level(), record.args())
+    let time = jiff::Timestamp::try_from(crate::clock::time_of_day()).unwrap_or_default();
+    writeln!(line, "{time:.3} {:<5} {}", record.level(), record.args())
 }
 
 /// `text` as a value of `key=value`: quoted if it has spaces, control characters escaped.
@@ -123,13 +125,13 @@ impl Write for Queue {
 
 /// Writes the lines of `queue` to `out` at a bounded rate until an empty one comes.
 fn write_lines(queue: &Receiver<Vec<u8>>, out: &mut dyn Write) {
-    let (mut budget, mut filled) = (BURST, Instant::now());
+    let (mut budget, mut filled) = (BURST, Timestamp::now());
     while let Ok(line) = queue.recv() {
         if line.is_empty() {
             break;
         }
-        let now = Instant::now();
-        budget = (budget + RATE * now.duration_since(filled).as_secs_f64()).min(BURST);
+        let now = Timestamp::now();
+        budget = (budget + RATE * now.since(filled).as_secs_f64()).min(BURST);
         filled = now;
         if budget < 1.0 {
             DROPPED.fetch_add(1, Ordering::Relaxed);

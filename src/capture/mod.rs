@@ -1,5 +1,5 @@
-//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or a folder of
-//! pictures that stands for one.
+//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or what stands for
+//! one: a folder of pictures, or the synthetic doorstep.
 //!
 //! A source runs on a thread of its own. It puts leases of its buffers into the [`Slot`], wakes the
 //! consumer, and takes back what is dropped. It never looks at pixels; that is the sampler's part.
@@ -8,9 +8,11 @@
 
 mod choose;
 pub mod convert;
+mod doorstep;
 mod link;
 mod photo;
 pub mod pictures;
+mod projector;
 mod settings;
 pub mod v4l2;
 
@@ -283,6 +285,7 @@ pub fn start(
             };
             pictures::start(show, slot, consumer, events)
         }
+        Source::Doorstep(script) => doorstep::start(settings, script, slot, consumer, events),
         source => {
             let settings = settings.clone();
             Running::spawn("capture", slot, consumer, events, move |outlet| {

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use image::{RgbImage, imageops};
 
 use super::Photo;
 use super::convert::from_rgb;
 use super::link::Outlet;
+use super::projector::Projector;
 use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, Running};
-use crate::bell::{Bell, Caller};
+use crate::bell::Caller;
 use crate::clock::Timestamp;
-use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
+use crate::frame::{Layout, PixelFormat, Slot};
 
 /// What to show, and how.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ pub fn start(
 
 fn run(show: &Show, outlet: &mut Outlet) {
     let period = Duration::from_secs(1) / show.fps.max(1);
-    let mut projector = Projector::new(show, outlet);
+    let mut projector = Projector::new(show.buffers, outlet);
     let mut next = Timestamp::now();
     loop {
         let mut shown = false;
@@ -111,7 +111,7 @@ fn run(show: &Show, outlet: &mut Outlet) {
                 }
                 // A camera's clock does not wait for the decoder, but it does not hurry after it.
                 next = next.plus(period).max(Timestamp::now());
-                projector.show(layout, &bytes, outlet);
+                projector.show(layout, &bytes, outlet, |layout| info(show, layout));
             }
             shown = true;
         }
@@ -159,99 +159,19 @@ fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     framed
 }
 
-/// Lends buffers as a camera would.
-struct Projector<'a> {
-    show: &'a Show,
-    buffers: Vec<Arc<Buffer>>,
-    /// Buffers that nobody holds.
-    free: Vec<u32>,
-    returned: Receiver<u32>,
-    sequence: u32,
-}
-
-impl<'a> Projector<'a> {
-    fn new(show: &'a Show, outlet: &Outlet) -> Self {
-        let count = show.buffers.max(1);
-        let (returns, returned) = bounded(count as usize);
-        let buffer = |_| {
-            Arc::new(Buffer {
-                bytes: Vec::new(),
-                returns: returns.clone(),
-                bell: Arc::clone(&outlet.bell),
-                counters: Arc::clone(&outlet.counters),
-            })
-        };
-        Self {
-            show,
-            buffers: (0..count).map(buffer).collect(),
-            free: (0..count).collect(),
-            returned,
-            sequence: 0,
-        }
-    }
-
-    /// Shows one frame, unless every buffer is out: then the frame is lost, as a camera would lose it.
-    fn show(&mut self, layout: Layout, bytes: &[u8], outlet: &mut Outlet) {
-        let sequence = self.sequence;
-        self.sequence = self.sequence.wrapping_add(1);
-        self.free.extend(self.returned.try_iter());
-        // A lease gives its buffer back before it lets go of it: such a one is not ours quite yet.
-        let Some(at) = (0..self.free.len()).find(|at| {
-            let buffer = &mut self.buffers[self.free[*at] as usize];
-            Arc::get_mut(buffer).is_some()
-        }) else {
-            return;
-        };
-        let index = self.free.remove(at);
-        if sequence == 0 {
-            outlet.link.up(self.info(layout));
-        }
-        let buffer = &mut self.buffers[index as usize];
-        if let Some(buffer) = Arc::get_mut(buffer) {
-            buffer.bytes.clear();
-            buffer.bytes.extend_from_slice(bytes);
-        }
-        let pool = Arc::clone(buffer) as Arc<dyn Pool>;
-        let now = Timestamp::now();
-        outlet.put(Lease::new(pool, index, bytes.len(), layout, now, sequence));
-        outlet.wake();
-    }
-
-    fn info(&self, layout: Layout) -> CameraInfo {
-        let path = self.show.path.clone();
-        CameraInfo {
-            name: path
-                .file_name()
-                .unwrap_or(path.as_os_str())
-                .to_string_lossy()
-                .into_owned(),
-            path,
-            layout,
-            fps: Some(self.show.fps as f32),
-            buffers: self.show.buffers,
-        }
-    }
-}
-
-/// A pool of one buffer, so that it can be written to while others are out, without a lock.
-struct Buffer {
-    bytes: Vec<u8>,
-    returns: Sender<u32>,
-    bell: Arc<Bell>,
-    counters: Arc<Counters>,
-}
-
-impl Pool for Buffer {
-    fn bytes(&self, _index: u32) -> &[u8] {
-        &self.bytes
-    }
-
-    fn give_back(&self, index: u32) {
-        // There is room for every buffer; if nobody receives any more, the show is over.
-        if self.returns.try_send(index).is_ok() {
-            self.bell.ring();
-        }
-        Counters::count(&self.counters.returned);
+/// What stands for the camera's name and kind.
+fn info(show: &Show, layout: Layout) -> CameraInfo {
+    let path = show.path.clone();
+    CameraInfo {
+        name: path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned(),
+        path,
+        layout,
+        fps: Some(show.fps as f32),
+        buffers: show.buffers,
     }
 }
 
@@ -259,10 +179,12 @@ impl Pool for Buffer {
 mod tests {
     use std::time::Instant;
 
-    use crossbeam_channel::bounded;
+    use crossbeam_channel::{Receiver, bounded};
     use tempfile::TempDir;
 
     use super::*;
+    use crate::bell::Bell;
+    use crate::frame::Lease;
 
     const RED: [u8; 3] = [255, 0, 0];
     const GREEN: [u8; 3] = [0, 255, 0];

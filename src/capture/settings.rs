@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::doorstep::{Script, ScriptError};
 use crate::frame::{Image, PixelFormat};
 
 /// The camera's part of the configuration.
@@ -11,9 +12,10 @@ use crate::frame::{Image, PixelFormat};
 #[serde(deny_unknown_fields, default)]
 pub struct CameraSettings {
     /// `auto` for the first usable camera, and no other one after it; a device node (`/dev/video0`,
-    /// `/dev/v4l/by-id/…`); or `pictures:DIR` for a folder of pictures instead of a camera.
+    /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for visitors who
+    /// never lived (see [`Script`]) instead of a camera.
     pub source: String,
-    /// Pixel format; chosen if absent. For pictures, YUYV if absent.
+    /// Pixel format; chosen if absent. For pictures and the doorstep, YUYV if absent.
     pub format: Option<PixelFormat>,
     /// Wanted pixels a line. The nearest that the camera offers is taken. With pictures, 0 by 0 means
     /// each at its own size.
@@ -50,7 +52,7 @@ impl Default for CameraSettings {
 }
 
 /// Where frames shall come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// The first usable camera.
     Auto,
@@ -58,6 +60,8 @@ pub enum Source {
     Device(PathBuf),
     /// This picture, or those in this folder.
     Pictures(PathBuf),
+    /// The synthetic doorstep.
+    Doorstep(Script),
 }
 
 /// A setting that cannot be, naming key, value and mend.
@@ -78,12 +82,17 @@ impl CameraSettings {
     /// # Errors
     /// The first [`SettingsError`].
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let pictures = matches!(self.parsed_source(), Source::Pictures(_));
         let wrong = |key, value: &dyn std::fmt::Display, mend: &str| SettingsError {
             key,
             value: value.to_string(),
             mend: mend.to_owned(),
         };
+        if let Some(Err(error)) = self.script() {
+            let mend = format!("{error}");
+            return Err(wrong("source", &format_args!("{:?}", self.source), &mend));
+        }
+        let pictures = self.source.starts_with("pictures:");
+        let camera = !pictures && self.script().is_none();
         let path = self
             .source
             .strip_prefix("pictures:")
@@ -92,14 +101,14 @@ impl CameraSettings {
             return Err(wrong(
                 "source",
                 &format_args!("{:?}", self.source),
-                "must be auto, a device node such as /dev/video0, or pictures:DIR",
+                "must be auto, a device node such as /dev/video0, pictures:DIR, or doorstep:SEED",
             ));
         }
-        if !pictures && self.source != "auto" && !self.source.starts_with('/') {
+        if camera && self.source != "auto" && !self.source.starts_with('/') {
             return Err(wrong(
                 "source",
                 &format_args!("{:?}", self.source),
-                "must be auto, a device node from / on, such as /dev/video0, or pictures:DIR",
+                "must be auto, a device node from / on, such as /dev/video0, pictures:DIR, or doorstep:SEED",
             ));
         }
         let native = pictures && self.width == 0 && self.height == 0;
@@ -129,11 +138,20 @@ impl CameraSettings {
     pub fn parsed_source(&self) -> Source {
         if let Some(path) = self.source.strip_prefix("pictures:") {
             Source::Pictures(path.into())
+        } else if let Some(Ok(script)) = self.script() {
+            Source::Doorstep(script)
         } else if self.source == "auto" {
             Source::Auto
         } else {
             Source::Device(self.source.as_str().into())
         }
+    }
+}
+
+impl CameraSettings {
+    /// What is to be played, if the source is a doorstep.
+    fn script(&self) -> Option<Result<Script, ScriptError>> {
+        self.source.strip_prefix("doorstep:").map(str::parse)
     }
 }
 
@@ -159,6 +177,11 @@ mod tests {
         );
         assert!(fault(|s| s.source = "pictures:".into()).starts_with("source = \"pictures:\""));
         assert!(fault(|s| s.source = String::new()).starts_with("source = \"\""));
+        assert_eq!(
+            fault(|s| s.source = "doorstep:x".into()),
+            "source = \"doorstep:x\": \"x\": the seed must be a whole number from 0 on"
+        );
+        assert_eq!(fault(|s| s.source = "doorstep:7,visits=3".into()), "");
         assert_eq!(fault(|s| s.width = 0), "width = 0: must be 16 to 16384");
         assert_eq!(
             fault(|s| s.stall_ms = 10),

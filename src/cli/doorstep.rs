@@ -67,7 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 
 fn visits(arguments: &Visits) {
     let play = arguments.of.play();
-    let names = |v: &crate::doorstep::Visit| v.who.iter().map(|w| play.name(*w)).collect::<Vec<_>>();
+    let names =
+        |v: &crate::doorstep::Visit| v.who.iter().map(|w| play.name(*w)).collect::<Vec<_>>();
     if arguments.json {
         let list: Vec<_> = play
             .visits()
@@ -78,7 +79,12 @@ fn visits(arguments: &Visits) {
         return;
     }
     for v in play.visits() {
-        println!("{:8.2} s to {:8.2} s  {}", v.from, v.until, names(v).join(" and "));
+        println!(
+            "{:8.2} s to {:8.2} s  {}",
+            v.from,
+            v.until,
+            names(v).join(" and ")
+        );
     }
 }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::{Exit, Failure, Loaded};
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, Source};
+use crate::clock;
 use crate::config::Overrides;
+use crate::output::Driver;
 use crate::pipeline::RunError;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Camera: auto, a device such as /dev/video0, or pictures:DIR
+    /// Camera: auto, a device such as /dev/video0, pictures:DIR, or doorstep:SEED[,visits=N...]
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
     /// Check configuration, models and gallery, and end without touching camera or GPIO
@@ -21,6 +23,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut loaded = Loaded::new(asked)?;
     if let Some(source) = &arguments.source {
         loaded.config.camera.source.clone_from(source);
+    }
+    if is_fast(&loaded.config)? {
+        clock::halt();
     }
     let journal = crate::journal::start();
     log::info!(
@@ -67,4 +72,19 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         ) => Err(error.into()),
         Err(error) => Err(Failure::machine(error)),
     }
+}
+
+/// Whether time shall run ahead: it must not hold a real door open.
+fn is_fast(config: &crate::config::Config) -> Result<bool, Failure> {
+    let fast = matches!(config.camera.parsed_source(), Source::Doorstep(script) if script.fast);
+    if fast && config.output.driver != Driver::Log {
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: format!(
+                "camera.source = {:?}: fast is for simulated outputs only; leave it out, or set output.driver = \"log\"",
+                config.camera.source
+            ),
+        });
+    }
+    Ok(fast)
 }

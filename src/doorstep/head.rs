@@ -58,7 +58,12 @@ pub fn triangles(contour: &[u16], first: usize) -> Vec<[u16; 3]> {
     let mut out = Vec::with_capacity(2 * n * ROWS + n);
     for row in 0..ROWS {
         for k in 0..n {
-            let quad = [point(row, k), point(row, k + 1), point(row + 1, k), point(row + 1, k + 1)];
+            let quad = [
+                point(row, k),
+                point(row, k + 1),
+                point(row + 1, k),
+                point(row + 1, k + 1),
+            ];
             out.extend([[quad[0], quad[1], quad[2]], [quad[1], quad[3], quad[2]]]);
         }
     }
@@ -77,10 +82,16 @@ pub fn extend(contour: &[u16], points: &mut Vec<f32>) {
             let n = unit(std::array::from_fn(|i| (c[i] - MIDDLE[i]) / RADII[i]));
             let (from_front, around) = ((-n[2]).acos(), n[1].atan2(n[0]));
             let polar = mix(from_front, std::f32::consts::PI, t);
-            let on = [polar.sin() * around.cos(), polar.sin() * around.sin(), -polar.cos()];
+            let on = [
+                polar.sin() * around.cos(),
+                polar.sin() * around.sin(),
+                -polar.cos(),
+            ];
             let rest = (1.0 - t) * (1.0 - t);
             for i in 0..3 {
-                points.push(MIDDLE[i] + RADII[i] * on[i] + rest * (c[i] - MIDDLE[i] - RADII[i] * n[i]));
+                points.push(
+                    MIDDLE[i] + RADII[i] * on[i] + rest * (c[i] - MIDDLE[i] - RADII[i] * n[i]),
+                );
             }
         }
     }
@@ -96,7 +107,11 @@ pub fn of(points: &[f32], k: usize) -> [f32; 3] {
 pub fn outward(normal: [f32; 3], at: [f32; 3]) -> [f32; 3] {
     let out = minus(at, MIDDLE);
     let along: f32 = normal.iter().zip(out).map(|(n, o)| n * o).sum();
-    if along < 0.0 { normal.map(|v| -v) } else { normal }
+    if along < 0.0 {
+        normal.map(|v| -v)
+    } else {
+        normal
+    }
 }
 
 /// Of clothes: mostly dark or grey, some coloured.
@@ -111,7 +126,15 @@ impl Head {
         let tint = chance.between(0.85, 1.15);
         Self {
             skin,
-            cut: [Cut::Short, Cut::Full, Cut::Long, Cut::Short, Cut::Full, Cut::Long, Cut::None][chance.one_of(7)],
+            cut: [
+                Cut::Short,
+                Cut::Full,
+                Cut::Long,
+                Cut::Short,
+                Cut::Full,
+                Cut::Long,
+                Cut::None,
+            ][chance.one_of(7)],
             hair: HAIR[chance.one_of(if dark { 2 } else { HAIR.len() })].map(|c| c * tint),
             hairline: chance.between(-0.090, -0.072),
             parting: chance.between(-0.03, 0.03),
@@ -147,7 +170,8 @@ impl Head {
         let angle = (p[0] - 0.3 * self.parting).atan2(0.06 - p[2]);
         let strand = rough(self.seed, angle * 40.0, p[1] * 60.0, 3)
             + 0.6 * smooth(self.seed.wrapping_add(9), angle * 120.0, p[1] * 40.0);
-        self.hair.map(|c| (c * 0.5f32.mul_add(strand, 1.0)).max(0.0))
+        self.hair
+            .map(|c| (c * 0.5f32.mul_add(strand, 1.0)).max(0.0))
     }
 
     /// Draws the skull and the hair on it: `points` are the face's and then those of [`extend`], `face` and `skull` their
@@ -165,7 +189,12 @@ impl Head {
             let q = std::array::from_fn(|i| out.mul_add(n[i], p[i]));
             let (x, y, depth) = view.place(q);
             let shade = light.on(view.turned(n));
-            Corner { x, y, depth, values: [p[0], p[1], p[2], shade] }
+            Corner {
+                x,
+                y,
+                depth,
+                values: [p[0], p[1], p[2], shade],
+            }
         };
         for t in skull {
             tile.triangle(t.map(|k| corner(k.into(), 0.0)), |&[_, y, z, shade]| {
@@ -208,33 +237,65 @@ impl Head {
     pub fn around(&self, tile: &mut Tile, view: &View, light: &Light) {
         let skin = self.skin;
         if self.cut == Cut::Long {
-            ellipsoid(tile, view, light, [0.0, 0.022, 0.075], [0.082, 0.125, 0.045], |p| {
-                let tips = 0.10 + 0.012 * smooth(self.seed.wrapping_add(7), p[0] * 90.0, 0.0);
-                (p[1] < tips).then(|| self.strands(p).map(|c| 0.9 * c))
-            });
+            ellipsoid(
+                tile,
+                view,
+                light,
+                [0.0, 0.022, 0.075],
+                [0.082, 0.125, 0.045],
+                |p| {
+                    let tips = 0.10 + 0.012 * smooth(self.seed.wrapping_add(7), p[0] * 90.0, 0.0);
+                    (p[1] < tips).then(|| self.strands(p).map(|c| 0.9 * c))
+                },
+            );
         }
-        ellipsoid(tile, view, light, [0.0, 0.232, 0.090], [0.165, 0.130, 0.070], |p| {
-            // An opening at the neck.
-            let open = (p[0] / 0.045).powi(2) + ((p[1] - 0.106) / 0.020).powi(2) < 1.0 && p[2] < 0.09;
-            let weave = 1.0
-                + 0.10 * smooth(self.seed.wrapping_add(3), p[0] * 300.0, p[1] * 300.0)
-                + 0.25 * smooth(self.seed.wrapping_add(4), p[0] * 14.0, p[1] * 20.0);
-            Some(if open { skin.map(|c| 0.9 * c) } else { self.cloth.map(|c| c * weave) })
-        });
-        ellipsoid(tile, view, light, [0.0, 0.075, 0.072], [0.041, 0.110, 0.042], |p| {
-            let shadow = 0.5 * (1.0 - ((p[1] - 0.070) / 0.035).clamp(0.0, 1.0));
-            Some(skin.map(|c| c * (0.92 - shadow)))
-        });
+        ellipsoid(
+            tile,
+            view,
+            light,
+            [0.0, 0.232, 0.090],
+            [0.165, 0.130, 0.070],
+            |p| {
+                // An opening at the neck.
+                let open =
+                    (p[0] / 0.045).powi(2) + ((p[1] - 0.106) / 0.020).powi(2) < 1.0 && p[2] < 0.09;
+                let weave = 1.0
+                    + 0.10 * smooth(self.seed.wrapping_add(3), p[0] * 300.0, p[1] * 300.0)
+                    + 0.25 * smooth(self.seed.wrapping_add(4), p[0] * 14.0, p[1] * 20.0);
+                Some(if open {
+                    skin.map(|c| 0.9 * c)
+                } else {
+                    self.cloth.map(|c| c * weave)
+                })
+            },
+        );
+        ellipsoid(
+            tile,
+            view,
+            light,
+            [0.0, 0.075, 0.072],
+            [0.041, 0.110, 0.042],
+            |p| {
+                let shadow = 0.5 * (1.0 - ((p[1] - 0.070) / 0.035).clamp(0.0, 1.0));
+                Some(skin.map(|c| c * (0.92 - shadow)))
+            },
+        );
         if self.cut == Cut::Long {
             return;
         }
         for x in [-0.0655, 0.0655] {
-            ellipsoid(tile, view, light, [x, -0.008, 0.067], [0.007, 0.022, 0.013], |p| {
-                let rim = ((p[1] + 0.008) / 0.022).powi(2) + ((p[2] - 0.067) / 0.013).powi(2);
-                Some([1.02, 0.93, 0.92].map(|c| c * 0.35f32.mul_add(rim.min(1.0), 0.68))).map(|k| {
-                    std::array::from_fn(|c| skin[c] * k[c])
-                })
-            });
+            ellipsoid(
+                tile,
+                view,
+                light,
+                [x, -0.008, 0.067],
+                [0.007, 0.022, 0.013],
+                |p| {
+                    let rim = ((p[1] + 0.008) / 0.022).powi(2) + ((p[2] - 0.067) / 0.013).powi(2);
+                    Some([1.02, 0.93, 0.92].map(|c| c * 0.35f32.mul_add(rim.min(1.0), 0.68)))
+                        .map(|k| std::array::from_fn(|c| skin[c] * k[c]))
+                },
+            );
         }
     }
 }
@@ -254,16 +315,30 @@ fn ellipsoid(
     let at = |row: usize, column: usize| {
         let polar = std::f32::consts::PI * row as f32 / ROWS as f32;
         let around = std::f32::consts::TAU * column as f32 / COLUMNS as f32;
-        let n = [polar.sin() * around.sin(), -polar.cos(), -polar.sin() * around.cos()];
+        let n = [
+            polar.sin() * around.sin(),
+            -polar.cos(),
+            -polar.sin() * around.cos(),
+        ];
         let p = std::array::from_fn(|c| centre[c] + radii[c] * n[c]);
         let normal = unit(std::array::from_fn(|c| n[c] / radii[c]));
         let (x, y, depth) = view.place(p);
         let shade = light.on(view.turned(normal));
-        Corner { x, y, depth, values: [p[0], p[1], p[2], shade] }
+        Corner {
+            x,
+            y,
+            depth,
+            values: [p[0], p[1], p[2], shade],
+        }
     };
     for row in 0..ROWS {
         for column in 0..COLUMNS {
-            let quad = [at(row, column), at(row, column + 1), at(row + 1, column), at(row + 1, column + 1)];
+            let quad = [
+                at(row, column),
+                at(row, column + 1),
+                at(row + 1, column),
+                at(row + 1, column + 1),
+            ];
             for corners in [[quad[0], quad[1], quad[2]], [quad[1], quad[3], quad[2]]] {
                 tile.triangle(corners, |&[x, y, z, shade]| {
                     paint([x, y, z]).map(|albedo| light.colour_of(albedo, shade))

@@ -94,10 +94,23 @@ impl Model {
     pub fn built_in() -> Self {
         let mut b = Bytes(include_bytes!("../../models/latchkey/doorstep.faces"));
         assert_eq!(b.take(8), b"LKFACES1", "the built-in face model");
-        let [points, triangles, shapes, moves, side, skins, colour_side, colours, _] =
-            std::array::from_fn(|_| b.word());
+        let [
+            points,
+            triangles,
+            shapes,
+            moves,
+            side,
+            skins,
+            colour_side,
+            colours,
+            _,
+        ] = std::array::from_fn(|_| b.word());
         let mean = b.floats(3 * points);
-        let uv = b.floats(2 * points).chunks_exact(2).map(|c| [c[0], c[1]]).collect();
+        let uv = b
+            .floats(2 * points)
+            .chunks_exact(2)
+            .map(|c| [c[0], c[1]])
+            .collect();
         let triangles: Vec<[u16; 3]> = b
             .take(6 * triangles)
             .chunks_exact(6)
@@ -170,7 +183,11 @@ impl Model {
 
     /// Moves the points of a shape.
     pub fn apply(&self, moves: Moves, shape: &mut [f32]) {
-        for (part, amount) in self.moves.iter().zip([moves.open, moves.smile, moves.blink]) {
+        for (part, amount) in self
+            .moves
+            .iter()
+            .zip([moves.open, moves.smile, moves.blink])
+        {
             part.add_to(shape, amount);
         }
     }
@@ -184,7 +201,11 @@ fn edge(triangles: &[[u16; 3]]) -> Vec<u16> {
         s.sort_unstable();
     }
     all.sort_unstable();
-    let mut outer: Vec<[u16; 2]> = all.chunk_by(|a, b| a == b).filter(|c| c.len() == 1).map(|c| c[0]).collect();
+    let mut outer: Vec<[u16; 2]> = all
+        .chunk_by(|a, b| a == b)
+        .filter(|c| c.len() == 1)
+        .map(|c| c[0])
+        .collect();
     let mut out = vec![outer[0][0]];
     while let Some(k) = outer.iter().position(|s| s.contains(&out[out.len() - 1])) {
         let [a, b] = outer.swap_remove(k);

@@ -76,10 +76,7 @@ fn rgb(luma: f32, cb: f32, cr: f32) -> Colour {
 impl Person {
     /// The person of this number.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "pixels of the skin"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "pixels of the skin")]
     pub fn new(model: &Model, number: u64) -> Self {
         let mut chance = Chance::new(number);
         let shape = model.draw_shape(|| APART * chance.normal());
@@ -88,7 +85,10 @@ impl Person {
         let (means, lower) = &model.tone;
         let deviates = [chance.normal(), chance.normal(), chance.normal()];
         let tone: [f32; 3] = std::array::from_fn(|r| {
-            means[r] + (0..=r).map(|c| SPREAD[r] * lower[r][c] * deviates[c]).sum::<f32>()
+            means[r]
+                + (0..=r)
+                    .map(|c| SPREAD[r] * lower[r][c] * deviates[c])
+                    .sum::<f32>()
         });
         let bright = tone[0].exp().clamp(0.22, 0.68);
         let freckled = chance.between(0.02, 0.16);
@@ -174,7 +174,11 @@ impl Person {
         canvas: &mut Canvas,
         scratch: &mut Scratch,
     ) -> Drawn {
-        let Scratch { tile, points, normals } = scratch;
+        let Scratch {
+            tile,
+            points,
+            normals,
+        } = scratch;
         points.clear();
         points.extend_from_slice(&self.shape);
         model.apply(pose.moves, points);
@@ -185,11 +189,20 @@ impl Person {
                 std::array::from_fn(|c| s[c] + p[c] / n)
             })
         };
-        let at_rest = [&point::EYE_LEFT[..], &point::EYE_RIGHT, &[point::MOUTH_LEFT, point::MOUTH_RIGHT]]
-            .map(|k| middle(&self.shape, k));
+        let at_rest = [
+            &point::EYE_LEFT[..],
+            &point::EYE_RIGHT,
+            &[point::MOUTH_LEFT, point::MOUTH_RIGHT],
+        ]
+        .map(|k| middle(&self.shape, k));
         let view = View::new(at_rest, pose);
         // Shoulders follow a head a little.
-        let standing = Pose { yaw: 0.3 * pose.yaw, pitch: 0.0, roll: 0.3 * pose.roll, ..*pose };
+        let standing = Pose {
+            yaw: 0.3 * pose.yaw,
+            pitch: 0.0,
+            roll: 0.3 * pose.roll,
+            ..*pose
+        };
         let body = View::new(at_rest, &standing);
 
         let scale = view.scale;
@@ -222,7 +235,13 @@ impl Person {
                 }
             }
         }
-        self.head.draw(tile, &view, light, (points, normals), (&model.triangles, &model.skull));
+        self.head.draw(
+            tile,
+            &view,
+            light,
+            (points, normals),
+            (&model.triangles, &model.skull),
+        );
         let eyes = [point::EYE_LEFT, point::EYE_RIGHT].map(|lids| Eye::new(points, &lids));
         let mouth = Mouth::new(points);
         let side = model.side;
@@ -247,9 +266,16 @@ impl Person {
                 let albedo = if let Some(eye) = eye {
                     eye.colour(x, y, pose.gaze, self.iris)
                 } else {
-                    let skin = bilinear_colour(&self.skin, side, u * side as f32 - 0.5, v * side as f32 - 0.5);
+                    let skin = bilinear_colour(
+                        &self.skin,
+                        side,
+                        u * side as f32 - 0.5,
+                        v * side as f32 - 0.5,
+                    );
                     match lips.then(|| mouth.inside(y)).flatten() {
-                        Some((deep, amount)) => std::array::from_fn(|c| mix(skin[c], deep[c], amount)),
+                        Some((deep, amount)) => {
+                            std::array::from_fn(|c| mix(skin[c], deep[c], amount))
+                        }
                         None => skin,
                     }
                 };
@@ -314,7 +340,10 @@ impl Eye {
 
     fn colour(&self, x: f32, y: f32, gaze: [f32; 2], iris: Colour) -> Colour {
         let r = 0.50 * self.radius;
-        let (dx, dy) = ((x - self.x) / r - 0.5 * gaze[0], (y - self.y) / r - 0.3 * gaze[1]);
+        let (dx, dy) = (
+            (x - self.x) / r - 0.5 * gaze[0],
+            (y - self.y) / r - 0.3 * gaze[1],
+        );
         let from = (dx * dx + dy * dy).sqrt();
         let lid = 1.0 - 0.35 * (1.0 - ((y - self.y) / (0.5 * self.radius) + 0.6).clamp(0.0, 1.0));
         // A window or a lamp.
@@ -323,7 +352,11 @@ impl Eye {
         }
         let white = [0.78, 0.74, 0.72].map(|c| c * lid);
         let ring = ((1.0 - from) / 0.18).clamp(0.0, 1.0);
-        let colour = if from < 0.42 { [0.03; 3] } else { iris.map(|c| c * (0.65 + 0.5 * from)) };
+        let colour = if from < 0.42 {
+            [0.03; 3]
+        } else {
+            iris.map(|c| c * (0.65 + 0.5 * from))
+        };
         std::array::from_fn(|c| mix(white[c], colour[c], ring))
     }
 
@@ -334,13 +367,27 @@ impl Eye {
         #[expect(clippy::cast_precision_loss, reason = "a few steps")]
         let at = |step: usize, out: f32| {
             let a = std::f32::consts::TAU * step as f32 / steps as f32;
-            let p = [self.x + out * rx * a.cos(), self.y + 0.002 + out * ry * a.sin(), self.depth - 0.014];
+            let p = [
+                self.x + out * rx * a.cos(),
+                self.y + 0.002 + out * ry * a.sin(),
+                self.depth - 0.014,
+            ];
             let (x, y, depth) = view.place(p);
-            Corner { x, y, depth, values: [0.0] }
+            Corner {
+                x,
+                y,
+                depth,
+                values: [0.0],
+            }
         };
         let colour = light.colour_of(dark, 0.9);
         for step in 0..steps {
-            let quad = [at(step, 1.0), at(step + 1, 1.0), at(step, 1.12), at(step + 1, 1.12)];
+            let quad = [
+                at(step, 1.0),
+                at(step + 1, 1.0),
+                at(step, 1.12),
+                at(step + 1, 1.12),
+            ];
             tile.triangle([quad[0], quad[1], quad[2]], |_| Some(colour));
             tile.triangle([quad[1], quad[3], quad[2]], |_| Some(colour));
         }
@@ -356,7 +403,10 @@ struct Mouth {
 impl Mouth {
     fn new(points: &[f32]) -> Self {
         let (top, bottom) = (points[3 * 13 + 1], points[3 * 14 + 1]);
-        Self { top, gap: bottom - top }
+        Self {
+            top,
+            gap: bottom - top,
+        }
     }
 
     /// What is seen at a height between the lips, and how much of it.
@@ -367,7 +417,11 @@ impl Mouth {
             return None;
         }
         let t = (y - self.top) / self.gap;
-        let colour = if t < 0.38 { [0.80, 0.77, 0.72] } else { [0.16, 0.06, 0.06] };
+        let colour = if t < 0.38 {
+            [0.80, 0.77, 0.72]
+        } else {
+            [0.16, 0.06, 0.06]
+        };
         Some((colour, open))
     }
 }

@@ -69,10 +69,18 @@ impl Play {
                     _ if kind < 0.50 || strangers == 0 => vec![one],
                     _ => vec![stranger()],
                 };
-                Visit { who, from, until: from + stay, chance: bits(script.seed, 1000 + u64::from(k)) }
+                Visit {
+                    who,
+                    from,
+                    until: from + stay,
+                    chance: bits(script.seed, 1000 + u64::from(k)),
+                }
             })
             .collect();
-        Self { script: script.clone(), visits }
+        Self {
+            script: script.clone(),
+            visits,
+        }
     }
 
     /// The script.
@@ -120,12 +128,18 @@ impl Play {
     pub fn light(&self, t: f32) -> Light {
         let dark = self.evening(t);
         let drift = smooth(bits(self.script.seed, 5), t / 40.0, 0.0);
-        let from = super::view::unit([mix(0.55 * drift, 0.15, dark), mix(-0.35, -0.62, dark), mix(-0.85, -0.75, dark)]);
+        let from = super::view::unit([
+            mix(0.55 * drift, 0.15, dark),
+            mix(-0.35, -0.62, dark),
+            mix(-0.85, -0.75, dark),
+        ]);
         let day = 0.12f32.mul_add(smooth(bits(self.script.seed, 6), t / 25.0, 0.0), 1.18);
         Light {
             from,
             ambient: mix(0.58, 0.38, dark),
-            colour: std::array::from_fn(|c| mix([1.0, 0.99, 0.95][c] * day, [0.80, 0.64, 0.46][c], dark)),
+            colour: std::array::from_fn(|c| {
+                mix([1.0, 0.99, 0.95][c] * day, [0.80, 0.64, 0.46][c], dark)
+            }),
         }
     }
 
@@ -157,7 +171,12 @@ impl Visit {
             .enumerate()
             .map(|(k, &who)| {
                 let mut chance = Chance::new(bits(self.chance, k as u64));
-                let pose = walk(&mut chance, (t - self.from) / (self.until - self.from), t, pair.then_some(k));
+                let pose = walk(
+                    &mut chance,
+                    (t - self.from) / (self.until - self.from),
+                    t,
+                    pair.then_some(k),
+                );
                 Role { who, pose }
             })
             .collect()
@@ -168,7 +187,11 @@ impl Visit {
 #[expect(clippy::cast_precision_loss, reason = "a small picture")]
 fn walk(chance: &mut Chance, u: f32, t: f32, of_two: Option<usize>) -> Pose {
     let (width, height) = (WIDTH as f32, HEIGHT as f32);
-    let near = if of_two.is_some() { chance.between(90.0, 125.0) } else { chance.between(95.0, 190.0) };
+    let near = if of_two.is_some() {
+        chance.between(90.0, 125.0)
+    } else {
+        chance.between(95.0, 190.0)
+    };
     let far = chance.between(40.0, 62.0);
     let middle = match of_two {
         None => chance.between(0.36, 0.64) * width,
@@ -191,10 +214,18 @@ fn walk(chance: &mut Chance, u: f32, t: f32, of_two: Option<usize>) -> Pose {
     let size = mix(near, far, away) * 0.04f32.mul_add(sway(1, 0.8), 1.0);
     // Looks about, then where they go.
     let looks = 0.22 * sway(2, 0.9);
-    let yaw = mix(looks, if arriving > 0.0 { -0.35 * to } else { 1.1 * to }, ease(away * 1.4));
+    let yaw = mix(
+        looks,
+        if arriving > 0.0 { -0.35 * to } else { 1.1 * to },
+        ease(away * 1.4),
+    );
     let speaks = chance.happens(0.5);
     let smiles = chance.between(-0.3, 0.8).max(0.0);
-    let open = if speaks { 0.55 * (0.5 + 0.5 * (t * chance.between(9.0, 14.0)).sin()) * ease(2.0 * sway(3, 1.2)) } else { 0.0 };
+    let open = if speaks {
+        0.55 * (0.5 + 0.5 * (t * chance.between(9.0, 14.0)).sin()) * ease(2.0 * sway(3, 1.2))
+    } else {
+        0.0
+    };
     let blinks = sway(4, 2.6) > 0.62;
     Pose {
         x: middle + to * away * 0.33 * width + 5.0 * sway(5, 1.0),
@@ -240,7 +271,10 @@ mod tests {
         assert_eq!(a.visits(), b.visits());
         assert_ne!(a.visits(), c.visits());
         let t = a.visits()[0].from + 1.5;
-        assert_eq!(a.roles(t)[0].pose.x.to_bits(), b.roles(t)[0].pose.x.to_bits());
+        assert_eq!(
+            a.roles(t)[0].pose.x.to_bits(),
+            b.roles(t)[0].pose.x.to_bits()
+        );
     }
 
     #[test]
@@ -255,6 +289,11 @@ mod tests {
     #[test]
     fn without_strangers_only_residents_come() {
         let play = play("5,strangers=0,visits=100");
-        assert!(play.visits().iter().flat_map(|v| &v.who).all(|w| play.lives_here(*w)));
+        assert!(
+            play.visits()
+                .iter()
+                .flat_map(|v| &v.who)
+                .all(|w| play.lives_here(*w))
+        );
     }
 }

@@ -114,9 +114,8 @@ impl Tile {
                 if depth >= self.depth[at] {
                     continue;
                 }
-                let values = std::array::from_fn(|k| {
-                    u * a.values[k] + v * b.values[k] + w * c.values[k]
-                });
+                let values =
+                    std::array::from_fn(|k| u * a.values[k] + v * b.values[k] + w * c.values[k]);
                 if let Some(colour) = paint(&values) {
                     self.depth[at] = depth;
                     self.colour[at] = colour;

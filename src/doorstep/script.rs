@@ -55,24 +55,43 @@ impl FromStr for Script {
             mend,
         };
         let mut script = Self {
-            seed: seed.parse().map_err(|_| wrong(seed, "the seed must be a whole number from 0 on"))?,
+            seed: seed
+                .parse()
+                .map_err(|_| wrong(seed, "the seed must be a whole number from 0 on"))?,
             ..Self::default()
         };
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             let within = |low: u32, high: u32, mend| {
-                value.parse().ok().filter(|n| (low..=high).contains(n)).ok_or_else(|| wrong(word, mend))
+                value
+                    .parse()
+                    .ok()
+                    .filter(|n| (low..=high).contains(n))
+                    .ok_or_else(|| wrong(word, mend))
             };
             match key {
-                "visits" => script.visits = within(1, 100_000, "must be visits=1 to visits=100000")?,
-                "residents" => script.residents = within(1, 8, "must be residents=1 to residents=8")?,
-                "strangers" => script.strangers = within(0, 1000, "must be strangers=0 to strangers=1000")?,
+                "visits" => {
+                    script.visits = within(1, 100_000, "must be visits=1 to visits=100000")?
+                }
+                "residents" => {
+                    script.residents = within(1, 8, "must be residents=1 to residents=8")?
+                }
+                "strangers" => {
+                    script.strangers = within(0, 1000, "must be strangers=0 to strangers=1000")?
+                }
                 "every" => {
-                    let seconds: Option<f32> = value.parse().ok().filter(|s| (2.0..=600.0).contains(s));
-                    script.every = seconds.ok_or_else(|| wrong(word, "must be every=2 to every=600, seconds"))?;
+                    let seconds: Option<f32> =
+                        value.parse().ok().filter(|s| (2.0..=600.0).contains(s));
+                    script.every = seconds
+                        .ok_or_else(|| wrong(word, "must be every=2 to every=600, seconds"))?;
                 }
                 "fast" if value.is_empty() => script.fast = true,
-                _ => return Err(wrong(word, "there are visits=N, residents=N, strangers=N, every=SECONDS and fast")),
+                _ => {
+                    return Err(wrong(
+                        word,
+                        "there are visits=N, residents=N, strangers=N, every=SECONDS and fast",
+                    ));
+                }
             }
         }
         Ok(script)
@@ -81,8 +100,18 @@ impl FromStr for Script {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, visits, residents, strangers, every, fast } = self;
-        write!(f, "{seed},visits={visits},residents={residents},strangers={strangers},every={every}")?;
+        let Self {
+            seed,
+            visits,
+            residents,
+            strangers,
+            every,
+            fast,
+        } = self;
+        write!(
+            f,
+            "{seed},visits={visits},residents={residents},strangers={strangers},every={every}"
+        )?;
         if *fast { f.write_str(",fast") } else { Ok(()) }
     }
 }
@@ -97,15 +126,27 @@ mod tests {
             let script: Script = text.parse().unwrap();
             assert_eq!(script.to_string().parse(), Ok(script));
         }
-        assert!("7".parse::<Script>().unwrap() == Script { seed: 7, ..Script::default() });
+        assert!(
+            "7".parse::<Script>().unwrap()
+                == Script {
+                    seed: 7,
+                    ..Script::default()
+                }
+        );
     }
 
     #[test]
     fn mistakes_are_named_with_their_mend() {
         let told = |text: &str| text.parse::<Script>().unwrap_err().to_string();
         assert_eq!(told(""), "\"\": the seed must be a whole number from 0 on");
-        assert_eq!(told("1,visits=0"), "\"visits=0\": must be visits=1 to visits=100000");
-        assert_eq!(told("1,every=nan"), "\"every=nan\": must be every=2 to every=600, seconds");
+        assert_eq!(
+            told("1,visits=0"),
+            "\"visits=0\": must be visits=1 to visits=100000"
+        );
+        assert_eq!(
+            told("1,every=nan"),
+            "\"every=nan\": must be every=2 to every=600, seconds"
+        );
         assert!(told("1,visitors=3").contains("visits=N"));
         assert!(told("1,fast=1").contains("fast"));
     }

@@ -47,7 +47,9 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
         };
         // Of a crowd, the first come: nobody tells them all apart.
         let asked = if who < 64 { ASKED } else { 1 };
-        let best = (0..asked).map(|k| bits(seed, 100_000 + who * ASKED + k)).max_by(|a, b| alone(a).total_cmp(&alone(b)));
+        let best = (0..asked)
+            .map(|k| bits(seed, 100_000 + who * ASKED + k))
+            .max_by(|a, b| alone(a).total_cmp(&alone(b)));
         cast.extend(best);
     }
     cast
@@ -90,7 +92,12 @@ impl Stage {
         for role in &roles {
             seen.push(self.person(role.who, &role.pose, &light));
         }
-        self.take(bits(self.play.script().seed, u64::from(t.to_bits())), dark, 1.0, picture);
+        self.take(
+            bits(self.play.script().seed, u64::from(t.to_bits())),
+            dark,
+            1.0,
+            picture,
+        );
         seen
     }
 
@@ -124,15 +131,26 @@ impl Stage {
     /// The place without anybody.
     fn empty(&mut self, light: &Light, dark: f32) {
         // What is behind lies farther from the lamp.
-        let k: [f32; 3] = std::array::from_fn(|c| mix(0.9 * light.colour[c], 0.45 * light.colour[c], dark));
+        let k: [f32; 3] =
+            std::array::from_fn(|c| mix(0.9 * light.colour[c], 0.45 * light.colour[c], dark));
         for (out, p) in self.canvas.pixels.iter_mut().zip(&self.place.pixels) {
             *out = std::array::from_fn(|c| p[c] * k[c]);
         }
     }
 
     fn person(&mut self, who: Who, pose: &Pose, light: &Light) -> Seen {
-        let drawn = self.cast[who].draw(&self.model, pose, light, &mut self.canvas, &mut self.scratch);
-        Seen { who, bbox: drawn.bbox, landmarks: drawn.landmarks }
+        let drawn = self.cast[who].draw(
+            &self.model,
+            pose,
+            light,
+            &mut self.canvas,
+            &mut self.scratch,
+        );
+        Seen {
+            who,
+            bbox: drawn.bbox,
+            landmarks: drawn.landmarks,
+        }
     }
 
     /// What lens and sensor make of the canvas.
@@ -152,7 +170,12 @@ impl Stage {
             for x in 0..WIDTH {
                 let (left, right) = (x.saturating_sub(1), (x + 1).min(WIDTH - 1));
                 let row = y * WIDTH;
-                let near = [pixels[up + x], pixels[down + x], pixels[row + left], pixels[row + right]];
+                let near = [
+                    pixels[up + x],
+                    pixels[down + x],
+                    pixels[row + left],
+                    pixels[row + right],
+                ];
                 let own = pixels[row + x];
                 let out = &mut picture.get_pixel_mut(x as u32, y as u32).0;
                 for c in 0..3 {

@@ -120,4 +120,3 @@ pub fn unit(v: [f32; 3]) -> [f32; 3] {
 fn times(a: &[[f32; 3]; 3], b: &[[f32; 3]; 3]) -> [[f32; 3]; 3] {
     std::array::from_fn(|r| std::array::from_fn(|c| (0..3).map(|k| a[r][k] * b[k][c]).sum()))
 }
-

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::gallery::Names;
 use super::{RunError, Shared};
 use crate::capture::CameraEvent;
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::door::{Door, Event, Events, Observation, OpenedBy};
 use crate::journal;
@@ -78,6 +78,8 @@ pub struct Keeper {
     ending: Option<Timestamp>,
     call_by_name: bool,
     names: Names,
+    /// Observations heard.
+    heard: u64,
     ears: Ears,
 }
 
@@ -117,6 +119,7 @@ impl Keeper {
             ending: None,
             call_by_name: config.log.names,
             names: Names::new(),
+            heard: 0,
             ears,
         })
     }
@@ -136,6 +139,7 @@ impl Keeper {
                 let events = self.door.observe(now, &observation);
                 self.tell(now, &events);
                 self.act();
+                self.heard += 1;
             }
             let now = Timestamp::now();
             let events = self.door.tick(now);
@@ -147,6 +151,9 @@ impl Keeper {
             if self.ending.is_some_and(waited) && !self.door.relay() {
                 log::info!("stopping source=ended");
                 self.ears.shared.stop();
+            }
+            if clock::halted() {
+                clock::settled(self.heard + self.ears.shared.progress.unread());
             }
         }
         // Told, not left to the drop.

@@ -28,7 +28,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         // Visits in turn; in each another moment.
         let visit = &visits[k as usize * visits.len() / arguments.count as usize];
         let moment = (k as f32 * 0.618_034).fract();
-        let seen = stage.draw((visit.until - visit.from).mul_add(moment, visit.from), &mut canvas);
+        let seen = stage.draw(
+            (visit.until - visit.from).mul_add(moment, visit.from),
+            &mut canvas,
+        );
         let name = format!("{k:05}.png");
         save(&canvas, &arguments.out.join(&name))?;
         let faces: Vec<_> = seen.iter().map(|s| truth(stage.play(), s)).collect();

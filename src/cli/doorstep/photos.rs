@@ -34,7 +34,12 @@ pub struct Cast {
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut stage = Stage::new(arguments.of.play());
     let script = stage.play().script();
-    let people = script.residents + if arguments.strangers { script.strangers } else { 0 };
+    let people = script.residents
+        + if arguments.strangers {
+            script.strangers
+        } else {
+            0
+        };
     let mut canvas = picture();
     let mut photos = Vec::new();
     for who in 0..people as usize {
@@ -69,9 +74,16 @@ pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
         let side = (1.9 * seen.width).min(HEIGHT as f32);
         let left = (seen.x + 0.5 * (seen.width - side)).clamp(0.0, WIDTH as f32 - side);
         let top = (seen.y + 0.42 * (seen.height - side)).clamp(0.0, HEIGHT as f32 - side);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the picture")]
-        let cut = image::imageops::crop_imm(&canvas, left as u32, top as u32, side as u32, side as u32).to_image();
-        let small = image::imageops::resize(&cut, SIDE, SIDE, image::imageops::FilterType::Triangle);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the picture"
+        )]
+        let cut =
+            image::imageops::crop_imm(&canvas, left as u32, top as u32, side as u32, side as u32)
+                .to_image();
+        let small =
+            image::imageops::resize(&cut, SIDE, SIDE, image::imageops::FilterType::Triangle);
         // The sheet has room for all.
         let _ = sheet.copy_from(&small, who % ROW * SIDE, who / ROW * SIDE);
     }
@@ -81,11 +93,18 @@ pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
 
 /// As JPEG of quality 95 or as PNG, as the file's name says.
 pub fn save(picture: &RgbImage, file: &Path) -> Result<(), Failure> {
-    let jpeg = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg"));
+    let jpeg = file
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("jpg"));
     let written = if jpeg {
-        std::fs::File::create(file).map_err(image::ImageError::IoError).and_then(|f| {
-            picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(std::io::BufWriter::new(f), 95))
-        })
+        std::fs::File::create(file)
+            .map_err(image::ImageError::IoError)
+            .and_then(|f| {
+                picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new_with_quality(
+                    std::io::BufWriter::new(f),
+                    95,
+                ))
+            })
     } else {
         picture.save_with_format(file, image::ImageFormat::Png)
     };

@@ -59,7 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         stage.draw(due.as_secs_f32(), &mut canvas);
         from_rgb(&canvas, width, height, arguments.format, &mut bytes)?;
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        node.write_all(&bytes).map_err(|e| failed("takes no more pictures", &e))?;
+        node.write_all(&bytes)
+            .map_err(|e| failed("takes no more pictures", &e))?;
     }
     Ok(Exit::Done)
 }
