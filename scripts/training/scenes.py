@@ -13,8 +13,9 @@ import numpy as np
 import faces
 from teachers import smooth
 
-# What a camera delivers, and what is learnt from: parts of that, as a layer sees the same everywhere.
-WHOLE, PART = (640, 480), (384, 320)
+# What a camera delivers, and what is learnt from: parts of that, as a layer sees the same everywhere. A side of a part is
+# an odd number of cells of 32 where that of the whole is, and an even one where it is even: SAME padding depends on it.
+WHOLE, PART = (640, 480), (384, 352)
 # Least side of faces in a scene, and the most in sides of the scene.
 LEAST, MOST = 16, 0.85
 

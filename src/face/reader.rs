@@ -18,8 +18,6 @@ use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnErro
 /// cameras without compression deliver.
 const MJPEG_AT_LEAST: (u32, u32) = (640, 360);
 
-/// Detections below this score are doubtful and looked at again.
-const SURE: f32 = 0.8;
 /// Sides of the second looks, in sides of the box: nearer and farther than a whole frame shows a face
 /// at the door.
 const FRAMINGS: [f32; 2] = [2.5, 5.0];
@@ -77,7 +75,8 @@ pub enum ReaderError {
 /// The networks of a set and what feeds them.
 pub struct Reader {
     detector: Detector,
-    refiner: Refiner,
+    /// Where the detector does not tell the five points.
+    refiner: Option<Refiner>,
     embedder: Embedder,
     sampler: Sampler,
     jpeg: JpegDecoder,
@@ -108,13 +107,20 @@ impl Reader {
         let (d, l, e) = (&manifest.detector, &manifest.landmarks, manifest.embedder());
         let embedder = open(&e.file, &e.sha256, &e.source)?;
         let detector = open(&d.file, &d.sha256, &d.source)?;
-        let refiner = open(&l.file, &l.sha256, &l.source)?;
-        let sides = [&d.input, &l.input, &e.input].map(|i| i.width.max(i.height));
+        let refiner = match l {
+            Some(l) => {
+                let file = open(&l.file, &l.sha256, &l.source)?;
+                Some(Refiner::load(engine.as_ref(), &file, l)?)
+            }
+            None => None,
+        };
+        let inputs = [Some(&d.input), l.as_ref().map(|l| &l.input), Some(&e.input)];
+        let sides = inputs.into_iter().flatten().map(|i| i.width.max(i.height));
         Ok(Self {
             detector: Detector::load(engine.as_ref(), &detector, d)?,
-            refiner: Refiner::load(engine.as_ref(), &refiner, l)?,
+            refiner,
             embedder: Embedder::load(engine.as_ref(), &embedder, e)?,
-            sampler: Sampler::new(settings.max_width, sides.into_iter().max().unwrap_or(0)),
+            sampler: Sampler::new(settings.max_width, sides.max().unwrap_or(0)),
             jpeg: JpegDecoder::new(),
             settings,
             embedder_sha256: embedder.sha256().to_owned(),
@@ -158,7 +164,7 @@ impl Reader {
     }
 
     /// The faces of a photo: looks at the whole and then, for those too small to be seen there, at
-    /// overlapping parts of a half and a quarter of its longer side, as long as a part has 256 pixels.
+    /// overlapping parts of a half and a quarter of its longer side, as long as a part has 256 pixels a line.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or a network fails.
@@ -174,26 +180,28 @@ impl Reader {
         let whole = self.detector.whole(image);
         self.picked.clear();
         self.look(image, &whole)?;
-        let input = self.detector.input_width();
+        let (input, lines) = self.detector.input_size();
         for part in [0.5, 0.25] {
-            let side = part * width.max(height);
-            if side < 256.0 {
+            let wide = part * width.max(height);
+            let high = wide * lines as f32 / input as f32;
+            if wide < 256.0 {
                 break;
             }
             // Neighbours overlap by half, so that a face cut by one is whole in another.
-            let steps = |length: f32| ((2.0 * length / side).ceil() - 1.0).max(1.0) as u32;
-            let place = |i: u32, n: u32, length: f32| {
+            let steps =
+                |length: f32, side: f32| ((2.0 * length / side).ceil() - 1.0).max(1.0) as u32;
+            let place = |i: u32, n: u32, length: f32, side: f32| {
                 if n < 2 {
                     0.5 * (length - side)
                 } else {
                     (length - side) * i as f32 / (n - 1) as f32
                 }
             };
-            let (columns, rows) = (steps(width), steps(height));
+            let (columns, rows) = (steps(width, wide), steps(height, high));
             for i in 0..columns * rows {
-                let x = place(i % columns, columns, width);
-                let y = place(i / columns, rows, height);
-                self.look(image, &Similarity::crop(x, y, x + side, input))?;
+                let x = place(i % columns, columns, width, wide);
+                let y = place(i / columns, rows, height, high);
+                self.look(image, &Similarity::crop(x, y, x + wide, input))?;
             }
         }
         self.candidates.clear();
@@ -222,13 +230,12 @@ impl Reader {
         &self.engine
     }
 
-    /// The three networks, to time them alone.
-    pub fn networks(&mut self) -> [&mut dyn Network; 3] {
-        [
-            self.detector.network(),
-            self.refiner.network(),
-            self.embedder.network(),
-        ]
+    /// The networks by their roles in the manifest, to time them alone.
+    pub fn networks(&mut self) -> Vec<(&'static str, &mut dyn Network)> {
+        let mut networks = vec![("detector", self.detector.network())];
+        networks.extend(self.refiner.as_mut().map(|r| ("landmarks", r.network())));
+        networks.push(("embedder", self.embedder.network()));
+        networks
     }
 
     /// Adds the plausible faces in a window to `picked`.
@@ -245,7 +252,7 @@ impl Reader {
         let mut again = 0;
         let mut i = before;
         while let Some(detection) = self.picked.get(i).copied() {
-            if detection.score >= SURE {
+            if detection.score >= self.detector.sure() {
                 i += 1;
                 continue;
             }
@@ -265,13 +272,11 @@ impl Reader {
         let (centre, bbox) = (detection.bbox.centre(), detection.bbox);
         let mut sum = detection.score;
         for framing in FRAMINGS {
-            let half = 0.5 * framing * bbox.width.max(bbox.height);
-            let window = Similarity::crop(
-                centre.x - half,
-                centre.y - half,
-                centre.x + half,
-                self.detector.input_width(),
-            );
+            let side = framing * bbox.width.max(bbox.height);
+            let (width, height) = self.detector.input_size();
+            let down = side * height as f32 / width as f32;
+            let (x, y) = (centre.x - 0.5 * side, centre.y - 0.5 * down);
+            let window = Similarity::crop(x, y, x + side, width);
             let found =
                 self.detector
                     .detect(image, &window, &mut self.sampler, &mut self.stages)?;
@@ -290,12 +295,17 @@ impl Reader {
             if self.faces.len() == MAX_FACES {
                 break;
             }
-            let landmarks =
-                self.refiner
-                    .refine(image, detection, &mut self.sampler, &mut self.stages)?;
-            if !plausible::refined(detection, &landmarks) {
+            let refined = match (&mut self.refiner, detection.landmarks()) {
+                (Some(refiner), _) => {
+                    let (sampler, stages) = (&mut self.sampler, &mut self.stages);
+                    let points = refiner.refine(image, detection, sampler, stages)?;
+                    plausible::refined(detection, &points).then_some(points)
+                }
+                (None, told) => told,
+            };
+            let Some(landmarks) = refined else {
                 continue;
-            }
+            };
             let gate = &self.settings.gate;
             let mut quality = Quality::of(&landmarks);
             let mut embedding = gate.pose(&quality).map(|()| None);

@@ -74,6 +74,8 @@ pub struct Stages {
     nanos: [u64; Stage::ALL.len()],
     /// Source pixels that the sampler read.
     pub sampled: u64,
+    /// Those of them that it read for the detector.
+    pub detect_sampled: u64,
 }
 
 impl Stages {
@@ -84,6 +86,7 @@ impl Stages {
             last: Instant::now(),
             nanos: [0; Stage::ALL.len()],
             sampled: 0,
+            detect_sampled: 0,
         }
     }
 

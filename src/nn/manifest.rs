@@ -25,8 +25,8 @@ pub struct Manifest {
     pub embedder: String,
     /// Finds faces.
     pub detector: DetectorManifest,
-    /// Refines the five points of a face.
-    pub landmarks: LandmarksManifest,
+    /// Refines the five points of a face, where the detector does not tell them.
+    pub landmarks: Option<LandmarksManifest>,
     /// Turn an aligned face into an embedding; one of them is in use.
     pub embedders: BTreeMap<String, EmbedderManifest>,
 }
@@ -39,6 +39,9 @@ pub struct InputManifest {
     pub width: u32,
     /// Lines.
     pub height: u32,
+    /// Neighbouring pixels of a line that the tensor counts as channels: its memory is the same, its shape is not.
+    #[serde(default = "one")]
+    pub across: u32,
     /// Order of the channels.
     pub channels: Channels,
     /// Subtracted from raw 0 to 255, a channel.
@@ -61,19 +64,26 @@ impl InputManifest {
     /// The shape of the tensor.
     #[must_use]
     pub const fn shape(&self) -> [usize; 4] {
-        let channels = match self.channels {
-            Channels::Grey => 1,
-            Channels::Rgb | Channels::Bgr => 3,
-        };
-        [1, self.height as usize, self.width as usize, channels]
+        let across = self.across as usize;
+        let channels = self.channels.count() * across;
+        [
+            1,
+            self.height as usize,
+            self.width as usize / across,
+            channels,
+        ]
     }
 }
 
-/// A face detector with anchors.
+const fn one() -> u32 {
+    1
+}
+
+/// A face detector.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorManifest {
-    /// How its outputs are read; `blazeface` is the only family so far.
+    /// How its outputs are read.
     pub family: DetectorFamily,
     /// Path of the file inside the folder of model files.
     pub file: String,
@@ -85,26 +95,34 @@ pub struct DetectorManifest {
     pub source: String,
     /// Its input.
     pub input: InputManifest,
-    /// Where its anchors stand.
-    pub anchors: Anchors,
     /// Lowest score of a face, 0 to 1.
     pub threshold: f32,
+    /// A face with a lower score than this is looked at again from nearer and farther.
+    pub sure: f32,
     /// Boxes that overlap more than this (intersection over union) are the same face.
     pub overlap: f32,
 }
 
 /// How a detector's outputs are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum DetectorFamily {
     /// Boxes and six points a face relative to anchors, and a logit each.
-    BlazeFace,
+    BlazeFace {
+        /// Where its anchors stand.
+        anchors: AnchorsManifest,
+    },
+    /// A box, five points and a logit for every cell of some grids.
+    Grid {
+        /// Side of a cell in pixels of the input, a grid.
+        strides: Vec<u32>,
+    },
 }
 
 /// Anchors in the middle of the cells of one grid a layer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Anchors {
+pub struct AnchorsManifest {
     /// Side of a cell in pixels of the input, a layer.
     pub strides: Vec<u32>,
     /// Anchors in a cell of a layer.
@@ -267,11 +285,11 @@ impl Manifest {
     /// Every file of the set with its checksum: what it is for, path, sha256, source.
     #[must_use]
     pub fn files(&self) -> Vec<(&str, &str, &str, &str)> {
-        let (d, l) = (&self.detector, &self.landmarks);
-        let mut files = vec![
-            ("detector", &*d.file, &*d.sha256, &*d.source),
-            ("landmarks", &*l.file, &*l.sha256, &*l.source),
-        ];
+        let d = &self.detector;
+        let mut files = vec![("detector", &*d.file, &*d.sha256, &*d.source)];
+        if let Some(l) = &self.landmarks {
+            files.push(("landmarks", &*l.file, &*l.sha256, &*l.source));
+        }
         for (name, e) in &self.embedders {
             files.push((name, &e.file, &e.sha256, &e.source));
         }
@@ -308,10 +326,10 @@ impl Manifest {
                 );
             }
         }
-        let mut inputs = vec![
-            ("detector".to_owned(), &self.detector.input),
-            ("landmarks".to_owned(), &self.landmarks.input),
-        ];
+        let mut inputs = vec![("detector".to_owned(), &self.detector.input)];
+        if let Some(l) = &self.landmarks {
+            inputs.push(("landmarks".to_owned(), &l.input));
+        }
         inputs.extend(self.embedders.iter().map(|(n, e)| (n.clone(), &e.input)));
         for (role, input) in inputs {
             let side = 16..=1024;
@@ -320,6 +338,13 @@ impl Manifest {
                     &format!("{role}: input"),
                     format!("{}x{}", input.width, input.height),
                     "each side must be 16 to 1024 pixels",
+                );
+            }
+            if input.across == 0 || !input.width.is_multiple_of(input.across) {
+                return wrong(
+                    &format!("{role}: input.across"),
+                    input.across.to_string(),
+                    "must divide the width",
                 );
             }
             if input
@@ -338,36 +363,46 @@ impl Manifest {
         let d = &self.detector;
         for (key, value) in [
             ("detector.threshold", d.threshold),
+            ("detector.sure", d.sure),
             ("detector.overlap", d.overlap),
         ] {
             if !(value > 0.0 && value < 1.0) {
                 return wrong(key, value.to_string(), "must lie between 0 and 1");
             }
         }
-        if d.anchors.per_cell == 0 || d.anchors.per_cell > 16 {
+        let strides = match &d.family {
+            DetectorFamily::BlazeFace { anchors } => {
+                if !(1..=16).contains(&anchors.per_cell) {
+                    let per_cell = anchors.per_cell.to_string();
+                    return wrong(
+                        "detector.family.blazeface.anchors.per_cell",
+                        per_cell,
+                        "must be 1 to 16",
+                    );
+                }
+                &anchors.strides
+            }
+            DetectorFamily::Grid { strides } => strides,
+        };
+        if strides.is_empty() || strides.iter().any(|s| *s == 0 || *s > d.input.width) {
             return wrong(
-                "detector.anchors.per_cell",
-                d.anchors.per_cell.to_string(),
-                "must be 1 to 16",
+                "detector.family: strides",
+                format!("{strides:?}"),
+                "one or more, each 1 to the width of the input",
             );
         }
-        if d.anchors
-            .strides
-            .iter()
-            .any(|s| *s == 0 || *s > d.input.width)
-        {
-            return wrong(
-                "detector.anchors.strides",
-                format!("{:?}", d.anchors.strides),
-                "each must be 1 to the width of the input",
-            );
-        }
-        if !(self.landmarks.crop >= 0.5 && self.landmarks.crop <= 3.0) {
-            return wrong(
-                "landmarks.crop",
-                self.landmarks.crop.to_string(),
-                "must be 0.5 to 3",
-            );
+        match (&self.landmarks, &d.family) {
+            (Some(l), _) if !(l.crop >= 0.5 && l.crop <= 3.0) => {
+                return wrong("landmarks.crop", l.crop.to_string(), "must be 0.5 to 3");
+            }
+            (None, DetectorFamily::BlazeFace { .. }) => {
+                return wrong(
+                    "landmarks",
+                    "nothing".into(),
+                    "this detector does not tell the corners of the mouth",
+                );
+            }
+            _ => {}
         }
         for (name, e) in &self.embedders {
             if !(1..=crate::face::Embedding::MAX).contains(&e.dimensions) {

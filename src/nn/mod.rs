@@ -8,8 +8,8 @@ mod model;
 pub mod tflite;
 
 pub use manifest::{
-    Align, Anchors, DetectorManifest, EmbedderManifest, InputManifest, LandmarksManifest, Manifest,
-    ManifestError, Selection,
+    Align, AnchorsManifest, DetectorFamily, DetectorManifest, EmbedderManifest, InputManifest,
+    LandmarksManifest, Manifest, ManifestError, Selection,
 };
 pub use model::{ModelError, ModelFile};
 

@@ -82,7 +82,7 @@ impl Encoder {
             Channels::Rgb => rgb,
             Channels::Bgr => [rgb[2], rgb[1], rgb[0]],
             // Luma is this very sum of red, green and blue, also of those made from Y, Cb and Cr.
-            Channels::Grey => {
+            channels @ (Channels::Grey | Channels::Luma) => {
                 let luma = |i: usize| 0.299 * rgb[0][i] + 0.587 * rgb[1][i] + 0.114 * rgb[2][i];
                 let mut grey = [luma(0), luma(1), luma(2), luma(3)];
                 if matches!(
@@ -91,7 +91,10 @@ impl Encoder {
                 ) {
                     let [weight, ..] = rgb[0];
                     let black = if range == Range::Limited { 16.0 } else { 0.0 };
-                    grey = [weight, 0.0, 0.0, -black * weight];
+                    grey = match channels {
+                        Channels::Luma => red,
+                        _ => [weight, 0.0, 0.0, -black * weight],
+                    };
                 }
                 [grey; 3]
             }

@@ -40,6 +40,8 @@ pub enum Channels {
     Bgr,
     /// Luma: 0.299 R + 0.587 G + 0.114 B.
     Grey,
+    /// Luma as the camera has it, in limited range where it is: bytes of a plane of luma stay what they are.
+    Luma,
 }
 
 impl Channels {
@@ -48,7 +50,7 @@ impl Channels {
     pub const fn count(self) -> usize {
         match self {
             Self::Rgb | Self::Bgr => 3,
-            Self::Grey => 1,
+            Self::Grey | Self::Luma => 1,
         }
     }
 }
@@ -58,7 +60,7 @@ impl Channels {
 pub struct Encoding {
     /// What a pixel consists of.
     pub channels: Channels,
-    /// Subtracted; in the order of the tensor's channels, the first for [`Channels::Grey`].
+    /// Subtracted; in the order of the tensor's channels, the first where there is one.
     pub mean: [f32; 3],
     /// Multiplied with, after that; in the same order.
     pub scale: [f32; 3],
@@ -203,7 +205,7 @@ impl Sampler {
         if need == 0 {
             return Ok(0);
         }
-        let grey = target.encoding.channels == Channels::Grey;
+        let grey = target.encoding.channels.count() == 1;
         let source = Source::new(image, grey).ok_or(SampleError::Compressed)?;
         let size = (target.width as usize, target.height as usize);
         let (line, data) = (&mut self.line, &mut target.data);

@@ -132,6 +132,12 @@ fn expected(
     channels: Channels,
 ) -> Vec<f64> {
     let rgb = to_rgb(layout, bytes, range);
+    let white = vec![[1.0; 3]; rgb.len()];
+    let video = range == Range::Limited
+        && matches!(
+            layout.format,
+            PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv
+        );
     let (a, b) = (f64::from(map.a), f64::from(map.b));
     let place = |u: f64, v: f64| {
         (
@@ -143,26 +149,32 @@ fn expected(
     for v in 0..height {
         for u in 0..width {
             let (u, v) = (f64::from(u), f64::from(v));
-            let colour = if b == 0.0 && a > 0.0 {
-                average(layout, &rgb, place(u + 0.5, v + 0.5), a.max(1.0))
-            } else {
-                let n = a.hypot(b).round().max(1.0);
-                let mut sum = [0.0; 3];
-                for tap in 0..(n * n) as u32 {
-                    let (i, j) = (f64::from(tap) % n, (f64::from(tap) / n).floor());
-                    let at = place(u + (i + 0.5) / n, v + (j + 0.5) / n);
-                    let colour = average(layout, &rgb, at, 1.0);
-                    for c in 0..3 {
-                        sum[c] += colour[c] / (n * n);
+            let seen = |picture: &[[f64; 3]]| {
+                if b == 0.0 && a > 0.0 {
+                    average(layout, picture, place(u + 0.5, v + 0.5), a.max(1.0))
+                } else {
+                    let n = a.hypot(b).round().max(1.0);
+                    let mut sum = [0.0; 3];
+                    for tap in 0..(n * n) as u32 {
+                        let (i, j) = (f64::from(tap) % n, (f64::from(tap) / n).floor());
+                        let at = place(u + (i + 0.5) / n, v + (j + 0.5) / n);
+                        let colour = average(layout, picture, at, 1.0);
+                        for c in 0..3 {
+                            sum[c] += colour[c] / (n * n);
+                        }
                     }
+                    sum
                 }
-                sum
             };
-            let [r, g, b] = colour;
+            let [r, g, b] = seen(&rgb);
+            let grey = 0.299 * r + 0.587 * g + 0.114 * b;
             match channels {
                 Channels::Rgb => values.extend([r, g, b]),
                 Channels::Bgr => values.extend([b, g, r]),
-                Channels::Grey => values.push(0.299 * r + 0.587 * g + 0.114 * b),
+                Channels::Luma if video => {
+                    values.push(grey * 219.0 / 255.0 + 16.0 * seen(&white)[0]);
+                }
+                Channels::Grey | Channels::Luma => values.push(grey),
             }
         }
     }
@@ -241,7 +253,12 @@ fn layouts() -> impl Strategy<Value = Layout> {
 }
 
 fn channels() -> impl Strategy<Value = Channels> {
-    prop::sample::select(vec![Channels::Rgb, Channels::Bgr, Channels::Grey])
+    prop::sample::select(vec![
+        Channels::Rgb,
+        Channels::Bgr,
+        Channels::Grey,
+        Channels::Luma,
+    ])
 }
 
 fn ranges() -> impl Strategy<Value = Range> {

@@ -1,0 +1,212 @@
+//! Finds faces: runs the detector over a window of the picture and reads boxes and points out of its answer.
+//!
+//! How an answer is read is its family's business: [`anchors`] for BlazeFace, [`grid`] for ours. Does not judge whether
+//! a box is plausible as a face ([`super::plausible`]) nor how good it is.
+
+mod anchors;
+mod grid;
+mod suppress;
+
+use super::geometry::{Point, Rect};
+use super::landmarks::Landmarks;
+use super::{FaceError, Stage, Stages};
+use crate::frame::{Image, Sampler, Similarity};
+use crate::nn::{DetectorFamily, DetectorManifest, Engine, ModelFile, Network, NnError};
+pub use suppress::suppress;
+
+/// Points of a detection.
+pub mod point {
+    /// The eye to the left in the picture.
+    pub const EYE_LEFT: usize = 0;
+    /// The eye to the right in the picture.
+    pub const EYE_RIGHT: usize = 1;
+    /// Tip of the nose.
+    pub const NOSE: usize = 2;
+    /// Middle of the mouth.
+    pub const MOUTH: usize = 3;
+}
+
+/// A face as the detector sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Detection {
+    /// Box around eyebrows to chin, in pixels of the picture.
+    pub bbox: Rect,
+    /// 0 to 1.
+    pub score: f32,
+    /// Eyes left and right as seen, nose, middle of the mouth; pixels of the picture.
+    pub points: [Point; 4],
+    /// Corners of the mouth, left and right as seen, where the detector tells them.
+    pub corners: Option<[Point; 2]>,
+}
+
+impl Detection {
+    /// The five points, where the detector tells them.
+    #[must_use]
+    pub fn landmarks(&self) -> Option<Landmarks> {
+        let [left, right, nose, _] = self.points;
+        self.corners.map(|[l, r]| [left, right, nose, l, r])
+    }
+}
+
+/// How the answer is read.
+enum Family {
+    Anchors(anchors::Anchors),
+    Grid(grid::Grid),
+}
+
+/// A detector, loaded.
+pub struct Detector {
+    network: Box<dyn Network>,
+    manifest: DetectorManifest,
+    family: Family,
+    /// What is above the threshold; kept to be reused.
+    candidates: Vec<Detection>,
+    found: Vec<Detection>,
+}
+
+impl Detector {
+    /// Loads the detector and compares its tensors with the manifest.
+    ///
+    /// # Errors
+    /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
+    pub fn load(
+        engine: &dyn Engine,
+        model: &ModelFile,
+        manifest: &DetectorManifest,
+    ) -> Result<Self, NnError> {
+        let network = engine.load(model)?;
+        super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
+        let (family, most) = match &manifest.family {
+            DetectorFamily::BlazeFace { anchors } => {
+                let a = anchors::Anchors::new(model, network.as_ref(), anchors, &manifest.input)?;
+                let most = a.count();
+                (Family::Anchors(a), most)
+            }
+            DetectorFamily::Grid { strides } => {
+                let g = grid::Grid::new(model, network.as_ref(), strides, &manifest.input)?;
+                let most = g.cells();
+                (Family::Grid(g), most)
+            }
+        };
+        Ok(Self {
+            candidates: Vec::with_capacity(most),
+            found: Vec::with_capacity(most),
+            network,
+            manifest: manifest.clone(),
+            family,
+        })
+    }
+
+    /// Faces in the part of `image` that `window` maps the input to, best first. To look at the whole
+    /// picture, give [`Detector::whole`].
+    ///
+    /// # Errors
+    /// [`FaceError`] if the picture cannot be sampled or the network fails.
+    pub fn detect(
+        &mut self,
+        image: &Image<'_>,
+        window: &Similarity,
+        sampler: &mut Sampler,
+        stages: &mut Stages,
+    ) -> Result<&[Detection], FaceError> {
+        let mut target = super::target(self.network.as_mut(), &self.manifest.input);
+        let sampled = sampler.sample(image, window, &mut target)?;
+        stages.sampled += sampled;
+        stages.detect_sampled += sampled;
+        stages.lap(Stage::DetectSample);
+        self.network.invoke()?;
+        stages.lap(Stage::DetectInvoke);
+        self.candidates.clear();
+        let (network, out) = (self.network.as_ref(), &mut self.candidates);
+        match &self.family {
+            Family::Anchors(a) => a.read(network, self.manifest.threshold, window, out),
+            Family::Grid(g) => g.read(network, self.manifest.threshold, window, out),
+        }
+        suppress(&mut self.candidates, &mut self.found, self.manifest.overlap);
+        stages.lap(Stage::DetectDecode);
+        Ok(&self.found)
+    }
+
+    /// The window that shows the whole picture, letterboxed.
+    #[must_use]
+    pub fn whole(&self, image: &Image<'_>) -> Similarity {
+        let (layout, input) = (image.layout(), &self.manifest.input);
+        Similarity::letterbox((layout.width, layout.height), (input.width, input.height))
+    }
+
+    /// Sides of the input in pixels, for windows on parts of a picture.
+    #[must_use]
+    pub const fn input_size(&self) -> (u32, u32) {
+        (self.manifest.input.width, self.manifest.input.height)
+    }
+
+    /// Boxes that overlap more than this are the same face.
+    #[must_use]
+    pub const fn overlap(&self) -> f32 {
+        self.manifest.overlap
+    }
+
+    /// Detections with a lower score are doubtful.
+    #[must_use]
+    pub const fn sure(&self) -> f32 {
+        self.manifest.sure
+    }
+
+    /// The network, to time it alone.
+    pub fn network(&mut self) -> &mut dyn Network {
+        self.network.as_mut()
+    }
+}
+
+/// That output `what` of `shape` is there: which it is.
+fn output(
+    model: &ModelFile,
+    network: &dyn Network,
+    what: &str,
+    shape: &[usize],
+) -> Result<usize, NnError> {
+    let outputs = network.outputs();
+    let place = outputs.iter().position(|spec| spec.shape == shape);
+    place.ok_or_else(|| NnError::Shape {
+        model: model.name(),
+        what: format!("no output for {what}: the outputs"),
+        got: format!("{:?}", outputs.iter().map(|o| &o.shape).collect::<Vec<_>>()),
+        want: format!("{shape:?}"),
+    })
+}
+
+/// The logit of a score.
+fn logit(score: f32) -> f32 {
+    (score / (1.0 - score)).ln()
+}
+
+/// A detection from numbers of a network: `None` unless it has a place and a size. `middle`, `size` and `points` are in
+/// pixels of the input.
+fn detection(
+    logit: f32,
+    middle: Point,
+    size: [f32; 2],
+    points: [Point; 4],
+    corners: Option<[Point; 2]>,
+    window: &Similarity,
+) -> Option<Detection> {
+    let place = |p: Point| {
+        let (x, y) = window.apply(p.x, p.y);
+        Point { x, y }
+    };
+    let (centre, [width, height]) = (place(middle), size.map(|s| s * window.scale()));
+    let sound = [centre.x, centre.y, width, height]
+        .iter()
+        .all(|v| v.is_finite());
+    (sound && width > 0.0 && height > 0.0).then(|| Detection {
+        bbox: Rect {
+            x: centre.x - 0.5 * width,
+            y: centre.y - 0.5 * height,
+            width,
+            height,
+        },
+        score: 1.0 / (1.0 + (-logit).exp()),
+        points: points.map(place),
+        corners: corners.map(|c| c.map(place)),
+    })
+}
