@@ -1,6 +1,6 @@
 """The embedder: 112x112 luma to 128 numbers, distilled from the reference embedders.
 
-    trunk   seven halvings of detail, shared by all owners: output "trunk" of 7x7x160
+    trunk   stages of 28x28, 14x14 and 7x7, shared by all owners: output "trunk" of 7x7x160
     top     what an owner may train on: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
 """
 
@@ -29,12 +29,14 @@ class Embedder(nn.Module):
     def __init__(self):
         super().__init__()
         conv, block = net.Conv, net.Block
-        self.trunk = nn.Sequential(
-            conv(1, 24, 3, 2),
-            conv(24, 56, 3, 2), net.Squeeze(56),
-            conv(56, 96, 3, 2), block(96), net.Squeeze(96),
-            conv(96, 160, 3, 2), block(160),
+        # By the side of their maps. What is added to a stage goes to its end: older weights stay what they are.
+        self.at28 = nn.Sequential(
+            conv(1, 24, 3, 2), conv(24, 56, 3, 2), net.Squeeze(56), *(net.Squeeze(56) for _ in range(2)),
         )  # fmt: skip
+        self.at14 = nn.Sequential(
+            conv(56, 96, 3, 2), block(96), net.Squeeze(96), *(net.Squeeze(96) for _ in range(3)),
+        )  # fmt: skip
+        self.at7 = nn.Sequential(conv(96, 160, 3, 2), block(160))
         self.top = nn.Sequential(
             conv(160, 256, 1),
             conv(256, 256, 7, groups=256, padding="valid", relu=False),
@@ -43,12 +45,12 @@ class Embedder(nn.Module):
 
     def forward(self, x):
         """x: [n, 1, 112, 112], luma / 128 - 1."""
-        return self.top(self.trunk(x)).flatten(1)
+        return self.hinted(x)[0]
 
     def hinted(self, x):
         """The embedding, and the maps of 14x14 and 7x7."""
-        middle = self.trunk[:6](x)
-        last = self.trunk[6:](middle)
+        middle = self.at14(self.at28(x))
+        last = self.at7(middle)
         return self.top(last).flatten(1), middle, last
 
 
@@ -186,7 +188,10 @@ def train(options, say):
 
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Embedder().to(device, memory_format=torch.channels_last)
+    model = Embedder()
+    if options.start:
+        net.load(model, options.start)
+    model = model.to(device, memory_format=torch.channels_last)
     # From the student's maps to the teacher's; of no use after training.
     guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (_, c) in zip((96, 160), teachers.HINTS.values())).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
@@ -251,6 +256,9 @@ def train(options, say):
 
     # 8 bits: the same lesson, with everything rounded.
     everyday = average.module.eval()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    net.save(everyday, out / "embedder.npz")
 
     def lesson(model, r):
         rng = np.random.default_rng([options.seed, rounds + r])
@@ -268,8 +276,6 @@ def train(options, say):
             r += 1
 
     rounded = quantise.watched(everyday, sights(), 60)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
     write(rounded, out)
     report = {"folds": options.folds, "curve": curve}
     if test:
@@ -304,9 +310,10 @@ def write(model, folder):
     """The folded and watched network: luma - 128 to the embedding and, for whoever trains the top, what the trunk saw."""
     w = tflite.Writer("Latchkey's embedder")
     x = w.input("luma", (1, faces.SIDE, faces.SIDE, 1), 1 / 128, 0)
-    trunk = w.layers(model.trunk, x, "trunk")
-    w.output(w.layers(model.top, trunk, "top"), "embedding")
-    w.output(trunk, "trunk")
+    for stage in ("at28", "at14", "at7"):
+        x = w.layers(getattr(model, stage), x, f"trunk/{stage}")
+    w.output(w.layers(model.top, x, "top"), "embedding")
+    w.output(x, "trunk")
     w.write(Path(folder) / "embedder.tflite")
 
 
@@ -325,6 +332,7 @@ def arguments():
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--tuning", type=int, default=60_000, help="samples of the last training, in 8 bits")
     a.add_argument("--out", required=True, help="folder for embedder.tflite and what was measured")
+    a.add_argument("--start", help="embedder.npz of a training to go on from; blocks that it lacks begin as nothing")
     a.add_argument("--name", default="embedder")
     return a.parse_args()
 

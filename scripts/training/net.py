@@ -4,6 +4,7 @@ Every convolution is followed by batch normalisation, which `fold` puts into its
 then on weights and activations can be rounded in training as the 8-bit network will round them (`quantised`).
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -176,3 +177,20 @@ def rounding(net, mode):
             m.mode = mode
         if isinstance(m, Conv):
             m.rounded = mode in ("round", "both")
+
+
+def save(net, file):
+    """The weights before they are rounded, as 16-bit floats."""
+    np.savez(file, **{k: v.cpu().half().numpy() for k, v in net.state_dict().items() if v.is_floating_point()})
+
+
+def load(net, file):
+    """Weights of `save`. A residual block that the file lacks adds nothing at first."""
+    kept = np.load(file)
+    for name, module in net.named_modules():
+        for key, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            full = f"{name}.{key}"
+            if full in kept:
+                value.data.copy_(torch.from_numpy(kept[full].astype(np.float32)).view(value.shape))
+        if isinstance(module, (Block, Squeeze, Sep)) and f"{name}.b.weight" not in kept:
+            nn.init.zeros_(module.b.norm.weight)
