@@ -43,8 +43,23 @@ const BOARDS: [(&str, &str, Option<&str>); 6] = [
 /// Where the configuration lies if nobody says otherwise.
 const CONFIG_FILES: [&str; 2] = ["latchkey.toml", "/etc/latchkey/latchkey.toml"];
 
-/// Where model files lie if nobody says otherwise.
+/// Where model files lie if nobody says otherwise, and beside the program: `../share` of an installed one, `models` of
+/// the sources that one was built in.
 const MODEL_FOLDERS: [&str; 2] = ["/usr/share/latchkey/models", "/var/lib/latchkey/models"];
+const MODELS_BESIDE: [&str; 2] = ["../share/latchkey/models", "../../models"];
+
+fn model_folders() -> Vec<PathBuf> {
+    let exe = std::env::current_exe().and_then(|exe| exe.canonicalize());
+    let beside = exe.as_deref().ok().and_then(Path::parent);
+    let fixed = MODEL_FOLDERS.iter().map(PathBuf::from);
+    fixed
+        .chain(
+            beside
+                .into_iter()
+                .flat_map(|at| MODELS_BESIDE.map(|m| at.join(m))),
+        )
+        .collect()
+}
 
 /// What is asked for on the command line; overrules the files.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -285,7 +300,7 @@ impl Config {
         let model_files = match (&asked.model_files, owner.model_files) {
             (Some(folder), _) => vec![folder.clone()],
             (None, Some(folder)) => vec![here.join(folder)],
-            (None, None) => MODEL_FOLDERS.iter().map(PathBuf::from).collect(),
+            (None, None) => model_folders(),
         };
         let gallery = match (&asked.gallery, owner.gallery) {
             (Some(path), _) => path.clone(),

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import muon
 import net
 import progress
 import quantise
@@ -29,24 +30,20 @@ SIDES = ((0, 44), (32, 88), (64, 176), (128, 1000))
 GEOMETRY = 14
 
 
-def down(i, o):
-    return nn.Sequential(net.Conv(i, i, 3, 2, groups=i), net.Conv(i, o, 1))
-
-
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        # Eight by eight pixels to 16 numbers: linear, what a face needs of a picture. One scale for all its weights, so
+        # Eight by eight pixels to 24 numbers: linear, what a face needs of a picture. One scale for all its weights, so
         # that it can be written for unsigned input too.
-        self.patch = net.Conv(8, 16, (8, 1), (8, 1), relu=False, weights="tensor")
-        self.s16 = nn.Sequential(net.Conv(16, 48, 3, 2), net.Sep(48))
-        self.s32 = nn.Sequential(down(48, 64), net.Sep(64, 5), net.Sep(64, 5))
-        self.s64 = nn.Sequential(down(64, 96), net.Sep(96, 5), net.Sep(96, 5))
+        self.patch = net.Conv(8, 24, (8, 1), (8, 1), relu=False, weights="tensor")
+        self.s16 = nn.Sequential(net.Conv(24, 48, 3, 2), net.Squeeze(48))
+        self.s32 = nn.Sequential(net.Conv(48, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
+        self.s64 = nn.Sequential(net.Conv(64, 64, 3, 2), net.Squeeze(64))
         self.lift = net.Lift(64, 48)
-        self.fine = net.Sep(48)
+        self.fine = net.Squeeze(48)
         head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
         # Cells of 8 are four to a cell of 16, in the order of DEPTH_TO_SPACE.
-        inputs = (48, 48, 64, 96)
+        inputs = (48, 48, 64, 64)
         self.scores = nn.ModuleList(head(i, 4 if k == 0 else 1) for k, i in enumerate(inputs))
         self.geometry = nn.ModuleList(head(i, GEOMETRY * (4 if k == 0 else 1)) for k, i in enumerate(inputs))
         for s in self.scores:
@@ -203,7 +200,10 @@ def train(options, say):
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Detector().to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), options.rate, betas=(0.9, 0.99), weight_decay=0)
+    dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.norm is not None]
+    rest = [p for p in model.parameters() if all(p is not d for d in dense)]
+    rates = (options.rate, options.rate / 25)
+    optimisers = [muon.Muon(dense, rates[0]), torch.optim.AdamW(rest, rates[1], weight_decay=0)]
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
@@ -217,21 +217,24 @@ def train(options, say):
         state = torch.load(kept, weights_only=False)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept_state in zip(optimisers, state["optimisers"]):
+            optimiser.load_state_dict(kept_state)
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
     began = time.monotonic()
     for r in range(first, rounds):
         pictures, wanted_of = next(feed)
-        optimiser.param_groups[0]["lr"] = options.rate * min(1, (r + 1) / 100) * (1 - r / rounds)
-        optimiser.zero_grad(set_to_none=True)
+        for optimiser, rate in zip(optimisers, rates):
+            optimiser.param_groups[0]["lr"] = rate * min(1, (r + 1) / 100) * (1 - r / rounds)
+            optimiser.zero_grad(set_to_none=True)
         model.train()
         with torch.autocast(device, torch.bfloat16):
             y = model(given(pictures).to(device))
         wanted_of = [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]
         score, geometry = losses(y, wanted_of)
         (score + geometry).backward()
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         average.update_parameters(model)
         sums += (score.item(), geometry.item())
         if (r + 1) % options.report == 0 or r + 1 == rounds:
@@ -243,7 +246,7 @@ def train(options, say):
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "average": average.state_dict(), "round": r + 1, "curve": curve,
-                 "optimiser": optimiser.state_dict()}, part,
+                 "optimisers": [o.state_dict() for o in optimisers]}, part,
             )  # fmt: skip
             part.rename(kept)
 
@@ -263,7 +266,7 @@ def train(options, say):
             y = model(given(pictures).to(device))
         return sum(losses(y, [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]))
 
-    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 30, say)
+    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 250, say)
     report["8 bits"] = recall(rounded, test, 0.5)
     write(rounded, out)
     for name in ("float", "rounded only", "8 bits"):
@@ -301,7 +304,7 @@ def arguments():
     a.add_argument("--folds", default="1,2,3,4,5")
     a.add_argument("--samples", type=int, default=120_000)
     a.add_argument("--batch", type=int, default=24)
-    a.add_argument("--rate", type=float, default=3e-3)
+    a.add_argument("--rate", type=float, default=0.05)
     a.add_argument("--report", type=int, default=250)
     a.add_argument("--workers", type=int, default=1)
     a.add_argument("--seed", type=int, default=1)

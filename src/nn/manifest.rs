@@ -11,7 +11,10 @@ use serde::Deserialize;
 use crate::frame::{Channels, Encoding};
 
 /// The sets built into the program: name and text.
-const BUILT_IN: [(&str, &str); 1] = [("reference", include_str!("../../models/reference.toml"))];
+const BUILT_IN: [(&str, &str); 2] = [
+    ("latchkey", include_str!("../../models/latchkey.toml")),
+    ("reference", include_str!("../../models/reference.toml")),
+];
 
 /// A model set.
 #[derive(Clone, Debug, Deserialize)]
