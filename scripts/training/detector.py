@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import faces
 import muon
 import net
 import progress
@@ -193,10 +194,11 @@ def train(options, say):
     cache = Path(options.cache)
     wanted = set(map(int, options.folds.split(",")))
     rest = set(range(1, 6)) - wanted
-    stock = lambda folds: scenes.Stock(options.shared, cache, options.latchkey, folds)
+    frames = lambda seed, count: faces.frames(cache, options.latchkey, seed, count)
+    stock = lambda folds, *drawn: scenes.Stock(options.shared, cache, options.latchkey, folds, frames(*drawn))
     # The same for everyone who trains: scenes that are judged, of people who are not learnt from.
-    test = scenes.many(stock(rest or {5}), 400, options.seed + 1)
-    feed = scenes.feed(stock(wanted), options.batch, options.seed, options.workers, targets)
+    test = scenes.many(stock(rest or {5}, 920000, 300), 400, options.seed + 1)
+    feed = scenes.feed(stock(wanted, 910000, 3000), options.batch, options.seed, options.workers, targets)
     torch.manual_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Detector().to(device, memory_format=torch.channels_last)

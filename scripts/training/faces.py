@@ -89,6 +89,24 @@ def drawn(cache, latchkey, people=1000, each=8):
     return out
 
 
+def frames(cache, latchkey, seed, count):
+    """Moments before the doorstep, 640x480, by `latchkey doorstep frames`: [(path, boxes [n, 4], points [n, 5, 2])]. One
+    seed for what is learnt from, another for what is judged."""
+    folder = Path(cache) / f"doorstep-frames-{seed}-{count}"
+    if not (folder / "truth.json").exists():
+        script = f"{seed},visits=400,residents=8,strangers=300"
+        command = [str(latchkey), "doorstep", "frames", script, "--count", str(count), "--out", str(folder)]
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit("latchkey doorstep frames failed: see its message above")
+    out = []
+    for frame in json.loads((folder / "truth.json").read_text())["frames"]:
+        boxes = [[f["box"][k] for k in ("x", "y", "width", "height")] for f in frame["faces"]]
+        points = [[[p["x"], p["y"]] for p in f["landmarks"]] for f in frame["faces"]]
+        n = len(boxes)
+        out.append((str(folder / frame["frame"]), np.array(boxes, np.float32).reshape(n, 4), np.array(points, np.float32).reshape(n, 5, 2)))
+    return out
+
+
 def pairs(shared):
     """The pairs of the protocol: [(fold 1 to 5, same, first file name, second file name)]."""
     lines = (Path(shared) / "faces/lfw-dev/pairs.txt").read_text().splitlines()

@@ -21,9 +21,10 @@ LEAST, MOST = 16, 0.85
 
 
 class Stock:
-    """Photos of the people of some folds, in luma, with all faces that are in them."""
+    """Photos of the people of some folds, in luma, with all faces that are in them; and frames of the doorstep."""
 
-    def __init__(self, shared, cache, latchkey, wanted):
+    def __init__(self, shared, cache, latchkey, wanted, frames=()):
+        self.frames = list(frames)
         faces.found(shared, cache, latchkey)
         fold = faces.folds(shared)
         self.photos = []
@@ -95,8 +96,27 @@ def scrambled(rng, picture, box):
     return np.vstack(rows)
 
 
-def scene(stock, rng, size=WHOLE):
-    """uint8 [height, width], (boxes [n, 4], points [n, 5, 2], ignored [n])."""
+def framed(stock, rng, size):
+    """A part of a frame of the doorstep: as `laid`."""
+    width, height = size
+    path, boxes, points = stock.frames[rng.integers(len(stock.frames))]
+    canvas = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    left, top = (int(rng.integers(0, have - want + 1)) for have, want in zip(canvas.shape[::-1], size))
+    canvas = canvas[top : top + height, left : left + width].astype(np.float32)
+    boxes, points = boxes - np.float32([left, top, 0, 0]), points - np.float32([left, top])
+    if rng.random() < 0.5:
+        canvas = canvas[:, ::-1]
+        boxes[:, 0] = width - boxes[:, 0] - boxes[:, 2]
+        points[:, :, 0] = width - points[:, :, 0]
+        points = points[:, [1, 0, 2, 4, 3]]
+    seen = [(min(x + w, width) - max(x, 0)) / w * max(min(y + h, height) - max(y, 0), 0) / h for x, y, w, h in boxes]
+    there = [k for k, s in enumerate(seen) if s >= 0.15]
+    ignored = [seen[k] < 0.75 or boxes[k][2] < 20 for k in there]
+    return canvas, [boxes[k] for k in there], [points[k] for k in there], ignored
+
+
+def laid(stock, rng, size):
+    """Photos laid out: float32 [height, width], boxes, points, ignored."""
     width, height = size
     kind = rng.random()
     canvas = things(rng, size) if kind < 0.4 else bare(rng, stock, size)
@@ -179,7 +199,15 @@ def scene(stock, rng, size=WHOLE):
             boxes.append([x0, y0, w, h])
             points.append(q)
             ignored.append(hard)
-    out = canvas
+    return canvas, boxes, points, ignored
+
+
+def scene(stock, rng, size=WHOLE):
+    """uint8 [height, width], (boxes [n, 4], points [n, 5, 2], ignored [n])."""
+    width, height = size
+    # One scene in six is the doorstep.
+    make = framed if stock.frames and rng.random() < 1 / 6 else laid
+    out, boxes, points, ignored = make(stock, rng, size)
     # One light, one lens, one sensor for all.
     out = np.clip(out, 0, 255)
     if rng.random() < 0.5:
