@@ -4,6 +4,8 @@
 //! looks tensors up once, when the network is loaded, and keeps where they lie.
 #![expect(unsafe_code, reason = "tensors are memory that the C library owns")]
 
+mod seam;
+
 use std::ptr::NonNull;
 
 use tflitec::interpreter::{Interpreter, Options};
@@ -58,7 +60,11 @@ impl Engine for TfLite {
         // read, so the model is leaked rather than tied up in a self-referential struct.
         let parsed: &'static Model<'static> =
             Box::leak(Box::new(Model::from_bytes(model.bytes()).map_err(says)?));
-        let interpreter = Interpreter::new(parsed, Some(options)).map_err(says)?;
+        // Float networks are left as they are: nothing in them is of 8 bits but the edges of some conversions.
+        let eight_bits = is_eight_bits(parsed).map_err(says)?;
+        let interpreter =
+            seam::with_eight_bits(eight_bits, || Interpreter::new(parsed, Some(options)));
+        let interpreter = interpreter.map_err(says)?;
         interpreter.allocate_tensors().map_err(says)?;
         let inputs = interpreter.input_tensor_count();
         if inputs != 1 {
@@ -78,6 +84,18 @@ impl Engine for TfLite {
             interpreter,
         }))
     }
+}
+
+/// Whether the network takes 8-bit numbers.
+fn is_eight_bits(model: &'static Model<'static>) -> Result<bool, tflitec::Error> {
+    let plain = Options {
+        thread_count: 1,
+        is_xnnpack_enabled: false,
+    };
+    let interpreter = Interpreter::new(model, Some(plain))?;
+    interpreter.allocate_tensors()?;
+    let kind = interpreter.input(0)?.data_type();
+    Ok(matches!(kind, DataType::Int8 | DataType::UInt8))
 }
 
 /// Where a tensor lies. Valid until the interpreter resizes, reallocates or is dropped; [`Loaded`]
