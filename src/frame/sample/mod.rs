@@ -17,6 +17,7 @@
 //! Not a picture library: no filters, no perspective, no gamma, no output but tensors.
 
 mod encode;
+mod plain;
 mod rotated;
 mod similarity;
 mod source;
@@ -208,6 +209,9 @@ impl Sampler {
         let grey = target.encoding.channels.count() == 1;
         let source = Source::new(image, grey).ok_or(SampleError::Compressed)?;
         let size = (target.width as usize, target.height as usize);
+        if let Some(read) = plain::sample(&source, map, size, &target.encoding, &mut target.data) {
+            return Ok(read);
+        }
         let (line, data) = (&mut self.line, &mut target.data);
         Ok(if map.b == 0.0 && map.a > 0.0 {
             let upright = &mut self.upright;

@@ -553,3 +553,54 @@ fn impossible_targets_are_refused() {
         Err(SampleError::Compressed)
     );
 }
+
+#[test]
+fn luma_of_the_same_size_is_copied_as_it_would_be_sampled() {
+    let (width, height) = (38, 5);
+    for format in [
+        PixelFormat::Grey,
+        PixelFormat::Nv12,
+        PixelFormat::Yu12,
+        PixelFormat::Yuyv,
+    ] {
+        let mut layout = Layout::packed(format, width, height);
+        layout.stride += 6;
+        let bytes: Vec<u8> = (0..layout.bytes()).map(|i| (i * 89 % 256) as u8).collect();
+        let image = Image::new(layout, &bytes).unwrap();
+        let mut sampler = Sampler::new(64, 64);
+        let map = Similarity::IDENTITY;
+        let (want, _) = sample_raw(&mut sampler, &image, &map, (width, height), Channels::Luma);
+        let encoding = Encoding {
+            channels: Channels::Luma,
+            mean: [128.0; 3],
+            scale: [1.0 / 128.0; 3],
+        };
+        let mut signed = vec![0i8; want.len()];
+        let mut target = Target {
+            width,
+            height,
+            encoding,
+            data: TensorMut::I8 {
+                data: &mut signed,
+                scale: 1.0 / 128.0,
+                zero_point: 0,
+            },
+        };
+        let read = sampler.sample(&image, &map, &mut target).unwrap();
+        assert_eq!(read, u64::from(width * height));
+        let mut unsigned = vec![0u8; want.len()];
+        target.data = TensorMut::U8 {
+            data: &mut unsigned,
+            scale: 1.0 / 128.0,
+            zero_point: 128,
+        };
+        sampler.sample(&image, &map, &mut target).unwrap();
+        for (i, want) in want.iter().enumerate() {
+            assert!(
+                (f32::from(signed[i]) + 128.0 - want).abs() < 0.01,
+                "{format} {i}"
+            );
+            assert!((f32::from(unsigned[i]) - want).abs() < 0.01, "{format} {i}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Luma into a tensor of as many 8-bit elements as the picture has pixels: nothing to average, nothing to encode.
+
+use super::source::{Planes, Source};
+use super::{Channels, Encoding, Similarity, TensorMut};
+
+/// Copies the luma of `source`, if that is all that is asked for. Gives the pixels read.
+pub(super) fn sample(
+    source: &Source<'_>,
+    map: &Similarity,
+    (width, height): (usize, usize),
+    encoding: &Encoding,
+    data: &mut TensorMut<'_>,
+) -> Option<u64> {
+    let whole = *map == Similarity::IDENTITY
+        && (source.width as usize, source.height as usize) == (width, height);
+    if !whole || encoding.channels != Channels::Luma {
+        return None;
+    }
+    let (plane, step) = match &source.planes {
+        Planes::Luma(plane) => (plane, 1),
+        Planes::Yuyv(plane) => (plane, 2),
+        _ => return None,
+    };
+    // What is stored for raw luma v is v plus this, if luma is not scaled.
+    let added = |scale: f32, zero: i32| {
+        (encoding.scale[0] == scale).then(|| zero as f32 - encoding.mean[0])
+    };
+    let lines = plane.bytes.chunks(plane.stride);
+    match data {
+        TensorMut::I8 {
+            data,
+            scale,
+            zero_point,
+        } if added(*scale, *zero_point) == Some(-128.0) => {
+            for (out, line) in data.chunks_exact_mut(width).zip(lines) {
+                copy(out, line, step, |v| (v ^ 0x80).cast_signed());
+            }
+        }
+        TensorMut::U8 {
+            data,
+            scale,
+            zero_point,
+        } if added(*scale, *zero_point) == Some(0.0) => {
+            for (out, line) in data.chunks_exact_mut(width).zip(lines) {
+                copy(out, line, step, |v| v);
+            }
+        }
+        _ => return None,
+    }
+    Some((width * height) as u64)
+}
+
+#[inline(always)]
+fn copy<T>(out: &mut [T], line: &[u8], step: usize, put: impl Fn(u8) -> T) {
+    if step == 1 {
+        for (out, v) in out.iter_mut().zip(line) {
+            *out = put(*v);
+        }
+    } else {
+        for (out, v) in out.iter_mut().zip(line.as_chunks::<2>().0) {
+            *out = put(v[0]);
+        }
+    }
+}
