@@ -157,6 +157,17 @@ fn configuration_boards_manifests_names_and_arguments() {
                 says: &["f.toml", "camera.source = \"video0\"", "/dev/video0"],
             },
             Case {
+                what: "time that runs ahead of a real relay",
+                arguments: config(
+                    dir,
+                    "fast.toml",
+                    "board = 'pi4'\n[camera]\nsource = 'doorstep:1,fast'\n",
+                    "run",
+                ),
+                status: 2,
+                says: &["doorstep:1", "fast", "output.driver"],
+            },
+            Case {
                 what: "unknown model set",
                 arguments: words("probe --models refrence"),
                 status: 2,

@@ -75,7 +75,7 @@ pub enum ReaderError {
 /// The networks of a set and what feeds them.
 pub struct Reader {
     detector: Detector,
-    /// Where the detector does not tell the five points.
+    /// None where the detector's own five points serve.
     refiner: Option<Refiner>,
     embedder: Embedder,
     sampler: Sampler,

@@ -28,7 +28,7 @@ pub struct Manifest {
     pub embedder: String,
     /// Finds faces.
     pub detector: DetectorManifest,
-    /// Refines the five points of a face, where the detector does not tell them.
+    /// Refines the five points of a face; left out where the detector's own are to serve.
     pub landmarks: Option<LandmarksManifest>,
     /// Turn an aligned face into an embedding; one of them is in use.
     pub embedders: BTreeMap<String, EmbedderManifest>,
