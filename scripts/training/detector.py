@@ -5,7 +5,6 @@ rows of 640 bytes lie in memory. Every cell says whether the middle of a face li
 five points are, in units of the cell.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 import faces
 import muon
 import net
+import options
 import progress
 import quantise
 import scenes
@@ -39,7 +39,7 @@ class Detector(nn.Module):
         self.patch = net.Conv(8, 24, (8, 1), (8, 1), relu=False, weights="tensor")
         self.s16 = nn.Sequential(net.Conv(24, 48, 3, 2), net.Squeeze(48))
         self.s32 = nn.Sequential(net.Conv(48, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
-        self.s64 = nn.Sequential(net.Conv(64, 64, 3, 2), net.Squeeze(64))
+        self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64))
         self.lift = net.Lift(64, 48)
         self.fine = net.Squeeze(48)
         head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
@@ -190,75 +190,65 @@ def recall(model, kept_back, threshold):
     return {"recall": named, "false": false / len(kept_back), "points": float(np.mean(errors or [1.0]))}
 
 
-def train(options, say):
-    cache = Path(options.cache)
-    wanted = set(map(int, options.folds.split(",")))
+def train(asked, say):
+    cache = Path(asked.cache)
+    wanted = set(map(int, asked.folds.split(",")))
     rest = set(range(1, 6)) - wanted
-    frames = lambda seed, count: faces.frames(cache, options.latchkey, seed, count)
-    stock = lambda folds, *drawn: scenes.Stock(options.shared, cache, options.latchkey, folds, frames(*drawn))
+    frames = lambda seed, count: faces.frames(cache, asked.latchkey, seed, count)
+    stock = lambda folds, *drawn: scenes.Stock(asked.shared, cache, asked.latchkey, folds, frames(*drawn))
     # The same for everyone who trains: scenes that are judged, of people who are not learnt from.
-    test = scenes.many(stock(rest or {5}, 920000, 300), 400, options.seed + 1)
-    feed = scenes.feed(stock(wanted, 910000, 3000), options.batch, options.seed, options.workers, targets)
-    torch.manual_seed(options.seed)
+    test = scenes.many(stock(rest or {5}, 920000, 300), 400, asked.seed + 1)
+    feed = scenes.feed(stock(wanted, 910000, 3000), asked.batch, asked.seed, asked.workers, targets)
+    torch.manual_seed(asked.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Detector().to(device, memory_format=torch.channels_last)
+    model = Detector()
+    if asked.start:
+        net.load(model, asked.start)
+    model = model.to(device, memory_format=torch.channels_last)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.norm is not None]
-    rest = [p for p in model.parameters() if all(p is not d for d in dense)]
-    rates = (options.rate, options.rate / 25)
-    optimisers = [muon.Muon(dense, rates[0]), torch.optim.AdamW(rest, rates[1], weight_decay=0)]
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
-    if options.start:
-        model.load_state_dict(torch.load(options.start, weights_only=False)["model"])
-        average.update_parameters(model)
-    rounds = options.samples // options.batch
-    kept = cache / f"{options.name}.pt"
+    optimiser = muon.Both(dense, model.parameters(), asked.rate)
+    rounds = asked.samples // asked.batch
+    kept = cache / f"{asked.name}.pt"
     first, curve, sums = 0, [], np.zeros(2)
     if kept.exists():
         state = torch.load(kept, weights_only=False)
         model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimiser, kept_state in zip(optimisers, state["optimisers"]):
-            optimiser.load_state_dict(kept_state)
+        optimiser.load_state_dict(state["optimisers"])
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
     began = time.monotonic()
     for r in range(first, rounds):
         pictures, wanted_of = next(feed)
-        for optimiser, rate in zip(optimisers, rates):
-            optimiser.param_groups[0]["lr"] = rate * min(1, (r + 1) / 100) * (1 - r / rounds)
-            optimiser.zero_grad(set_to_none=True)
+        optimiser.prepare(r, rounds)
         model.train()
         with torch.autocast(device, torch.bfloat16):
             y = model(given(pictures).to(device))
         wanted_of = [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]
         score, geometry = losses(y, wanted_of)
         (score + geometry).backward()
-        for optimiser in optimisers:
-            optimiser.step()
-        average.update_parameters(model)
+        optimiser.step()
         sums += (score.item(), geometry.item())
-        if (r + 1) % options.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "score": sums[0] / options.report, "geometry": sums[1] / options.report,
-                    "seconds": time.monotonic() - began, **recall(average.module, test, 0.5)}  # fmt: skip
+        if (r + 1) % asked.report == 0 or r + 1 == rounds:
+            done = {"round": r + 1, "score": sums[0] / asked.report, "geometry": sums[1] / asked.report,
+                    "seconds": time.monotonic() - began, **recall(model, test, 0.5)}  # fmt: skip
             sums[:] = 0
             curve.append(done)
             say(json.dumps(done), (r + 1) / rounds)
             part = kept.with_suffix(".part")
             torch.save(
-                {"model": model.state_dict(), "average": average.state_dict(), "round": r + 1, "curve": curve,
-                 "optimisers": [o.state_dict() for o in optimisers]}, part,
+                {"model": model.state_dict(), "round": r + 1, "curve": curve,
+                 "optimisers": optimiser.state_dict()}, part,
             )  # fmt: skip
             part.rename(kept)
 
     # 8 bits: the same lesson, with everything rounded.
-    everyday = average.module.eval()
+    everyday = model.eval()
     sights = (given(next(feed)[0]).to(device) for _ in range(60))
     rounded = quantise.watched(everyday, sights, 60)
-    out = Path(options.out)
+    out = Path(asked.out)
     out.mkdir(parents=True, exist_ok=True)
-    report = {"folds": options.folds, "curve": curve, "float": recall(everyday, test, 0.5)}
+    net.save(everyday, out / "detector.npz")
+    report = {"folds": asked.folds, "curve": curve, "float": recall(everyday, test, 0.5)}
     net.rounding(rounded, "round")
     report["rounded only"] = recall(rounded, test, 0.5)
 
@@ -268,7 +258,7 @@ def train(options, say):
             y = model(given(pictures).to(device))
         return sum(losses(y, [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]))
 
-    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 250, say)
+    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
     report["8 bits"] = recall(rounded, test, 0.5)
     write(rounded, out)
     for name in ("float", "rounded only", "8 bits"):
@@ -299,21 +289,8 @@ def write(model, folder):
 
 
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--shared", required=True)
-    a.add_argument("--cache", required=True)
-    a.add_argument("--latchkey")
-    a.add_argument("--folds", default="1,2,3,4,5")
-    a.add_argument("--samples", type=int, default=120_000)
-    a.add_argument("--batch", type=int, default=24)
-    a.add_argument("--rate", type=float, default=0.05)
-    a.add_argument("--report", type=int, default=250)
+    a = options.goes_on(options.parser(__doc__, samples=120_000, batch=24, report=250, tuning=10_000), "detector")
     a.add_argument("--workers", type=int, default=1)
-    a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--tuning", type=int, default=10_000, help="samples of the last training, in 8 bits")
-    a.add_argument("--out", required=True, help="folder for detector.tflite, detector-direct.tflite and what was measured")
-    a.add_argument("--start", help="a checkpoint to start from")
-    a.add_argument("--name", default="detector")
     return a.parse_args()
 
 

@@ -4,7 +4,6 @@
     top     what an owner may train on: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 import faces
 import muon
 import net
+import options
 import progress
 import quantise
 import teachers
@@ -162,69 +162,59 @@ def accuracy(embeddings, names, pairs, judged, others):
     return ((score[at] >= best) == same[at]).mean(), best
 
 
-def train(options, say):
-    cache = Path(options.cache)
-    photos = faces.found(options.shared, cache, options.latchkey)
-    fold = faces.folds(options.shared)
-    wanted = set(map(int, options.folds.split(",")))
+def train(asked, say):
+    cache = Path(asked.cache)
+    photos = faces.found(asked.shared, cache, asked.latchkey)
+    fold = faces.folds(asked.shared)
+    wanted = set(map(int, asked.folds.split(",")))
     learnt = [p for p in photos if fold[p[1]] in wanted]
     kept_back = [p for p in photos if fold[p[1]] not in wanted]
     name = "folds" + "".join(map(str, sorted(wanted)))
-    drawn = faces.drawn(cache, options.latchkey)
-    crops, labels = teachers.taught(learnt, drawn, options.shared, cache, name, options.faces, options.seed, say)
+    drawn = faces.drawn(cache, asked.latchkey)
+    crops, labels = teachers.taught(learnt, drawn, asked.shared, cache, name, asked.faces, asked.seed, say)
     space = target_space(labels)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
         rest = "folds" + "".join(str(f) for f in range(1, 6) if f not in wanted)
-        test_crops, test_labels = teachers.taught(kept_back, [], options.shared, cache, rest, len(kept_back), options.seed, say)
+        test_crops, test_labels = teachers.taught(kept_back, [], asked.shared, cache, rest, len(kept_back), asked.seed, say)
         names = [Path(p[0]).name for p in learnt + kept_back]
         everyone = np.concatenate([crops[: len(learnt)], test_crops])
         truth = normalised(np.concatenate([labels[: len(learnt)], test_labels]).astype(np.float32) @ space)
-        pairs = faces.pairs(options.shared)
+        pairs = faces.pairs(asked.shared)
         judged = sorted(set(range(1, 6)) - wanted)
         test = lambda e: accuracy(e, names, pairs, judged, sorted(wanted))
         say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
 
-    torch.manual_seed(options.seed)
+    torch.manual_seed(asked.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Embedder()
-    if options.start:
-        net.load(model, options.start)
+    if asked.start:
+        net.load(model, asked.start)
     model = model.to(device, memory_format=torch.channels_last)
     # From the student's maps to the teacher's; of no use after training.
     guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (_, c) in zip((96, 160), teachers.HINTS.values())).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
-    rest = [p for p in model.parameters() if all(p is not d for d in dense)]
-    optimisers = [muon.Muon(dense, options.rate), torch.optim.AdamW([*rest, *guides.parameters()], options.rate / 25, weight_decay=0)]
-    rates = [options.rate, options.rate / 25]
-    hints = teachers.hints(options.shared, cache, name, len(crops), say)
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
-    rounds = options.samples // options.batch
-    kept = cache / f"{options.name}.pt"
+    optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], asked.rate)
+    hints = teachers.hints(asked.shared, cache, name, len(crops), say)
+    rounds = asked.samples // asked.batch
+    kept = cache / f"{asked.name}.pt"
     first, curve = 0, []
     if kept.exists():
         state = torch.load(kept, weights_only=False)
         model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
         guides.load_state_dict(state["guides"])
-        for optimiser, kept_state in zip(optimisers, state["optimisers"]):
-            optimiser.load_state_dict(kept_state)
+        optimiser.load_state_dict(state["optimisers"])
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
     began, loss_sum = time.monotonic(), 0.0
     for r in range(first, rounds):
-        rng = np.random.default_rng([options.seed, r])
+        rng = np.random.default_rng([asked.seed, r])
         # A photo is real, a mixture nearly: three in ten are photos.
-        real = rng.random(options.batch) < 0.3
-        pick = np.where(real, rng.integers(0, len(learnt), options.batch), rng.integers(0, len(crops), options.batch))
+        real = rng.random(asked.batch) < 0.3
+        pick = np.where(real, rng.integers(0, len(learnt), asked.batch), rng.integers(0, len(crops), asked.batch))
         x, theta = views(crops[pick], rng)
-        share = min(1, (r + 1) / 100) * (1 - r / rounds)
-        for optimiser, rate in zip(optimisers, rates):
-            optimiser.param_groups[0]["lr"] = rate * share
-            optimiser.zero_grad(set_to_none=True)
+        optimiser.prepare(r, rounds)
         model.train()
         with torch.autocast(device, torch.bfloat16):
             y, *maps = model.hinted(x.to(device))
@@ -233,36 +223,34 @@ def train(options, say):
         # A mirrored face has other maps than the mirrored maps of the face.
         upright = np.flatnonzero(torch.det(theta[:, :, :2]).numpy() > 0)
         hint = sum(follow(m[upright], h[pick[upright]], theta[upright]) for m, h in zip(maps, hints))
-        (loss + options.hints * hint).backward()
-        for optimiser in optimisers:
-            optimiser.step()
-        average.update_parameters(model)
+        (loss + asked.hints * hint).backward()
+        optimiser.step()
         loss_sum += loss.item()
-        if (r + 1) % options.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "loss": loss_sum / options.report, "seconds": time.monotonic() - began}
+        if (r + 1) % asked.report == 0 or r + 1 == rounds:
+            done = {"round": r + 1, "loss": loss_sum / asked.report, "seconds": time.monotonic() - began}
             loss_sum = 0.0
             if test:
-                e = embed(average.module, everyone)
+                e = embed(model, everyone)
                 done["cosine"] = float((e * truth)[len(learnt) :].sum(1).mean())
                 done["accuracy"] = float(test(e)[0])
             curve.append(done)
             say(json.dumps(done), (r + 1) / rounds)
             part = kept.with_suffix(".part")
             torch.save(
-                {"model": model.state_dict(), "average": average.state_dict(), "guides": guides.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
+                {"model": model.state_dict(), "guides": guides.state_dict(), "optimisers": optimiser.state_dict(),
                  "round": r + 1, "curve": curve, "space": space}, part,
             )  # fmt: skip
             part.rename(kept)
 
     # 8 bits: the same lesson, with everything rounded.
-    everyday = average.module.eval()
-    out = Path(options.out)
+    everyday = model.eval()
+    out = Path(asked.out)
     out.mkdir(parents=True, exist_ok=True)
     net.save(everyday, out / "embedder.npz")
 
     def lesson(model, r):
-        rng = np.random.default_rng([options.seed, rounds + r])
-        pick = np.where(rng.random(options.batch) < 0.3, rng.integers(0, len(learnt), options.batch), rng.integers(0, len(crops), options.batch))
+        rng = np.random.default_rng([asked.seed, rounds + r])
+        pick = np.where(rng.random(asked.batch) < 0.3, rng.integers(0, len(learnt), asked.batch), rng.integers(0, len(crops), asked.batch))
         x, _ = views(crops[pick], rng)
         with torch.autocast(device, torch.bfloat16):
             y = model(x.to(device))
@@ -271,18 +259,18 @@ def train(options, say):
     def sights():
         r = 0
         while True:
-            rng = np.random.default_rng([options.seed, r])
-            yield views(crops[rng.integers(0, len(crops), options.batch)], rng)[0].to(device)
+            rng = np.random.default_rng([asked.seed, r])
+            yield views(crops[rng.integers(0, len(crops), asked.batch)], rng)[0].to(device)
             r += 1
 
     rounded = quantise.watched(everyday, sights(), 60)
     write(rounded, out)
-    report = {"folds": options.folds, "curve": curve}
+    report = {"folds": asked.folds, "curve": curve}
     if test:
         report["float"] = test(embed(everyday, everyone, autocast=False))[0]
         report["rounded only"] = test(written(out, everyone))[0]
         say(f"float {100 * report['float']:.2f} %, rounded only {100 * report['rounded only']:.2f} %", 0)
-    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 250, say)
+    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
     write(rounded, out)
     if test:
         report["8 bits"] = test(written(out, everyone))[0]
@@ -318,22 +306,9 @@ def write(model, folder):
 
 
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--shared", required=True)
-    a.add_argument("--cache", required=True)
-    a.add_argument("--latchkey")
-    a.add_argument("--folds", default="1,2,3,4,5")
+    a = options.goes_on(options.parser(__doc__, samples=1_000_000, tuning=60_000), "embedder")
     a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
-    a.add_argument("--samples", type=int, default=1_000_000)
-    a.add_argument("--batch", type=int, default=128)
-    a.add_argument("--rate", type=float, default=0.05)
     a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
-    a.add_argument("--report", type=int, default=500)
-    a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--tuning", type=int, default=60_000, help="samples of the last training, in 8 bits")
-    a.add_argument("--out", required=True, help="folder for embedder.tflite and what was measured")
-    a.add_argument("--start", help="embedder.npz of a training to go on from; blocks that it lacks begin as nothing")
-    a.add_argument("--name", default="embedder")
     return a.parse_args()
 
 

@@ -4,7 +4,6 @@ The detector tells the points of every face in one go, coarsely; this looks agai
 told from another by what lies where, so the embedder wants them exact.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import nn
 import faces
 import muon
 import net
+import options
 import progress
 import quantise
 import scenes
@@ -120,59 +120,50 @@ def error(y, wanted):
     return ((y - wanted).norm(dim=2).mean(1) / eyes).mean()
 
 
-def train(options, say):
-    cache = Path(options.cache)
-    wanted = set(map(int, options.folds.split(",")))
+def train(asked, say):
+    cache = Path(asked.cache)
+    wanted = set(map(int, asked.folds.split(",")))
     rest = set(range(1, 6)) - wanted
-    album = Album(options.shared, cache, options.latchkey, wanted, True)
-    # Without a fold that is kept back only the lesson is looked at.
-    test = [batch(Album(options.shared, cache, options.latchkey, rest or {5}, False), 1000, [options.seed, 9, k], k == 0) for k in range(2)]
+    album = Album(asked.shared, cache, asked.latchkey, wanted, True)
+    # Without a fold that is kept back this is no test: it tells only that something was learnt.
+    test = [batch(Album(asked.shared, cache, asked.latchkey, rest or {5}, False), 1000, [asked.seed, 9, k], k == 0) for k in range(2)]
 
     def judged(run):
         return {kind: round(error(run(x), y).item(), 4) for kind, (x, y) in zip(("plain", "worn"), test)}
 
-    torch.manual_seed(options.seed)
+    torch.manual_seed(asked.seed)
     model = Landmarks()
     dense = [m.weight for m in model.layers[:-1].modules() if isinstance(m, net.Conv) and m.groups == 1]
-    others = [p for p in model.parameters() if all(p is not d for d in dense)]
-    optimisers = [muon.Muon(dense, options.rate), torch.optim.AdamW(others, options.rate / 25, weight_decay=0)]
-    average = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995), use_buffers=True
-    )
-    rounds = options.samples // options.batch
+    optimiser = muon.Both(dense, model.parameters(), asked.rate)
+    rounds = asked.samples // asked.batch
     curve, total, began = [], 0.0, time.monotonic()
     for r in range(rounds):
-        x, y = batch(album, options.batch, [options.seed, 0, r])
-        share = min(1, (r + 1) / 100) * (1 - r / rounds)
-        for optimiser, rate in zip(optimisers, (options.rate, options.rate / 25)):
-            optimiser.param_groups[0]["lr"] = rate * share
-            optimiser.zero_grad(set_to_none=True)
+        x, y = batch(album, asked.batch, [asked.seed, 0, r])
+        optimiser.prepare(r, rounds)
         model.train()
         loss = error(model(x), y)
         loss.backward()
-        for optimiser in optimisers:
-            optimiser.step()
-        average.update_parameters(model)
+        optimiser.step()
         total += loss.item()
-        if (r + 1) % options.report == 0 or r + 1 == rounds:
-            average.module.eval()
+        if (r + 1) % asked.report == 0 or r + 1 == rounds:
+            model.eval()
             with torch.inference_mode():
-                done = {"round": r + 1, "loss": total / options.report, "seconds": time.monotonic() - began, **judged(average.module)}
+                done = {"round": r + 1, "loss": total / asked.report, "seconds": time.monotonic() - began, **judged(model)}
             total = 0.0
             curve.append(done)
             say(json.dumps(done), (r + 1) / rounds)
 
-    everyday = average.module.eval()
-    sights = (batch(album, options.batch, [options.seed, 1, r])[0] for r in range(60))
+    everyday = model.eval()
+    sights = (batch(album, asked.batch, [asked.seed, 1, r])[0] for r in range(60))
     rounded = quantise.watched(everyday, sights, 60)
-    lesson = lambda model, r: (lambda x, y: error(model(x), y))(*batch(album, options.batch, [options.seed, 2, r]))
-    rounded = quantise.tuned(rounded, lesson, options.tuning // options.batch, options.rate / 250, say)
-    out = Path(options.out)
+    lesson = lambda model, r: (lambda x, y: error(model(x), y))(*batch(album, asked.batch, [asked.seed, 2, r]))
+    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
+    out = Path(asked.out)
     out.mkdir(parents=True, exist_ok=True)
     w = tflite.Writer("Latchkey's landmarks network")
     w.output(w.layers(rounded.layers, w.input("luma", (1, SIDE, SIDE, 1), 1 / 128, 0), "landmarks"), "points")
     w.write(out / "landmarks.tflite")
-    report = {"folds": options.folds, "curve": curve, "float": judged(everyday), "8 bits": judged(written(out / "landmarks.tflite"))}
+    report = {"folds": asked.folds, "curve": curve, "float": judged(everyday), "8 bits": judged(written(out / "landmarks.tflite"))}
     (out / "landmarks.json").write_text(json.dumps(report, indent=1))
     say(json.dumps({k: report[k] for k in ("float", "8 bits")}), 1)
 
@@ -197,19 +188,7 @@ def written(file):
 
 
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--shared", required=True)
-    a.add_argument("--cache", required=True)
-    a.add_argument("--latchkey")
-    a.add_argument("--folds", default="1,2,3,4,5")
-    a.add_argument("--samples", type=int, default=800_000)
-    a.add_argument("--batch", type=int, default=128)
-    a.add_argument("--rate", type=float, default=0.03)
-    a.add_argument("--report", type=int, default=500)
-    a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--tuning", type=int, default=40_000, help="samples of the last training, in 8 bits")
-    a.add_argument("--out", required=True, help="folder for landmarks.tflite and what was measured")
-    return a.parse_args()
+    return options.parser(__doc__, samples=800_000, rate=0.03, tuning=40_000).parse_args()
 
 
 if __name__ == "__main__":

@@ -38,4 +38,32 @@ class Muon(torch.optim.Optimizer):
                 g = p.grad.lerp(m, group["momentum"])
                 step = orthogonal(g.flatten(1)).view_as(p)
                 length = p.shape[0] ** 0.5
-                p.mul_(length / p.norm()).sub_(step, alpha=group["lr"] * length / float(step.norm()))
+                # A layer whose answer is multiplied by nothing, as that of an added block at first, has no gradient.
+                p.mul_(length / p.norm()).sub_(step, alpha=group["lr"] * length / max(float(step.norm()), 1e-6))
+
+
+class Both:
+    """Muon for the convolutions that batch normalisation follows, AdamW at a 25th of its rate for all else. The rate
+    rises over 100 steps and then falls to nothing."""
+
+    def __init__(self, dense, everything, rate):
+        mine = {id(p) for p in dense}
+        rest = [p for p in everything if id(p) not in mine]
+        self.rates = (rate, rate / 25)
+        self.optimisers = (Muon(dense, self.rates[0]), torch.optim.AdamW(rest, self.rates[1], weight_decay=0))
+
+    def prepare(self, step, steps):
+        for optimiser, rate in zip(self.optimisers, self.rates):
+            optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 100) * (1 - step / steps)
+            optimiser.zero_grad(set_to_none=True)
+
+    def step(self):
+        for optimiser in self.optimisers:
+            optimiser.step()
+
+    def state_dict(self):
+        return [o.state_dict() for o in self.optimisers]
+
+    def load_state_dict(self, states):
+        for optimiser, state in zip(self.optimisers, states):
+            optimiser.load_state_dict(state)

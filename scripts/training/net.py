@@ -133,19 +133,6 @@ class Squeeze(nn.Module):
         return self.out(F.relu(x + self.b(self.a(x))))
 
 
-class Sep(nn.Module):
-    """x + a 1x1 of a depthwise convolution, ReLU after the sum."""
-
-    def __init__(self, c, kernel=3):
-        super().__init__()
-        self.a = Conv(c, c, kernel, groups=c)
-        self.b = Conv(c, c, 1, relu=False)
-        self.out = Round(True)
-
-    def forward(self, x):
-        return self.out(F.relu(x + self.b(self.a(x))))
-
-
 class Lift(nn.Module):
     """fine + a 1x1 of features of half its resolution, ReLU after the sum: what is around tells what is small."""
 
@@ -192,5 +179,5 @@ def load(net, file):
             full = f"{name}.{key}"
             if full in kept:
                 value.data.copy_(torch.from_numpy(kept[full].astype(np.float32)).view(value.shape))
-        if isinstance(module, (Block, Squeeze, Sep)) and f"{name}.b.weight" not in kept:
+        if isinstance(module, (Block, Squeeze)) and f"{name}.b.weight" not in kept:
             nn.init.zeros_(module.b.norm.weight)
