@@ -114,6 +114,17 @@ cross_rustc() {
     return 1
 }
 
+# cross_cargo COMMAND...: cargo for that architecture. Built without what only a debugger or a benchmark would miss: it is
+# the longest build of all.
+cross_cargo() {
+    local rustc command=$1
+    shift
+    rustc=$(cross_rustc) || die "no Rust for $cross_target: run scripts/setup --cross"
+    RUSTC=$rustc CARGO_PROFILE_DEV_DEBUG=0 \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        cargo "$command" --locked --target "$cross_target" --config 'profile.dev.package."*".opt-level=1' "$@"
+}
+
 # new_enough RUSTC: whether it is the Rust that Cargo.toml asks for, or newer.
 rust_needed() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 new_enough() {

@@ -8,7 +8,7 @@ use super::link::Outlet;
 use super::{CameraInfo, Counters};
 use crate::bell::Bell;
 use crate::clock::Timestamp;
-use crate::frame::{Layout, Lease, Pool};
+use crate::frame::{BEHIND, Layout, Lease, Pool};
 
 /// Lends buffers as a camera would.
 pub(super) struct Projector {
@@ -66,6 +66,7 @@ impl Projector {
         if let Some(buffer) = Arc::get_mut(buffer) {
             buffer.bytes.clear();
             buffer.bytes.extend_from_slice(bytes);
+            buffer.bytes.extend_from_slice(&[0; BEHIND]);
         }
         let pool = Arc::clone(buffer) as Arc<dyn Pool>;
         let now = Timestamp::now();

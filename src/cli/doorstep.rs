@@ -8,11 +8,15 @@ use clap::Subcommand;
 
 use super::{Exit, Failure, print_json};
 use crate::doorstep::{Play, Script, Seen};
+use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    show: Option<show::Arguments>,
 }
 
 #[derive(Subcommand)]
@@ -25,8 +29,6 @@ enum Command {
     Frames(frames::Arguments),
     /// List who comes when
     Visits(Visits),
-    /// Play it to a V4L2 output, for whatever reads the camera at its other end
-    Show(show::Arguments),
 }
 
 /// The argument that all of them take.
@@ -53,16 +55,26 @@ pub struct Visits {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    match &arguments.command {
-        Command::Photos(a) => photos::run(a),
-        Command::Cast(a) => photos::cast(a),
-        Command::Frames(a) => frames::run(a),
-        Command::Visits(a) => {
+    match (&arguments.command, &arguments.show) {
+        (Some(Command::Photos(a)), _) => photos::run(a),
+        (Some(Command::Cast(a)), _) => photos::cast(a),
+        (Some(Command::Frames(a)), _) => frames::run(a),
+        (Some(Command::Visits(a)), _) => {
             visits(a);
             Ok(Exit::Done)
         }
-        Command::Show(a) => show::run(a),
+        (None, Some(a)) => show::run(a),
+        (None, None) => Err(Failure {
+            exit: Exit::Usage,
+            text: "doorstep: --to /dev/videoN or one of its commands is needed; --help lists them"
+                .into(),
+        }),
     }
+}
+
+fn pixel_format(text: &str) -> Result<PixelFormat, serde::de::value::Error> {
+    use serde::{Deserialize as _, de::IntoDeserializer as _};
+    PixelFormat::deserialize(text.into_deserializer())
 }
 
 fn visits(arguments: &Visits) {

@@ -115,7 +115,7 @@ enum Command {
     Bench(bench::Arguments),
     /// Play visitors who never lived, to try things with
     #[command(
-        after_help = "Examples:\n  latchkey doorstep photos 7 --out people\n  latchkey run --source doorstep:7\n  latchkey doorstep show 7 --to /dev/video1"
+        after_help = "Examples:\n  latchkey doorstep photos 7 --out people\n  latchkey run --source doorstep:7\n  latchkey doorstep 7 --to /dev/video1"
     )]
     Doorstep(doorstep::Arguments),
     /// List cameras, GPIO chips, engines and model files, and what is wrong with each

@@ -107,6 +107,10 @@ impl Reader {
         let (d, l, e) = (&manifest.detector, &manifest.landmarks, manifest.embedder());
         let embedder = open(&e.file, &e.sha256, &e.source)?;
         let detector = open(&d.file, &d.sha256, &d.source)?;
+        let direct = match &d.direct {
+            Some(direct) => Some(open(&direct.file, &direct.sha256, &d.source)?),
+            None => None,
+        };
         let refiner = match l {
             Some(l) => {
                 let file = open(&l.file, &l.sha256, &l.source)?;
@@ -117,7 +121,7 @@ impl Reader {
         let inputs = [Some(&d.input), l.as_ref().map(|l| &l.input), Some(&e.input)];
         let sides = inputs.into_iter().flatten().map(|i| i.width.max(i.height));
         Ok(Self {
-            detector: Detector::load(engine.as_ref(), &detector, d)?,
+            detector: Detector::load(engine.as_ref(), &detector, direct.as_ref(), d)?,
             refiner,
             embedder: Embedder::load(engine.as_ref(), &embedder, e)?,
             sampler: Sampler::new(settings.max_width, sides.max().unwrap_or(0)),

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::{Image, ImageError, Layout};
+use super::{Image, ImageError, Layout, PixelFormat};
 use crate::clock::Timestamp;
 
 /// The buffers of one running stream: where leases come from and go back to.
 pub trait Pool: Send + Sync {
-    /// The memory of buffer `index`. Called only while that buffer is out on lease, so nobody writes
-    /// to it meanwhile.
+    /// The memory of buffer `index`, and as much as may be read behind it. Called only while that buffer is out on
+    /// lease, so nobody writes to it meanwhile.
     fn bytes(&self, index: u32) -> &[u8];
 
     /// Takes buffer `index` back. Must neither block, lock nor allocate: it runs on the frame path.
@@ -57,7 +57,12 @@ impl Lease {
     /// [`ImageError`] if the driver delivered fewer bytes than the layout it promised.
     pub fn image(&self) -> Result<Image<'_>, ImageError> {
         let bytes = self.pool.bytes(self.index);
-        Image::new(self.layout, &bytes[..self.used.min(bytes.len())])
+        let image = Image::new(self.layout, &bytes[..self.used.min(bytes.len())])?;
+        Ok(match self.layout.format {
+            // Ends where the driver says.
+            PixelFormat::Mjpeg => image,
+            _ => Image { bytes, ..image },
+        })
     }
 
     /// When the camera took it.

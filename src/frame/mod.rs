@@ -184,6 +184,10 @@ pub enum ImageError {
     },
 }
 
+/// Bytes readable behind a picture that a network may read in place: vector instructions look so far ahead (XNNPACK's
+/// `XNN_EXTRA_BYTES` is 16, 128 on some processors).
+pub const BEHIND: usize = 128;
+
 /// A picture: borrowed bytes that are known to hold all of their layout.
 #[derive(Clone, Copy)]
 pub struct Image<'a> {
@@ -243,5 +247,24 @@ impl<'a> Image<'a> {
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// All luma as it lies in memory, line after line, and [`BEHIND`] bytes that follow it: `None` if lines are padded,
+    /// if something lies between the luma, or if not so many follow.
+    #[must_use]
+    pub fn luma_in_place(&self) -> Option<&'a [u8]> {
+        let Layout {
+            format,
+            width,
+            height,
+            stride,
+            ..
+        } = self.layout;
+        let alone = matches!(
+            format,
+            PixelFormat::Grey | PixelFormat::Nv12 | PixelFormat::Yu12
+        );
+        let luma = width as usize * height as usize;
+        (alone && stride == width).then(|| self.bytes.get(..luma + BEHIND))?
     }
 }

@@ -88,6 +88,8 @@ const fn one() -> u32 {
 pub struct DetectorManifest {
     /// How its outputs are read.
     pub family: DetectorFamily,
+    /// The same network for luma as a camera has it in memory; left out where there is none.
+    pub direct: Option<DirectManifest>,
     /// Path of the file inside the folder of model files.
     pub file: String,
     /// Checksum of the file.
@@ -104,6 +106,16 @@ pub struct DetectorManifest {
     pub sure: f32,
     /// Boxes that overlap more than this (intersection over union) are the same face.
     pub overlap: f32,
+}
+
+/// A detector that takes a camera's bytes for its input tensor, with the answers of the one it stands in for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectManifest {
+    /// Path of the file inside the folder of model files.
+    pub file: String,
+    /// Checksum of the file.
+    pub sha256: String,
 }
 
 /// How a detector's outputs are read.
@@ -290,6 +302,14 @@ impl Manifest {
     pub fn files(&self) -> Vec<(&str, &str, &str, &str)> {
         let d = &self.detector;
         let mut files = vec![("detector", &*d.file, &*d.sha256, &*d.source)];
+        if let Some(direct) = &d.direct {
+            files.push((
+                "detector.direct",
+                &*direct.file,
+                &*direct.sha256,
+                &*d.source,
+            ));
+        }
         if let Some(l) = &self.landmarks {
             files.push(("landmarks", &*l.file, &*l.sha256, &*l.source));
         }

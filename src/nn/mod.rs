@@ -8,8 +8,8 @@ mod model;
 pub mod tflite;
 
 pub use manifest::{
-    Align, AnchorsManifest, DetectorFamily, DetectorManifest, EmbedderManifest, InputManifest,
-    LandmarksManifest, Manifest, ManifestError, Selection,
+    Align, AnchorsManifest, DetectorFamily, DetectorManifest, DirectManifest, EmbedderManifest,
+    InputManifest, LandmarksManifest, Manifest, ManifestError, Selection,
 };
 pub use model::{ModelError, ModelFile};
 
@@ -155,6 +155,17 @@ pub trait Network: Send {
     /// # Errors
     /// [`NnError::Invoke`] if the engine fails.
     fn invoke(&mut self) -> Result<(), NnError>;
+
+    /// Whether [`Network::invoke_on`] can run on `memory`: the engine can, and it is long enough and begins where the
+    /// engine wants it to.
+    fn fits(&self, memory: &[u8]) -> bool;
+
+    /// Runs the network on an input that lies in the caller's memory: the first bytes of `memory` are the tensor's, and
+    /// [`BEHIND`](crate::frame::BEHIND) follow. Nothing is copied. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`NnError::Invoke`] if the memory does not fit or the engine fails.
+    fn invoke_on(&mut self, memory: &[u8]) -> Result<(), NnError>;
 
     /// Output `index` of the last run, in place.
     ///

@@ -42,6 +42,7 @@ pub use recogniser::{LookError, Recogniser};
 pub struct Progress {
     looked: AtomicU64,
     unread: AtomicU64,
+    detect_sampled: AtomicU64,
 }
 
 impl Progress {
@@ -55,6 +56,12 @@ impl Progress {
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Pixels that the sampler read for the detector. None where it reads the camera's memory itself.
+    #[must_use]
+    pub fn detect_sampled(&self) -> u64 {
+        self.detect_sampled.load(Ordering::Relaxed)
     }
 }
 
@@ -266,13 +273,14 @@ impl SignsOfLife {
         self.last = Instant::now();
         let c = &self.counters;
         log::info!(
-            "alive uptime_s={} frames={} looked={} replaced={} damaged={} unread={}",
+            "alive uptime_s={} frames={} looked={} replaced={} damaged={} unread={} detect_sampled={}",
             self.begun.elapsed().as_secs(),
             Counters::get(&c.frames),
             shared.progress.looked(),
             Counters::get(&c.replaced),
             Counters::get(&c.errors),
             shared.progress.unread(),
+            shared.progress.detect_sampled(),
         );
     }
 }

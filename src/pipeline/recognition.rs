@@ -53,10 +53,16 @@ impl Worker {
                     told = false;
                     let now = Timestamp::now().as_nanos();
                     self.shared.looked.store(now, Ordering::Release);
-                    self.shared.progress.looked.fetch_add(1, Ordering::Relaxed);
+                    let (progress, stages) =
+                        (&self.shared.progress, self.recogniser.reader().stages());
+                    progress.looked.fetch_add(1, Ordering::Relaxed);
+                    let sampled = stages.detect_sampled;
+                    progress
+                        .detect_sampled
+                        .fetch_add(sampled, Ordering::Relaxed);
                     // Checks the level before anything else: silent, it costs a comparison.
                     log::debug!(
-                        "looked frame={} faces={}",
+                        "looked frame={} faces={} detect_sampled={sampled}",
                         observation.captured(),
                         observation.sightings().len()
                     );

@@ -5,19 +5,22 @@
 
 #![expect(unsafe_code, reason = "slices of mapped memory that a device writes")]
 
+use std::ffi::c_void;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use memmap2::{MmapOptions, MmapRaw};
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::super::{CameraFault, Counters};
 use super::node::Node;
 use crate::bell::Bell;
-use crate::frame::Pool;
+use crate::frame::{BEHIND, Pool};
 
 pub(super) struct Buffers {
-    maps: Vec<MmapRaw>,
+    maps: Vec<Map>,
     returns: Sender<u32>,
     bell: Arc<Bell>,
     counters: Arc<Counters>,
@@ -34,14 +37,10 @@ impl Buffers {
         let maps = (0..count)
             .map(|index| {
                 let (offset, len) = node.query_buffer(index)?;
-                MmapOptions::new()
-                    .offset(offset)
-                    .len(len)
-                    .map_raw_read_only(&node.fd())
-                    .map_err(|error| CameraFault::Call {
-                        call: "mmap",
-                        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
-                    })
+                Map::new(node.fd(), offset, len).map_err(|errno| CameraFault::Call {
+                    call: "mmap",
+                    errno,
+                })
             })
             .collect::<Result<Vec<_>, CameraFault>>()?;
         let (returns, returned) = bounded(maps.len());
@@ -56,7 +55,7 @@ impl Buffers {
 
     /// Bytes of the smallest.
     pub fn bytes_each(&self) -> usize {
-        self.maps.iter().map(MmapRaw::len).min().unwrap_or(0)
+        self.maps.iter().map(|map| map.len).min().unwrap_or(0)
     }
 }
 
@@ -65,13 +64,12 @@ impl Pool for Buffers {
         let Some(map) = self.maps.get(index as usize) else {
             return &[];
         };
-        // SAFETY: the mapping is `len` bytes long, readable, and lives as long as `self`. This type
-        // is private to the room: only leases of the stream call this, for a buffer that was dequeued
-        // and is queued again only after the lease came back (`Stream` lends no buffer twice). In
-        // between the driver does not write to it, nor after streaming has ended or the device has
-        // gone; then the kernel keeps the memory for as long as it is mapped. Nobody in this process
-        // can write: the mapping is read-only.
-        unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) }
+        // SAFETY: the mapping is `len` bytes long with at least `BEHIND` more, readable, and lives as long as `self`.
+        // This type is private to the room: only leases of the stream call this, for a buffer that was dequeued and is
+        // queued again only after the lease came back (`Stream` lends no buffer twice). In between the driver does not
+        // write to it, nor after streaming has ended or the device has gone; then the kernel keeps the memory for as
+        // long as it is mapped. Nobody in this process can write: the mapping is read-only.
+        unsafe { std::slice::from_raw_parts(map.start.as_ptr().cast(), map.len + BEHIND) }
     }
 
     fn give_back(&self, index: u32) {
@@ -81,5 +79,56 @@ impl Pool for Buffers {
             self.bell.ring();
         }
         Counters::count(&self.counters.returned);
+    }
+}
+
+/// A buffer of the driver, mapped, with a page of zeros behind it: what reads ahead of itself finds memory there.
+struct Map {
+    start: NonNull<c_void>,
+    /// Bytes of the buffer.
+    len: usize,
+    /// Bytes mapped.
+    whole: usize,
+}
+
+// SAFETY: it owns its mapping, which belongs to no thread and is only read.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+impl Map {
+    fn new(device: BorrowedFd<'_>, offset: u64, len: usize) -> Result<Self, Errno> {
+        let page = rustix::param::page_size();
+        let whole = len
+            .checked_next_multiple_of(page)
+            .and_then(|pages| pages.checked_add(page))
+            .ok_or(Errno::OVERFLOW)?;
+        // SAFETY: a new mapping, wherever the kernel likes: it takes nobody's memory.
+        let start = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                whole,
+                ProtFlags::READ,
+                MapFlags::PRIVATE,
+            )
+        }?;
+        let map = Self {
+            start: NonNull::new(start).ok_or(Errno::NOMEM)?,
+            len,
+            whole,
+        };
+        // SAFETY: takes the place of the first pages of the mapping above, which is larger and which nobody has seen.
+        unsafe {
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            mmap(start, len, ProtFlags::READ, flags, device, offset)
+        }?;
+        Ok(map)
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the whole of a mapping that `new` made; slices of it borrow the `Buffers` that holds this.
+        let _ = unsafe { munmap(self.start.as_ptr(), self.whole) };
     }
 }

@@ -1,4 +1,4 @@
-//! `latchkey doorstep show`: the play, written into a V4L2 output node at its own pace.
+//! `latchkey doorstep --to`: the play, written into a V4L2 output node at its own pace.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use v4l::video::Output as _;
 use v4l::{Device, Format, FourCC};
 
-use super::{Exit, Failure, Of};
+use super::{Exit, Failure, Of, pixel_format};
 use crate::capture::convert::from_rgb;
 use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
 use crate::frame::PixelFormat;
@@ -20,16 +20,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DEVICE")]
     to: PathBuf,
     /// Pixel format: yuyv, nv12, yu12, grey, rgb3 or bgr3
-    #[arg(long, default_value = "yuyv", value_parser = format)]
+    #[arg(long, default_value = "yuyv", value_parser = pixel_format)]
     format: PixelFormat,
     /// Frames a second
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
     fps: u32,
-}
-
-fn format(text: &str) -> Result<PixelFormat, serde::de::value::Error> {
-    use serde::{Deserialize as _, de::IntoDeserializer as _};
-    PixelFormat::deserialize(text.into_deserializer())
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {

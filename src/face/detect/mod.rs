@@ -11,7 +11,9 @@ use super::geometry::{Point, Rect};
 use super::landmarks::Landmarks;
 use super::{FaceError, Stage, Stages};
 use crate::frame::{Image, Sampler, Similarity};
-use crate::nn::{DetectorFamily, DetectorManifest, Engine, ModelFile, Network, NnError};
+use crate::nn::{
+    DetectorFamily, DetectorManifest, Engine, InputManifest, ModelFile, Network, NnError,
+};
 pub use suppress::suppress;
 
 /// Points of a detection.
@@ -57,6 +59,8 @@ enum Family {
 /// A detector, loaded.
 pub struct Detector {
     network: Box<dyn Network>,
+    /// The same for luma in the camera's memory.
+    direct: Option<Box<dyn Network>>,
     manifest: DetectorManifest,
     family: Family,
     /// What is above the threshold; kept to be reused.
@@ -65,17 +69,23 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Loads the detector and compares its tensors with the manifest.
+    /// Loads the detector, and `direct` to stand in for it where a camera's memory is as it takes it, and compares their
+    /// tensors with the manifest.
     ///
     /// # Errors
     /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
     pub fn load(
         engine: &dyn Engine,
         model: &ModelFile,
+        direct: Option<&ModelFile>,
         manifest: &DetectorManifest,
     ) -> Result<Self, NnError> {
         let network = engine.load(model)?;
         super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
+        let direct = match direct {
+            Some(file) => Some(stand_in(engine, file, network.as_ref())?),
+            None => None,
+        };
         let (family, most) = match &manifest.family {
             DetectorFamily::BlazeFace { anchors } => {
                 let a = anchors::Anchors::new(model, network.as_ref(), anchors, &manifest.input)?;
@@ -92,6 +102,7 @@ impl Detector {
             candidates: Vec::with_capacity(most),
             found: Vec::with_capacity(most),
             network,
+            direct,
             manifest: manifest.clone(),
             family,
         })
@@ -109,15 +120,24 @@ impl Detector {
         sampler: &mut Sampler,
         stages: &mut Stages,
     ) -> Result<&[Detection], FaceError> {
-        let mut target = super::target(self.network.as_mut(), &self.manifest.input);
-        let sampled = sampler.sample(image, window, &mut target)?;
-        stages.sampled += sampled;
-        stages.detect_sampled += sampled;
-        stages.lap(Stage::DetectSample);
-        self.network.invoke()?;
+        let network = match in_place(self.direct.as_mut(), &self.manifest.input, image, window) {
+            Some((direct, luma)) => {
+                direct.invoke_on(luma)?;
+                direct
+            }
+            None => {
+                let mut target = super::target(self.network.as_mut(), &self.manifest.input);
+                let sampled = sampler.sample(image, window, &mut target)?;
+                stages.sampled += sampled;
+                stages.detect_sampled += sampled;
+                stages.lap(Stage::DetectSample);
+                self.network.invoke()?;
+                &mut self.network
+            }
+        };
         stages.lap(Stage::DetectInvoke);
         self.candidates.clear();
-        let (network, out) = (self.network.as_ref(), &mut self.candidates);
+        let (network, out) = (network.as_ref(), &mut self.candidates);
         match &self.family {
             Family::Anchors(a) => a.read(network, self.manifest.threshold, window, out),
             Family::Grid(g) => g.read(network, self.manifest.threshold, window, out),
@@ -156,6 +176,39 @@ impl Detector {
     pub fn network(&mut self) -> &mut dyn Network {
         self.network.as_mut()
     }
+}
+
+/// Loads the detector that takes a camera's memory; but for the type of its input it must be like `network`.
+fn stand_in(
+    engine: &dyn Engine,
+    model: &ModelFile,
+    network: &dyn Network,
+) -> Result<Box<dyn Network>, NnError> {
+    let direct = engine.load(model)?;
+    super::expect_input(model, direct.as_ref(), &network.input().shape)?;
+    if direct.outputs() == network.outputs() {
+        return Ok(direct);
+    }
+    Err(NnError::Shape {
+        model: model.name(),
+        what: "what it answers".into(),
+        got: format!("{:?}", direct.outputs()),
+        want: format!("{:?}", network.outputs()),
+    })
+}
+
+/// The network to run and the memory to run it on, if the picture as it lies there is what the network takes.
+fn in_place<'n, 'i>(
+    direct: Option<&'n mut Box<dyn Network>>,
+    input: &InputManifest,
+    image: &Image<'i>,
+    window: &Similarity,
+) -> Option<(&'n mut Box<dyn Network>, &'i [u8])> {
+    let (direct, layout) = (direct?, image.layout());
+    let whole = *window == Similarity::IDENTITY
+        && (layout.width, layout.height) == (input.width, input.height);
+    let luma = image.luma_in_place().filter(|_| whole)?;
+    direct.fits(luma).then_some((direct, luma))
 }
 
 /// That output `what` of `shape` is there: which it is.

@@ -13,7 +13,7 @@ use tflitec::model::Model;
 use tflitec::tensor::DataType;
 
 use super::{Element, Engine, ModelFile, Network, NnError, Tensor, TensorSpec};
-use crate::frame::TensorMut;
+use crate::frame::{BEHIND, TensorMut};
 
 /// The engine.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +62,11 @@ impl Engine for TfLite {
             Box::leak(Box::new(Model::from_bytes(model.bytes()).map_err(says)?));
         // Float networks are left as they are: nothing in them is of 8 bits but the edges of some conversions.
         let eight_bits = is_eight_bits(parsed).map_err(says)?;
-        let interpreter =
-            seam::with_eight_bits(eight_bits, || Interpreter::new(parsed, Some(options)));
+        let (interpreter, raw) =
+            seam::watch(eight_bits, || Interpreter::new(parsed, Some(options)));
         let interpreter = interpreter.map_err(says)?;
+        // SAFETY: the library made it for `interpreter`, which the network below keeps beside the mover.
+        let mover = raw.and_then(|raw| unsafe { seam::Mover::of(raw) });
         interpreter.allocate_tensors().map_err(says)?;
         let inputs = interpreter.input_tensor_count();
         if inputs != 1 {
@@ -81,6 +83,8 @@ impl Engine for TfLite {
             output_specs: outputs.iter().map(|o| o.spec.clone()).collect(),
             input,
             outputs,
+            mover,
+            away: false,
             interpreter,
         }))
     }
@@ -169,7 +173,40 @@ struct Loaded {
     output_specs: Vec<TensorSpec>,
     input: Place,
     outputs: Vec<Place>,
+    mover: Option<seam::Mover>,
+    /// The last run's input lay in the caller's memory.
+    away: bool,
     interpreter: Interpreter<'static>,
+}
+
+impl Loaded {
+    fn failed(&self, why: impl Into<String>) -> NnError {
+        NnError::Invoke {
+            model: self.name.clone(),
+            why: why.into(),
+        }
+    }
+
+    /// Lets the next run read its input from `data` on.
+    ///
+    /// # Safety
+    /// As of [`seam::Mover::put`].
+    unsafe fn place_input(&mut self, data: NonNull<u8>) -> Result<(), NnError> {
+        let width = if self.input.spec.element == Element::F32 {
+            4
+        } else {
+            1
+        };
+        let bytes = self.input.len * width;
+        let mover = self.mover.as_ref();
+        // SAFETY: what the caller promised.
+        if !mover.is_some_and(|mover| unsafe { mover.put(data, bytes) }) {
+            return Err(self.failed("it does not take its input from there"));
+        }
+        // Looks at what has moved; plans nothing anew.
+        let looked = self.interpreter.allocate_tensors();
+        looked.map_err(|e| self.failed(e.to_string()))
+    }
 }
 
 // SAFETY: the interpreter may move between threads (tflitec declares it `Send`), and the places point
@@ -211,10 +248,35 @@ impl Network for Loaded {
     }
 
     fn invoke(&mut self) -> Result<(), NnError> {
-        self.interpreter.invoke().map_err(|e| NnError::Invoke {
-            model: self.name.clone(),
-            why: e.to_string(),
-        })
+        if std::mem::take(&mut self.away) {
+            // SAFETY: the input's place in the interpreter's own memory, which stays reserved for it.
+            unsafe { self.place_input(self.input.data) }?;
+        }
+        let ran = self.interpreter.invoke();
+        ran.map_err(|e| self.failed(e.to_string()))
+    }
+
+    fn fits(&self, memory: &[u8]) -> bool {
+        self.mover.is_some()
+            && matches!(self.input.spec.element, Element::U8 { .. })
+            && memory.len() >= self.input.len + BEHIND
+            && memory
+                .as_ptr()
+                .addr()
+                .is_multiple_of(seam::Mover::ALIGNMENT)
+    }
+
+    fn invoke_on(&mut self, memory: &[u8]) -> Result<(), NnError> {
+        if !self.fits(memory) {
+            return Err(self.failed("it cannot run on memory of that kind"));
+        }
+        self.away = true;
+        // SAFETY: `fits` has compared the length; the memory is borrowed until the run below is over, and after it the
+        // input is moved again before any other. TFLite's kernels read their inputs and write other tensors: only an
+        // operator that works in place would not, and a first layer that is one changes no type and no shape.
+        unsafe { self.place_input(NonNull::from_ref(memory).cast()) }?;
+        let ran = self.interpreter.invoke();
+        ran.map_err(|e| self.failed(e.to_string()))
     }
 
     fn output(&self, index: usize) -> Tensor<'_> {

@@ -1,8 +1,12 @@
-//! Where this program stands between the crate `tflitec` and the C library: the delegate's options, which tflitec leaves
-//! at their defaults. The default of some versions runs no 8-bit layer through XNNPACK, which costs five times the time.
+//! Where this program stands between the crate `tflitec` and the C library.
+//!
+//! The delegate's options, which tflitec leaves at their defaults: that of some versions runs no 8-bit layer through
+//! XNNPACK, which costs five times the time. And an input in the caller's memory (`TfLiteCustomAllocation`), which
+//! tflitec does not know and not every version of the library has.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::NonNull;
 
 /// XNNPACK runs signed 8-bit layers (`TFLITE_XNNPACK_DELEGATE_FLAG_QS8`). The flag for unsigned ones is left alone:
 /// version 2.9 refuses it on x86-64.
@@ -21,14 +25,17 @@ struct Options {
 
 thread_local! {
     static EIGHT_BITS: Cell<bool> = const { Cell::new(false) };
+    static MADE: Cell<*mut c_void> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Delegates that this thread makes during `make` run 8-bit layers too, if `yes`.
-pub fn with_eight_bits<T>(yes: bool, make: impl FnOnce() -> T) -> T {
-    let before = EIGHT_BITS.replace(yes);
+/// Delegates that this thread makes during `make` run 8-bit layers too, if `eight_bits`. Also gives the interpreter that
+/// the library made last.
+pub fn watch<T>(eight_bits: bool, make: impl FnOnce() -> T) -> (T, Option<NonNull<c_void>>) {
+    let before = EIGHT_BITS.replace(eight_bits);
+    MADE.set(std::ptr::null_mut());
     let made = make();
     EIGHT_BITS.set(before);
-    made
+    (made, NonNull::new(MADE.get()))
 }
 
 unsafe extern "C" {
@@ -68,5 +75,92 @@ unsafe extern "C" fn TfLiteXNNPackDelegateCreate(options: *const Options) -> *mu
         }
         // SAFETY: what the caller promised.
         _ => unsafe { real(options) },
+    }
+}
+
+/// As above: tells [`watch`] which interpreter was made.
+///
+/// # Safety
+/// As the library's: a model and options of its making, options may be null.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn TfLiteInterpreterCreate(
+    model: *const c_void,
+    options: *const c_void,
+) -> *mut c_void {
+    let real = library(c"TfLiteInterpreterCreate");
+    if real.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the symbol is the library's function of this name and of this type (c_api.h).
+    let real: unsafe extern "C" fn(*const c_void, *const c_void) -> *mut c_void =
+        unsafe { std::mem::transmute(real) };
+    // SAFETY: what the caller promised.
+    let made = unsafe { real(model, options) };
+    MADE.set(made);
+    made
+}
+
+/// `TfLiteCustomAllocation` (common.h).
+#[repr(C)]
+struct CustomAllocation {
+    data: *mut c_void,
+    bytes: usize,
+}
+
+/// What moves the one input of an interpreter into other memory.
+pub struct Mover {
+    interpreter: NonNull<c_void>,
+    /// The input's number among the tensors.
+    tensor: c_int,
+    set: unsafe extern "C" fn(*mut c_void, c_int, *const CustomAllocation, i64) -> c_int,
+}
+
+impl Mover {
+    /// Where such memory has to begin (`kDefaultTensorAlignment`).
+    pub const ALIGNMENT: usize = 64;
+
+    /// For the first input of `interpreter`; `None` if the library cannot.
+    ///
+    /// # Safety
+    /// `interpreter` is one of the library's and outlives the mover.
+    pub unsafe fn of(interpreter: NonNull<c_void>) -> Option<Self> {
+        let set = library(c"TfLiteInterpreterSetCustomAllocationForTensor");
+        let index = library(c"TfLiteInterpreterGetInputTensorIndex");
+        if set.is_null() || index.is_null() {
+            return None;
+        }
+        // SAFETY: the library's functions of these names and of these types (c_api_experimental.h).
+        let (set, index) = unsafe {
+            (
+                std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*mut c_void, c_int, *const CustomAllocation, i64) -> c_int,
+                >(set),
+                std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_void, i32) -> i32>(
+                    index,
+                ),
+            )
+        };
+        // SAFETY: an interpreter, as the caller promised; the index of what it lacks is negative.
+        let tensor = unsafe { index(interpreter.as_ptr(), 0) };
+        (tensor >= 0).then_some(Self {
+            interpreter,
+            tensor,
+            set,
+        })
+    }
+
+    /// The next runs read their input from `data` on. False if the library refuses it.
+    ///
+    /// # Safety
+    /// The input's `bytes` and `BEHIND` more can be read from `data` on for as long as such runs last, and the network
+    /// writes none of its results over its input.
+    pub unsafe fn put(&self, data: NonNull<u8>, bytes: usize) -> bool {
+        let place = CustomAllocation {
+            data: data.as_ptr().cast(),
+            bytes,
+        };
+        // SAFETY: the interpreter lives (see `of`), and the library copies what `place` says.
+        unsafe { (self.set)(self.interpreter.as_ptr(), self.tensor, &raw const place, 0) == 0 }
     }
 }

@@ -1,0 +1,181 @@
+//! A camera's buffer as the detector's input: the same faces as by the sampled way, and nothing sampled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchkey::bell::{Bell, Caller};
+use latchkey::capture::{self, CameraEvent, CameraSettings};
+use latchkey::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
+use latchkey::face::{Detection, Detector, Stages};
+use latchkey::frame::{BEHIND, Image, Layout, PixelFormat, Range, Sampler, Slot};
+use latchkey::nn::{EngineSettings, Manifest, ModelFile};
+
+/// The set's detector, with or without the one that takes a camera's bytes.
+fn detector(with_direct: bool) -> Detector {
+    let manifest = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
+    // Where it was built, or beside it in the virtual machine.
+    let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let folders = [built, "models".into()];
+    let open = |file: &str, sha256: &str| {
+        let path = ModelFile::find(file, &folders).unwrap();
+        ModelFile::open(&path, sha256, "models").unwrap()
+    };
+    let d = &manifest.detector;
+    let direct = d.direct.as_ref().filter(|_| with_direct);
+    let direct = direct.map(|m| open(&m.file, &m.sha256));
+    let engine = EngineSettings::default().build();
+    Detector::load(
+        engine.as_ref(),
+        &open(&d.file, &d.sha256),
+        direct.as_ref(),
+        d,
+    )
+    .unwrap()
+}
+
+/// Moments with somebody before the door, as luma.
+fn moments() -> Vec<Vec<u8>> {
+    let play = Play::new(&"5,visits=6".parse::<Script>().unwrap());
+    let times: Vec<f32> = play
+        .visits()
+        .iter()
+        .map(|v| 0.5 * (v.from + v.until))
+        .collect();
+    let (mut stage, mut canvas) = (Stage::new(play), picture());
+    let mut luma = |t: &f32| {
+        stage.draw(*t, &mut canvas);
+        let grey = |p: &image::Rgb<u8>| {
+            let [r, g, b] = p.0.map(u32::from);
+            ((77 * r + 150 * g + 29 * b) >> 8) as u8
+        };
+        canvas.pixels().map(grey).collect()
+    };
+    times.iter().map(&mut luma).collect()
+}
+
+/// What `detector` finds in `pixels` laid out as `format`, `behind` bytes after them, and how many pixels it sampled.
+fn found(
+    detector: &mut Detector,
+    format: PixelFormat,
+    luma: &[u8],
+    behind: usize,
+) -> (Vec<Detection>, u64) {
+    let layout = Layout {
+        range: Range::Full,
+        ..Layout::packed(format, WIDTH as u32, HEIGHT as u32)
+    };
+    let used = layout.bytes();
+    // Where a page begins, as a camera's memory does.
+    let mut memory = vec![128; 4096 + used + behind];
+    let at = memory.as_ptr().align_offset(4096);
+    memory[at..at + luma.len()].copy_from_slice(luma);
+    let image = Image::new(layout, &memory[at..at + used + behind]).unwrap();
+    look(detector, &image)
+}
+
+/// What `detector` finds in `image`, and how many pixels it sampled.
+fn look(detector: &mut Detector, image: &Image<'_>) -> (Vec<Detection>, u64) {
+    let (window, mut sampler, mut stages) = (
+        detector.whole(image),
+        Sampler::new(640, 640),
+        Stages::start(),
+    );
+    let found = detector
+        .detect(image, &window, &mut sampler, &mut stages)
+        .unwrap();
+    (found.to_vec(), stages.detect_sampled)
+}
+
+fn same(a: &[Detection], b: &[Detection]) -> bool {
+    let numbers = |d: &Detection| {
+        let points = d.landmarks().unwrap();
+        (
+            d.score.to_bits(),
+            d.bbox,
+            points.map(|p| (p.x.to_bits(), p.y.to_bits())),
+        )
+    };
+    a.iter().map(numbers).eq(b.iter().map(numbers))
+}
+
+#[test]
+fn a_cameras_buffer_is_the_detectors_input() {
+    let (mut sampled, mut direct) = (detector(false), detector(true));
+    let moments = moments();
+    // Whether this TensorFlow Lite takes its input from elsewhere shows in that it does.
+    let takes = found(&mut direct, PixelFormat::Grey, &moments[0], BEHIND).1 == 0;
+    if !takes {
+        println!("skipped direct: this version of TensorFlow Lite runs on no memory but its own");
+    }
+    let mut faces = 0;
+    for luma in &moments {
+        let (wanted, read) = found(&mut sampled, PixelFormat::Grey, luma, 0);
+        assert_eq!(read, 640 * 480);
+        faces += wanted.len();
+        for format in [PixelFormat::Grey, PixelFormat::Nv12, PixelFormat::Yu12] {
+            let (got, read) = found(&mut direct, format, luma, BEHIND);
+            assert!(
+                same(&wanted, &got),
+                "{format}: {wanted:?} but in place {got:?}"
+            );
+            assert_eq!(read, if takes { 0 } else { 640 * 480 }, "{format}");
+        }
+        // In turn with the other way, which has to find its own input again.
+        let (got, read) = found(&mut direct, PixelFormat::Yuyv, &twice(luma), BEHIND);
+        assert!(same(&wanted, &got), "YUYV");
+        assert_eq!(read, 640 * 480);
+        // Nothing behind the last line: an engine may not look there.
+        assert_eq!(found(&mut direct, PixelFormat::Grey, luma, 0).1, 640 * 480);
+    }
+    assert!(faces >= moments.len() / 2, "{faces} faces");
+}
+
+/// Luma with chroma between.
+fn twice(luma: &[u8]) -> Vec<u8> {
+    luma.iter().flat_map(|v| [*v, 128]).collect()
+}
+
+/// In the virtual machine, where LATCHKEY_CAMERA is a device node and LATCHKEY_CAMERA_FORMAT the format it delivers.
+#[test]
+#[ignore = "needs a camera"]
+fn a_real_cameras_buffer_is_the_detectors_input() {
+    let asked = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let camera = format!(
+        "source = {:?}\nformat = {:?}\n",
+        asked("LATCHKEY_CAMERA"),
+        asked("LATCHKEY_CAMERA_FORMAT")
+    );
+    let settings: CameraSettings = toml::from_str(&camera).unwrap();
+    let slot = Arc::new(Slot::new());
+    let (events, told) = crossbeam_channel::bounded(16);
+    let events = Caller::new(events, Arc::new(Bell::new().unwrap()));
+    let running =
+        capture::start(&settings, Arc::clone(&slot), std::thread::current(), events).unwrap();
+    let (mut sampled, mut direct) = (detector(false), detector(true));
+    let (mut frames, mut faces) = (0, 0);
+    while frames < 6 {
+        let Some(lease) = slot.take() else {
+            std::thread::park_timeout(Duration::from_secs(5));
+            assert!(
+                !matches!(told.try_recv(), Ok(CameraEvent::Down { .. })),
+                "no camera"
+            );
+            continue;
+        };
+        let image = lease.image().unwrap();
+        assert_eq!(Some(image.layout().format), settings.format);
+        let (wanted, read) = look(&mut sampled, &image);
+        assert_eq!(read, 640 * 480);
+        let (got, read) = look(&mut direct, &image);
+        assert_eq!(read, 0);
+        assert!(same(&wanted, &got), "{wanted:?} but in place {got:?}");
+        println!(
+            "frame {}: {} faces, {read} pixels sampled",
+            lease.sequence(),
+            got.len()
+        );
+        (frames, faces) = (frames + 1, faces + got.len());
+    }
+    assert!(faces > 0);
+    running.stop();
+}

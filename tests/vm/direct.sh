@@ -1,0 +1,41 @@
+# machine: arm64
+# timeout: 600
+# A camera's buffer is the detector's input: nothing is sampled for it, and it finds the same. On 64-bit ARM, as the other
+# TensorFlow Lite takes no memory but its own.
+
+. ./firmware.sh
+firmware_install
+gpio_start latchkey-bench
+cp direct "$work/"
+
+# shows FILE: its frames one after the other, over and over, until the file `stop` is there.
+shows() { while [ ! -e "$work/stop" ]; do scene moving "$1"; usleep 300000; done; }
+
+for format in grey nv12; do
+    code=$(echo $format | tr a-z A-Z)
+    say "$code"
+    rm -f "$work/stop"
+    camera_start scenes/$format.raw 640 480 "$code" 24
+    shows scenes/$format.raw &
+    showing=$!
+
+    LATCHKEY_CAMERA=$(camera_device) LATCHKEY_CAMERA_FORMAT=$format \
+        "$work/direct" --ignored --nocapture > "$work/direct.$format.log" 2>&1
+    status=$?
+    grep '^frame' "$work/direct.$format.log" || cat "$work/direct.$format.log"
+    check "$code: the same frames both ways ($status)" test "$status" = 0
+
+    firmware_config 2000
+    sed -i "s/^format = .*/format = \"$format\"/; s/^board = .*/&\nmodels = \"latchkey\"/" "$work/latchkey.toml"
+    firmware_start
+    sees() { [ "$(grep -c 'looked frame=.* faces=[1-9]' "$firmware_log")" -ge 3 ]; }
+    check "$code: the program sees faces" wait_for 120 sees
+    firmware_stop
+    check "$code: it says which way it takes" grep -q "detect_sampled=" "$firmware_log"
+    say "$(grep -c ' looked ' "$firmware_log") looks, $(grep -c 'looked .*detect_sampled=0' "$firmware_log") of them without a pixel sampled for detection"
+    check "$code: nothing is sampled for detection" not grep -q 'detect_sampled=[1-9]' "$firmware_log"
+    touch "$work/stop"
+    wait $showing
+    camera_stop
+done
+finish
