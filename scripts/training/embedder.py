@@ -207,12 +207,17 @@ def train(asked, say):
         optimiser.load_state_dict(state["optimisers"])
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
+
+    def some(rng):
+        # A photo is real, a mixture nearly, the doorstep not at all: 3, 5 and 2 of ten.
+        n, kind = asked.batch, rng.random(asked.batch)
+        mixture, photo = rng.integers(0, asked.faces, n), rng.integers(0, len(learnt), n)
+        return np.where(kind < 0.3, photo, np.where(kind < 0.8, mixture, rng.integers(asked.faces, len(crops), n)))
+
     began, loss_sum = time.monotonic(), 0.0
     for r in range(first, rounds):
         rng = np.random.default_rng([asked.seed, r])
-        # A photo is real, a mixture nearly: three in ten are photos.
-        real = rng.random(asked.batch) < 0.3
-        pick = np.where(real, rng.integers(0, len(learnt), asked.batch), rng.integers(0, len(crops), asked.batch))
+        pick = some(rng)
         x, theta = views(crops[pick], rng)
         optimiser.prepare(r, rounds)
         model.train()
@@ -250,7 +255,7 @@ def train(asked, say):
 
     def lesson(model, r):
         rng = np.random.default_rng([asked.seed, rounds + r])
-        pick = np.where(rng.random(asked.batch) < 0.3, rng.integers(0, len(learnt), asked.batch), rng.integers(0, len(crops), asked.batch))
+        pick = some(rng)
         x, _ = views(crops[pick], rng)
         with torch.autocast(device, torch.bfloat16):
             y = model(x.to(device))

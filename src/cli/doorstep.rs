@@ -2,11 +2,13 @@
 
 mod frames;
 mod photos;
+mod review;
 mod show;
 
 use clap::Subcommand;
 
 use super::{Exit, Failure, print_json};
+use crate::config::Overrides;
 use crate::doorstep::{Play, Script, Seen};
 use crate::frame::PixelFormat;
 
@@ -29,6 +31,8 @@ enum Command {
     Frames(frames::Arguments),
     /// List who comes when
     Visits(Visits),
+    /// Hold the log of `run` against who came
+    Review(review::Arguments),
 }
 
 /// The argument that all of them take.
@@ -54,7 +58,7 @@ pub struct Visits {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     match (&arguments.command, &arguments.show) {
         (Some(Command::Photos(a)), _) => photos::run(a),
         (Some(Command::Cast(a)), _) => photos::cast(a),
@@ -63,6 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             visits(a);
             Ok(Exit::Done)
         }
+        (Some(Command::Review(a)), _) => review::run(asked, a),
         (None, Some(a)) => show::run(a),
         (None, None) => Err(Failure {
             exit: Exit::Usage,

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Loaded, pictures, print_json};
+use super::{Exit, Failure, Loaded, draw, pictures, print_json};
 use crate::capture::Photo;
 use crate::config::Overrides;
 use crate::face::Face;
 use crate::people::{Gallery, Identification, Identifier};
-
-mod draw;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -26,10 +24,27 @@ pub struct Arguments {
 }
 
 /// A face and whom it looks like; `None` if it is not worth recognising.
-struct Named {
-    face: Face,
+pub struct Named {
+    pub face: Face,
     found: Option<Identification>,
-    name: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Named {
+    /// What to write beside it.
+    pub fn label(&self) -> String {
+        let who = self.name.as_deref().unwrap_or("unknown");
+        let score = self.found.map(|f| format!(" {:.2}", f.score));
+        format!("{who}{}", score.unwrap_or_default())
+    }
+
+    /// What to mark it with.
+    pub const fn colour(&self) -> image::Rgb<u8> {
+        match self.name {
+            Some(_) => draw::KNOWN,
+            None => draw::UNKNOWN,
+        }
+    }
 }
 
 /// Ends with [`Exit::No`] if no photo shows anybody enrolled.
@@ -72,7 +87,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             print(path, &named, gallery.people().is_empty());
         }
         if let Some(out) = &arguments.draw {
-            draw::draw(photo.into_picture(), &named, out)?;
+            save(photo.into_picture(), &named, out)?;
         }
     }
     if arguments.json {
@@ -85,7 +100,22 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
+/// Writes `canvas` with the faces marked to the PNG file `out`.
+fn save(mut canvas: image::RgbImage, named: &[Named], out: &Path) -> Result<(), Failure> {
+    // Lines and letters that can be seen on a large photo as on a small one.
+    let unit = i64::from(canvas.width().max(canvas.height()) / 500).max(1);
+    for n in named {
+        draw::face(&mut canvas, &n.face, 1.0, n.colour(), &n.label(), unit);
+    }
+    let written = canvas.save_with_format(out, image::ImageFormat::Png);
+    written.map_err(|e| Failure {
+        exit: Exit::Machine,
+        text: format!("{}: cannot write the picture: {e}", out.display()),
+    })
+}
+
+/// Whom `face` looks like.
+pub fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
     let found = face.embedding.as_ref().ok().map(|e| identifier.identify(e));
     let person = found.and_then(|f| f.who).and_then(|id| gallery.person(id));
     Named {

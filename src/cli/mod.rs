@@ -4,6 +4,7 @@
 
 mod bench;
 mod doorstep;
+mod draw;
 mod enroll;
 mod eval;
 mod identify;
@@ -158,7 +159,7 @@ pub fn main() -> ExitCode {
         Command::People(a) => people::run(asked, a),
         Command::Eval(a) => eval::run(asked, a),
         Command::Bench(a) => bench::run(asked, a),
-        Command::Doorstep(a) => doorstep::run(a),
+        Command::Doorstep(a) => doorstep::run(asked, a),
         Command::Probe(a) => probe::run(asked, a),
         Command::Guard => Ok(Exit::Done),
     };

@@ -1,0 +1,362 @@
+//! `latchkey doorstep review`: what the log of `run --source doorstep:SCRIPT` says, held against who really came.
+//!
+//! Judges by the log alone: a visit is right if the door opened in it for somebody who lives here and came, and stayed
+//! shut if nobody who lives here did.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use image::{GenericImage, Rgb, RgbImage};
+use jiff::Timestamp;
+
+use super::photos::save;
+use super::{Exit, Failure, Of, Overrides};
+use crate::capture::convert::from_rgb;
+use crate::cli::identify::name;
+use crate::cli::{Loaded, draw};
+use crate::doorstep::{HEIGHT, Play, Stage, Visit, WIDTH, picture};
+use crate::frame::{Image, PixelFormat};
+use crate::people::{Gallery, Identifier};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    of: Of,
+    /// The log that `run` wrote
+    #[arg(long, value_name = "FILE")]
+    log: PathBuf,
+    /// Picture of some visits to write, as PNG or JPEG: what was seen when the door decided, and what the relay did
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
+}
+
+/// What the log says of the door, in milliseconds since the camera came up.
+#[derive(Default)]
+struct Told {
+    /// When it opened and by whom.
+    opened: Vec<(u64, String)>,
+    closed: Vec<u64>,
+    /// When somebody was granted or refused.
+    decided: Vec<u64>,
+    refused: Vec<u64>,
+    /// The play was seen to its end.
+    ended: bool,
+}
+
+/// Ends with [`Exit::No`] if the door was wrong about a visit.
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let log = &arguments.log;
+    let unreadable = |why: &dyn std::fmt::Display| Failure {
+        exit: Exit::Usage,
+        text: format!("{}: {why}", log.display()),
+    };
+    let text = std::fs::read_to_string(log).map_err(|e| unreadable(&e))?;
+    let told = Told::read(&text);
+    if !told.ended {
+        return Err(unreadable(
+            &"tells no play to its end: give the whole log of `latchkey run --source doorstep:SCRIPT`",
+        ));
+    }
+    let play = arguments.of.play();
+    let judged: Vec<Judged> = (0..play.visits().len())
+        .map(|k| Judged::of(&play, k, &told))
+        .collect();
+    // Before anybody came.
+    let first = play.visits().first().map_or(u64::MAX, |v| millis(v.from));
+    let early = told.opened.iter().filter(|(at, _)| *at < first).count();
+    for (visit, judged) in play.visits().iter().zip(&judged).filter(|(_, j)| j.wrong) {
+        println!(
+            "wrong: at {:.1} s: {}",
+            visit.from,
+            judged.line(&play, visit)
+        );
+    }
+    if early > 0 {
+        println!("wrong: opened {early} times before anybody came");
+    }
+    let count = |is: fn(&Judged) -> bool| judged.iter().filter(|j| is(j)).count();
+    let wrong = count(|j| j.wrong) + early;
+    if let Some(file) = &arguments.picture {
+        sheet(asked, play, &judged, &told, file)?;
+    }
+    println!(
+        "visits={} opened={} refused={} wrong={wrong}",
+        judged.len(),
+        count(|j| !j.opened_by.is_empty()),
+        count(|j| j.opened_by.is_empty() && j.refused)
+    );
+    Ok(if wrong == 0 { Exit::Done } else { Exit::No })
+}
+
+impl Told {
+    fn read(log: &str) -> Self {
+        let mut told = Self::default();
+        let mut begun = None;
+        for line in log.lines() {
+            let mut words = line.split_whitespace();
+            let Some(Ok(time)) = words.next().map(str::parse::<Timestamp>) else {
+                continue;
+            };
+            let (event, values) = (words.nth(1).unwrap_or_default(), words);
+            let value = |key: &str| {
+                let mut values = values.clone();
+                values.find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
+            };
+            if event == "camera_up" {
+                begun = Some(time);
+            }
+            let Some(begun) = begun else { continue };
+            let at = u64::try_from((time - begun).get_milliseconds()).unwrap_or(0)
+                + 1000 * u64::try_from((time - begun).get_seconds()).unwrap_or(0);
+            match event {
+                "granted" => told.decided.push(at),
+                "refused" => {
+                    told.decided.push(at);
+                    told.refused.push(at);
+                }
+                "opened" => {
+                    let by = value("by").unwrap_or_default();
+                    told.opened.push((at, by.to_owned()));
+                }
+                "closed" => told.closed.push(at),
+                "stopping" => told.ended = value("source") == Some("ended"),
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+/// How the door did in one visit.
+struct Judged {
+    /// By whom it was opened, each time.
+    opened_by: Vec<String>,
+    refused: bool,
+    wrong: bool,
+}
+
+impl Judged {
+    fn of(play: &Play, k: usize, told: &Told) -> Self {
+        let visit = &play.visits()[k];
+        // What the door does after somebody has left is about them still.
+        let next = play
+            .visits()
+            .get(k + 1)
+            .map_or(u64::MAX, |v| millis(v.from));
+        let within = |at: &u64| (millis(visit.from)..next).contains(at);
+        let opened = told.opened.iter().filter(|(at, _)| within(at));
+        let opened_by: Vec<String> = opened.map(|(_, by)| by.clone()).collect();
+        let welcome: Vec<String> = visit
+            .who
+            .iter()
+            .filter(|who| play.lives_here(**who))
+            .map(|who| play.name(*who))
+            .collect();
+        let wrong = opened_by.is_empty() != welcome.is_empty()
+            || opened_by.iter().any(|by| !welcome.contains(by));
+        Self {
+            opened_by,
+            refused: told.refused.iter().any(within),
+            wrong,
+        }
+    }
+
+    fn line(&self, play: &Play, visit: &Visit) -> String {
+        let did = match (self.opened_by.as_slice(), self.refused) {
+            ([], true) => "refused".to_owned(),
+            ([], false) => "stayed shut".to_owned(),
+            (by, _) => format!("opened by {}", by.join(", ")),
+        };
+        format!("{}: {did}", names(play, visit))
+    }
+}
+
+fn names(play: &Play, visit: &Visit) -> String {
+    let names: Vec<String> = visit.who.iter().map(|w| play.name(*w)).collect();
+    names.join(" and ")
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a play's time, from 0 on"
+)]
+fn millis(seconds: f32) -> u64 {
+    (1000.0 * seconds).round() as u64
+}
+
+const COLUMNS: u32 = 4;
+const ROWS: u32 = 3;
+/// Pixels of a frame to one of the sheet.
+const SCALE: u32 = 2;
+const TILE: (u32, u32) = (WIDTH as u32 / SCALE, HEIGHT as u32 / SCALE);
+/// Below a tile: a line of text, and the relay's trace.
+const STRIP: u32 = 44;
+const GAP: u32 = 6;
+const PAPER: Rgb<u8> = Rgb([24, 26, 30]);
+const TEXT: Rgb<u8> = Rgb([210, 214, 220]);
+const LINE: Rgb<u8> = Rgb([90, 96, 106]);
+const RELAY: Rgb<u8> = Rgb([255, 170, 40]);
+
+/// Visits from all of the play: what the program sees in the frame on which the door decided, and what the relay did.
+fn sheet(
+    asked: &Overrides,
+    play: Play,
+    judged: &[Judged],
+    told: &Told,
+    file: &Path,
+) -> Result<(), Failure> {
+    let loaded = Loaded::new(asked)?;
+    let gallery = Gallery::load(&loaded.config.gallery)?;
+    let mut reader = loaded.reader(loaded.gated())?;
+    gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+    let identifier = Identifier::new(&gallery, loaded.rule);
+    let format = loaded.config.camera.format.unwrap_or(PixelFormat::Yuyv);
+
+    let (across, down) = (TILE.0 + GAP, TILE.1 + STRIP + GAP);
+    let mut sheet = RgbImage::from_pixel(GAP + COLUMNS * across, GAP + ROWS * down, PAPER);
+    let mut stage = Stage::new(play);
+    let (mut canvas, mut bytes) = (picture(), Vec::new());
+    for (place, k) in chosen(stage.play(), (COLUMNS * ROWS) as usize)
+        .into_iter()
+        .enumerate()
+    {
+        let visit = stage.play().visits()[k].clone();
+        let (from, until) = (millis(visit.from), millis(visit.until));
+        let decided = told.decided.iter().find(|at| (from..until).contains(at));
+        let moment = *decided.unwrap_or(&u64::midpoint(from, until));
+        stage.draw(Duration::from_millis(moment).as_secs_f32(), &mut canvas);
+        let layout = from_rgb(&canvas, WIDTH as u32, HEIGHT as u32, format, &mut bytes)?;
+        let faces = reader.read(&Image::new(layout, &bytes)?)?;
+        let triangle = image::imageops::FilterType::Triangle;
+        let mut tile = image::imageops::resize(&canvas, TILE.0, TILE.1, triangle);
+        for face in faces {
+            let n = name(face, &identifier, &gallery);
+            draw::face(&mut tile, face, SCALE as f32, n.colour(), &n.label(), 1);
+        }
+        let (left, top) = (
+            GAP + place as u32 % COLUMNS * across,
+            GAP + place as u32 / COLUMNS * down,
+        );
+        // The sheet has room for all.
+        let _ = sheet.copy_from(&tile, left, top);
+        let strip = (i64::from(left), i64::from(top + TILE.1));
+        let text = format!(
+            "{:.1} s  {}",
+            moment as f32 / 1000.0,
+            judged[k].line(stage.play(), &visit)
+        );
+        draw::write(&mut sheet, strip.0, strip.1 + 4, 1, &text, TEXT);
+        let end = from + millis(stage.play().script().every);
+        trace(&mut sheet, strip, (from, end), moment, told);
+    }
+    save(&sheet, file)
+}
+
+/// What the relay did from one time to another; a mark where the picture above was taken.
+fn trace(
+    sheet: &mut RgbImage,
+    (left, top): (i64, i64),
+    (from, end): (u64, u64),
+    moment: u64,
+    told: &Told,
+) {
+    let (wide, on, off) = (i64::from(TILE.0), top + 18, top + 38);
+    let x = |at: u64| {
+        let part = at.clamp(from, end) - from;
+        left + i64::try_from(part * u64::from(TILE.0) / (end - from).max(1)).unwrap_or(0)
+    };
+    draw::fill(sheet, left, off, left + wide, off + 1, LINE);
+    draw::fill(sheet, x(moment), on - 2, x(moment) + 1, off + 3, LINE);
+    for (opened, _) in &told.opened {
+        let closed = told.closed.iter().find(|at| *at >= opened).copied();
+        let (a, b) = (x(*opened), x(closed.unwrap_or(end)));
+        if b > a {
+            draw::fill(sheet, a, on, b, on + 2, RELAY);
+            draw::fill(sheet, a, off - 1, left, off + 1, RELAY);
+            for edge in [a, b] {
+                draw::fill(sheet, edge - 1, on, edge + 1, off + 1, RELAY);
+            }
+        }
+    }
+    draw::write(sheet, left + wide - 40, off - 8, 1, "relay", LINE);
+}
+
+/// `count` visits, spread over the play: somebody who lives here, a stranger and two together in turn, where there are.
+fn chosen(play: &Play, count: usize) -> Vec<usize> {
+    let visits = play.visits();
+    let count = count.min(visits.len());
+    (0..count)
+        .map(|place| {
+            let part = place * visits.len() / count..(place + 1) * visits.len() / count;
+            let wanted = |k: &usize| {
+                let who = &visits[*k].who;
+                match place % 3 {
+                    0 => who.len() == 1 && play.lives_here(who[0]),
+                    1 => who.len() == 1 && !play.lives_here(who[0]),
+                    _ => who.len() > 1,
+                }
+            };
+            part.clone().find(wanted).unwrap_or(part.start)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doorstep::Script;
+
+    const LOG: &str = "INFO: Created a delegate.
+2026-11-25T10:00:00.500Z INFO  camera_up name=doorstep
+2026-11-25T10:00:04.000Z INFO  granted person=Ada track=1
+2026-11-25T10:00:04.000Z INFO  opened by=Ada
+2026-11-25T10:00:05.000Z INFO  closed held_ms=1000
+2026-11-25T10:01:10.250Z INFO  refused track=2
+2026-11-25T10:01:20.000Z INFO  stopping source=ended
+";
+
+    #[test]
+    fn the_log_is_read_in_the_plays_time() {
+        let told = Told::read(LOG);
+        assert_eq!(told.opened, [(3500, "Ada".to_owned())]);
+        assert_eq!(told.closed, [4500]);
+        assert_eq!(told.refused, [69750]);
+        assert!(told.ended);
+        assert!(!Told::read(LOG.split_once("stopping").unwrap().0).ended);
+    }
+
+    #[test]
+    fn right_is_who_lives_here_and_came_and_nobody_else() {
+        let play = Play::new(
+            &"3,visits=60,residents=2,strangers=5"
+                .parse::<Script>()
+                .unwrap(),
+        );
+        let kind = |wanted: &dyn Fn(&[usize]) -> bool| {
+            play.visits().iter().position(|v| wanted(&v.who)).unwrap()
+        };
+        let alone = kind(&|who| who == [0]);
+        let stranger = kind(&|who| who.len() == 1 && !play.lives_here(who[0]));
+        let wrong = |k: usize, by: &[&str]| {
+            let at = millis(play.visits()[k].from) + 800;
+            let opened = by.iter().map(|by| (at, (*by).to_owned())).collect();
+            Judged::of(
+                &play,
+                k,
+                &Told {
+                    opened,
+                    ..Told::default()
+                },
+            )
+            .wrong
+        };
+        assert!(!wrong(alone, &["Ada"]));
+        assert!(wrong(alone, &[]));
+        assert!(wrong(alone, &["Ben"]));
+        assert!(wrong(alone, &["Ada", "Ben"]));
+        assert!(wrong(alone, &["button"]));
+        assert!(!wrong(stranger, &[]));
+        assert!(wrong(stranger, &["Ada"]));
+    }
+}
