@@ -73,7 +73,7 @@ pub struct Overrides {
     /// Model set: a built-in name or a manifest, with :EMBEDDER for another of its embedders
     #[arg(long, value_name = "SET", global = true)]
     pub models: Option<String>,
-    /// Folder in which the set's files lie
+    /// Folder that is looked through first for the set's files
     #[arg(long, value_name = "DIR", global = true)]
     pub model_files: Option<PathBuf>,
     /// Gallery of the enrolled
@@ -296,12 +296,13 @@ impl Config {
         engine.threads = asked.threads.unwrap_or(engine.threads);
         engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
         let models = asked.models.clone().or(owner.models);
-        let Ok(models) = models.as_deref().unwrap_or("reference").parse();
+        let Ok(models) = models.as_deref().unwrap_or("latchkey").parse();
         let model_files = match (&asked.model_files, owner.model_files) {
-            (Some(folder), _) => vec![folder.clone()],
-            (None, Some(folder)) => vec![here.join(folder)],
-            (None, None) => model_folders(),
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(folder)) => Some(here.join(folder)),
+            (None, None) => None,
         };
+        let model_files = model_files.into_iter().chain(model_folders()).collect();
         let gallery = match (&asked.gallery, owner.gallery) {
             (Some(path), _) => path.clone(),
             (None, Some(path)) => here.join(path),

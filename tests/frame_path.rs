@@ -8,14 +8,14 @@
 //! them in `src`.
 #![expect(unsafe_code, reason = "stands in for functions of the C library")]
 
-mod common;
-
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use latchkey::capture::Photo;
 use latchkey::config::{Config, Overrides};
+use latchkey::doorstep::{Play, Script, Stage, picture};
 use latchkey::face::{Reader, Settings};
 use latchkey::nn::Manifest;
 use latchkey::people::Rule;
@@ -333,31 +333,34 @@ fn account_of_this_thread() -> [u64; 5] {
 
 #[test]
 fn a_thousand_frames_without_allocation_lock_or_copy() {
-    let Some(shared) = common::shared("a_thousand_frames_without_allocation_lock_or_copy") else {
-        return;
-    };
     counters_count();
     let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("photo.png");
+    let mut stage = Stage::new(Play::new(&Script::default()));
+    let mut canvas = picture();
+    stage.photo(0, 0, &mut canvas);
+    canvas.save(&photo).unwrap();
     let mut config = Config::load(&Overrides {
         board: Some("host".to_owned()),
-        models: Some("reference".to_owned()),
-        model_files: Some(shared.join("models")),
+        models: Some("latchkey".to_owned()),
+        model_files: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/models").into()),
         gallery: Some(folder.path().join("gallery")),
         ..Overrides::default()
     })
     .unwrap();
-    let photo = shared.join("faces/lfw-dev/images/Abel_Pacheco/Abel_Pacheco_0001.jpg");
     config.camera.source = format!("pictures:{}", photo.display());
     config.camera.picture_frames = 1_000_000;
     config.camera.fps = 240;
     let manifest = Manifest::load(&config.models).unwrap();
-    let reader = Reader::load(
+    let mut reader = Reader::load(
         &manifest,
         &config.model_files,
         config.engine,
         Settings::default(),
     )
     .unwrap();
+    let faces = reader.read_photo(&Photo::open(&photo).unwrap().image());
+    assert!(faces.unwrap()[0].embedding.is_ok(), "a face in every frame");
     let rule = Rule {
         threshold: 0.5,
         margin: 0.05,

@@ -34,19 +34,18 @@ GEOMETRY = 14
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        # Eight by eight pixels to 24 numbers: linear, what a face needs of a picture. One scale for all its weights, so
+        # Eight by eight pixels to 16 numbers: linear, what a face needs of a picture. One scale for all its weights, so
         # that it can be written for unsigned input too.
-        self.patch = net.Conv(8, 24, (8, 1), (8, 1), relu=False, weights="tensor")
-        self.s16 = nn.Sequential(net.Conv(24, 48, 3, 2), net.Squeeze(48))
-        self.s32 = nn.Sequential(net.Conv(48, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
-        self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64))
-        self.lift = net.Lift(64, 48)
-        self.fine = net.Squeeze(48)
+        self.patch = net.Conv(8, 16, (8, 1), (8, 1), relu=False, weights="tensor")
+        self.s16 = net.Conv(16, 40, 3, 2)
+        self.s32 = nn.Sequential(net.Conv(40, 64, 3, 2), net.Squeeze(64))
+        self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
+        self.lift = net.Lift(64, 40)
         head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
-        # Cells of 8 are four to a cell of 16, in the order of DEPTH_TO_SPACE.
-        inputs = (48, 48, 64, 64)
-        self.scores = nn.ModuleList(head(i, 4 if k == 0 else 1) for k, i in enumerate(inputs))
-        self.geometry = nn.ModuleList(head(i, GEOMETRY * (4 if k == 0 else 1)) for k, i in enumerate(inputs))
+        # A cell of 16 tells of its four quarters, the cells of 8, and then of itself.
+        parts = ((40, 5), (64, 1), (64, 1))
+        self.scores = nn.ModuleList(head(i, n) for i, n in parts)
+        self.geometry = nn.ModuleList(head(i, GEOMETRY * n) for i, n in parts)
         for s in self.scores:
             nn.init.constant_(s.bias, -5.0)
 
@@ -54,14 +53,16 @@ class Detector(nn.Module):
         """x: [n, 8, 480, 80], luma / 128 - 1. For each stride scores [n, h, w] and geometry [n, h, w, 14]."""
         f16 = self.s16(self.patch(x))
         f32 = self.s32(f16)
-        fine = self.fine(self.lift(f16, f32))
-        out = []
-        for i, f in enumerate((fine, fine, f32, self.s64(f32))):
-            s, g = self.scores[i](f), self.geometry[i](f)
-            if i == 0:
-                s, g = net.spread(s), net.spread(g)
-            out.append((s.permute(0, 2, 3, 1)[..., 0], g.permute(0, 2, 3, 1)))
-        return out
+        features = (self.lift(f16, f32), f32, self.s64(f32))
+        answers = [(s(f), g(f)) for s, g, f in zip(self.scores, self.geometry, features)]
+        return by_stride(answers)
+
+
+def by_stride(answers):
+    """From what the network says, [n, 5 or 1, h, w] and [n, 70 or 14, h, w], to what it says of each stride."""
+    s, g = answers[0]
+    answers = [(net.spread(s[:, :4]), net.spread(g[:, : 4 * GEOMETRY])), (s[:, 4:], g[:, 4 * GEOMETRY :]), *answers[1:]]
+    return [(s.permute(0, 2, 3, 1)[..., 0], g.permute(0, 2, 3, 1)) for s, g in answers]
 
 
 def given(pictures):
@@ -143,8 +144,14 @@ def found(outputs, threshold, overlap=0.4):
         box = (weight * [f[1] for f in same]).sum(0) / weight.sum()
         points = (weight[..., None] * [f[2] for f in same]).sum(0) / weight.sum()
         kept.append((best[0], box, points))
-        seen = [f for f in seen if share(f[1], best[1]) <= overlap]
+        seen = [f for f in seen if share(f[1], best[1]) <= overlap and not concentric(f[1], best[1])]
     return kept
+
+
+def concentric(a, b):
+    """Whether the middle of one box lies within the middle half of the other: one face, seen at two sizes."""
+    off = np.abs(a[:2] + a[2:] / 2 - b[:2] - b[2:] / 2)
+    return any((off < box[2:] / 4).all() for box in (a, b))
 
 
 def share(a, b):
@@ -274,17 +281,13 @@ def write(model, folder):
         kind, zero = (tflite.UINT8, 128) if unsigned else (tflite.INT8, 0)
         x = w.input("luma", (1, HEIGHT, WIDTH // 8, 8), 1 / 128, zero, kind)
         x = w.conv(model.patch, x, "patch")
-        f16 = w.layers(model.s16, w.signed(x, "patch/signed") if unsigned else x, "s16")
+        f16 = w.conv(model.s16, w.signed(x, "patch/signed") if unsigned else x, "s16")
         f32 = w.layers(model.s32, f16, "s32")
         lifted = w.spread(w.conv(model.lift.a, f32, "lift/a"), "lift/cells")
-        fine = w.layers(model.fine, w.add(f16, lifted, model.lift.out, "lift"), "fine")
-        for i, f in enumerate((fine, fine, f32, w.layers(model.s64, f32, "s64"))):
-            s = w.conv(model.scores[i], f, f"scores/{STRIDES[i]}")
-            g = w.conv(model.geometry[i], f, f"geometry/{STRIDES[i]}")
-            if i == 0:
-                s, g = w.spread(s, "scores/8/cells"), w.spread(g, "geometry/8/cells")
-            w.output(s)
-            w.output(g)
+        fine = w.add(f16, lifted, model.lift.out, "lift")
+        for i, f in enumerate((fine, f32, w.layers(model.s64, f32, "s64"))):
+            w.output(w.conv(model.scores[i], f, f"scores/{16 << i}"))
+            w.output(w.conv(model.geometry[i], f, f"geometry/{16 << i}"))
         w.write(Path(folder) / f"{name}.tflite")
 
 

@@ -73,14 +73,17 @@ def found(shared, cache, latchkey):
     return sorted(faces, key=lambda f: f[0])
 
 
+def doorstep(latchkey, *arguments):
+    if subprocess.run([str(latchkey), "doorstep", *map(str, arguments)], check=False).returncode:
+        raise SystemExit(f"latchkey doorstep {arguments[0]} failed: see its message above")
+
+
 def drawn(cache, latchkey, people=1000, each=8):
     """Photos of people who never lived, by `latchkey doorstep`, as `found` gives photos. Their seed is for training only."""
     folder = Path(cache) / "doorstep"
     if not (folder / "truth.json").exists():
         script = f"900000,residents=8,strangers={people - 8}"
-        command = [str(latchkey), "doorstep", "photos", script, "--strangers", "--each", str(each), "--out", str(folder)]
-        if subprocess.run(command, check=False).returncode:
-            raise SystemExit("latchkey doorstep photos failed: see its message above")
+        doorstep(latchkey, "photos", script, "--strangers", "--each", each, "--out", folder)
     out = []
     for photo in json.loads((folder / "truth.json").read_text())["photos"]:
         b, points = photo["box"], [[p["x"], p["y"]] for p in photo["landmarks"]]
@@ -95,9 +98,7 @@ def frames(cache, latchkey, seed, count):
     folder = Path(cache) / f"doorstep-frames-{seed}-{count}"
     if not (folder / "truth.json").exists():
         script = f"{seed},visits=400,residents=8,strangers=300"
-        command = [str(latchkey), "doorstep", "frames", script, "--count", str(count), "--out", str(folder)]
-        if subprocess.run(command, check=False).returncode:
-            raise SystemExit("latchkey doorstep frames failed: see its message above")
+        doorstep(latchkey, "frames", script, "--count", count, "--out", folder)
     out = []
     for frame in json.loads((folder / "truth.json").read_text())["frames"]:
         boxes = [[f["box"][k] for k in ("x", "y", "width", "height")] for f in frame["faces"]]

@@ -1,7 +1,8 @@
 """Our detector beside BlazeFace short range and MTCNN, on the same scenes, each at its usual threshold, one look each.
 
 Scenes: photos of people nobody learnt from, one in each, by the side of the face; plain, turned by 15 to 35 degrees, dim
-with a noisy sensor. And scenes with nobody in them: things, textures, pictures of objects.
+with a noisy sensor. Moments before the doorstep, of a seed nobody learnt from. And scenes with nobody in them: things,
+textures, pictures of objects.
 """
 
 import argparse
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from ai_edge_litert.interpreter import Interpreter
 
 import detector
+import faces
 import peers
 import scenes
 
@@ -38,8 +41,10 @@ class Ours:
         values = []
         for d in self.net.get_output_details():
             scale, zero = d["quantization"]
-            values.append((self.net.get_tensor(d["index"])[0].astype(np.float32) - zero) * scale)
-        return detector.found([(s[..., 0], g) for s, g in zip(values[::2], values[1::2])], self.threshold)
+            value = (self.net.get_tensor(d["index"]).astype(np.float32) - zero) * scale
+            values.append(torch.from_numpy(value).permute(0, 3, 1, 2))
+        levels = detector.by_stride(list(zip(values[::2], values[1::2])))
+        return detector.found([(s[0].numpy(), g[0].numpy()) for s, g in levels], self.threshold)
 
 
 def placed(stock, i, side, kind, rng):
@@ -82,6 +87,38 @@ def judge(judged, made):
     return {n: (h / max(len(made), 1), float(np.mean(e)) if e else None) for n, (h, e) in out.items()}
 
 
+BANDS = ((24, 48), (48, 96), (96, 240))
+
+
+def doorstep(judged, frames):
+    """By the side of the face: faces, and of each detector the share found and the mean error of the points; and false
+    faces a frame."""
+    out = {f"{low}-{high}": {"faces": 0, **{n: [0, []] for n in judged}} for low, high in BANDS}
+    false = dict.fromkeys(judged, 0)
+    for path, boxes, points in frames:
+        luma = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        seen = {name: d(luma) for name, d in judged.items()}
+        for name, found in seen.items():
+            false[name] += sum(all(peers.share(f[1], b) < 0.3 for b in boxes) for f in found)
+        for box, p in zip(boxes, points):
+            band = next((f"{low}-{high}" for low, high in BANDS if low <= box[2] < high), None)
+            # Cut off by the edge of the picture, it is half a face.
+            if band is None or box[0] < 0 or box[1] < 0 or box[0] + box[2] > 640 or box[1] + box[3] > 480:
+                continue
+            out[band]["faces"] += 1
+            for name, d in judged.items():
+                best = max(seen[name], key=lambda f: peers.share(f[1], box), default=None)
+                if best is not None and peers.share(best[1], box) >= 0.3:
+                    out[band][name][0] += 1
+                    error = np.linalg.norm(best[2] - p[d.COMPARABLE], axis=1).mean()
+                    out[band][name][1].append(error / np.linalg.norm(p[0] - p[1]))
+    for row in out.values():
+        for name in judged:
+            hits, errors = row[name]
+            row[name] = (hits / max(row["faces"], 1), float(np.mean(errors)) if errors else None)
+    return {"faces": out, "false a frame": {n: f / len(frames) for n, f in false.items()}}
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--shared", required=True)
@@ -106,6 +143,11 @@ def main():
             report["faces"][f"{kind} {side}"] = r
             line = "".join(f"{100 * h:12.1f} %{'':2}" + (f"{e:.3f}" if e is not None else "  -  ") for h, e in r.values())
             print(f"{kind:8}{side:5}  {line}", flush=True)
+    r = report["doorstep"] = doorstep(judged, faces.frames(o.cache, o.latchkey, 920000, 300))
+    for band, row in r["faces"].items():
+        line = "".join(f"{100 * row[n][0]:12.1f} %{'':2}" + (f"{row[n][1]:.3f}" if row[n][1] else "  -  ") for n in judged)
+        print(f"doorstep {band:>8}  {line}   ({row['faces']} faces)", flush=True)
+    print("doorstep, false faces a frame: " + ", ".join(f"{n} {v:.3f}" for n, v in r["false a frame"].items()), flush=True)
     things = [p for p in sorted((Path(o.shared) / "faces/objects").rglob("*")) if p.suffix.lower() in (".png", ".jpg")]
     bare = [scenes.things(np.random.default_rng([8, i])) for i in range(250)]
     bare += [scenes.bare(np.random.default_rng([9, i]), stock) for i in range(250)]

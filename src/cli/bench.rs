@@ -2,7 +2,8 @@
 //!
 //! Drives the frame path itself, from lease to decision, on one thread, with a frame in memory in
 //! place of the camera's. Each round times ten frames, as they follow each other at the door, and then
-//! each network alone ten times, so that both see the same machine and their own caches.
+//! each network alone ten times, so that both see the same machine and their own caches; with two sets beside
+//! each other, one after the other in every round.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Exit, Failure, Loaded, pictures, print_json};
 use crate::alloc::allocations;
@@ -20,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::config::Overrides;
 use crate::door::Door;
 use crate::face::{Stage, Stages};
-use crate::frame::{Layout, Lease, PixelFormat, Pool, Slot};
+use crate::frame::{BEHIND, Layout, Lease, PixelFormat, Pool, Slot};
 use crate::people::{Gallery, Identifier};
 use crate::pipeline::Recogniser;
 
@@ -41,6 +42,9 @@ pub struct Arguments {
     /// Pixel format of the frame: grey, nv12, yu12, yuyv, rgb3, bgr3, mjpeg
     #[arg(long, value_name = "FORMAT", default_value = "yuyv", value_parser = format)]
     format: PixelFormat,
+    /// Measure this model set too, in the same rounds
+    #[arg(long, value_name = "SET")]
+    beside: Option<String>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -60,12 +64,25 @@ fn format(text: &str) -> Result<PixelFormat, String> {
         .map_err(|_| "say grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())
 }
 
-/// One frame in memory, lent again and again.
-struct Still(Vec<u8>);
+/// One frame in memory, lent again and again. It begins with a page and has something behind it, as a camera's has.
+struct Still {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Still {
+    fn new(frame: &[u8]) -> Self {
+        const PAGE: usize = 4096;
+        let mut bytes = vec![0; PAGE + frame.len() + BEHIND];
+        let at = bytes.as_ptr().align_offset(PAGE);
+        bytes[at..at + frame.len()].copy_from_slice(frame);
+        Self { bytes, at }
+    }
+}
 
 impl Pool for Still {
     fn bytes(&self, _index: u32) -> &[u8] {
-        &self.0
+        &self.bytes[self.at..]
     }
 
     fn give_back(&self, _index: u32) {}
@@ -74,7 +91,7 @@ impl Pool for Still {
 /// Frames and invocations of a network in a round.
 const ROUND: u32 = 10;
 
-/// What was measured; microseconds, one entry a frame.
+/// What was measured of a set; microseconds, one entry a frame.
 struct Measured {
     total: Vec<f64>,
     networks: Vec<f64>,
@@ -86,6 +103,16 @@ struct Measured {
     faces: usize,
 }
 
+/// A set that is measured.
+struct Subject {
+    models: String,
+    embedder: String,
+    engine: String,
+    recogniser: Recogniser,
+    door: Door,
+    measured: Measured,
+}
+
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let (width, height) = arguments.size;
     let rgb = scene(&pictures(&arguments.photos)?, arguments)?;
@@ -94,157 +121,235 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
 
     let loaded = Loaded::new(asked)?;
     let gallery = Gallery::load(&loaded.config.gallery)?;
-    let reader = loaded.reader(loaded.gated())?;
-    let engine = reader.engine().to_owned();
-    gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let recogniser = Recogniser::new(reader, Identifier::new(&gallery, loaded.rule));
-    let door = Door::new(loaded.config.door.clone())?;
-    let measured = measure(bytes, layout, recogniser, door, arguments.frames)?;
-    let peak = peak_rss_mb();
-
-    let median = |v: &[f64]| quantile(v, 0.5);
-    // Frame by frame, so that a disturbance of the machine weighs on both sides of the ratio alike.
-    let overheads: Vec<f64> = measured
-        .total
-        .iter()
-        .zip(&measured.networks)
-        .map(|(total, networks)| total / networks - 1.0)
-        .collect();
-    let overhead = median(&overheads);
-    let total = median(&measured.total);
-    let frames = f64::from(arguments.frames);
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    let per_frame = |n: u64| n as f64 / frames;
-    let stages: Vec<_> = measured
-        .stages
-        .iter()
-        .map(|(stage, v)| (stage.name(), median(v), quantile(v, 0.99)))
-        .collect();
-    let bare: Vec<_> = measured
-        .bare
-        .iter()
-        .map(|(name, v)| (*name, median(v), quantile(v, 0.99)))
-        .collect();
-    if arguments.json {
-        let timings = |rows: &[(&str, f64, f64)]| {
-            rows.iter()
-                .map(|(name, p50, p99)| json!({"name": name, "p50_us": p50, "p99_us": p99}))
-                .collect::<Vec<_>>()
+    let mut subjects = vec![Subject::new(&loaded, &gallery, arguments.frames)?];
+    if let Some(set) = &arguments.beside {
+        let other = Overrides {
+            models: Some(set.clone()),
+            ..asked.clone()
         };
-        print_json(&json!({
-            "models": loaded.manifest.name,
-            "embedder": loaded.manifest.embedder,
-            "engine": engine,
-            "format": arguments.format,
-            "width": width,
-            "height": height,
-            "frames": arguments.frames,
-            "faces": measured.faces,
-            "overhead": overhead,
-            "p50_ms": total / 1e3,
-            "p99_ms": quantile(&measured.total, 0.99) / 1e3,
-            "networks_ms": median(&measured.networks) / 1e3,
-            "frames_per_second": 1e6 / total,
-            "allocations_per_frame": per_frame(measured.allocations),
-            "sampled_pixels_per_frame": per_frame(measured.sampled),
-            "detect_sampled_pixels_per_frame": per_frame(measured.detect_sampled),
-            "peak_rss_mb": peak,
-            "stages": timings(&stages),
-            "bare_networks": timings(&bare),
-        }));
-        return Ok(Exit::Done);
+        // Whoever is enrolled is so with one embedder.
+        let nobody = Gallery::default();
+        subjects.push(Subject::new(
+            &Loaded::new(&other)?,
+            &nobody,
+            arguments.frames,
+        )?);
     }
-    println!(
-        "{width}x{height} {}, {} faces seen, {} frames, {}, {engine}",
-        arguments.format, measured.faces, arguments.frames, loaded.manifest.embedder
-    );
-    println!("{:<22} {:>9} {:>9}", "stage", "p50 us", "p99 us");
-    for (name, p50, p99) in stages {
-        println!("{name:<22} {p50:>9.1} {p99:>9.1}");
+    measure(&bytes, layout, &mut subjects, arguments.frames)?;
+
+    if arguments.json {
+        let mut reports = subjects.iter().map(|s| s.report(arguments));
+        let report = match subjects.len() {
+            1 => reports.next().unwrap_or_default(),
+            _ => json!({ "sets": reports.collect::<Vec<_>>() }),
+        };
+        print_json(&report);
+    } else {
+        print(&subjects, arguments);
     }
-    println!(
-        "{:<22} {total:>9.1} {:>9.1}",
-        "frame, in all",
-        quantile(&measured.total, 0.99)
-    );
-    println!("bare networks, in the same rounds:");
-    for (name, p50, p99) in bare {
-        println!("{name:<22} {p50:>9.1} {p99:>9.1}");
-    }
-    println!("frames a second        {:>9.1}", 1e6 / total);
-    println!(
-        "overhead               {:>8.1} % of the networks' time",
-        100.0 * overhead
-    );
-    println!(
-        "allocations a frame    {:>9.3}",
-        per_frame(measured.allocations)
-    );
-    println!(
-        "pixels sampled a frame {:>9.0}, {:.0} of them to find faces",
-        per_frame(measured.sampled),
-        per_frame(measured.detect_sampled)
-    );
-    println!("peak memory            {peak:>9.1} MB");
     Ok(Exit::Done)
 }
 
-fn measure(
-    bytes: Vec<u8>,
-    layout: Layout,
-    mut recogniser: Recogniser,
-    mut door: Door,
-    frames: u32,
-) -> Result<Measured, Failure> {
-    let used = bytes.len();
-    let pool: Arc<dyn Pool> = Arc::new(Still(bytes));
-    let slot = Slot::new();
-    let room = || Vec::with_capacity(frames as usize);
-    let mut measured = Measured {
-        total: room(),
-        networks: room(),
-        stages: Stage::ALL.map(|s| (s, room())).into(),
-        bare: recogniser
-            .reader()
-            .networks()
-            .into_iter()
-            .map(|(name, _)| (name, room()))
-            .collect(),
-        allocations: 0,
-        sampled: 0,
-        detect_sampled: 0,
-        faces: 0,
+impl Subject {
+    fn new(loaded: &Loaded, gallery: &Gallery, frames: u32) -> Result<Self, Failure> {
+        let reader = loaded.reader(loaded.gated())?;
+        gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+        let engine = reader.engine().to_owned();
+        let mut recogniser = Recogniser::new(reader, Identifier::new(gallery, loaded.rule));
+        let room = || Vec::with_capacity(frames as usize);
+        let networks = recogniser.reader().networks();
+        let measured = Measured {
+            total: room(),
+            networks: room(),
+            stages: Stage::ALL.map(|s| (s, room())).into(),
+            bare: networks
+                .into_iter()
+                .map(|(name, _)| (name, room()))
+                .collect(),
+            allocations: 0,
+            sampled: 0,
+            detect_sampled: 0,
+            faces: 0,
+        };
+        Ok(Self {
+            models: loaded.manifest.name.clone(),
+            embedder: loaded.manifest.embedder.clone(),
+            engine,
+            recogniser,
+            door: Door::new(loaded.config.door.clone())?,
+            measured,
+        })
+    }
+
+    fn report(&self, arguments: &Arguments) -> Value {
+        let m = &self.measured;
+        let timing = |name: &str, v: &[f64]| json!({"name": name, "p50_us": quantile(v, 0.5), "p99_us": quantile(v, 0.99)});
+        let stages = m.stages.iter().map(|(stage, v)| timing(stage.name(), v));
+        let bare = m.bare.iter().map(|(name, v)| timing(name, v));
+        let total = quantile(&m.total, 0.5);
+        json!({
+            "models": self.models,
+            "embedder": self.embedder,
+            "engine": self.engine,
+            "format": arguments.format,
+            "width": arguments.size.0,
+            "height": arguments.size.1,
+            "frames": arguments.frames,
+            "faces": m.faces,
+            "overhead": m.overhead(),
+            "p50_ms": total / 1e3,
+            "p99_ms": quantile(&m.total, 0.99) / 1e3,
+            "networks_ms": quantile(&m.networks, 0.5) / 1e3,
+            "frames_per_second": 1e6 / total,
+            "allocations_per_frame": m.per_frame(m.allocations),
+            "sampled_pixels_per_frame": m.per_frame(m.sampled),
+            "detect_sampled_pixels_per_frame": m.per_frame(m.detect_sampled),
+            "peak_rss_mb": peak_rss_mb(),
+            "stages": stages.collect::<Vec<_>>(),
+            "bare_networks": bare.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Measured {
+    /// Time beside the networks' over theirs. Frame by frame, so that a disturbance of the machine weighs on both sides
+    /// of the ratio alike.
+    fn overhead(&self) -> f64 {
+        let pairs = self.total.iter().zip(&self.networks);
+        let ratios: Vec<f64> = pairs
+            .map(|(total, networks)| total / networks - 1.0)
+            .collect();
+        quantile(&ratios, 0.5)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn per_frame(&self, count: u64) -> f64 {
+        count as f64 / self.total.len() as f64
+    }
+}
+
+/// One column of numbers a set.
+fn print(subjects: &[Subject], arguments: &Arguments) {
+    let (width, height) = arguments.size;
+    let seen: Vec<String> = subjects
+        .iter()
+        .map(|s| s.measured.faces.to_string())
+        .collect();
+    println!(
+        "{width}x{height} {}, {} faces seen, {} frames, {}",
+        arguments.format,
+        seen.join(" and "),
+        arguments.frames,
+        subjects[0].engine
+    );
+    let line = |what: &str, of: &dyn Fn(&Subject) -> String| {
+        let cells: String = subjects.iter().map(|s| format!(" {:>20}", of(s))).collect();
+        println!("{what:<22}{cells}");
     };
+    let times = |v: &[f64]| format!("{:.1} {:>9.1}", quantile(v, 0.5), quantile(v, 0.99));
+    line("", &|s| format!("{}:{}", s.models, s.embedder));
+    line("stage", &|_| format!("p50 us {:>9}", "p99 us"));
+    for k in 0..Stage::ALL.len() {
+        line(Stage::ALL[k].name(), &|s| times(&s.measured.stages[k].1));
+    }
+    line("frame, in all", &|s| times(&s.measured.total));
+    println!("bare networks, in the same rounds:");
+    let names: Vec<&str> = subjects
+        .iter()
+        .flat_map(|s| s.measured.bare.iter().map(|(n, _)| *n))
+        .collect();
+    for (k, name) in names.iter().enumerate() {
+        // What only one set has is a blank of the other.
+        if !names[..k].contains(name) {
+            line(name, &|s| {
+                let found = s.measured.bare.iter().find(|(n, _)| n == name);
+                found.map(|(_, v)| times(v)).unwrap_or_default()
+            });
+        }
+    }
+    let of = |what: &str, of: fn(&Measured) -> String| line(what, &|s| of(&s.measured));
+    of("frames a second", |m| {
+        format!("{:.1}", 1e6 / quantile(&m.total, 0.5))
+    });
+    of("beside networks, %", |m| {
+        format!("{:.1}", 100.0 * m.overhead())
+    });
+    of("allocations a frame", |m| {
+        format!("{:.3}", m.per_frame(m.allocations))
+    });
+    of("pixels sampled a frame", |m| {
+        format!("{:.0}", m.per_frame(m.sampled))
+    });
+    of("to find faces", |m| {
+        format!("{:.0}", m.per_frame(m.detect_sampled))
+    });
+    println!("peak memory {:.1} MB", peak_rss_mb());
+}
+
+fn measure(
+    bytes: &[u8],
+    layout: Layout,
+    subjects: &mut [Subject],
+    frames: u32,
+) -> Result<(), Failure> {
+    let used = bytes.len();
+    let pool: Arc<dyn Pool> = Arc::new(Still::new(bytes));
+    let slot = Slot::new();
     // The first round touches memory for the first time and is not counted.
-    for round in 0..frames.div_ceil(ROUND) * ROUND + ROUND {
-        let counted = (ROUND..frames + ROUND).contains(&round);
+    for first in (0..frames + ROUND).step_by(ROUND as usize) {
+        for subject in &mut *subjects {
+            for number in first..first + ROUND {
+                subject.look(&pool, used, layout, &slot, number, frames)?;
+            }
+            subject.bare(first >= ROUND)?;
+        }
+    }
+    Ok(())
+}
+
+impl Subject {
+    /// One frame, from lease to decision.
+    fn look(
+        &mut self,
+        pool: &Arc<dyn Pool>,
+        used: usize,
+        layout: Layout,
+        slot: &Slot,
+        number: u32,
+        frames: u32,
+    ) -> Result<(), Failure> {
         let (before, begun) = (allocations(), Instant::now());
-        let lease = Lease::new(Arc::clone(&pool), 0, used, layout, Timestamp::now(), round);
+        let lease = Lease::new(Arc::clone(pool), 0, used, layout, Timestamp::now(), number);
         drop(slot.put(lease));
-        let Some(lease) = slot.take() else { continue };
-        let observation = recogniser.look(&lease)?;
-        let events = door.observe(Timestamp::now(), &observation);
+        let Some(lease) = slot.take() else {
+            return Ok(());
+        };
+        let observation = self.recogniser.look(&lease)?;
+        let events = self.door.observe(Timestamp::now(), &observation);
         drop(lease);
         let took = begun.elapsed();
         let allocated = allocations() - before;
         std::hint::black_box(events);
-        let stages: Stages = recogniser.reader().stages().clone();
-        if counted {
-            measured.total.push(took.as_secs_f64() * 1e6);
-            measured.networks.push(micros(stages.networks()));
-            for (stage, times) in &mut measured.stages {
+        let stages: Stages = self.recogniser.reader().stages().clone();
+        if (ROUND..frames + ROUND).contains(&number) {
+            let m = &mut self.measured;
+            m.total.push(took.as_secs_f64() * 1e6);
+            m.networks.push(micros(stages.networks()));
+            for (stage, times) in &mut m.stages {
                 times.push(micros(stages.nanos(*stage)));
             }
-            measured.allocations += allocated;
-            measured.sampled += stages.sampled;
-            measured.detect_sampled += stages.detect_sampled;
-            measured.faces = measured.faces.max(observation.sightings().len());
+            m.allocations += allocated;
+            m.sampled += stages.sampled;
+            m.detect_sampled += stages.detect_sampled;
+            m.faces = m.faces.max(observation.sightings().len());
         }
-        if round % ROUND != ROUND - 1 {
-            continue;
-        }
-        let networks = recogniser.reader().networks();
-        for ((_, network), (_, times)) in networks.into_iter().zip(&mut measured.bare) {
+        Ok(())
+    }
+
+    /// Each network alone.
+    fn bare(&mut self, counted: bool) -> Result<(), Failure> {
+        let networks = self.recogniser.reader().networks();
+        for ((_, network), (_, times)) in networks.into_iter().zip(&mut self.measured.bare) {
             for _ in 0..ROUND {
                 let begun = Instant::now();
                 network.invoke().map_err(Failure::from)?;
@@ -253,8 +358,8 @@ fn measure(
                 }
             }
         }
+        Ok(())
     }
-    Ok(measured)
 }
 
 /// A frame with as many photos beside each other as asked for, on an uneven background.

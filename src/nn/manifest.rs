@@ -129,7 +129,7 @@ pub enum DetectorFamily {
     },
     /// A box, five points and a logit for every cell of some grids.
     Grid {
-        /// Side of a cell in pixels of the input, a grid.
+        /// Side of a cell in pixels of the input, a grid. A cell of the first tells of its four quarters too.
         strides: Vec<u32>,
     },
 }

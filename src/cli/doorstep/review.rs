@@ -30,6 +30,9 @@ pub struct Arguments {
     picture: Option<PathBuf>,
 }
 
+/// The most mistakes that are told one by one.
+const TOLD: usize = 20;
+
 /// What the log says of the door, in milliseconds since the camera came up.
 #[derive(Default)]
 struct Told {
@@ -64,7 +67,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     // Before anybody came.
     let first = play.visits().first().map_or(u64::MAX, |v| millis(v.from));
     let early = told.opened.iter().filter(|(at, _)| *at < first).count();
-    for (visit, judged) in play.visits().iter().zip(&judged).filter(|(_, j)| j.wrong) {
+    let wrong = play.visits().iter().zip(&judged).filter(|(_, j)| j.wrong);
+    for (visit, judged) in wrong.take(TOLD) {
         println!(
             "wrong: at {:.1} s: {}",
             visit.from,
@@ -173,7 +177,7 @@ impl Judged {
 
 fn names(play: &Play, visit: &Visit) -> String {
     let names: Vec<String> = visit.who.iter().map(|w| play.name(*w)).collect();
-    names.join(" and ")
+    names.join(", ")
 }
 
 #[expect(
@@ -242,7 +246,7 @@ fn sheet(
         let _ = sheet.copy_from(&tile, left, top);
         let strip = (i64::from(left), i64::from(top + TILE.1));
         let text = format!(
-            "{:.1} s  {}",
+            "{:.1} s {}",
             moment as f32 / 1000.0,
             judged[k].line(stage.play(), &visit)
         );

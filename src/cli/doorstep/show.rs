@@ -13,6 +13,7 @@ use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
 use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
+#[group(id = "show")]
 pub struct Arguments {
     #[command(flatten)]
     of: Of,

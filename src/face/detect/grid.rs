@@ -1,7 +1,8 @@
 //! The answer of our family: grids of cells of some strides. A cell tells by a logit whether the middle of a face lies in
 //! it, and in units of its stride where that face is: shift of its middle, logarithms of width and height, five points.
+//! A cell of the first grid tells that of its four quarters, line by line, and then of itself.
 //!
-//! `scripts/training/detector.py` reads it in the same way (`found`).
+//! `scripts/training/detector.py` reads it in the same way (`by_stride`, `found`).
 
 use super::super::geometry::Point;
 use super::{Detection, detection, logit, output};
@@ -10,12 +11,16 @@ use crate::nn::{InputManifest, ModelFile, Network, NnError, Tensor};
 
 /// Numbers a cell has: middle, size, five points.
 const VALUES: usize = 14;
+/// Parts of a cell of the first grid.
+const QUARTERS: usize = 4;
 
 /// One grid.
 struct Level {
     stride: f32,
     columns: usize,
-    cells: usize,
+    /// Cells and quarters.
+    answers: usize,
+    quartered: bool,
     scores: usize,
     geometry: usize,
 }
@@ -35,28 +40,27 @@ impl Grid {
         strides: &[u32],
         input: &InputManifest,
     ) -> Result<Self, NnError> {
-        let level = |&stride: &u32| {
+        let level = |(k, &stride): (usize, &u32)| {
             let rows = input.height.div_ceil(stride) as usize;
             let columns = input.width.div_ceil(stride) as usize;
             let find = |what, values| output(model, network, what, &[1, rows, columns, values]);
+            let each = if k == 0 { QUARTERS + 1 } else { 1 };
             Ok(Level {
                 stride: stride as f32,
                 columns,
-                cells: rows * columns,
-                scores: find("scores", 1)?,
-                geometry: find("geometry", VALUES)?,
+                answers: rows * columns * each,
+                quartered: k == 0,
+                scores: find("scores", each)?,
+                geometry: find("geometry", each * VALUES)?,
             })
         };
-        strides
-            .iter()
-            .map(level)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let levels: Result<_, _> = strides.iter().enumerate().map(level).collect();
+        levels.map(Self)
     }
 
-    /// Cells of all grids.
-    pub fn cells(&self) -> usize {
-        self.0.iter().map(|l| l.cells).sum()
+    /// The most faces that one answer can tell of.
+    pub fn answers(&self) -> usize {
+        self.0.iter().map(|l| l.answers).sum()
     }
 
     /// Adds what scores `threshold` or more.
@@ -70,8 +74,8 @@ impl Grid {
         let least = logit(threshold);
         for level in &self.0 {
             let geometry = network.output(level.geometry);
-            above(&network.output(level.scores), least, |cell, logit| {
-                out.extend(level.face(cell, logit, &geometry, window));
+            above(&network.output(level.scores), least, |answer, logit| {
+                out.extend(level.face(answer, logit, &geometry, window));
             });
         }
     }
@@ -81,21 +85,38 @@ impl Level {
     #[expect(clippy::cast_precision_loss, reason = "cells of a small grid")]
     fn face(
         &self,
-        cell: usize,
+        answer: usize,
         logit: f32,
         geometry: &Tensor<'_>,
         window: &Similarity,
     ) -> Option<Detection> {
-        let (row, column) = (cell / self.columns, cell % self.columns);
-        let value = |k: usize| geometry.get(cell * VALUES + k);
+        let (row, column, stride) = self.cell(answer);
+        let value = |k: usize| geometry.get(answer * VALUES + k);
         let place = |k: usize| Point {
-            x: (column as f32 + 0.5 + value(k)) * self.stride,
-            y: (row as f32 + 0.5 + value(k + 1)) * self.stride,
+            x: (column as f32 + 0.5 + value(k)) * stride,
+            y: (row as f32 + 0.5 + value(k + 1)) * stride,
         };
-        let size = [2, 3].map(|k| self.stride * value(k).exp());
+        let size = [2, 3].map(|k| stride * value(k).exp());
         let [left, right, nose, l, r] = std::array::from_fn(|p| place(4 + 2 * p));
         let points = [left, right, nose, l.middle(r)];
         detection(logit, place(0), size, points, Some([l, r]), window)
+    }
+}
+
+impl Level {
+    /// Row and column of the cell or quarter that an answer is about, and its side.
+    const fn cell(&self, answer: usize) -> (usize, usize, f32) {
+        let (cell, part) = if self.quartered {
+            (answer / (QUARTERS + 1), answer % (QUARTERS + 1))
+        } else {
+            (answer, QUARTERS)
+        };
+        let (row, column) = (cell / self.columns, cell % self.columns);
+        if part == QUARTERS {
+            (row, column, self.stride)
+        } else {
+            (2 * row + part / 2, 2 * column + part % 2, 0.5 * self.stride)
+        }
     }
 }
 
@@ -156,7 +177,8 @@ mod tests {
         let level = Level {
             stride: 16.0,
             columns: 3,
-            cells: 6,
+            answers: 6,
+            quartered: false,
             scores: 0,
             geometry: 0,
         };
@@ -195,6 +217,31 @@ mod tests {
         assert_eq!(
             [d.points[3].x, d.points[3].y],
             [2.0 * 40.0 + 5.0, 2.0 * 40.0]
+        );
+    }
+
+    #[test]
+    fn a_cell_of_the_first_grid_tells_of_its_quarters_too() {
+        let level = Level {
+            stride: 16.0,
+            columns: 3,
+            answers: 30,
+            quartered: true,
+            scores: 0,
+            geometry: 0,
+        };
+        // The cell in row 1, column 2.
+        let parts = std::array::from_fn(|part| level.cell(5 * 5 + part));
+        let quarters = [(2, 4, 8.0), (2, 5, 8.0), (3, 4, 8.0), (3, 5, 8.0)];
+        assert_eq!(
+            parts,
+            [
+                quarters[0],
+                quarters[1],
+                quarters[2],
+                quarters[3],
+                (1, 2, 16.0)
+            ]
         );
     }
 }

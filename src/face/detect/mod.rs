@@ -94,7 +94,7 @@ impl Detector {
             }
             DetectorFamily::Grid { strides } => {
                 let g = grid::Grid::new(model, network.as_ref(), strides, &manifest.input)?;
-                let most = g.cells();
+                let most = g.answers();
                 (Family::Grid(g), most)
             }
         };

@@ -5,7 +5,8 @@ use super::Detection;
 
 /// Weighted non-maximum suppression: every group of overlapping candidates becomes their average,
 /// weighted by score, with the best score of the group (Bazarevsky et al., BlazeFace, 2019, section
-/// 3.4: steadier from frame to frame than keeping the best box alone). Empties `candidates`.
+/// 3.4: steadier from frame to frame than keeping the best box alone). A candidate whose middle is about that of a
+/// better one is the same face seen at another size: it is dropped. Empties `candidates`.
 pub fn suppress(candidates: &mut Vec<Detection>, found: &mut Vec<Detection>, overlap: f32) {
     found.clear();
     candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
@@ -17,7 +18,7 @@ pub fn suppress(candidates: &mut Vec<Detection>, found: &mut Vec<Detection>, ove
                 sum.add(c);
                 weight += c.score;
             }
-            !same
+            !same && !concentric(&c.bbox, &best.bbox)
         });
         if weight > 0.0 {
             found.push(sum.divided(weight, best.score));
@@ -26,6 +27,15 @@ pub fn suppress(candidates: &mut Vec<Detection>, found: &mut Vec<Detection>, ove
             candidates.remove(0);
         }
     }
+}
+
+/// Whether the middle of one lies within the middle half of the other.
+fn concentric(a: &Rect, b: &Rect) -> bool {
+    let (p, q) = (a.centre(), b.centre());
+    let (dx, dy) = ((p.x - q.x).abs(), (p.y - q.y).abs());
+    [a, b]
+        .iter()
+        .any(|r| dx < 0.25 * r.width && dy < 0.25 * r.height)
 }
 
 #[derive(Default)]
@@ -103,6 +113,33 @@ mod tests {
         assert!((found[0].landmarks().unwrap()[4].x - 0.8).abs() < 1e-6);
         assert!((found[0].score - 0.9).abs() < 1e-6);
         assert!((found[1].bbox.x - 100.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_face_seen_at_two_sizes_is_one_face() {
+        let small = Detection {
+            bbox: Rect {
+                x: 4.0,
+                y: 3.0,
+                width: 4.0,
+                height: 4.0,
+            },
+            ..at(0.0, 0.7)
+        };
+        let beside = Detection {
+            bbox: Rect {
+                x: 8.0,
+                y: 3.0,
+                width: 4.0,
+                height: 4.0,
+            },
+            ..at(0.0, 0.6)
+        };
+        let (mut candidates, mut found) = (vec![at(0.0, 0.9), small, beside], vec![]);
+        suppress(&mut candidates, &mut found, 0.3);
+        let left: Vec<f32> = found.iter().map(|d| d.bbox.x).collect();
+        // The larger one's box is not pulled towards the smaller.
+        assert_eq!(left, [0.0, 8.0]);
     }
 
     #[test]

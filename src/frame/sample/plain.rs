@@ -1,5 +1,7 @@
 //! Luma into a tensor of as many 8-bit elements as the picture has pixels: nothing to average, nothing to encode.
 
+use multiversion::multiversion;
+
 use super::source::{Planes, Source};
 use super::{Channels, Encoding, Similarity, TensorMut};
 
@@ -33,7 +35,7 @@ pub(super) fn sample(
             zero_point,
         } if added(*scale, *zero_point) == Some(-128.0) => {
             for (out, line) in data.chunks_exact_mut(width).zip(lines) {
-                copy(out, line, step, |v| (v ^ 0x80).cast_signed());
+                shifted(out, line, step);
             }
         }
         TensorMut::U8 {
@@ -42,12 +44,22 @@ pub(super) fn sample(
             zero_point,
         } if added(*scale, *zero_point) == Some(0.0) => {
             for (out, line) in data.chunks_exact_mut(width).zip(lines) {
-                copy(out, line, step, |v| v);
+                same(out, line, step);
             }
         }
         _ => return None,
     }
     Some((width * height) as u64)
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn shifted(out: &mut [i8], line: &[u8], step: usize) {
+    copy(out, line, step, |v| (v ^ 0x80).cast_signed());
+}
+
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn same(out: &mut [u8], line: &[u8], step: usize) {
+    copy(out, line, step, |v| v);
 }
 
 #[inline(always)]

@@ -1,0 +1,76 @@
+"""Whether networks that know only real people take the doorstep's for people: does BlazeFace find them, and do
+face-reid-0095 and MobileFaceNet tell them apart? Beside them the embedder of the set latchkey."""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import embedder
+import faces
+import peers
+import teachers
+
+
+def photos(cache, latchkey, seed, each):
+    """Of everybody who comes in the demo's play of that seed: [(path, who, box, points)]."""
+    folder = Path(cache) / f"agree-{seed}-{each}"
+    if not (folder / "truth.json").exists():
+        faces.doorstep(latchkey, "photos", f"{seed},residents=2,strangers=20", "--strangers", "--each", each, "--out", folder)
+    out = []
+    for photo in json.loads((folder / "truth.json").read_text())["photos"]:
+        box = [photo["box"][k] for k in ("x", "y", "width", "height")]
+        points = np.array([[p["x"], p["y"]] for p in photo["landmarks"]], np.float32)
+        out.append((str(folder / photo["photo"]), photo["who"], np.array(box), points))
+    return out
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__)
+    a.add_argument("--shared", required=True)
+    a.add_argument("--cache", required=True)
+    a.add_argument("--latchkey", required=True)
+    a.add_argument("--seeds", default="1,2,3")
+    a.add_argument("--each", type=int, default=12, help="photos of each of 22 people, a seed")
+    a.add_argument("--out", required=True, help="JSON")
+    o = a.parse_args()
+    # Every score, also of what it would not call a face.
+    finder = peers.BlazeFace(Path(o.shared) / "models", 0.01)
+    teach = teachers.Teachers(o.shared)
+    report = {}
+    print(f"{'':28}{'found':>8}  {'score 1 %':>9}  {'50 %':>5}", flush=True)
+    for seed in map(int, o.seeds.split(",")):
+        scores, wide, who = [], [], []
+        for path, name, box, points in photos(o.cache, o.latchkey, seed, o.each):
+            picture = cv2.imread(path)
+            seen = finder(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+            scores.append(max((f[0] for f in seen if peers.share(f[1], box) > 0.3), default=0.0))
+            wide.append(faces.align(picture[:, :, ::-1], points, margin=faces.MARGIN))
+            who.append(name)
+        scores, who = np.array(scores), np.array(who)
+        labels = np.stack([teach(w) for w in wide])
+        luma = np.stack([cv2.cvtColor(w, cv2.COLOR_RGB2GRAY) for w in wide])
+        root = Path(__file__).parents[2]
+        told = {"face-reid-0095": labels[:, :256], "MobileFaceNet": labels[:, 256:],
+                "latchkey": embedder.written(root / "models/latchkey", luma)}  # fmt: skip
+        row = {"photos": len(who), "found": float((scores >= 0.5).mean()),
+               "score": np.percentile(scores, [1, 50]).tolist(), "embedders": {}}  # fmt: skip
+        print(f"seed {seed}: BlazeFace, {len(who)} photos  {100 * row['found']:6.1f} %  {row['score'][0]:9.2f}  {row['score'][1]:5.2f}", flush=True)
+        same = who[:, None] == who[None]
+        upper = np.triu_indices(len(who), 1)
+        for name, e in told.items():
+            cosines, alike = (e @ e.T)[upper], same[upper]
+            row["embedders"][name] = r = {
+                "same": np.percentile(cosines[alike], [1, 50]).tolist(),
+                "different": np.percentile(cosines[~alike], [50, 99, 100]).tolist(),
+            }
+            print(f"    {name:16} same person: 1 % {r['same'][0]:.2f}, 50 % {r['same'][1]:.2f};  "
+                  f"different: 50 % {r['different'][0]:.2f}, 99 % {r['different'][1]:.2f}, highest {r['different'][2]:.2f}", flush=True)  # fmt: skip
+        report[seed] = row
+    Path(o.out).write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
