@@ -201,11 +201,11 @@ def train(asked, say):
     cache = Path(asked.cache)
     wanted = set(map(int, asked.folds.split(",")))
     rest = set(range(1, 6)) - wanted
-    frames = lambda seed, count: faces.frames(cache, asked.latchkey, seed, count)
+    frames = lambda seed, plays: faces.frames(cache, asked.latchkey, seed, plays)
     stock = lambda folds, *drawn: scenes.Stock(asked.shared, cache, asked.latchkey, folds, frames(*drawn))
     # The same for everyone who trains: scenes that are judged, of people who are not learnt from.
-    test = scenes.many(stock(rest or {5}, 920000, 300), 400, asked.seed + 1)
-    feed = scenes.feed(stock(wanted, 910000, 3000), asked.batch, asked.seed, asked.workers, targets)
+    test = scenes.many(stock(rest or {5}, 920000, 8), 400, asked.seed + 1)
+    feed = scenes.feed(stock(wanted, 910000, 80), asked.batch, asked.seed, asked.workers, targets)
     torch.manual_seed(asked.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Detector()

@@ -92,19 +92,19 @@ def drawn(cache, latchkey, people=1000, each=8):
     return out
 
 
-def frames(cache, latchkey, seed, count):
-    """Moments before the doorstep, 640x480, by `latchkey doorstep frames`: [(path, boxes [n, 4], points [n, 5, 2])]. One
-    seed for what is learnt from, another for what is judged."""
-    folder = Path(cache) / f"doorstep-frames-{seed}-{count}"
-    if not (folder / "truth.json").exists():
-        script = f"{seed},visits=400,residents=8,strangers=300"
-        doorstep(latchkey, "frames", script, "--count", count, "--out", folder)
+def frames(cache, latchkey, seed, plays, each=50):
+    """Moments before the doorstep, 640x480, by `latchkey doorstep frames`: [(path, boxes [n, 4], points [n, 5, 2])]. Every
+    play has a place of its own. One seed for what is learnt from, another for what is judged."""
     out = []
-    for frame in json.loads((folder / "truth.json").read_text())["frames"]:
-        boxes = [[f["box"][k] for k in ("x", "y", "width", "height")] for f in frame["faces"]]
-        points = [[[p["x"], p["y"]] for p in f["landmarks"]] for f in frame["faces"]]
-        n = len(boxes)
-        out.append((str(folder / frame["frame"]), np.array(boxes, np.float32).reshape(n, 4), np.array(points, np.float32).reshape(n, 5, 2)))
+    for play in range(seed, seed + plays):
+        folder = Path(cache) / "doorstep-frames" / str(play)
+        if not (folder / "truth.json").exists():
+            doorstep(latchkey, "frames", f"{play},visits=50,residents=2,strangers=20", "--count", each, "--out", folder)
+        for frame in json.loads((folder / "truth.json").read_text())["frames"]:
+            boxes = [[f["box"][k] for k in ("x", "y", "width", "height")] for f in frame["faces"]]
+            points = [[[p["x"], p["y"]] for p in f["landmarks"]] for f in frame["faces"]]
+            n = len(boxes)
+            out.append((str(folder / frame["frame"]), np.array(boxes, np.float32).reshape(n, 4), np.array(points, np.float32).reshape(n, 5, 2)))
     return out
 
 

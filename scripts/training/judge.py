@@ -143,7 +143,7 @@ def main():
             report["faces"][f"{kind} {side}"] = r
             line = "".join(f"{100 * h:12.1f} %{'':2}" + (f"{e:.3f}" if e is not None else "  -  ") for h, e in r.values())
             print(f"{kind:8}{side:5}  {line}", flush=True)
-    r = report["doorstep"] = doorstep(judged, faces.frames(o.cache, o.latchkey, 920000, 300))
+    r = report["doorstep"] = doorstep(judged, faces.frames(o.cache, o.latchkey, 920000, 8))
     for band, row in r["faces"].items():
         line = "".join(f"{100 * row[n][0]:12.1f} %{'':2}" + (f"{row[n][1]:.3f}" if row[n][1] else "  -  ") for n in judged)
         print(f"doorstep {band:>8}  {line}   ({row['faces']} faces)", flush=True)
