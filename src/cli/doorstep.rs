@@ -13,12 +13,12 @@ use crate::doorstep::{Play, Script, Seen};
 use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    show: Option<show::Arguments>,
+    show: show::Arguments,
 }
 
 #[derive(Subcommand)]
@@ -59,21 +59,16 @@ pub struct Visits {
 }
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
-    match (&arguments.command, &arguments.show) {
-        (Some(Command::Photos(a)), _) => photos::run(a),
-        (Some(Command::Cast(a)), _) => photos::cast(a),
-        (Some(Command::Frames(a)), _) => frames::run(a),
-        (Some(Command::Visits(a)), _) => {
+    match &arguments.command {
+        Some(Command::Photos(a)) => photos::run(a),
+        Some(Command::Cast(a)) => photos::cast(a),
+        Some(Command::Frames(a)) => frames::run(a),
+        Some(Command::Visits(a)) => {
             visits(a);
             Ok(Exit::Done)
         }
-        (Some(Command::Review(a)), _) => review::run(asked, a),
-        (None, Some(a)) => show::run(a),
-        (None, None) => Err(Failure {
-            exit: Exit::Usage,
-            text: "doorstep: --to /dev/videoN or one of its commands is needed; --help lists them"
-                .into(),
-        }),
+        Some(Command::Review(a)) => review::run(asked, a),
+        None => show::run(&arguments.show),
     }
 }
 

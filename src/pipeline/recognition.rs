@@ -18,6 +18,9 @@ use crate::people::Identifier;
 /// How long it sleeps when no frame comes, at most: its pulse must go on.
 const NAP: Duration = Duration::from_millis(200);
 
+/// Least time between two lines about looks: a console has no room for all of them.
+const LOOKS_APART: Duration = Duration::from_millis(100);
+
 /// Everything the thread works with.
 pub struct Worker {
     pub recogniser: Recogniser,
@@ -35,6 +38,7 @@ impl Worker {
     pub fn run(mut self) {
         // One line for a camera whose frames cannot be read, not one a frame.
         let mut told = false;
+        let mut looked_told = Timestamp::default();
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
             self.shared.pulse.store(now, Ordering::Release);
@@ -51,8 +55,8 @@ impl Worker {
             match looked {
                 Ok(observation) => {
                     told = false;
-                    let now = Timestamp::now().as_nanos();
-                    self.shared.looked.store(now, Ordering::Release);
+                    let now = Timestamp::now();
+                    self.shared.looked.store(now.as_nanos(), Ordering::Release);
                     let (progress, stages) =
                         (&self.shared.progress, self.recogniser.reader().stages());
                     progress.looked.fetch_add(1, Ordering::Relaxed);
@@ -60,12 +64,15 @@ impl Worker {
                     progress
                         .detect_sampled
                         .fetch_add(sampled, Ordering::Relaxed);
-                    // Checks the level before anything else: silent, it costs a comparison.
-                    log::debug!(
-                        "looked frame={} faces={} detect_sampled={sampled}",
-                        observation.captured(),
-                        observation.sightings().len()
-                    );
+                    if now.since(looked_told) >= LOOKS_APART {
+                        looked_told = now;
+                        // Checks the level before anything else: silent, it costs a comparison.
+                        log::debug!(
+                            "looked frame={} faces={} detect_sampled={sampled}",
+                            observation.captured(),
+                            observation.sightings().len()
+                        );
+                    }
                     // Full: the door thread is behind, and a newer observation follows.
                     let _ = self.observations.try_send(observation);
                 }

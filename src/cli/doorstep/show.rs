@@ -19,7 +19,7 @@ pub struct Arguments {
     of: Of,
     /// V4L2 output, such as /dev/video1
     #[arg(long, value_name = "DEVICE")]
-    to: PathBuf,
+    to: Option<PathBuf>,
     /// Pixel format: yuyv, nv12, yu12, grey, rgb3 or bgr3
     #[arg(long, default_value = "yuyv", value_parser = pixel_format)]
     format: PixelFormat,
@@ -29,7 +29,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let device = &arguments.to;
+    let device = arguments.to.as_ref().ok_or_else(|| Failure {
+        exit: Exit::Usage,
+        text: "doorstep: --to /dev/videoN or one of its commands is needed; --help lists them"
+            .into(),
+    })?;
     let failed = |what: &str, why: &dyn std::fmt::Display| Failure {
         exit: Exit::Machine,
         text: format!("{}: {what}: {why}", device.display()),
