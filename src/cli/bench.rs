@@ -13,7 +13,7 @@ use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Loaded, pictures, print_json};
+use super::{Exit, Failure, Loaded, pictures, pixel_format, print_json};
 use crate::alloc::allocations;
 use crate::capture::Photo;
 use crate::capture::convert::from_rgb;
@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "WxH", default_value = "640x480", value_parser = size)]
     size: (u32, u32),
     /// Pixel format of the frame: grey, nv12, yu12, yuyv, rgb3, bgr3, mjpeg
-    #[arg(long, value_name = "FORMAT", default_value = "yuyv", value_parser = format)]
+    #[arg(long, value_name = "FORMAT", default_value = "yuyv", value_parser = pixel_format)]
     format: PixelFormat,
     /// Measure this model set too, in the same rounds
     #[arg(long, value_name = "SET")]
@@ -57,11 +57,6 @@ fn size(text: &str) -> Result<(u32, u32), String> {
         Some((Some(w), Some(h))) => Ok((w, h)),
         _ => Err("say WIDTHxHEIGHT, each 16 to 4096, such as 640x480".to_owned()),
     }
-}
-
-fn format(text: &str) -> Result<PixelFormat, String> {
-    serde_json::from_value(json!(text))
-        .map_err(|_| "say grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())
 }
 
 /// One frame in memory, lent again and again. It begins with a page and has something behind it, as a camera's has.

@@ -10,7 +10,6 @@ use clap::Subcommand;
 use super::{Exit, Failure, print_json};
 use crate::config::Overrides;
 use crate::doorstep::{Play, Script, Seen};
-use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -70,11 +69,6 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         Some(Command::Review(a)) => review::run(asked, a),
         None => show::run(&arguments.show),
     }
-}
-
-fn pixel_format(text: &str) -> Result<PixelFormat, serde::de::value::Error> {
-    use serde::{Deserialize as _, de::IntoDeserializer as _};
-    PixelFormat::deserialize(text.into_deserializer())
 }
 
 fn visits(arguments: &Visits) {

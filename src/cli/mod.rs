@@ -20,6 +20,7 @@ use rustix::process::DumpableBehavior;
 
 use crate::config::{Config, Overrides};
 use crate::face::{Reader, Settings};
+use crate::frame::PixelFormat;
 use crate::nn::Manifest;
 use crate::people::Rule;
 
@@ -216,6 +217,12 @@ impl Loaded {
             ..Settings::default()
         }
     }
+}
+
+/// A frame's pixel format, as an argument names it: every one that there is.
+fn pixel_format(text: &str) -> Result<PixelFormat, String> {
+    serde_json::from_value(text.into())
+        .map_err(|_| "say grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())
 }
 
 /// Prints `value` as JSON, indented, with a newline.

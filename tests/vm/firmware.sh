@@ -1,6 +1,5 @@
 # The program itself in a scenario: started as on a device, judged by its log and by what the kernel says its relay did.
-# Wiring as in boards/bench.toml. TensorFlow Lite is hundreds of times slower here than on a machine of its own: a look
-# at an empty scene takes about 0.3 s.
+# Wiring as in boards/bench.toml. The processor is emulated: a look takes a good part of a second, more where the host is busy.
 
 relay=17
 button=27

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::photos::{save, unwritten};
-use super::{Exit, Failure, Of, pixel_format, truth};
+use super::{Exit, Failure, Of, truth};
 use crate::capture::convert::from_rgb;
+use crate::cli::pixel_format;
 use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
 use crate::frame::PixelFormat;
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use v4l::video::Output as _;
 use v4l::{Device, Format, FourCC};
 
-use super::{Exit, Failure, Of, pixel_format};
+use super::{Exit, Failure, Of};
 use crate::capture::convert::from_rgb;
+use crate::cli::pixel_format;
 use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
 use crate::frame::PixelFormat;
 
