@@ -1,5 +1,5 @@
 # The program itself in a scenario: started as on a device, judged by its log and by what the kernel says its relay did.
-# Wiring as in boards/bench.toml. The processor is emulated: a look takes a good part of a second, more where the host is busy.
+# Wiring as in boards/bench.toml. The processor is emulated: a look takes some tenths of a second, more where the host is busy.
 
 relay=17
 button=27
@@ -19,7 +19,7 @@ firmware_install() {
     firmware_midnight=$(awk -v uptime="$(now)" -v day="$(date +%s.%N)" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
-# firmware_config HOLD_MS: the configuration. A look at a face takes seconds here: bounds on how long looks take are
+# firmware_config HOLD_MS: the configuration. Looks are slow here: bounds on how long they take are
 # wide, and two are enough.
 firmware_config() {
     cat > "$work/latchkey.toml" << LINES
