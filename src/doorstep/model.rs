@@ -27,7 +27,7 @@ pub struct Model {
     pub triangles: Vec<[u16; 3]>,
     /// The points at the edge of the face, in order around it.
     pub contour: Vec<u16>,
-    /// Triangles of the skull behind, whose points [`super::head::extend`] adds.
+    /// Triangles of the skull behind, whose points `head::extend` adds.
     pub skull: Vec<[u16; 3]>,
     shape: Vec<Part>,
     moves: Vec<Part>,
