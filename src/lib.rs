@@ -14,6 +14,7 @@
 //! | [`nn`] | what a network is; manifests and verified model files; TensorFlow Lite |
 //! | [`face`] | from a picture to its faces: detector, landmarks, alignment, quality, embedding |
 //! | [`people`] | who lives here: gallery file, enrolment, identification |
+//! | [`learn`] | augmentation and calibration: what training makes of photos |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`pipeline`] | threads, and what passes between them |
@@ -31,6 +32,7 @@
 pub mod alloc;
 pub mod bell;
 pub mod capture;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -39,6 +41,7 @@ pub mod doorstep;
 pub mod face;
 pub mod frame;
 pub mod journal;
+pub mod learn;
 pub mod nn;
 pub mod output;
 pub mod panics;

@@ -363,6 +363,7 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     assert!(faces.unwrap()[0].embedding.is_ok(), "a face in every frame");
     let rule = Rule {
         threshold: 0.5,
+        fixed: true,
         margin: 0.05,
     };
     let progress = Arc::new(Progress::default());

@@ -96,12 +96,13 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     warn_of_likeness(&before, name, loaded.rule, &enrolment);
     let sha256 = reader.embedder_sha256().to_owned();
-    let id = Gallery::update(path, |g| g.add(name, enrolment.templates(), &sha256, path)).map_err(
-        |e| match e {
-            GalleryError::Io { .. } => Failure::machine(e),
-            e => e.into(),
-        },
-    )?;
+    let id = Gallery::update(path, |g| {
+        g.add(name, enrolment.templates(), &[], &sha256, path)
+    })
+    .map_err(|e| match e {
+        GalleryError::Io { .. } => Failure::machine(e),
+        e => e.into(),
+    })?;
     if arguments.json {
         let pictures: Vec<_> = outcomes
             .iter()

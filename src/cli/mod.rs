@@ -7,10 +7,12 @@ mod doorstep;
 mod draw;
 mod enroll;
 mod eval;
+mod folder;
 mod identify;
 mod people;
 mod probe;
 mod run;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,6 +106,9 @@ enum Command {
         after_help = "Examples:\n  latchkey enroll Ada ada/*.jpg\n  latchkey enroll Ada --camera"
     )]
     Enroll(enroll::Arguments),
+    /// Learn everybody from a folder of photos, and measure how well
+    #[command(after_help = "Example:\n  latchkey train --data photos --far 0.001")]
+    Train(train::Arguments),
     /// List who is enrolled, or forget somebody
     #[command(after_help = "Examples:\n  latchkey people\n  latchkey people remove Ada")]
     People(people::Arguments),
@@ -157,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Run(a) => run::run(asked, a),
         Command::Identify(a) => identify::run(asked, a),
         Command::Enroll(a) => enroll::run(asked, a),
+        Command::Train(a) => train::run(asked, a),
         Command::People(a) => people::run(asked, a),
         Command::Eval(a) => eval::run(asked, a),
         Command::Bench(a) => bench::run(asked, a),
@@ -188,6 +194,7 @@ impl Loaded {
         let embedder = manifest.embedder();
         let rule = Rule {
             threshold: config.recognition.threshold.unwrap_or(embedder.threshold),
+            fixed: config.recognition.threshold.is_some(),
             margin: config.recognition.margin.unwrap_or(embedder.margin),
         };
         Ok(Self {

@@ -2,9 +2,10 @@
 //!
 //! All in the units of the face model: right, down, away; a face is 0.14 tall. The face itself is [`super::person`]'s.
 
-use super::noise::{Chance, rough, smooth};
+use super::noise::{rough, smooth};
 use super::raster::{Colour, Corner, Tile, mix};
 use super::view::{Light, View, minus, unit};
+use crate::chance::Chance;
 
 /// Middle and radii of the skull: the crown as far above the eyes as the chin is below them.
 const MIDDLE: [f32; 3] = [0.0, -0.034, 0.062];

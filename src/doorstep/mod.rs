@@ -1,8 +1,7 @@
 //! The doorstep: people who never lived, before a door that is not there, with the truth about them.
 //!
 //! `script` is what is asked for, `play` who comes when, `stage` draws it: a `place`, and before it each `person`, who is a
-//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` is chance that is the same
-//! everywhere. For demonstrations, tests and training; the pictures are of nobody.
+//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` is what nothing is without. For demonstrations, tests and training; the pictures are of nobody.
 
 mod head;
 mod model;
@@ -16,7 +15,7 @@ mod stage;
 mod view;
 
 pub use model::{Model, Moves};
-pub use noise::{Chance, rough, smooth};
+pub use noise::{rough, smooth};
 pub use person::{Drawn, Person, Scratch};
 pub use place::{HEIGHT, WIDTH};
 pub use play::{NAMES, Play, Role, Visit, Who};

@@ -4,9 +4,10 @@
 
 use super::head::{self, Head, of};
 use super::model::Model;
-use super::noise::{Chance, rough};
+use super::noise::rough;
 use super::raster::{Canvas, Colour, Corner, Tile, mix};
 use super::view::{Light, Pose, View, cross, minus, unit};
+use crate::chance::Chance;
 use crate::face::{Landmarks, Point, Rect};
 
 /// Points of the face model: MediaPipe's numbers.

@@ -1,7 +1,8 @@
 //! What a camera beside a door sees when nobody is there: a garden path, a stairwell, a street; by day and by lamp.
 
-use super::noise::{Chance, rough, smooth};
+use super::noise::{rough, smooth};
 use super::raster::{Canvas, Colour, mix};
+use crate::chance::Chance;
 
 /// Size of all pictures here, pixels.
 pub const WIDTH: usize = 640;

@@ -1,11 +1,12 @@
 //! The play: who comes when, and where everybody is at any moment. Follows from the script alone; draws nothing.
 
 use super::model::Moves;
-use super::noise::{Chance, bits, smooth};
+use super::noise::smooth;
 use super::place::{HEIGHT, WIDTH};
 use super::raster::mix;
 use super::script::Script;
 use super::view::{Light, Pose};
+use crate::chance::{Chance, bits};
 
 /// Names of those who live here.
 pub const NAMES: [&str; 8] = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gwen", "Hugo"];

@@ -3,12 +3,12 @@
 use image::RgbImage;
 
 use super::model::Model;
-use super::noise::{Chance, bits};
 use super::person::{Person, Scratch};
 use super::place::{HEIGHT, WIDTH, place};
 use super::play::{Play, Who};
 use super::raster::{Canvas, mix};
 use super::view::{Light, Pose};
+use crate::chance::{Chance, bits};
 use crate::face::{Landmarks, Rect};
 
 /// Somebody in a frame: the truth about them.
@@ -161,7 +161,7 @@ impl Stage {
     )]
     fn take(&self, chance: u64, dark: f32, strength: f32, picture: &mut RgbImage) {
         let noise = strength * mix(2.0, 5.5, dark);
-        let sharp = 1.0 - 0.35 * super::noise::unit(chance, 1);
+        let sharp = 1.0 - 0.35 * crate::chance::unit(chance, 1);
         let around = (1.0 - sharp) / 4.0;
         let pixels = &self.canvas.pixels;
         for y in 0..HEIGHT {

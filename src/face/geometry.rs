@@ -61,13 +61,24 @@ impl Rect {
     /// Area of the intersection over area of the union, 0 to 1.
     #[must_use]
     pub fn overlap(&self, other: &Self) -> f32 {
-        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
-        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
-        if across <= 0.0 || down <= 0.0 {
+        let both = self.shared(other);
+        if both <= 0.0 {
             return 0.0;
         }
-        let both = across * down;
         both / (self.area() + other.area() - both)
+    }
+
+    /// The part of its area that lies in `other`, 0 to 1.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> f32 {
+        self.shared(other) / self.area().max(f32::MIN_POSITIVE)
+    }
+
+    /// Area of the intersection.
+    fn shared(&self, other: &Self) -> f32 {
+        let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        across.max(0.0) * down.max(0.0)
     }
 }
 

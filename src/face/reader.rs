@@ -25,6 +25,9 @@ const FRAMINGS: [f32; 2] = [2.5, 5.0];
 const HOLDS: f32 = 0.6;
 /// Least overlap with the box that is looked at again.
 const SAME_FACE: f32 = 0.4;
+/// A part of a photo shows a part of a large face, and a mouth or a forehead looks like a small one: what lies in a surer
+/// face with more of its area than this is a part of that.
+const FRAGMENT: f32 = 0.35;
 /// The most doubtful detections of one look that are looked at again; the rest are dropped.
 const LOOK_AGAIN: u32 = 4;
 
@@ -212,8 +215,32 @@ impl Reader {
         self.candidates.append(&mut self.picked);
         let overlap = self.detector.overlap();
         suppress(&mut self.candidates, &mut self.picked, overlap);
+        self.candidates.clear();
+        self.candidates.extend_from_slice(&self.picked);
+        let surer = &self.candidates;
+        self.picked.retain(|d| {
+            let fragment = |s: &Detection| s.score > d.score && d.bbox.within(&s.bbox) > FRAGMENT;
+            !surer.iter().any(fragment)
+        });
         self.describe(image)?;
         Ok(&self.faces)
+    }
+
+    /// The embedding of the face that has these landmarks, however bad; nothing is detected. `None` if the landmarks fall
+    /// together or the network's answer has no direction.
+    ///
+    /// # Errors
+    /// [`FaceError`] if the picture cannot be sampled or the network fails.
+    pub fn read_at(
+        &mut self,
+        image: &Image<'_>,
+        landmarks: &Landmarks,
+    ) -> Result<Option<Embedding>, FaceError> {
+        let (sampler, stages) = (&mut self.sampler, &mut self.stages);
+        match self.embedder.align(image, landmarks, sampler, stages)? {
+            Some(_) => self.embedder.embed(stages),
+            None => Ok(None),
+        }
     }
 
     /// What the last picture cost.

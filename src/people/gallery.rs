@@ -1,9 +1,9 @@
-//! The gallery file: names and templates of the enrolled.
+//! The gallery file: names and templates of the enrolled, and the head that tells them apart.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `LATCHGAL` |
-//! | 4 | version, little-endian: 1 |
+//! | 4 | version, little-endian: 2 |
 //! | 8 | length of the body, little-endian |
 //! | 32 | sha256 of the body |
 //! | rest | the body, [`Gallery`] in postcard's encoding |
@@ -20,10 +20,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::head::directions;
 use crate::face::Embedding;
 
 const MAGIC: &[u8; 8] = b"LATCHGAL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEAD: usize = 8 + 4 + 8 + 32;
 /// More than a hundred people with a hundred templates of 512 dimensions take.
 const MAX_BYTES: u64 = 32 << 20;
@@ -50,6 +51,23 @@ pub struct Person {
     pub name: String,
     /// Embeddings of the enrolled photos, each of length 1.
     pub templates: Vec<Vec<f32>>,
+    /// Embeddings of the photos as other light, movement and cameras would have shown them; of length 1.
+    pub views: Vec<Vec<f32>>,
+    /// By what the head knows the person; of length 1.
+    pub direction: Vec<f32>,
+}
+
+/// Where a cosine begins to be somebody, and what is known about that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operating {
+    /// Lowest cosine to a person's direction that is that person.
+    pub threshold: f32,
+    /// The share of strangers' faces taken for somebody that was asked for, 0 to 1.
+    pub far: f64,
+    /// Strangers' faces that were tried with the head as it is; 0 once it has changed since.
+    pub trials: u32,
+    /// Those of them that were taken for somebody.
+    pub accepted: u32,
 }
 
 /// Everybody enrolled.
@@ -60,6 +78,12 @@ pub struct Gallery {
     /// The next person's number.
     next: u32,
     people: Vec<Person>,
+    /// Embeddings of people who are not enrolled, for the head to learn what nobody looks like.
+    strangers: Vec<Vec<f32>>,
+    operating: Option<Operating>,
+    /// Whether the head is older than the people.
+    #[serde(skip)]
+    stale: bool,
 }
 
 /// Why a gallery could not be read, changed or written.
@@ -130,6 +154,11 @@ pub enum GalleryError {
         /// As asked for.
         name: String,
     },
+}
+
+fn is_unit(values: &[f32], dimensions: usize) -> bool {
+    let norm = values.iter().map(|v| v * v).sum::<f32>();
+    values.len() == dimensions && (norm - 1.0).abs() < 1e-3
 }
 
 fn short(sha256: &str) -> &str {
@@ -222,7 +251,7 @@ impl Gallery {
             return Err(damaged("it does not begin as a gallery does".to_owned()));
         }
         let version = u32::from_le_bytes(version.try_into().unwrap_or_default());
-        if version != VERSION {
+        if !(1..=VERSION).contains(&version) {
             return Err(GalleryError::Version {
                 path: path.to_owned(),
                 found: version,
@@ -235,7 +264,12 @@ impl Gallery {
         if Sha256::digest(body)[..] != *checksum {
             return Err(damaged("its checksum does not match".to_owned()));
         }
-        let gallery: Self = postcard::from_bytes(body).map_err(|e| damaged(e.to_string()))?;
+        let gallery = match version {
+            1 => first::read(body),
+            _ => postcard::from_bytes(body),
+        };
+        let mut gallery: Self = gallery.map_err(|e| damaged(e.to_string()))?;
+        gallery.learn();
         gallery.check().map_err(|what| damaged(what.to_owned()))?;
         Ok(gallery)
     }
@@ -248,13 +282,22 @@ impl Gallery {
             if person.id.0 >= self.next {
                 return Err("a person's number is out of range");
             }
-            for template in &person.templates {
-                let norm = template.iter().map(|v| v * v).sum::<f32>();
-                let unit = (norm - 1.0).abs() < 1e-3;
-                if template.len() != dimensions || !unit {
-                    return Err("a template in it is not one");
-                }
+            let embeddings = person.templates.iter().chain(&person.views);
+            if !embeddings
+                .chain([&person.direction])
+                .all(|e| is_unit(e, dimensions))
+            {
+                return Err("a template in it is not one");
             }
+        }
+        if !self.strangers.iter().all(|s| is_unit(s, dimensions)) {
+            return Err("a stranger's template in it is not one");
+        }
+        if self
+            .operating
+            .is_some_and(|o| !(-1.0..=1.0).contains(&o.threshold))
+        {
+            return Err("its threshold is no cosine");
         }
         Ok(())
     }
@@ -297,15 +340,19 @@ impl Gallery {
             .map_err(|e| io("cannot lock its folder")(e.into()))?;
         let mut gallery = Self::load(path)?;
         let result = change(&mut gallery)?;
+        let full = || GalleryError::Full {
+            path: path.to_owned(),
+        };
+        if gallery.values() * size_of::<f32>() > MAX_BYTES as usize {
+            return Err(full().into());
+        }
+        gallery.learn();
         let bytes = gallery.encode().map_err(|e| GalleryError::Damaged {
             path: path.to_owned(),
             what: e.to_string(),
         })?;
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(GalleryError::Full {
-                path: path.to_owned(),
-            }
-            .into());
+            return Err(full().into());
         }
         let beside = path.with_added_extension("new");
         write_whole(&beside, path, &bytes).map_err(|source| {
@@ -317,6 +364,26 @@ impl Gallery {
             .sync_all()
             .map_err(io("written, but its folder could not be synced"))?;
         Ok(result)
+    }
+
+    /// Numbers in all embeddings.
+    fn values(&self) -> usize {
+        let of = |p: &Person| p.templates.len() + p.views.len() + 1;
+        let rows = self.people.iter().map(of).sum::<usize>() + self.strangers.len();
+        rows * self.dimensions()
+    }
+
+    /// Learns the head anew if the people are others than when it was learnt.
+    pub fn learn(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let people: Vec<Vec<&[f32]>> = self.people.iter().map(Person::embeddings).collect();
+        let strangers: Vec<&[f32]> = self.strangers.iter().map(Vec::as_slice).collect();
+        let learnt = directions(&people, &strangers);
+        for (person, direction) in self.people.iter_mut().zip(learnt) {
+            person.direction = direction;
+        }
     }
 
     /// Everybody enrolled, in order of enrolment.
@@ -353,7 +420,7 @@ impl Gallery {
         })
     }
 
-    /// Adds templates to `name`, who is enrolled if not yet.
+    /// Adds templates and views to `name`, who is enrolled if not yet.
     ///
     /// # Errors
     /// [`GalleryError`] if the name cannot be, or the gallery is of another embedder; `path` is for
@@ -362,28 +429,58 @@ impl Gallery {
         &mut self,
         name: &str,
         templates: &[Embedding],
+        views: &[Embedding],
         embedder_sha256: &str,
         path: &Path,
     ) -> Result<PersonId, GalleryError> {
         check_name(name)?;
         self.suits(embedder_sha256, path)?;
-        embedder_sha256.clone_into(&mut self.embedder_sha256);
-        let templates = templates.iter().map(|t| t.values().to_vec());
-        if let Some(person) = self.people.iter_mut().find(|p| p.name == name) {
-            person.templates.extend(templates);
-            return Ok(person.id);
+        if self.embedder_sha256 != embedder_sha256 {
+            // Nobody is enrolled: what strangers look like to another embedder means nothing.
+            self.strangers.clear();
+            self.operating = None;
+            embedder_sha256.clone_into(&mut self.embedder_sha256);
         }
-        let id = PersonId(self.next.max(1));
-        self.next = id.0 + 1;
-        self.people.push(Person {
-            id,
-            name: name.to_owned(),
-            templates: templates.collect(),
+        self.changed();
+        let place = self.people.iter().position(|p| p.name == name);
+        let place = place.unwrap_or_else(|| {
+            let id = PersonId(self.next.max(1));
+            self.next = id.0 + 1;
+            self.people.push(Person {
+                id,
+                name: name.to_owned(),
+                templates: Vec::new(),
+                views: Vec::new(),
+                direction: Vec::new(),
+            });
+            self.people.len() - 1
         });
-        Ok(id)
+        let person = &mut self.people[place];
+        person.templates.extend(owned(templates));
+        person.views.extend(owned(views));
+        Ok(person.id)
     }
 
-    /// Forgets `name` and all of their templates.
+    /// As [`Gallery::add`], in place of what is there of `name`, whose number stays.
+    ///
+    /// # Errors
+    /// As [`Gallery::add`].
+    pub fn replace(
+        &mut self,
+        name: &str,
+        templates: &[Embedding],
+        views: &[Embedding],
+        embedder_sha256: &str,
+        path: &Path,
+    ) -> Result<PersonId, GalleryError> {
+        if let Some(person) = self.people.iter_mut().find(|p| p.name == name) {
+            person.templates.clear();
+            person.views.clear();
+        }
+        self.add(name, templates, views, embedder_sha256, path)
+    }
+
+    /// Forgets `name`, all of their templates, and what the head learnt from them.
     ///
     /// # Errors
     /// [`GalleryError::Unknown`].
@@ -393,7 +490,93 @@ impl Gallery {
             path: path.to_owned(),
             name: name.to_owned(),
         })?;
+        self.changed();
         Ok(self.people.remove(place).id)
+    }
+
+    /// Embeddings of people who are not enrolled; empty if none were given yet.
+    #[must_use]
+    pub fn strangers(&self) -> &[Vec<f32>] {
+        &self.strangers
+    }
+
+    /// Puts others in the place of the strangers that the head learns from. They must be of the embedder of the enrolled.
+    pub fn set_strangers(&mut self, strangers: &[Embedding]) {
+        self.strangers = owned(strangers).collect();
+        self.changed();
+    }
+
+    /// Where a cosine begins to be somebody, if that was measured.
+    #[must_use]
+    pub const fn operating(&self) -> Option<&Operating> {
+        self.operating.as_ref()
+    }
+
+    /// Sets it; the head must have been learnt.
+    pub const fn set_operating(&mut self, operating: Operating) {
+        self.operating = Some(operating);
+    }
+
+    /// The head no longer is what it was measured as. The threshold stays: another would be a guess.
+    const fn changed(&mut self) {
+        self.stale = true;
+        if let Some(operating) = &mut self.operating {
+            operating.trials = 0;
+            operating.accepted = 0;
+        }
+    }
+}
+
+impl Person {
+    /// Everything that the head learns from.
+    #[must_use]
+    pub fn embeddings(&self) -> Vec<&[f32]> {
+        let all = self.templates.iter().chain(&self.views);
+        all.map(Vec::as_slice).collect()
+    }
+}
+
+fn owned(embeddings: &[Embedding]) -> impl Iterator<Item = Vec<f32>> {
+    embeddings.iter().map(|e| e.values().to_vec())
+}
+
+/// Version 1 of the body: templates, and no head yet.
+mod first {
+    use serde::Deserialize;
+
+    use super::PersonId;
+
+    #[derive(Deserialize)]
+    struct Person {
+        id: PersonId,
+        name: String,
+        templates: Vec<Vec<f32>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Gallery {
+        embedder_sha256: String,
+        next: u32,
+        people: Vec<Person>,
+    }
+
+    pub fn read(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
+        let old: Gallery = postcard::from_bytes(body)?;
+        let people = old.people.into_iter().map(|p| super::Person {
+            id: p.id,
+            name: p.name,
+            templates: p.templates,
+            views: Vec::new(),
+            direction: Vec::new(),
+        });
+        Ok(super::Gallery {
+            embedder_sha256: old.embedder_sha256,
+            next: old.next,
+            people: people.collect(),
+            strangers: Vec::new(),
+            operating: None,
+            stale: true,
+        })
     }
 }
 

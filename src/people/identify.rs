@@ -1,8 +1,8 @@
-//! Who is it: the nearest enrolled template, if it is near enough and clearly nearer than anybody
+//! Who is it: the enrolled person whose direction is nearest, if it is near enough and clearly nearer than anybody
 //! else's. Otherwise nobody.
 //!
-//! [`Identifier`] is made from a gallery and is all that the pipeline knows of identification: another
-//! method, such as a trained head, takes its place behind the same two calls.
+//! [`Identifier`] is made from a gallery and is all that the pipeline knows of identification: how directions are
+//! learnt is the head's business.
 
 use super::gallery::{Gallery, PersonId};
 use crate::face::Embedding;
@@ -10,8 +10,10 @@ use crate::face::Embedding;
 /// When a face is somebody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Lowest cosine that is the same person.
+    /// Lowest cosine to a person's direction that is that person.
     pub threshold: f32,
+    /// Whether the owner set the threshold: otherwise one that was measured with the gallery takes its place.
+    pub fixed: bool,
     /// Least lead of the best person's cosine over the next best person's.
     pub margin: f32,
 }
@@ -21,62 +23,63 @@ pub struct Rule {
 pub struct Identification {
     /// Who it is; `None` is a stranger.
     pub who: Option<PersonId>,
-    /// Cosine to the nearest template of anybody, -1 to 1; -1 while nobody is enrolled.
+    /// Who it is most like, whether near enough or not; `None` while nobody is enrolled.
+    pub nearest: Option<PersonId>,
+    /// Cosine to the nearest direction of anybody, -1 to 1; -1 while nobody is enrolled.
     pub score: f32,
-    /// Cosine to the nearest template of anybody else, -1 to 1.
+    /// Cosine to the nearest direction of anybody else, -1 to 1.
     pub next: f32,
 }
 
-/// A gallery laid out for comparing: one row a template.
+/// A gallery laid out for comparing: one row a person.
 pub struct Identifier {
-    rule: Rule,
+    threshold: f32,
+    margin: f32,
     dimensions: usize,
-    /// Whose each row is; a person's rows are neighbours.
-    owners: Vec<PersonId>,
+    people: Vec<PersonId>,
     rows: Vec<f32>,
 }
 
 impl Identifier {
-    /// Everybody in `gallery`.
+    /// Everybody in `gallery`, whose head must have been learnt.
     #[must_use]
     pub fn new(gallery: &Gallery, rule: Rule) -> Self {
-        let mut identifier = Self {
-            rule,
+        let measured = gallery.operating().filter(|_| !rule.fixed);
+        let people = gallery.people();
+        Self {
+            threshold: measured.map_or(rule.threshold, |o| o.threshold),
+            margin: rule.margin,
             dimensions: gallery.dimensions(),
-            owners: Vec::new(),
-            rows: Vec::new(),
-        };
-        for person in gallery.people() {
-            for template in &person.templates {
-                identifier.owners.push(person.id);
-                identifier.rows.extend_from_slice(template);
-            }
+            people: people.iter().map(|p| p.id).collect(),
+            rows: people.iter().flat_map(|p| &p.direction).copied().collect(),
         }
-        identifier
+    }
+
+    /// Lowest cosine that is somebody.
+    #[must_use]
+    pub const fn threshold(&self) -> f32 {
+        self.threshold
     }
 
     /// Whom `face` looks like. Allocates nothing.
     #[must_use]
     pub fn identify(&self, face: &Embedding) -> Identification {
-        let (mut best, mut next): (Option<(PersonId, f32)>, f32) = (None, -1.0);
+        let (mut nearest, mut score, mut next) = (None, -1.0_f32, -1.0_f32);
         if face.values().len() == self.dimensions {
-            let mut rows = self.rows.chunks_exact(self.dimensions.max(1));
-            for person in self.owners.chunk_by(|a, b| a == b) {
-                let scores = rows.by_ref().take(person.len()).map(|row| face.cosine(row));
-                let score = scores.fold(-1.0, f32::max);
-                match best {
-                    Some((_, lead)) if score <= lead => next = next.max(score),
-                    _ => {
-                        next = best.map_or(next, |(_, lead)| next.max(lead));
-                        best = Some((person[0], score));
-                    }
+            let rows = self.rows.chunks_exact(self.dimensions.max(1));
+            for (person, row) in self.people.iter().zip(rows) {
+                let cosine = face.cosine(row);
+                if cosine > score {
+                    (nearest, next, score) = (Some(*person), score, cosine);
+                } else {
+                    next = next.max(cosine);
                 }
             }
         }
-        let score = best.map_or(-1.0, |(_, score)| score);
-        let sure = score >= self.rule.threshold && score - next >= self.rule.margin;
+        let sure = score >= self.threshold && score - next >= self.margin;
         Identification {
-            who: best.filter(|_| sure).map(|(person, _)| person),
+            who: nearest.filter(|_| sure),
+            nearest,
             score,
             next,
         }
@@ -91,6 +94,7 @@ mod tests {
 
     const RULE: Rule = Rule {
         threshold: 0.5,
+        fixed: true,
         margin: 0.05,
     };
 
@@ -103,11 +107,14 @@ mod tests {
         g.add(
             "Ada",
             &[e(&[1.0, 0.0, 0.0]), e(&[0.9, 0.1, 0.0])],
+            &[],
             "aa",
             path,
         )
         .unwrap();
-        g.add("Grace", &[e(&[0.0, 1.0, 0.0])], "aa", path).unwrap();
+        g.add("Grace", &[e(&[0.0, 1.0, 0.0])], &[], "aa", path)
+            .unwrap();
+        g.learn();
         g
     }
 
@@ -152,13 +159,14 @@ mod tests {
             prop_assume!(Embedding::normalised(probe).is_some());
             let probe = e(&probe);
             let mut gallery = Gallery::default();
-            let mut scores: Vec<(f32, usize)> = Vec::new();
             for (i, templates) in people.iter().enumerate() {
                 let Some(templates) = templates.iter().map(|t| Embedding::normalised(*t)).collect::<Option<Vec<_>>>()
                     else { return Ok(()) };
-                gallery.add(&format!("P{i}"), &templates, "aa", Path::new("test")).unwrap();
-                scores.push((templates.iter().map(|t| probe.cosine(t.values())).fold(-1.0, f32::max), i));
+                gallery.add(&format!("P{i}"), &templates, &[], "aa", Path::new("test")).unwrap();
             }
+            gallery.learn();
+            let directions = gallery.people().iter().map(|p| probe.cosine(&p.direction));
+            let mut scores: Vec<(f32, usize)> = directions.enumerate().map(|(i, c)| (c, i)).collect();
             scores.sort_by(|a, b| b.0.total_cmp(&a.0));
             let next = scores.get(1).map_or(-1.0, |s| s.0);
             let found = Identifier::new(&gallery, RULE).identify(&probe);

@@ -5,8 +5,10 @@
 
 mod enrol;
 mod gallery;
+mod head;
 mod identify;
 
 pub use enrol::{Enrolment, EnrolmentError, Refusal};
-pub use gallery::{Gallery, GalleryError, NameError, Person, PersonId, check_name};
+pub use gallery::{Gallery, GalleryError, NameError, Operating, Person, PersonId, check_name};
+pub use head::directions;
 pub use identify::{Identification, Identifier, Rule};

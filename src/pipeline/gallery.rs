@@ -83,7 +83,10 @@ impl Watch {
                         "gallery people=0 templates=0 path={path} why=\"nobody is enrolled: latchkey enroll\""
                     );
                 } else {
-                    log::info!("gallery people={people} templates={templates} path={path}");
+                    let threshold = Identifier::new(&gallery, self.rule).threshold();
+                    log::info!(
+                        "gallery people={people} templates={templates} threshold={threshold:.3} path={path}"
+                    );
                 }
                 let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
                 Some(Change {
@@ -121,6 +124,7 @@ mod tests {
 
     const RULE: Rule = Rule {
         threshold: 0.5,
+        fixed: true,
         margin: 0.05,
     };
 
@@ -129,7 +133,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gallery");
         let ada = Embedding::normalised([1.0, 0.0]).expect("a direction");
-        Gallery::update(&path, |g| g.add("Ada", &[ada], "aa", &path)).expect("written");
+        Gallery::update(&path, |g| g.add("Ada", &[ada], &[], "aa", &path)).expect("written");
         let mut watch = Watch::new(&path, RULE, "aa");
         let mut poll = || {
             watch.looked = None;

@@ -1,6 +1,8 @@
 //! `latchkey eval`: how well a model set tells people apart.
 
+mod chart;
 mod pairs;
+mod people;
 mod protocol;
 
 use super::{Exit, Failure};
@@ -19,10 +21,16 @@ enum Command {
         after_help = "Example:\n  latchkey eval pairs --pairs lfw/pairs.txt --images lfw/images --json"
     )]
     Pairs(pairs::Arguments),
+    /// A household among strangers: who is let in, refused, taken for another
+    #[command(
+        after_help = "Example:\n  latchkey eval people --data lfw/images --people 5 --photos 25 --curve curve.svg"
+    )]
+    People(people::Arguments),
 }
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Pairs(a) => pairs::run(asked, a),
+        Command::People(a) => people::run(asked, a),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure arithmetic; the scores come from [`super::pairs`].
 
+use crate::learn::wilson;
+
 /// A picture: whose, and which of theirs, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Picture {
@@ -206,17 +208,6 @@ fn tar_at_far(genuine: &[f32], impostor: &[f32], far: f64) -> f64 {
     accepted as f64 / genuine.len().max(1) as f64
 }
 
-/// 95 % interval of a share of `right` in `n` (Wilson, 1927).
-#[expect(clippy::cast_precision_loss, reason = "thousands of pairs")]
-fn wilson(right: usize, n: usize) -> [f64; 2] {
-    const Z: f64 = 1.959_964;
-    let (n, p) = (n.max(1) as f64, right as f64 / n.max(1) as f64);
-    let centre = p + Z * Z / (2.0 * n);
-    let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    [(centre - spread) / scale, (centre + spread) / scale]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,12 +297,5 @@ mod tests {
         assert!((tar_at_far(&genuine, &impostor, 1e-2) - 0.5).abs() < 1e-9);
         // None may pass: only what beats 0.99.
         assert!((tar_at_far(&genuine, &impostor, 1e-3) - 0.25).abs() < 1e-9);
-    }
-
-    #[test]
-    fn wilson_of_a_textbook_case() {
-        // 9 of 10: 0.596 to 0.982 (Agresti and Coull 1998, table of Wilson intervals).
-        let [low, high] = wilson(9, 10);
-        assert!((low - 0.5958).abs() < 1e-3 && (high - 0.9821).abs() < 1e-3);
     }
 }

@@ -9,8 +9,8 @@ fn direction(seed: u16) -> Embedding {
 
 fn with_two(path: &Path) {
     Gallery::update(path, |g| {
-        g.add("Ada", &[direction(1), direction(2)], "aa", path)?;
-        g.add("Grace", &[direction(3)], "aa", path)
+        g.add("Ada", &[direction(1), direction(2)], &[], "aa", path)?;
+        g.add("Grace", &[direction(3)], &[], "aa", path)
     })
     .unwrap();
 }
@@ -46,7 +46,7 @@ fn what_could_not_be_read_again_is_not_written() {
     let templates = vec![long; (MAX_BYTES as usize) / (4 * Embedding::MAX) + 1];
     let result = Gallery::update(&path, |g| {
         *g = Gallery::default();
-        g.add("Ada", &templates, "aa", &path)
+        g.add("Ada", &templates, &[], "aa", &path)
     });
     assert!(
         matches!(result, Err(GalleryError::Full { .. })),
@@ -100,7 +100,7 @@ fn a_failed_change_leaves_the_file_alone() {
     with_two(&path);
     let before = std::fs::read(&path).unwrap();
     let error = Gallery::update(&path, |g| {
-        g.add("Eve", &[direction(9)], "aa", &path)?;
+        g.add("Eve", &[direction(9)], &[], "aa", &path)?;
         g.remove("Nobody", &path)
     });
     assert!(matches!(error, Err(GalleryError::Unknown { .. })));
@@ -133,7 +133,7 @@ fn forgotten_people_leave_no_template_and_numbers_are_not_reused() {
         .collect();
     assert!(!bytes.windows(64).any(|w| w == &template[..64]));
     assert!(!bytes.windows(5).any(|w| w == b"Grace"));
-    let id = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "aa", &path)).unwrap();
+    let id = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], &[], "aa", &path)).unwrap();
     assert_eq!(id, PersonId(3));
 }
 
@@ -142,7 +142,7 @@ fn templates_of_another_embedder_are_not_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     with_two(&path);
-    let error = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], "bb", &path));
+    let error = Gallery::update(&path, |g| g.add("Eve", &[direction(9)], &[], "bb", &path));
     assert!(matches!(error, Err(GalleryError::Embedder { .. })));
 }
 

@@ -1,0 +1,74 @@
+//! Chance that is the same on every machine: numbers that follow from a seed. For what is drawn and learnt, not for secrets.
+
+/// 64 well-mixed bits of two numbers (the finaliser of `SplitMix64`, Steele, Lea and Flood 2014).
+#[must_use]
+pub const fn bits(seed: u64, at: u64) -> u64 {
+    let mut z = seed ^ at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// From 0 up to, but not, 1.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "24 bits")]
+pub fn unit(seed: u64, at: u64) -> f32 {
+    (bits(seed, at) >> 40) as f32 / 16_777_216.0
+}
+
+/// Numbers in a row.
+#[derive(Clone, Debug)]
+pub struct Chance {
+    seed: u64,
+    at: u64,
+}
+
+impl Chance {
+    /// The row of numbers that belongs to `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self {
+            seed: bits(seed, 0x5EED),
+            at: 0,
+        }
+    }
+
+    /// 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.at += 1;
+        bits(self.seed, self.at)
+    }
+
+    /// From 0 up to, but not, 1.
+    pub fn unit(&mut self) -> f32 {
+        self.at += 1;
+        unit(self.seed, self.at)
+    }
+
+    /// From `low` up to `high`.
+    pub fn between(&mut self, low: f32, high: f32) -> f32 {
+        (high - low).mul_add(self.unit(), low)
+    }
+
+    /// Whether something happens that does so with this probability.
+    pub fn happens(&mut self, probability: f32) -> bool {
+        self.unit() < probability
+    }
+
+    /// One of `n`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a small count"
+    )]
+    pub fn one_of(&mut self, n: usize) -> usize {
+        ((self.unit() * n as f32) as usize).min(n.saturating_sub(1))
+    }
+
+    /// A normal deviate (Box and Muller 1958), at most 2.2: nobody is drawn who is like nobody.
+    pub fn normal(&mut self) -> f32 {
+        let (a, b) = (self.unit().max(1e-7), self.unit());
+        ((-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()).clamp(-2.2, 2.2)
+    }
+}

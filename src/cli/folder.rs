@@ -1,0 +1,127 @@
+//! A folder of people: one folder a person, with their photos; and reading many photos by several readers at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, Loaded};
+use crate::capture::pictures;
+use crate::face::{Reader, Settings};
+use crate::people::check_name;
+
+/// A person's folder.
+pub struct Named {
+    pub name: String,
+    pub photos: Vec<PathBuf>,
+}
+
+/// The people in `folder` in the order of their names, without the folders called `not`, and what is wrong with what
+/// else lies there.
+pub fn people(folder: &Path, not: &[&str]) -> Result<(Vec<Named>, Vec<String>), Failure> {
+    let unreadable = |e: std::io::Error| Failure {
+        exit: super::Exit::Usage,
+        text: format!(
+            "{}: {e}; give the folder that has one folder a person",
+            folder.display()
+        ),
+    };
+    let (mut people, mut wrong) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let shown = path.display();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+            wrong.push(format!(
+                "{shown}: its name is not text: not used; rename it"
+            ));
+            continue;
+        };
+        if not.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+            continue;
+        }
+        if !path.is_dir() {
+            wrong.push(format!(
+                "{shown}: not used: photos lie in a folder of their person's name"
+            ));
+        } else if let Err(e) = check_name(name) {
+            wrong.push(format!("{shown}: not used: {e}"));
+        } else {
+            match pictures::list(&path) {
+                Ok(photos) => people.push(Named {
+                    name: name.to_owned(),
+                    photos,
+                }),
+                Err(e) => wrong.push(format!("{e}: not used; JPEG and PNG pictures can be read")),
+            }
+        }
+    }
+    people.sort_by(|a, b| a.name.cmp(&b.name));
+    wrong.sort();
+    Ok((people, wrong))
+}
+
+/// The photos in `folder` and in the folders in it; none if it is not there.
+pub fn photos_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut photos = pictures::list(folder).unwrap_or_default();
+    let folders = entries.filter_map(Result::ok).map(|e| e.path());
+    for inner in folders.filter(|p| p.is_dir()) {
+        photos.extend(pictures::list(&inner).unwrap_or_default());
+    }
+    photos.sort();
+    photos
+}
+
+/// One reader a core.
+pub fn readers(loaded: &Loaded, settings: Settings) -> Result<Vec<Reader>, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..cores).map(|_| loaded.reader(settings)).collect()
+}
+
+/// `read` of every item, in the items' order, shared out among the readers; with a bar that shows how far it is.
+pub fn each<I: Sync, T: Send>(
+    readers: &mut [Reader],
+    what: &'static str,
+    items: &[I],
+    read: impl Fn(&mut Reader, &I) -> T + Sync,
+) -> Vec<T> {
+    let bar = bar(what, items.len());
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for reader in readers {
+            let (next, done, bar, read) = (&next, &done, &bar, &read);
+            scope.spawn(move || {
+                while let Some((place, item)) = {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(place).map(|item| (place, item))
+                } {
+                    let result = read(reader, item);
+                    bar.inc(1);
+                    done.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((place, result));
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A bar with the time left; without a terminal, one line.
+pub fn bar(what: &'static str, length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64).with_message(what);
+    if bar.is_hidden() {
+        eprintln!("latchkey: {what}: {length}");
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

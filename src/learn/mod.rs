@@ -1,0 +1,13 @@
+//! Learning the people who live here, on the device: from photos to embeddings that a head is learnt from.
+//!
+//! `augment` shows a photo as other light, movement and cameras would have shown it; `calibrate` finds where a cosine
+//! begins to be somebody, and says how much of that is proven; `strangers` are people to be told from. The head itself
+//! is [`crate::people`]'s business.
+
+mod augment;
+mod calibrate;
+mod strangers;
+
+pub use augment::{Change, Changes, FaceCut};
+pub use calibrate::{Calibration, calibrate, proven_far, wilson};
+pub use strangers::built_in;

@@ -1,0 +1,39 @@
+//! Strangers for the head to learn from where the owner has none: people of the doorstep, who never lived.
+//!
+//! They are alike in the manner of their drawing, so they show the head what *nobody* is like, and prove nothing about
+//! how often real strangers are taken for somebody.
+
+use crate::doorstep::{Play, Script, Stage, picture};
+use crate::face::{Embedding, FaceError, Reader};
+use crate::frame::{Image, Layout, PixelFormat};
+
+/// How many: from 100 on, more change nothing that could be measured.
+const PEOPLE: u32 = 100;
+/// Whose play they are of; a number like any other, so that they are the same for everybody.
+const SEED: u64 = 41_000_001;
+
+/// One embedding each of [`PEOPLE`] who never lived. `each` hears of every one of them, to show how far it is.
+///
+/// # Errors
+/// [`FaceError`] if a network fails.
+pub fn built_in(reader: &mut Reader, mut each: impl FnMut()) -> Result<Vec<Embedding>, FaceError> {
+    let script = Script {
+        seed: SEED,
+        residents: 1,
+        strangers: PEOPLE,
+        visits: 1,
+        ..Script::default()
+    };
+    let mut stage = Stage::new(Play::new(&script));
+    let mut canvas = picture();
+    let mut strangers = Vec::new();
+    for who in 1..=PEOPLE as usize {
+        let seen = stage.photo(who, who as u32, &mut canvas);
+        let layout = Layout::packed(PixelFormat::Rgb3, canvas.width(), canvas.height());
+        if let Ok(image) = Image::new(layout, canvas.as_raw()) {
+            strangers.extend(reader.read_at(&image, &seen.landmarks)?);
+        }
+        each();
+    }
+    Ok(strangers)
+}

@@ -1,0 +1,224 @@
+//! `latchkey train`, by the program itself, with people who never lived: what it learns, what it says of bad photos, and
+//! what it leaves alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// What it printed, if it ended with `status`.
+fn said(output: &Output, status: i32) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+    out
+}
+
+fn complaints(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with a configuration and photos of three who live there, Ada, Ben and Cleo, and of six who do not.
+struct House(tempfile::TempDir);
+
+impl House {
+    fn new() -> Self {
+        let house = Self(tempfile::tempdir().unwrap());
+        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+        // People drawn by one hand are more alike than people are.
+        let config = format!(
+            "board = 'host'\nmodel_files = {models:?}\ngallery = 'gallery'\n[recognition]\nthreshold = 0.7\n"
+        );
+        fs::write(house.path("latchkey.toml"), config).unwrap();
+        let photos = "doorstep photos 23,residents=3,strangers=6 --each 6 --strangers --out drawn";
+        said(&house.run(photos), 0);
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        latchkey(self.0.path(), &arguments.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Photos `from` to `to` of a person, copied into a folder of the data.
+    fn give(&self, person: &str, to: &str, photos: std::ops::Range<usize>) {
+        fs::create_dir_all(self.path(to)).unwrap();
+        for k in photos {
+            let name = format!("{}-{k}.jpg", person.to_lowercase());
+            fs::copy(
+                self.path(&format!("drawn/{person}/{k:03}.jpg")),
+                self.path(to).join(name),
+            )
+            .unwrap();
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let people: Value = serde_json::from_str(&said(&self.run("people --json"), 0)).unwrap();
+        let of = |p: &Value| p["name"].as_str().unwrap().to_owned();
+        people["people"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(of)
+            .collect()
+    }
+}
+
+#[test]
+fn learns_those_who_live_here_and_says_what_is_proven() {
+    let house = House::new();
+    for name in ["Ada", "Ben"] {
+        house.give(name, &format!("data/{name}"), 0..5);
+        house.give(name, &format!("data/test/{name}"), 5..6);
+    }
+    for k in 1..=6 {
+        let (name, to) = (
+            format!("stranger-{k}"),
+            ["data/unknown", "data/test/unknown"][k % 2],
+        );
+        house.give(&name, to, 0..1);
+    }
+    let report: Value =
+        serde_json::from_str(&said(&house.run("train --data data --json"), 0)).unwrap();
+    assert_eq!(report["people"][0]["used"], 5, "{report:#}");
+    assert_eq!(
+        report["test"]["enrolled"],
+        serde_json::json!({"faces": 2, "recognised": 2, "wrong_name": 0})
+    );
+    assert_eq!(report["test"]["let_in"], 0);
+    // Three strangers prove next to nothing: 1 - 0.05^(1/3).
+    let far = &report["far"];
+    assert_eq!(
+        (&far["trials"], &far["accepted"], &far["shown"]),
+        (&3.into(), &0.into(), &false.into())
+    );
+    assert!((far["below_at_95"].as_f64().unwrap() - 0.6316).abs() < 1e-3);
+    assert_eq!(house.names(), ["Ada", "Ben"]);
+
+    // The gallery tells them apart, and knows nobody else.
+    let who = |photo: &str| {
+        said(
+            &house.run(&format!("identify drawn/{photo}/005.jpg")),
+            i32::from(photo == "Cleo"),
+        )
+    };
+    assert!(who("Ada").contains("Ada (") && who("Ben").contains("Ben ("));
+    assert!(who("Cleo").contains("unknown"));
+
+    // One more, whose training needs nobody else's photos.
+    fs::remove_dir_all(house.path("data")).unwrap();
+    house.give("Cleo", "data/Cleo", 0..5);
+    said(&house.run("train --data data"), 0);
+    assert_eq!(house.names(), ["Ada", "Ben", "Cleo"]);
+    let who = |photo: &str| said(&house.run(&format!("identify drawn/{photo}/005.jpg")), 0);
+    assert!(who("Ada").contains("Ada (") && who("Cleo").contains("Cleo ("));
+
+    // Forgotten: neither name nor photo's embedding is in the file, and the head no longer knows.
+    said(&house.run("people remove Ada"), 0);
+    let gallery = fs::read(house.path("gallery")).unwrap();
+    assert!(!gallery.windows(3).any(|w| w == b"Ada"));
+    let left: Vec<_> = fs::read_dir(house.0.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left.len(), 4, "nothing beside the gallery: {left:?}");
+    assert!(said(&house.run("identify drawn/Ada/005.jpg"), 1).contains("unknown"));
+}
+
+#[test]
+fn says_of_each_bad_photo_what_is_wrong_with_it() {
+    let house = House::new();
+    house.give("Ada", "data/Ada", 0..6);
+    house.give("Ben", "data/Ben", 0..4);
+    // Ben among Ada's; the same photo twice, and in two folders; a cut one; no picture; nothing at all.
+    house.give("Ben", "data/Ada", 4..6);
+    fs::copy(
+        house.path("data/Ada/ada-1.jpg"),
+        house.path("data/Ada/again.jpg"),
+    )
+    .unwrap();
+    fs::copy(
+        house.path("data/Ada/ada-2.jpg"),
+        house.path("data/Ben/whose.jpg"),
+    )
+    .unwrap();
+    let whole = fs::read(house.path("drawn/Ada/003.jpg")).unwrap();
+    fs::write(house.path("data/Ben/cut.jpg"), &whole[..300]).unwrap();
+    fs::write(house.path("data/Ben/words.jpg"), "no picture").unwrap();
+    image::RgbImage::new(64, 64)
+        .save(house.path("data/Ben/black.png"))
+        .unwrap();
+    fs::create_dir(house.path("data/Empty")).unwrap();
+    house.give("Cleo", "data/.hidden", 0..1);
+    fs::write(house.path("data/notes.txt"), "bring milk").unwrap();
+
+    let trained = house.run("train --data data");
+    let (report, told) = (said(&trained, 0), complaints(&trained));
+    let line = |photo: &str| {
+        let found = told.lines().find(|l| l.contains(photo));
+        found
+            .unwrap_or_else(|| panic!("no word about {photo}:\n{told}"))
+            .to_owned()
+    };
+    assert!(
+        line("ben-4.jpg").contains("somebody else") || line("ben-4.jpg").contains("probably Ben")
+    );
+    assert!(
+        line("ben-5.jpg").contains("somebody else") || line("ben-5.jpg").contains("probably Ben")
+    );
+    assert!(line("again.jpg").contains("the same picture"));
+    let whose = line("whose.jpg");
+    assert!(
+        whose.contains("Ada") || whose.contains("somebody else"),
+        "{whose}"
+    );
+    assert!(line("cut.jpg").contains("JPEG and PNG pictures can be read"));
+    assert!(line("words.jpg").contains("not used"));
+    assert!(line("black.png").contains("no face found"));
+    assert!(line("data/Empty").contains("no pictures there"));
+    assert!(line(".hidden").contains("begins with a dot"));
+    assert!(line("notes.txt").contains("folder of their person's name"));
+    assert!(report.contains("Ben: 4 of 8 photos learnt"), "{report}");
+    assert_eq!(house.names(), ["Ada", "Ben"]);
+}
+
+#[test]
+fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
+    let house = House::new();
+    house.give("Ada", "data/Ada", 0..4);
+    said(&house.run("train --data data"), 0);
+    let before = fs::read(house.path("gallery")).unwrap();
+    let same = || assert!(fs::read(house.path("gallery")).unwrap() == before);
+
+    fs::remove_dir_all(house.path("data/Ada")).unwrap();
+    fs::create_dir(house.path("data/Ada")).unwrap();
+    image::RgbImage::new(64, 64)
+        .save(house.path("data/Ada/black.png"))
+        .unwrap();
+    assert!(complaints(&house.run("train --data data")).contains("nothing was changed"));
+    same();
+    let nobody = house.run("train --data drawn/nowhere");
+    said(&nobody, 2);
+    same();
+    house.give("Ben", "data/Ben", 0..4);
+    said(&house.run("train --data data --dry-run"), 1);
+    same();
+    // Ben can be learnt, Ada's one photo cannot: he is, and she stays as she was.
+    said(&house.run("train --data data"), 1);
+    assert_eq!(house.names(), ["Ada", "Ben"]);
+    let who = house.run("identify drawn/Ada/005.jpg");
+    assert!(said(&who, 0).contains("Ada ("));
+}
