@@ -1,7 +1,6 @@
 //! A folder of people: one folder a person, with their photos; and reading many photos by several readers at once.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -90,30 +89,25 @@ pub fn each<I: Sync, T: Send>(
 ) -> Vec<T> {
     let bar = bar(what, items.len());
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
+    let (done, results) = crossbeam_channel::unbounded();
+    let mut read_all: Vec<(usize, T)> = std::thread::scope(|scope| {
         for reader in readers {
-            let (next, done, bar, read) = (&next, &done, &bar, &read);
+            let (next, done, read) = (&next, done.clone(), &read);
             scope.spawn(move || {
-                while let Some((place, item)) = {
+                loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(place).map(|item| (place, item))
-                } {
-                    let result = read(reader, item);
-                    bar.inc(1);
-                    done.lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push((place, result));
+                    let Some(item) = items.get(place) else { break };
+                    // Whoever asked is still listening.
+                    let _ = done.send((place, read(reader, item)));
                 }
             });
         }
+        drop(done);
+        results.iter().inspect(|_| bar.inc(1)).collect()
     });
     bar.finish_and_clear();
-    let mut done = done
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
+    read_all.sort_by_key(|(place, _)| *place);
+    read_all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A bar with the time left; without a terminal, one line.

@@ -12,7 +12,7 @@ const PEOPLE: u32 = 100;
 /// Whose play they are of; a number like any other, so that they are the same for everybody.
 const SEED: u64 = 41_000_001;
 
-/// One embedding each of [`PEOPLE`] who never lived. `each` hears of every one of them, to show how far it is.
+/// One embedding each of a hundred people who never lived. `each` hears of every one of them, to show how far it is.
 ///
 /// # Errors
 /// [`FaceError`] if a network fails.

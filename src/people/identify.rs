@@ -7,6 +7,9 @@
 use super::gallery::{Gallery, PersonId};
 use crate::face::Embedding;
 
+/// How far below the threshold one frame may lie where the others say that it is somebody.
+const SLACK: f32 = 0.1;
+
 /// When a face is somebody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
@@ -64,11 +67,27 @@ impl Identifier {
     /// Whom `face` looks like. Allocates nothing.
     #[must_use]
     pub fn identify(&self, face: &Embedding) -> Identification {
+        self.identify_mean(face.values())
+    }
+
+    /// Whom the face of this frame, `face`, is, by all frames that show it, whose mean embedding is `mean` (see
+    /// [`super::Evidence`]). The frame itself must not speak against it: a doubt is nobody. Allocates nothing.
+    #[must_use]
+    pub fn identify_visit(&self, face: &Embedding, mean: &[f32]) -> Identification {
+        let (now, all) = (self.identify(face), self.identify_mean(mean));
+        let agrees = now.nearest == all.nearest && now.score >= self.threshold - SLACK;
+        Identification {
+            who: all.who.filter(|_| agrees),
+            ..all
+        }
+    }
+
+    fn identify_mean(&self, mean: &[f32]) -> Identification {
         let (mut nearest, mut score, mut next) = (None, -1.0_f32, -1.0_f32);
-        if face.values().len() == self.dimensions {
+        if mean.len() == self.dimensions {
             let rows = self.rows.chunks_exact(self.dimensions.max(1));
             for (person, row) in self.people.iter().zip(rows) {
-                let cosine = face.cosine(row);
+                let cosine: f32 = mean.iter().zip(row).map(|(a, b)| a * b).sum();
                 if cosine > score {
                     (nearest, next, score) = (Some(*person), score, cosine);
                 } else {
@@ -89,6 +108,7 @@ impl Identifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::people::Operating;
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -142,11 +162,46 @@ mod tests {
     }
 
     #[test]
+    fn a_measured_threshold_counts_unless_the_owner_set_one() {
+        let mut gallery = gallery();
+        gallery.set_operating(Operating {
+            threshold: 0.9,
+            far: 0.001,
+            trials: 3000,
+            accepted: 0,
+        });
+        let free = Rule {
+            fixed: false,
+            ..RULE
+        };
+        assert_eq!(Identifier::new(&gallery, free).threshold(), 0.9);
+        assert_eq!(Identifier::new(&gallery, RULE).threshold(), 0.5);
+    }
+
+    #[test]
     fn nobody_enrolled_or_another_length_is_nobody() {
         let empty = Identifier::new(&Gallery::default(), RULE);
         assert_eq!(empty.identify(&e(&[1.0, 0.0, 0.0])).who, None);
         let identifier = Identifier::new(&gallery(), RULE);
         assert_eq!(identifier.identify(&e(&[1.0, 0.0])).who, None);
+    }
+
+    #[test]
+    fn a_frame_that_speaks_against_a_visit_has_the_last_word() {
+        let identifier = Identifier::new(&gallery(), RULE);
+        let ada = e(&[1.0, 0.05, 0.0]);
+        let who =
+            |face: &Embedding, mean: &Embedding| identifier.identify_visit(face, mean.values()).who;
+        assert_eq!(who(&ada, &ada), Some(PersonId(1)));
+        let stranger = e(&[0.2, 0.1, 1.0]);
+        assert_eq!(who(&stranger, &ada), None, "a stranger at the end");
+        assert_eq!(who(&e(&[0.1, 1.0, 0.0]), &ada), None, "another at the end");
+        assert_eq!(who(&ada, &stranger), None, "one frame is not a visit");
+        assert_eq!(
+            who(&e(&[0.45, 0.05, 0.89]), &ada),
+            Some(PersonId(1)),
+            "a bad look at Ada"
+        );
     }
 
     proptest! {

@@ -4,11 +4,13 @@
 //! Faces come from [`crate::face`]; whether a name opens a door is [`crate::door`]'s business.
 
 mod enrol;
+mod evidence;
 mod gallery;
 mod head;
 mod identify;
 
 pub use enrol::{Enrolment, EnrolmentError, Refusal};
+pub use evidence::Evidence;
 pub use gallery::{Gallery, GalleryError, NameError, Operating, Person, PersonId, check_name};
 pub use head::directions;
 pub use identify::{Identification, Identifier, Rule};

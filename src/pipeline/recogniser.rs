@@ -5,13 +5,14 @@
 use crate::door::{Observation, Sighting, Verdict};
 use crate::face::{FaceError, MAX_FACES, Reader, Rect, Tracker};
 use crate::frame::{ImageError, Lease};
-use crate::people::Identifier;
+use crate::people::{Evidence, Identifier};
 
 /// Reader, identifier and tracker at work together.
 pub struct Recogniser {
     reader: Reader,
     identifier: Identifier,
     tracker: Tracker,
+    evidence: Evidence,
 }
 
 /// Why a frame told nothing.
@@ -33,6 +34,7 @@ impl Recogniser {
             reader,
             identifier,
             tracker: Tracker::default(),
+            evidence: Evidence::default(),
         }
     }
 
@@ -58,7 +60,8 @@ impl Recogniser {
             let verdict = match &face.embedding {
                 Err(_) => Verdict::Unclear,
                 Ok(embedding) => {
-                    let found = self.identifier.identify(embedding);
+                    let mean = self.evidence.add(track, embedding);
+                    let found = self.identifier.identify_visit(embedding, mean);
                     match found.who {
                         Some(person) => Verdict::Known {
                             person,

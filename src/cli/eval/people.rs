@@ -3,7 +3,7 @@
 //! the same people.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use image::{GenericImage, RgbImage, imageops};
 use serde_json::{Value, json};
@@ -224,7 +224,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
 /// The face in the middle of a photo.
 fn shoot(
     reader: &mut Reader,
-    path: &PathBuf,
+    path: &Path,
     enrollable: bool,
     arguments: &Arguments,
     changes: Changes,
@@ -248,7 +248,7 @@ fn shoot(
         return Ok(None);
     };
     let mut shot = Shot {
-        photo: path.clone(),
+        photo: path.to_owned(),
         landmarks: face.landmarks,
         embedding,
         tried: Some(embedding),

@@ -158,3 +158,51 @@ fn names_are_fit_for_a_log_line_and_a_folder() {
     }
     assert!(check_name(&"x".repeat(65)).is_err());
 }
+
+#[test]
+fn a_gallery_of_the_first_version_is_read_and_gets_its_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let templates = vec![
+        direction(1).values().to_vec(),
+        direction(2).values().to_vec(),
+    ];
+    let body = postcard::to_stdvec(&("aa", 5_u32, vec![(PersonId(4), "Ada", templates)])).unwrap();
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend((body.len() as u64).to_le_bytes());
+    bytes.extend(Sha256::digest(&body));
+    bytes.extend(&body);
+    std::fs::write(&path, bytes).unwrap();
+    let gallery = Gallery::load(&path).unwrap();
+    let ada = &gallery.people()[0];
+    assert_eq!(
+        (ada.id, &*ada.name, ada.templates.len()),
+        (PersonId(4), "Ada", 2)
+    );
+    let cosine = |t: &Vec<f32>| direction(1).cosine(t).min(direction(2).cosine(t));
+    assert!(cosine(&ada.direction) > 0.5, "between its templates");
+    Gallery::update(&path, |g| g.add("Eve", &[direction(9)], &[], "aa", &path)).unwrap();
+    assert_eq!(Gallery::load(&path).unwrap().people()[1].id, PersonId(5));
+}
+
+#[test]
+fn what_was_measured_of_a_head_is_not_said_of_another() {
+    let mut gallery = Gallery::default();
+    let path = Path::new("test");
+    gallery
+        .add("Ada", &[direction(1)], &[], "aa", path)
+        .unwrap();
+    let operating = Operating {
+        threshold: 0.6,
+        far: 0.001,
+        trials: 3000,
+        accepted: 0,
+    };
+    gallery.set_operating(operating);
+    gallery
+        .add("Eve", &[direction(9)], &[], "aa", path)
+        .unwrap();
+    let now = gallery.operating().unwrap();
+    assert_eq!((now.threshold, now.trials), (0.6, 0));
+}
