@@ -23,8 +23,9 @@ pub struct Arguments {
     /// `test` with folders of the same names
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Views of each photo, as other light and other cameras would have shown it
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=50))]
+    /// Views of each photo to learn from besides, as other light and other cameras would have shown it. Of no use where
+    /// the photos are good: the embedder has learnt to see through most of that
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]

@@ -32,6 +32,8 @@ pub struct Identification {
     pub score: f32,
     /// Cosine to the nearest direction of anybody else, -1 to 1.
     pub next: f32,
+    /// Whether the frames before say that it is somebody, and this one does not.
+    pub doubt: bool,
 }
 
 /// A gallery laid out for comparing: one row a person.
@@ -78,6 +80,7 @@ impl Identifier {
         let agrees = now.nearest == all.nearest && now.score >= self.threshold - SLACK;
         Identification {
             who: all.who.filter(|_| agrees),
+            doubt: all.who.is_some() && !agrees,
             ..all
         }
     }
@@ -101,6 +104,7 @@ impl Identifier {
             nearest,
             score,
             next,
+            doubt: false,
         }
     }
 }
@@ -195,6 +199,12 @@ mod tests {
         assert_eq!(who(&ada, &ada), Some(PersonId(1)));
         let stranger = e(&[0.2, 0.1, 1.0]);
         assert_eq!(who(&stranger, &ada), None, "a stranger at the end");
+        assert!(identifier.identify_visit(&stranger, ada.values()).doubt);
+        assert!(
+            !identifier
+                .identify_visit(&stranger, stranger.values())
+                .doubt
+        );
         assert_eq!(who(&e(&[0.1, 1.0, 0.0]), &ada), None, "another at the end");
         assert_eq!(who(&ada, &stranger), None, "one frame is not a visit");
         assert_eq!(

@@ -67,6 +67,8 @@ impl Recogniser {
                             person,
                             score: found.score,
                         },
+                        // A bad look at somebody, or somebody else in their place: the next frames will tell.
+                        None if found.doubt => Verdict::Unclear,
                         None => Verdict::Stranger { score: found.score },
                     }
                 }

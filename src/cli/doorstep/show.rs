@@ -1,9 +1,11 @@
 //! `latchkey doorstep --to`: the play, written into a V4L2 output node at its own pace.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use v4l::buffer::Type;
+use v4l::io::mmap::Stream;
+use v4l::io::traits::{OutputStream, Stream as _};
 use v4l::video::Output as _;
 use v4l::{Device, Format, FourCC};
 
@@ -39,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         exit: Exit::Machine,
         text: format!("{}: {what}: {why}", device.display()),
     };
-    let mut node = Device::with_path(device).map_err(|e| failed("cannot be opened", &e))?;
+    let node = Device::with_path(device).map_err(|e| failed("cannot be opened", &e))?;
     let (width, height) = (WIDTH as u32, HEIGHT as u32);
     let wanted = Format::new(width, height, FourCC::new(&arguments.format.fourcc()));
     let got = node
@@ -49,6 +51,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let got = format!("it takes {}x{} {}", got.width, got.height, got.fourcc);
         return Err(failed("does not take 640x480 in this format", &got));
     }
+    let unusable = |e: std::io::Error| failed("takes no pictures", &e);
+    let mut stream = Stream::with_buffers(&node, Type::VideoOutput, 3).map_err(unusable)?;
+    // A driver may keep a picture until there is a next one, as vivid does: two are queued at all times, black at first.
+    // Before the start, as queueing then waits until one has been shown.
+    for index in 1..3 {
+        OutputStream::queue(&mut stream, index).map_err(unusable)?;
+    }
+    stream.start().map_err(unusable)?;
     let mut stage = Stage::new(arguments.of.play());
     let (mut canvas, mut bytes) = (picture(), Vec::new());
     let (begun, end) = (Instant::now(), stage.play().end());
@@ -60,8 +70,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         stage.draw(due.as_secs_f32(), &mut canvas);
         from_rgb(&canvas, width, height, arguments.format, &mut bytes)?;
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        node.write_all(&bytes)
-            .map_err(|e| failed("takes no more pictures", &e))?;
+        let (buffer, about) = OutputStream::next(&mut stream).map_err(unusable)?;
+        let part = buffer.get_mut(..bytes.len());
+        part.ok_or_else(|| failed("takes no pictures", &"its buffers are too small"))?
+            .copy_from_slice(&bytes);
+        about.bytesused = got.size.min(bytes.len() as u32);
     }
     Ok(Exit::Done)
 }

@@ -1,0 +1,31 @@
+# timeout: 600
+# The doorstep played into a V4L2 output, and the door watching the camera at its other end. Drawing takes its time here:
+# the play goes on slowly, and a look at it takes seconds.
+
+. ./firmware.sh
+firmware_install
+gpio_start latchkey-bench
+trace_start
+firmware_config 2000
+
+play=5,visits=2,residents=1,strangers=1
+latchkey doorstep visits $play
+# The camera is set up with any frame; then the play is what it shows.
+dd if=/dev/zero of="$work/black" bs="$(frame_bytes 640 480 YUYV)" count=1 2> /dev/null
+camera_start "$work/black" 640 480 YUYV 24
+player_stop
+latchkey doorstep $play --fps 5 --to "$camera_out" > "$work/play.log" 2>&1 &
+playing=$!
+sleep 2
+firmware_start
+wait $playing
+status=$?
+cat "$work/play.log"
+check "the play is shown to its end ($status)" test "$status" = 0
+firmware_stop
+grep -E ' (granted|refused|opened|closed) ' "$firmware_log" | cut -d' ' -f2-
+check "Ada, who lives there and comes, is let in" grep -q " granted person=Ada " "$firmware_log"
+others() { grep ' granted ' "$firmware_log" | grep -qv person=Ada; }
+check "nobody else is" not others
+check "the relay went on" test "$(times_on)" -ge 1
+finish
