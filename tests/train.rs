@@ -195,6 +195,31 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
     assert_eq!(house.names(), ["Ada", "Ben"]);
 }
 
+/// A photo is looked at in parts as well, and in a part a mouth or a forehead looks like a small face.
+#[test]
+fn a_face_that_fills_a_photo_is_one_face() {
+    let house = House::new();
+    let truth: Value = serde_json::from_slice(&fs::read(house.path("drawn/truth.json")).unwrap()).unwrap();
+    let (mut photos, mut faces) = (0, 0);
+    for photo in truth["photos"].as_array().unwrap() {
+        let file = house.path("drawn").join(photo["photo"].as_str().unwrap());
+        let side = |key: &str| photo["box"][key].as_f64().unwrap();
+        let (x, y, wide) = (side("x"), side("y"), side("width"));
+        let cut = image::open(file).unwrap().crop_imm(
+            (x - 0.4 * wide).max(0.0) as u32,
+            (y - 0.5 * wide).max(0.0) as u32,
+            (1.8 * wide) as u32,
+            (1.8 * wide) as u32,
+        );
+        cut.thumbnail_exact(512, 512).save(house.path("cut.png")).unwrap();
+        let seen = latchkey(house.0.path(), &["identify", "--json", "cut.png"]);
+        let seen: Value = serde_json::from_slice(&seen.stdout).unwrap();
+        photos += 1;
+        faces += seen.to_string().matches("\"box\"").count();
+    }
+    assert_eq!((photos, faces), (54, 54));
+}
+
 #[test]
 fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
     let house = House::new();
