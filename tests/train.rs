@@ -199,7 +199,8 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
 #[test]
 fn a_face_that_fills_a_photo_is_one_face() {
     let house = House::new();
-    let truth: Value = serde_json::from_slice(&fs::read(house.path("drawn/truth.json")).unwrap()).unwrap();
+    let truth: Value =
+        serde_json::from_slice(&fs::read(house.path("drawn/truth.json")).unwrap()).unwrap();
     let (mut photos, mut faces) = (0, 0);
     for photo in truth["photos"].as_array().unwrap() {
         let file = house.path("drawn").join(photo["photo"].as_str().unwrap());
@@ -211,7 +212,9 @@ fn a_face_that_fills_a_photo_is_one_face() {
             (1.8 * wide) as u32,
             (1.8 * wide) as u32,
         );
-        cut.thumbnail_exact(512, 512).save(house.path("cut.png")).unwrap();
+        cut.thumbnail_exact(512, 512)
+            .save(house.path("cut.png"))
+            .unwrap();
         let seen = latchkey(house.0.path(), &["identify", "--json", "cut.png"]);
         let seen: Value = serde_json::from_slice(&seen.stdout).unwrap();
         photos += 1;

@@ -33,11 +33,17 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     let shown = proven_far(0, trials) <= far;
     let allowed = if shown {
-        // As many as leave the rate proven.
-        (0..trials)
-            .take_while(|k| proven_far(*k, trials) <= far)
-            .last()
-            .unwrap_or(0)
+        // As many as leave the rate proven: it grows with them.
+        let (mut most, mut too_many) = (0, trials);
+        while too_many - most > 1 {
+            let k = usize::midpoint(most, too_many);
+            if proven_far(k, trials) <= far {
+                most = k;
+            } else {
+                too_many = k;
+            }
+        }
+        most
     } else {
         0
     };
