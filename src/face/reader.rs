@@ -308,6 +308,7 @@ impl Reader {
             let down = side * height as f32 / width as f32;
             let (x, y) = (centre.x - 0.5 * side, centre.y - 0.5 * down);
             let window = Similarity::crop(x, y, x + side, width);
+            self.stages.second_looks += 1;
             let found =
                 self.detector
                     .detect(image, &window, &mut self.sampler, &mut self.stages)?;

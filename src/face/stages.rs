@@ -76,6 +76,8 @@ pub struct Stages {
     pub sampled: u64,
     /// Those of them that it read for the detector.
     pub detect_sampled: u64,
+    /// Looks at a part of the picture, enlarged, for a detection in doubt. They are always sampled.
+    pub second_looks: u32,
 }
 
 impl Stages {
@@ -87,6 +89,7 @@ impl Stages {
             nanos: [0; Stage::ALL.len()],
             sampled: 0,
             detect_sampled: 0,
+            second_looks: 0,
         }
     }
 

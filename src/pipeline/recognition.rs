@@ -60,7 +60,7 @@ impl Worker {
                     let (progress, stages) =
                         (&self.shared.progress, self.recogniser.reader().stages());
                     progress.looked.fetch_add(1, Ordering::Relaxed);
-                    let sampled = stages.detect_sampled;
+                    let (sampled, second) = (stages.detect_sampled, stages.second_looks);
                     progress
                         .detect_sampled
                         .fetch_add(sampled, Ordering::Relaxed);
@@ -68,7 +68,7 @@ impl Worker {
                         looked_told = now;
                         // Checks the level before anything else: silent, it costs a comparison.
                         log::debug!(
-                            "looked frame={} faces={} detect_sampled={sampled}",
+                            "looked frame={} faces={} detect_sampled={sampled} second_looks={second}",
                             observation.captured(),
                             observation.sightings().len()
                         );
