@@ -1,26 +1,11 @@
 //! The main job, by the program itself: two people who never lived are enrolled, and the door opens for them and for
 //! nobody else who comes.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
+
+use common::{latchkey, said};
 
 const PLAY: &str = "11,visits=12,residents=2,strangers=6,every=3";
-
-fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_latchkey"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-/// What it printed, if it ended with `status`.
-fn said(output: &Output, status: i32) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(status), "{out}{err}");
-    out
-}
 
 #[test]
 fn opens_for_those_who_live_here_and_for_nobody_else() {

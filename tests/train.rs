@@ -1,27 +1,14 @@
 //! `latchkey train`, by the program itself, with people who never lived: what it learns, what it says of bad photos, and
 //! what it leaves alone.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Output;
 
+use common::{latchkey, said};
 use serde_json::Value;
-
-fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_latchkey"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-/// What it printed, if it ended with `status`.
-fn said(output: &Output, status: i32) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(status), "{out}{err}");
-    out
-}
 
 fn complaints(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

@@ -1,7 +1,9 @@
-//! What several tests share: where the development data lie, and how a test without them is skipped.
+//! What several tests share: where the development data lie, and how a test without them is skipped; and the program itself, run in a
+//! folder.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// The folder with model files and pictures to develop against, `LATCHKEY_SHARED` or `../shared`; `None`,
 /// told with the test's name, where there is none.
@@ -18,4 +20,21 @@ pub fn shared(test: &str) -> Option<PathBuf> {
         folder.display()
     );
     None
+}
+
+/// The program, in `folder`.
+pub fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// What it printed, if it ended with `status`.
+pub fn said(output: &Output, status: i32) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{out}{err}");
+    out
 }
