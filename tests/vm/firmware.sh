@@ -15,8 +15,10 @@ firmware_install() {
     export LD_LIBRARY_PATH="$work/bin"
     # The one line a look that recovery is judged by, and why a camera is still down.
     export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug,latchkey::capture=debug
-    # The log has the time of day.
-    firmware_midnight=$(awk -v uptime="$(now)" -v day="$(date +%s.%N)" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
+    # The log has the time of day. busybox's date tells whole seconds only: one that begins just now is exact.
+    firmware_second=$(date +%s)
+    while firmware_day=$(date +%s) && [ "$firmware_day" = "$firmware_second" ]; do :; done
+    firmware_midnight=$(awk -v uptime="$(now)" -v day="$firmware_day" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
 # firmware_config HOLD_MS: the configuration. Looks are slow here: bounds on how long they take are
