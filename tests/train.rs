@@ -113,6 +113,12 @@ fn learns_those_who_live_here_and_says_what_is_proven() {
     let who = |photo: &str| said(&house.run(&format!("identify drawn/{photo}/005.jpg")), 0);
     assert!(who("Ada").contains("Ada (") && who("Cleo").contains("Cleo ("));
 
+    // A stranger who would be taken for somebody who was learnt before is counted.
+    house.give("Ada", "data/unknown", 5..6);
+    let report = said(&house.run("train --data data --dry-run --json"), 0);
+    let far = &serde_json::from_str::<Value>(&report).unwrap()["far"];
+    assert_eq!((&far["trials"], &far["accepted"]), (&1.into(), &1.into()));
+
     // Forgotten: neither name nor photo's embedding is in the file, and the head no longer knows.
     said(&house.run("people remove Ada"), 0);
     let gallery = fs::read(house.path("gallery")).unwrap();

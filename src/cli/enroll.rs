@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Exit, Failure, Loaded, pictures, print_json};
+use super::{Exit, Failure, Loaded, pictures, print_json, unchanged};
 use crate::bell::{Bell, Caller};
 use crate::capture::{self, CameraEvent, Photo};
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
 use crate::frame::Slot;
-use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
+use crate::people::{Enrolment, EnrolmentError, Gallery, Rule, check_name};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -99,10 +99,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let id = Gallery::update(path, |g| {
         g.add(name, enrolment.templates(), &[], &sha256, path)
     })
-    .map_err(|e| match e {
-        GalleryError::Io { .. } => Failure::machine(e),
-        e => e.into(),
-    })?;
+    .map_err(unchanged)?;
     if arguments.json {
         let pictures: Vec<_> = outcomes
             .iter()

@@ -24,7 +24,7 @@ use crate::config::{Config, Overrides};
 use crate::face::{Reader, Settings};
 use crate::frame::PixelFormat;
 use crate::nn::Manifest;
-use crate::people::Rule;
+use crate::people::{GalleryError, Rule};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,14 @@ impl<E: std::error::Error> From<E> for Failure {
             exit: Exit::Usage,
             text: error.to_string(),
         }
+    }
+}
+
+/// Of a gallery that was to be changed: what the disk refuses is the machine's fault.
+fn unchanged(error: GalleryError) -> Failure {
+    match error {
+        GalleryError::Io { .. } => Failure::machine(error),
+        error => error.into(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, print_json};
+use super::{Exit, Failure, print_json, unchanged};
 use crate::config::{Config, Overrides};
-use crate::people::{Gallery, GalleryError};
+use crate::people::Gallery;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -31,10 +31,7 @@ enum Command {
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {
-        let id = Gallery::update(&path, |g| g.remove(name, &path)).map_err(|e| match e {
-            GalleryError::Io { .. } => Failure::machine(e),
-            e => e.into(),
-        })?;
+        let id = Gallery::update(&path, |g| g.remove(name, &path)).map_err(unchanged)?;
         if arguments.json {
             print_json(&json!({"removed": {"id": id, "name": name}}));
         } else {

@@ -7,15 +7,17 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::folder::{self, Named, bar, each};
-use super::{Exit, Failure, Loaded, print_json};
+use super::{Exit, Failure, Loaded, print_json, unchanged};
 use crate::capture::Photo;
 use crate::config::Overrides;
 use crate::face::{Embedding, Face, FaceError, Reader};
 use crate::frame::Sampler;
 use crate::learn::{
-    Calibration, Change, Changes, FaceCut, built_in, calibrate, proven_far, wilson,
+    Calibration, Change, Changes, FaceCut, built_in, calibrate, measure, proven_far, wilson,
 };
-use crate::people::{Enrolment, Gallery, GalleryError, Operating, Refusal, directions};
+use crate::people::{
+    DUPLICATE, Enrolment, Gallery, GalleryError, Operating, Person, Refusal, Rule, directions,
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -108,7 +110,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut readers = folder::readers(&loaded, loaded.gated())?;
     let sha256 = readers[0].embedder_sha256().to_owned();
     // Told now rather than after all photos were read.
-    Gallery::load(path)?.suits(&sha256, path)?;
+    let gallery = Gallery::load(path)?;
+    gallery.suits(&sha256, path)?;
 
     let mut learners = learn_from(
         &mut readers,
@@ -145,15 +148,25 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::No);
     }
 
-    let least = loaded.rule.threshold;
+    // Whoever is enrolled and not in the folder stays, and strangers are tried against them, too.
+    let stay = |p: &&Person| learners.iter().all(|l| l.name != p.name);
+    let household = Household {
+        stay: gallery.people().iter().filter(stay).collect(),
+        learners: &learners,
+    };
     let fakes = &nobody[strangers.len()..];
-    let (mut genuine, mut impostors) = cross_validate(&learners, &strangers, fakes);
-    let head = directions(&rows(&learners, |_| true), &slices(&nobody));
-    let (known, unknown) = given(&mut readers, &data.join("validation"), &learners, &head)?;
+    let (mut genuine, mut impostors) = cross_validate(&household, &strangers, fakes);
+    let head = directions(&household.rows(|_| true), &slices(&nobody));
+    let (known, unknown) = given(&mut readers, &data.join("validation"), &household, &head)?;
     genuine.extend(known);
     impostors.extend(unknown);
-    let calibration = calibrate(&impostors, arguments.far, least);
-    let test = given(&mut readers, &data.join("test"), &learners, &head)?;
+    let rule = loaded.rule;
+    let calibration = if rule.fixed {
+        measure(&impostors, arguments.far, rule.threshold)
+    } else {
+        calibrate(&impostors, arguments.far, rule.threshold)
+    };
+    let test = given(&mut readers, &data.join("test"), &household, &head)?;
 
     if !arguments.dry_run {
         Gallery::update(path, |g| -> Result<(), GalleryError> {
@@ -161,7 +174,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 let photos: Vec<Embedding> = l.examples.iter().map(|e| e.embedding).collect();
                 let views: Vec<Embedding> =
                     l.examples.iter().flat_map(|e| &e.views).copied().collect();
-                g.replace(&l.name, &photos, &views, &sha256, path)?;
+                g.clear(&l.name);
+                g.add(&l.name, &photos, &views, &sha256, path)?;
             }
             g.set_strangers(&nobody);
             g.learn();
@@ -174,10 +188,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             });
             Ok(())
         })
-        .map_err(|e| match e {
-            GalleryError::Io { .. } => Failure::machine(e),
-            e => e.into(),
-        })?;
+        .map_err(unchanged)?;
     }
     let summary = Summary {
         learners: &learners,
@@ -189,7 +200,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         test: &test,
         seconds: begun.elapsed().as_secs_f32(),
         gallery: (!arguments.dry_run).then_some(path),
-        margin: loaded.rule.margin,
+        rule,
     };
     if arguments.json {
         summary.print_json(&wrong);
@@ -283,7 +294,7 @@ fn sort_out(learners: &mut [Learner], wrong: &mut Vec<String>) {
             let (_, own, count) = likeness(learner, Some(k));
             for (_, other) in learners.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (nearest, mean, there) = likeness(other, None);
-                if nearest > 0.995 {
+                if nearest > DUPLICATE {
                     out.push((
                         i,
                         k,
@@ -368,7 +379,7 @@ fn strangers(
                 if let Some(embedding) = face? {
                     let again = strangers
                         .iter()
-                        .any(|(_, e)| e.cosine(embedding.values()) > 0.995);
+                        .any(|(_, e)| e.cosine(embedding.values()) > DUPLICATE);
                     if again {
                         wrong.push(format!(
                             "{}: not used: the same picture as one before",
@@ -426,15 +437,31 @@ fn slices(embeddings: &[Embedding]) -> Vec<&[f32]> {
     embeddings.iter().map(Embedding::values).collect()
 }
 
-/// What the head learns from: the photos that `keep` names by their places, and their views.
-fn rows<'a>(learners: &'a [Learner], keep: impl Fn(usize) -> bool) -> Vec<Vec<&'a [f32]>> {
-    let of = |l: &'a Learner| {
-        let kept = l.examples.iter().enumerate().filter(|(k, _)| keep(*k));
-        kept.flat_map(|(_, e)| [&e.embedding].into_iter().chain(&e.views))
-            .map(Embedding::values)
-            .collect()
-    };
-    learners.iter().map(of).collect()
+/// Everybody whom the head is to know: those who are learnt and, after them, those who stay as they were.
+struct Household<'a> {
+    learners: &'a [Learner],
+    stay: Vec<&'a Person>,
+}
+
+impl<'a> Household<'a> {
+    /// What the head learns from: of the learners the photos that `keep` names by their places, and their views.
+    fn rows(&self, keep: impl Fn(usize) -> bool) -> Vec<Vec<&'a [f32]>> {
+        let of = |l: &'a Learner| {
+            let kept = l.examples.iter().enumerate().filter(|(k, _)| keep(*k));
+            kept.flat_map(|(_, e)| [&e.embedding].into_iter().chain(&e.views))
+                .map(Embedding::values)
+                .collect()
+        };
+        let stay = self.stay.iter().map(|p| p.embeddings());
+        self.learners.iter().map(of).chain(stay).collect()
+    }
+
+    /// Whose place in the rows is whose.
+    fn place(&self, name: &str) -> Option<usize> {
+        let learners = self.learners.iter().map(|l| &l.name);
+        let mut names = learners.chain(self.stay.iter().map(|p| &p.name));
+        names.position(|n| n == name)
+    }
 }
 
 /// How an enrolled person's face did: cosine to their own direction and to the nearest of the others.
@@ -453,7 +480,7 @@ fn nearest(head: &[Vec<f32>], face: &Embedding) -> f32 {
 /// Scores of photos and of strangers by heads that learnt from none of them: photos in turns of [`PARTS`], strangers in
 /// halves.
 fn cross_validate(
-    learners: &[Learner],
+    household: &Household<'_>,
     strangers: &[(PathBuf, Embedding)],
     fakes: &[Embedding],
 ) -> (Vec<Genuine>, Vec<f32>) {
@@ -465,13 +492,13 @@ fn cross_validate(
         .map(Embedding::values)
         .collect();
     for part in 0..PARTS {
-        let rows = rows(learners, |k| k % PARTS != part);
+        let rows = household.rows(|k| k % PARTS != part);
         if rows.iter().any(Vec::is_empty) {
             // Somebody has a single photo: nothing can be tried on them.
             continue;
         }
         let head = directions(&rows, &everybody);
-        for (who, learner) in learners.iter().enumerate() {
+        for (who, learner) in household.learners.iter().enumerate() {
             let tried = learner.examples.iter().skip(part).step_by(PARTS);
             genuine.extend(tried.map(|e| score(&head, who, &e.embedding)));
         }
@@ -479,18 +506,18 @@ fn cross_validate(
     for half in 0..2 {
         let learnt = strangers.iter().skip(1 - half).step_by(2).map(|(_, e)| e);
         let learnt: Vec<&[f32]> = learnt.chain(fakes).map(Embedding::values).collect();
-        let head = directions(&rows(learners, |_| true), &learnt);
+        let head = directions(&household.rows(|_| true), &learnt);
         let tried = strangers.iter().skip(half).step_by(2);
         impostors.extend(tried.map(|(_, e)| nearest(&head, e)));
     }
     (genuine, impostors)
 }
 
-/// Scores of the photos in `folder`: of people who are learnt, and of all others.
+/// Scores of the photos in `folder`: of people whom the head knows, and of all others.
 fn given(
     readers: &mut [Reader],
     folder: &Path,
-    learners: &[Learner],
+    household: &Household<'_>,
     head: &[Vec<f32>],
 ) -> Result<(Vec<Genuine>, Vec<f32>), Failure> {
     let (mut genuine, mut impostors) = (Vec::new(), Vec::new());
@@ -503,7 +530,7 @@ fn given(
         photos: folder::photos_below(&folder.join("unknown")),
     };
     for person in people.iter().chain([&unknown]) {
-        let who = learners.iter().position(|l| l.name == person.name);
+        let who = household.place(&person.name);
         let read = each(readers, "trying photos", &person.photos, |reader, photo| {
             largest(reader, photo)
         });
@@ -530,7 +557,7 @@ struct Summary<'a> {
     test: &'a (Vec<Genuine>, Vec<f32>),
     seconds: f32,
     gallery: Option<&'a PathBuf>,
-    margin: f32,
+    rule: Rule,
 }
 
 /// Counts of what the door would have said of faces of the enrolled.
@@ -543,7 +570,7 @@ struct Recognised {
 impl Summary<'_> {
     fn recognised(&self, genuine: &[Genuine]) -> Recognised {
         let least = self.calibration.threshold;
-        let sure = |a: f32, b: f32| a >= least && a - b >= self.margin;
+        let sure = |a: f32, b: f32| a >= least && a - b >= self.rule.margin;
         Recognised {
             right: genuine
                 .iter()
@@ -581,8 +608,13 @@ impl Summary<'_> {
                 100.0 * high
             );
         }
+        let set = if self.rule.fixed {
+            ", as the configuration says"
+        } else {
+            ""
+        };
         println!(
-            "a face is somebody from a cosine of {:.3} on: {} of {} strangers' faces tried would be let in",
+            "a face is somebody from a cosine of {:.3} on{set}: {} of {} strangers' faces tried would be let in",
             c.threshold, c.accepted, c.trials
         );
         let asked = 100.0 * self.far;
@@ -593,8 +625,8 @@ impl Summary<'_> {
             );
         } else if c.trials == 0 {
             println!(
-                "not proven: no photos of strangers were given, so the model set's own threshold is the least; put \
-                 photos of others into `unknown`, {} of them to show {asked} %",
+                "not proven: no photos of strangers were given; put photos of others into `unknown`, {} of them to show \
+                 {asked} %",
                 needed(self.far)
             );
         } else {

@@ -1,7 +1,8 @@
 //! The doorstep: people who never lived, before a door that is not there, with the truth about them.
 //!
 //! `script` is what is asked for, `play` who comes when, `stage` draws it: a `place`, and before it each `person`, who is a
-//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` is what nothing is without. For demonstrations, tests and training; the pictures are of nobody.
+//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` is what nothing is without. For demonstrations,
+//! tests and training; the pictures are of nobody.
 
 mod head;
 mod model;

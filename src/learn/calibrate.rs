@@ -20,7 +20,7 @@ pub struct Calibration {
     pub accepted: usize,
     /// The FAR is below this at 95 % confidence, as far as the tried strangers stand for all.
     pub proven: f64,
-    /// Whether so many were tried that the FAR that was asked for can be told from a larger one.
+    /// Whether that is as little as was asked for.
     pub shown: bool,
 }
 
@@ -53,13 +53,21 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
         Some(above) => above.max(least),
         None => least,
     };
-    let accepted = sorted.iter().filter(|s| **s >= threshold).count();
+    measure(strangers, far, threshold)
+}
+
+/// What strangers' faces say of a threshold that was set by somebody else.
+#[must_use]
+pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
+    let trials = strangers.len();
+    let accepted = strangers.iter().filter(|s| **s >= threshold).count();
+    let proven = proven_far(accepted, trials);
     Calibration {
         threshold,
         trials,
         accepted,
-        proven: proven_far(accepted, trials),
-        shown,
+        proven,
+        shown: proven <= far,
     }
 }
 
@@ -101,7 +109,10 @@ pub fn wilson(right: usize, n: usize) -> [f64; 2] {
     let centre = p + Z * Z / (2.0 * n);
     let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    [(centre - spread) / scale, (centre + spread) / scale]
+    [
+        ((centre - spread) / scale).max(0.0),
+        ((centre + spread) / scale).min(1.0),
+    ]
 }
 
 #[cfg(test)]
@@ -144,6 +155,7 @@ mod tests {
             prop_assert_eq!(c.trials, scores.len());
             prop_assert_eq!(c.accepted, scores.iter().filter(|s| **s >= c.threshold).count());
             prop_assert_eq!(c.shown, proven_far(0, scores.len()) <= far);
+            prop_assert_eq!(measure(&scores, far, c.threshold), c);
             if c.shown {
                 prop_assert!(c.proven <= far);
             } else {

@@ -9,5 +9,5 @@ mod calibrate;
 mod strangers;
 
 pub use augment::{Change, Changes, FaceCut};
-pub use calibrate::{Calibration, calibrate, proven_far, wilson};
+pub use calibrate::{Calibration, calibrate, measure, proven_far, wilson};
 pub use strangers::built_in;

@@ -1,7 +1,6 @@
 //! Enrolment: which faces become somebody's templates, and why the others do not.
 //!
-//! Nearest-template enrolment keeps the embedding of every usable photo. Training takes its place
-//! here, between photos and gallery.
+//! The embedding of every usable photo is kept: the head is learnt from them.
 
 use crate::face::{Embedding, Face, Unfit};
 
@@ -49,8 +48,8 @@ pub enum EnrolmentError {
     },
 }
 
-/// Two pictures this alike are one picture.
-const DUPLICATE: f32 = 0.995;
+/// Two pictures whose embeddings have a cosine above this are one picture.
+pub const DUPLICATE: f32 = 0.995;
 /// A second face at most this large beside the first is a bystander in the background.
 const BYSTANDER: f32 = 0.35;
 

@@ -461,23 +461,12 @@ impl Gallery {
         Ok(person.id)
     }
 
-    /// As [`Gallery::add`], in place of what is there of `name`, whose number stays.
-    ///
-    /// # Errors
-    /// As [`Gallery::add`].
-    pub fn replace(
-        &mut self,
-        name: &str,
-        templates: &[Embedding],
-        views: &[Embedding],
-        embedder_sha256: &str,
-        path: &Path,
-    ) -> Result<PersonId, GalleryError> {
+    /// Takes all templates and views from `name`, if enrolled, whose number stays; others must be added at once.
+    pub fn clear(&mut self, name: &str) {
         if let Some(person) = self.people.iter_mut().find(|p| p.name == name) {
             person.templates.clear();
             person.views.clear();
         }
-        self.add(name, templates, views, embedder_sha256, path)
     }
 
     /// Forgets `name`, all of their templates, and what the head learnt from them.

@@ -9,7 +9,7 @@ mod gallery;
 mod head;
 mod identify;
 
-pub use enrol::{Enrolment, EnrolmentError, Refusal};
+pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
 pub use evidence::Evidence;
 pub use gallery::{Gallery, GalleryError, NameError, Operating, Person, PersonId, check_name};
 pub use head::directions;

@@ -78,19 +78,20 @@ impl Watch {
                 let people = gallery.people().len();
                 let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
                 let path = journal::value(&self.path.to_string_lossy());
+                let identifier = Identifier::new(&gallery, self.rule);
                 if people == 0 {
                     log::warn!(
                         "gallery people=0 templates=0 path={path} why=\"nobody is enrolled: latchkey enroll\""
                     );
                 } else {
-                    let threshold = Identifier::new(&gallery, self.rule).threshold();
+                    let threshold = identifier.threshold();
                     log::info!(
                         "gallery people={people} templates={templates} threshold={threshold:.3} path={path}"
                     );
                 }
                 let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
                 Some(Change {
-                    identifier: Identifier::new(&gallery, self.rule),
+                    identifier,
                     names: names.collect(),
                 })
             }

@@ -1,6 +1,6 @@
 # timeout: 400
 # The doorstep played into a V4L2 output, and the door watching the camera at its other end. Drawing takes its time here:
-# the play goes on slowly, and a look at it takes seconds.
+# the play goes on slowly.
 
 . ./firmware.sh
 firmware_install

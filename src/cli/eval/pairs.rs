@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::protocol::{Picture, judge, parse, rates};
+use super::subject;
 use crate::capture::Photo;
 use crate::cli::{Exit, Failure, Loaded, print_json};
 use crate::config::Overrides;
-use crate::face::{Embedding, Face, Gate, Reader, Settings};
+use crate::face::{Embedding, Gate, Reader, Settings};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -189,20 +190,6 @@ fn find(images: &Path, picture: &Picture) -> Result<PathBuf, String> {
 fn embed(reader: &mut Reader, file: &Path) -> Result<Option<Embedding>, Failure> {
     let photo = Photo::open(file)?;
     let image = photo.image();
-    let layout = image.layout();
     let faces = reader.read(&image)?;
-    // The subject of these pictures is in the middle.
-    #[expect(clippy::cast_precision_loss, reason = "pixels of a photo")]
-    let off_centre = |face: &&Face| {
-        let c = face.bbox.centre();
-        let (x, y) = (
-            c.x - 0.5 * layout.width as f32,
-            c.y - 0.5 * layout.height as f32,
-        );
-        x.hypot(y)
-    };
-    let subject = faces
-        .iter()
-        .min_by(|a, b| off_centre(a).total_cmp(&off_centre(b)));
-    Ok(subject.and_then(|face| face.embedding.ok()))
+    Ok(subject(faces, image.layout()).and_then(|face| face.embedding.ok()))
 }

@@ -9,12 +9,13 @@ use image::{GenericImage, RgbImage, imageops};
 use serde_json::{Value, json};
 
 use super::chart::{Line, chart};
+use super::subject;
 use crate::capture::Photo;
 use crate::chance::Chance;
 use crate::cli::folder::{self, each};
 use crate::cli::{Exit, Failure, Loaded, draw, print_json};
 use crate::config::Overrides;
-use crate::face::{Embedding, Face, FaceError, Gate, Landmarks, Reader, Settings};
+use crate::face::{Embedding, FaceError, Gate, Landmarks, Reader, Settings};
 use crate::frame::Sampler;
 use crate::learn::{Change, Changes, FaceCut, calibrate, wilson};
 use crate::people::directions;
@@ -231,19 +232,7 @@ fn shoot(
 ) -> Result<Option<Shot>, Failure> {
     let photo = Photo::open(path)?;
     let image = photo.image();
-    let middle = (
-        0.5 * image.layout().width as f32,
-        0.5 * image.layout().height as f32,
-    );
-    let off = |f: &Face| {
-        let c = f.bbox.centre();
-        (c.x - middle.0).hypot(c.y - middle.1)
-    };
-    let faces = reader.read(&image)?;
-    let subject = faces
-        .iter()
-        .min_by(|a, b| off(a).total_cmp(&off(b)))
-        .copied();
+    let subject = subject(reader.read(&image)?, image.layout()).copied();
     let Some((face, embedding)) = subject.and_then(|f| Some((f, f.embedding.ok()?))) else {
         return Ok(None);
     };
