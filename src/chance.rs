@@ -71,4 +71,11 @@ impl Chance {
         let (a, b) = (self.unit().max(1e-7), self.unit());
         ((-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()).clamp(-2.2, 2.2)
     }
+
+    /// Puts `items` into an order by chance (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.one_of(i + 1));
+        }
+    }
 }

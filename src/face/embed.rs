@@ -5,7 +5,7 @@ use super::landmarks::Landmarks;
 use super::quality::sharpness;
 use super::{FaceError, Stage, Stages};
 use crate::frame::{Image, Sampler};
-use crate::nn::{EmbedderManifest, Engine, ModelFile, Network, NnError};
+use crate::nn::{EmbedderManifest, Engine, ModelFile, Network, NnError, Tensor};
 
 /// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing one
 /// on allocates nothing.
@@ -121,6 +121,12 @@ impl Embedder {
         Ok(Embedding::normalised(
             (0..output.len()).map(|i| output.get(i)),
         ))
+    }
+
+    /// What the layers below the top said of the last face, if the network tells: its second output.
+    #[must_use]
+    pub fn trunk(&self) -> Option<Tensor<'_>> {
+        (self.network.outputs().len() > 1).then(|| self.network.output(1))
     }
 
     /// The network, to time it alone.

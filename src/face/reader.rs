@@ -12,7 +12,7 @@ use super::quality::{Gate, Quality, Unfit};
 use super::stages::{Stage, Stages};
 use super::{FaceError, MAX_FACES, plausible};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Similarity};
-use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnError};
+use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnError, Tensor};
 
 /// MJPEG pictures are decoded at the smallest scale that still has this many pixels a side: what
 /// cameras without compression deliver.
@@ -241,6 +241,13 @@ impl Reader {
             Some(_) => self.embedder.embed(stages),
             None => Ok(None),
         }
+    }
+
+    /// What the embedder's lower layers said of the last face that was embedded, if the network tells: what its top layers
+    /// can be trained on.
+    #[must_use]
+    pub fn trunk(&self) -> Option<Tensor<'_>> {
+        self.embedder.trunk()
     }
 
     /// What the last picture cost.

@@ -1,13 +1,15 @@
 //! Learning the people who live here, on the device: from photos to embeddings that a head is learnt from.
 //!
 //! `augment` shows a photo as other light, movement and cameras would have shown it; `calibrate` finds where a cosine
-//! begins to be somebody, and says how much of that is proven; `strangers` are people to be told from. The head itself
-//! is [`crate::people`]'s business.
+//! begins to be somebody, and says how much of that is proven; `strangers` are people to be told from; `top` fine-tunes the
+//! embedder. The head itself is [`crate::people`]'s business.
 
 mod augment;
 mod calibrate;
 mod strangers;
+mod top;
 
 pub use augment::{Change, Changes, FaceCut};
 pub use calibrate::{Calibration, calibrate, measure, proven_far, wilson};
 pub use strangers::built_in;
+pub use top::{Lesson, Top, Trunk};

@@ -6,12 +6,14 @@
 mod manifest;
 mod model;
 pub mod tflite;
+mod weights;
 
 pub use manifest::{
     Align, AnchorsManifest, DetectorFamily, DetectorManifest, DirectManifest, EmbedderManifest,
     InputManifest, LandmarksManifest, Manifest, ManifestError, Selection,
 };
 pub use model::{ModelError, ModelFile};
+pub use weights::{Layer, Weights, WeightsError};
 
 use crate::frame::TensorMut;
 

@@ -1,0 +1,210 @@
+//! Draws households from many people, enrols them, and tries the rest of their photos and everybody else's.
+
+use super::tally::{Scores, Tally};
+use super::{Arguments, FAR, LEFT, Seen, Shot, Somebody};
+use crate::chance::Chance;
+use crate::face::Embedding;
+use crate::learn::{Lesson, Top, calibrate};
+use crate::nn::{Weights, WeightsError};
+use crate::people::directions;
+
+/// Share of the other people that the threshold is found with.
+const CALIBRATION: usize = 5;
+
+/// One household and those it is tried with.
+struct Draw<'a> {
+    /// Of each enrolled person what is learnt.
+    learnt: Vec<Vec<&'a Shot>>,
+    /// What is tried, and whose it is; `None` where no face was found.
+    tried: Vec<(usize, Option<&'a Shot>)>,
+    /// Strangers that are learnt, one photo each.
+    unknown: Vec<&'a Shot>,
+    /// Strangers that the threshold is found with.
+    calibration: Vec<&'a Shot>,
+    /// Strangers that are tried, and how many people they are.
+    impostors: Vec<&'a Shot>,
+    impostor_people: usize,
+}
+
+/// Draws and tries, [`Arguments::draws`] times. `network` is the embedder's file if it shall be fine-tuned, too.
+pub fn tally(
+    people: &[Somebody],
+    [size, photos]: [usize; 2],
+    arguments: &Arguments,
+    least: f32,
+    network: Option<&Weights>,
+) -> Result<Tally, String> {
+    let enrollable: Vec<usize> = (0..people.len())
+        .filter(|i| people[*i].shots.iter().flatten().count() >= photos + LEFT)
+        .collect();
+    if enrollable.len() < size {
+        return Err(format!(
+            "{} people have {} photos with a face or more, {size} are to be enrolled: give more photos, or enrol fewer",
+            enrollable.len(),
+            photos + LEFT
+        ));
+    }
+    let mut tally = Tally::default();
+    for number in 0..arguments.draws {
+        let mut chance = Chance::new(arguments.seed ^ (u64::from(number) << 32));
+        let draw = Draw::new(people, &enrollable, [size, photos], arguments, &mut chance);
+        tally.impostor_people = draw.impostor_people;
+        let templates = draw.rows(|s| s.seen.embedding);
+        let one = |rows: Vec<Vec<f32>>| rows.into_iter().map(|r| vec![r]).collect::<Vec<_>>();
+        let plain = |seen: &Seen| Some(seen.embedding);
+        let mut methods = vec![
+            draw.scores(&one(draw.head(&plain)), &plain, least),
+            draw.scores(&templates, &plain, least),
+            draw.scores(
+                &one(templates.iter().map(|t| mean(t)).collect()),
+                &plain,
+                least,
+            ),
+        ];
+        if let Some(network) = network {
+            let top = draw
+                .tuned(network, arguments.seed)
+                .map_err(|e| e.to_string())?;
+            let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
+            methods.push(draw.scores(&one(draw.head(&tuned)), &tuned, least));
+        }
+        tally.add(&methods);
+    }
+    Ok(tally)
+}
+
+impl<'a> Draw<'a> {
+    fn new(
+        people: &'a [Somebody],
+        enrollable: &[usize],
+        [size, photos]: [usize; 2],
+        arguments: &Arguments,
+        chance: &mut Chance,
+    ) -> Self {
+        let mut household = enrollable.to_vec();
+        chance.shuffle(&mut household);
+        household.truncate(size);
+        let mut others: Vec<usize> = (0..people.len())
+            .filter(|i| !household.contains(i))
+            .collect();
+        chance.shuffle(&mut others);
+        let (unknown, others) = others.split_at(arguments.unknown.min(others.len()));
+        let (calibration, test) = others.split_at(others.len() / CALIBRATION);
+        let (mut learnt, mut tried) = (Vec::new(), Vec::new());
+        for (who, person) in household.iter().enumerate() {
+            let mut shots: Vec<&Option<Shot>> = people[*person].shots.iter().collect();
+            chance.shuffle(&mut shots);
+            // One without a face cannot be learnt, and is tried.
+            shots.sort_by_key(|s| s.is_none());
+            let (learn, rest) = shots.split_at(photos);
+            learnt.push(learn.iter().filter_map(|s| s.as_ref()).collect());
+            let rest = rest.iter().map(|s| s.as_ref());
+            tried.extend(
+                rest.filter(|s| s.is_none_or(|s| s.tried.is_some()))
+                    .map(|s| (who, s)),
+            );
+        }
+        let shots_of = |who: &usize| people[*who].shots.iter().flatten();
+        Self {
+            learnt,
+            tried,
+            unknown: unknown.iter().filter_map(|i| shots_of(i).next()).collect(),
+            calibration: calibration.iter().flat_map(shots_of).collect(),
+            impostors: test.iter().flat_map(shots_of).collect(),
+            impostor_people: test.len(),
+        }
+    }
+
+    /// Each enrolled person's photos.
+    fn rows(&self, of: impl Fn(&Shot) -> Embedding) -> Vec<Vec<Vec<f32>>> {
+        let person = |shots: &Vec<&Shot>| shots.iter().map(|s| of(s).values().to_vec()).collect();
+        self.learnt.iter().map(person).collect()
+    }
+
+    /// The head's directions, learnt from photos and views by what `embed` says of them.
+    fn head(&self, embed: &dyn Fn(&Seen) -> Option<Embedding>) -> Vec<Vec<f32>> {
+        let of_shot = |s: &&Shot| {
+            let all: Vec<_> = [&s.seen]
+                .into_iter()
+                .chain(&s.views)
+                .filter_map(embed)
+                .collect();
+            all
+        };
+        let people: Vec<Vec<Embedding>> = self
+            .learnt
+            .iter()
+            .map(|shots| shots.iter().flat_map(of_shot).collect())
+            .collect();
+        let rows: Vec<Vec<&[f32]>> = people
+            .iter()
+            .map(|p| p.iter().map(Embedding::values).collect())
+            .collect();
+        let strangers: Vec<Embedding> =
+            self.unknown.iter().filter_map(|s| embed(&s.seen)).collect();
+        let strangers: Vec<&[f32]> = strangers.iter().map(Embedding::values).collect();
+        directions(&rows, &strangers)
+    }
+
+    /// Everything that is tried, against `rows`: one or more directions a person.
+    fn scores(
+        &self,
+        rows: &[Vec<Vec<f32>>],
+        embed: &dyn Fn(&Seen) -> Option<Embedding>,
+        least: f32,
+    ) -> Scores<'a> {
+        let best = |seen: &Seen| -> (usize, f32) {
+            let Some(face) = embed(seen) else {
+                return (usize::MAX, -1.0);
+            };
+            let each = rows
+                .iter()
+                .map(|r| r.iter().map(|t| face.cosine(t)).fold(-1.0, f32::max));
+            each.enumerate()
+                .fold((0, -1.0), |b, s| if s.1 > b.1 { s } else { b })
+        };
+        let genuine = self.tried.iter().map(|(who, shot)| {
+            let seen = shot.and_then(|s| s.tried.as_ref());
+            let (named, score) = seen.map_or((usize::MAX, -1.0), best);
+            (named == *who, score, *shot)
+        });
+        let measured: Vec<f32> = self.calibration.iter().map(|s| best(&s.seen).1).collect();
+        Scores {
+            genuine: genuine.collect(),
+            impostors: self
+                .impostors
+                .iter()
+                .map(|s| (best(&s.seen).1, *s))
+                .collect(),
+            threshold: calibrate(&measured, FAR, least).threshold,
+        }
+    }
+
+    /// The embedder's top layers, fine-tuned on what is learnt and rounded to 8 bits.
+    fn tuned(&self, network: &Weights, seed: u64) -> Result<Top, WeightsError> {
+        let mut lessons = Vec::new();
+        let learnt = self.learnt.iter().enumerate();
+        let learnt = learnt.flat_map(|(who, shots)| shots.iter().map(move |s| (Some(who), *s)));
+        for (who, shot) in learnt.chain(self.unknown.iter().map(|s| (None, *s))) {
+            let all = [&shot.seen].into_iter().chain(&shot.views);
+            lessons.extend(all.filter_map(|seen| {
+                Some(Lesson {
+                    trunk: seen.trunk.clone()?,
+                    who,
+                    frozen: shot.seen.embedding,
+                })
+            }));
+        }
+        let frozen = self.head(&|seen| Some(seen.embedding));
+        let top = Top::of(network)?.tuned(&lessons, &frozen, seed, |_| ());
+        let mut rounded = network.clone();
+        top.put(&mut rounded, &lessons)?;
+        Top::of(&rounded)
+    }
+}
+
+fn mean(templates: &[Vec<f32>]) -> Vec<f32> {
+    let length = templates.first().map_or(0, Vec::len);
+    let sums = (0..length).map(|k| templates.iter().map(|t| t[k]).sum::<f32>());
+    Embedding::normalised(sums).map_or_else(Vec::new, |e| e.values().to_vec())
+}

@@ -1,0 +1,289 @@
+//! `latchkey eval people`: a household among strangers, drawn again and again from a folder of many people. Who is
+//! enrolled, whom the head learns from as strangers, whom the threshold is found with and whom it is tried on are never
+//! the same people.
+
+mod draws;
+mod tally;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use self::tally::METHODS;
+use super::chart::{Line, chart};
+use super::subject;
+use crate::capture::Photo;
+use crate::chance::Chance;
+use crate::cli::folder::{self, each};
+use crate::cli::{Exit, Failure, Loaded, print_json};
+use crate::config::Overrides;
+use crate::face::{Embedding, FaceError, Gate, Landmarks, Reader, Settings};
+use crate::frame::{Image, Sampler};
+use crate::learn::{Change, Changes, FaceCut, Trunk};
+use crate::nn::{ModelFile, Weights};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folder with one folder of photos a person
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// File with the names of those who may be enrolled or tried, one a line; all of them if absent
+    #[arg(long, value_name = "FILE")]
+    only: Option<PathBuf>,
+    /// People who are enrolled; several numbers for several runs
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
+    people: Vec<u16>,
+    /// Photos of each that are learnt; several numbers for several runs
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "25", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    photos: Vec<u16>,
+    /// Strangers that the head learns from
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    unknown: usize,
+    /// Draws of everybody
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    draws: u16,
+    /// What the draws follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Views of each learnt photo
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
+    views: u32,
+    /// Leave a change out of the views; may be given more than once
+    #[arg(long, value_name = "CHANGE")]
+    without: Vec<Change>,
+    /// Try photos of the enrolled that were changed in this way
+    #[arg(long, value_name = "CHANGE")]
+    degrade: Option<Change>,
+    /// Try only photos of the enrolled that are turned at least so far to a side, in eye distances (0.25: a quarter)
+    #[arg(long, value_name = "YAW")]
+    turned: Option<f32>,
+    /// Fine-tune the embedder's top layers for every household, too; takes some seconds a draw
+    #[arg(long)]
+    fine_tune: bool,
+    /// Write the curve of FAR and FRR as SVG
+    #[arg(long, value_name = "OUT.svg")]
+    curve: Option<PathBuf>,
+    /// Write the worst mistakes as PNG
+    #[arg(long, value_name = "OUT.png")]
+    mistakes: Option<PathBuf>,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// The FAR at which methods are compared.
+const FAR: f64 = 1e-3;
+/// Photos beyond the learnt ones that somebody must have to be enrolled.
+const LEFT: usize = 5;
+/// Photos of one person that are learnt or tried, at most.
+const MOST: usize = 60;
+
+/// What the embedder says of a face.
+#[derive(Clone)]
+struct Seen {
+    embedding: Embedding,
+    /// For fine-tuning only.
+    trunk: Option<Trunk>,
+}
+
+/// A photo's face.
+struct Shot {
+    photo: PathBuf,
+    landmarks: Landmarks,
+    seen: Seen,
+    /// What is tried in its place when it is an enrolled person's.
+    tried: Option<Seen>,
+    views: Vec<Seen>,
+}
+
+struct Somebody {
+    /// `None` where no face was found.
+    shots: Vec<Option<Shot>>,
+}
+
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let usage = |text: String| Failure {
+        exit: Exit::Usage,
+        text,
+    };
+    let (mut named, _) = folder::people(&arguments.data, &[])?;
+    if let Some(file) = &arguments.only {
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            usage(format!(
+                "{}: {e}; --only takes a file of names",
+                file.display()
+            ))
+        })?;
+        let wanted: BTreeSet<&str> = text
+            .lines()
+            .map(|l| l.split('\t').next().unwrap_or(l).trim())
+            .collect();
+        named.retain(|n| wanted.contains(&*n.name));
+    }
+    let loaded = Loaded::new(asked)?;
+    let settings = Settings {
+        gate: Gate::OPEN,
+        ..Settings::default()
+    };
+    let mut readers = folder::readers(&loaded, settings)?;
+    let engine = readers[0].engine().to_owned();
+    let fewest = usize::from(arguments.photos.iter().copied().min().unwrap_or(1)) + LEFT;
+    // Views are made of those who may be enrolled and, for fine-tuning, of the photo by which anybody may be a stranger.
+    let jobs: Vec<(usize, &PathBuf, bool)> = named
+        .iter()
+        .enumerate()
+        .flat_map(|(i, n)| {
+            let enrollable = n.photos.len() >= fewest;
+            let photos = n
+                .photos
+                .iter()
+                .take(if enrollable { MOST } else { usize::MAX });
+            let fine_tune = arguments.fine_tune;
+            photos
+                .enumerate()
+                .map(move |(k, p)| (i, p, enrollable || fine_tune && k == 0))
+        })
+        .collect();
+    let changes = Changes::without(&arguments.without);
+    let shots = each(
+        &mut readers,
+        "reading photos",
+        &jobs,
+        |reader, (_, photo, enrollable)| shoot(reader, photo, *enrollable, arguments, changes),
+    );
+    let mut people: Vec<Somebody> = named
+        .iter()
+        .map(|_| Somebody { shots: Vec::new() })
+        .collect();
+    for ((i, ..), shot) in jobs.iter().zip(shots) {
+        people[*i].shots.push(shot?);
+    }
+
+    let network = arguments.fine_tune.then(|| top_of(&loaded)).transpose()?;
+    let mut runs = Vec::new();
+    let mut lines = Vec::new();
+    for &size in &arguments.people {
+        for &photos in &arguments.photos {
+            let (size, photos) = (usize::from(size), usize::from(photos));
+            let least = loaded.rule.threshold;
+            let sizes = [size, photos];
+            let tally = draws::tally(&people, sizes, arguments, least, network.as_ref());
+            let tally = tally.map_err(usage)?;
+            let report = tally.report(size, photos);
+            if !arguments.json {
+                tally.print(size, photos, &loaded, &engine);
+            }
+            for (m, method) in METHODS.iter().enumerate().take(tally.methods()) {
+                let several = arguments.people.len() * arguments.photos.len() > 1;
+                let name = if several {
+                    format!("{method}, {size} people, {photos} photos")
+                } else {
+                    (*method).to_owned()
+                };
+                lines.push(Line {
+                    name,
+                    points: tally.curve(m),
+                });
+            }
+            if let Some(out) = &arguments.mistakes {
+                tally.sheet(out)?;
+            }
+            runs.push(report);
+        }
+    }
+    if let Some(out) = &arguments.curve {
+        let failed = |e| Failure::machine(format!("{}: cannot be written: {e}", out.display()));
+        let text = chart(
+            "FAR, share of strangers' faces let in",
+            "FRR, share of own faces refused",
+            &lines,
+        );
+        std::fs::write(out, text).map_err(failed)?;
+    }
+    if arguments.json {
+        let mut all = runs[0].clone();
+        if runs.len() > 1 {
+            all = json!({ "runs": runs });
+        }
+        all["models"] = json!(loaded.manifest.name);
+        all["embedder"] = json!(loaded.manifest.embedder);
+        all["engine"] = json!(engine);
+        print_json(&all);
+    }
+    Ok(Exit::Done)
+}
+
+/// The embedder's file, to fine-tune.
+fn top_of(loaded: &Loaded) -> Result<Weights, Failure> {
+    let manifest = loaded.manifest.embedder();
+    let file = ModelFile::find(&manifest.file, &loaded.config.model_files)?;
+    let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
+    Ok(Weights::parse(file.bytes().to_vec())?)
+}
+
+/// The face in the middle of a photo.
+fn shoot(
+    reader: &mut Reader,
+    path: &Path,
+    enrollable: bool,
+    arguments: &Arguments,
+    changes: Changes,
+) -> Result<Option<Shot>, Failure> {
+    let photo = Photo::open(path)?;
+    let image = photo.image();
+    let subject = subject(reader.read(&image)?, image.layout()).copied();
+    let Some((face, embedding)) = subject.and_then(|f| Some((f, f.embedding.ok()?))) else {
+        return Ok(None);
+    };
+    let mut see = |image: &Image<'_>, landmarks: &Landmarks| -> Result<_, FaceError> {
+        let embedding = reader.read_at(image, landmarks)?;
+        let told = arguments.fine_tune.then(|| reader.trunk()).flatten();
+        let trunk = told.and_then(Trunk::of);
+        Ok(embedding.map(|embedding| Seen { embedding, trunk }))
+    };
+    let mut seen = Seen {
+        embedding,
+        trunk: None,
+    };
+    if arguments.fine_tune {
+        seen = see(&image, &face.landmarks)?.unwrap_or(seen);
+    }
+    let mut shot = Shot {
+        photo: path.to_owned(),
+        landmarks: face.landmarks,
+        tried: Some(seen.clone()),
+        seen,
+        views: Vec::new(),
+    };
+    if arguments
+        .turned
+        .is_some_and(|least| face.quality.yaw.abs() < least)
+    {
+        shot.tried = None;
+    }
+    if enrollable {
+        let mut sampler = Sampler::new(image.layout().width, 256);
+        let cut = FaceCut::new(&image, &face.landmarks, &mut sampler).map_err(FaceError::from)?;
+        if let Some(cut) = cut {
+            // Of the photo, not of its place in the folder: the same photo has the same views in every run.
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let seed = name
+                .iter()
+                .fold(arguments.seed, |s, b| crate::chance::bits(s, u64::from(*b)));
+            for number in 0..arguments.views {
+                let view = cut
+                    .view(seed, number, changes, &mut sampler)
+                    .map_err(FaceError::from)?;
+                shot.views.extend(see(&view.image()?, view.landmarks())?);
+            }
+            if let (Some(change), Some(_)) = (arguments.degrade, &shot.tried) {
+                let mut view = cut;
+                view.change(change, &mut Chance::new(seed), &mut sampler)
+                    .map_err(FaceError::from)?;
+                shot.tried = see(&view.image()?, view.landmarks())?;
+            }
+        }
+    }
+    Ok(Some(shot))
+}

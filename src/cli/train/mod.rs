@@ -1,0 +1,181 @@
+//! `latchkey train`: learns everybody from a folder of photos, says what is wrong with them, and measures how well it
+//! will know them.
+
+mod photos;
+mod summary;
+mod trials;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use self::photos::{advise, learn_from, sort_out, strangers};
+use self::summary::Summary;
+use self::trials::{Household, cross_validate, given, slices};
+use super::folder::{self, bar};
+use super::{Exit, Failure, Loaded, unchanged};
+use crate::config::Overrides;
+use crate::face::Embedding;
+use crate::learn::{Change, built_in, calibrate, measure};
+use crate::people::{Gallery, GalleryError, Operating, Person, directions};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folder with one folder of photos a person; `unknown` for strangers and things, and, if you like, `validation` and
+    /// `test` with folders of the same names
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Views of each photo to learn from besides, as other light and other cameras would have shown it. Of no use where
+    /// the photos are good: the embedder has learnt to see through most of that
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
+    views: u32,
+    /// Leave a change out of the views; may be given more than once
+    #[arg(long, value_name = "CHANGE")]
+    without: Vec<Change>,
+    /// Share of strangers' faces that may be taken for somebody
+    #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
+    far: f64,
+    /// What the views follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Say what is wrong with the photos and how well it would do, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
+        _ => Err("say a share between 0 and 1, such as 0.001 for one in a thousand".to_owned()),
+    }
+}
+
+/// Folders in the data that are no person's.
+const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
+/// Fewer strangers than this leave out much of what nobody looks like.
+const FEW_STRANGERS: usize = 50;
+/// Ends with [`Exit::No`] if somebody has no photo that can be used; the others are learnt all the same.
+pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let data = &arguments.data;
+    let (named, mut wrong) = folder::people(data, &SPECIAL)?;
+    if named.is_empty() {
+        let but = wrong.first().map_or(String::new(), |w| format!(" ({w})"));
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: format!(
+                "{}: nobody to learn{but}; make a folder of each person's name in it, with 20 to 30 photos of them",
+                data.display()
+            ),
+        });
+    }
+    let loaded = Loaded::new(asked)?;
+    let path = &loaded.config.gallery;
+    let mut readers = folder::readers(&loaded, loaded.gated())?;
+    let sha256 = readers[0].embedder_sha256().to_owned();
+    // Told now rather than after all photos were read.
+    let gallery = Gallery::load(path)?;
+    gallery.suits(&sha256, path)?;
+
+    let mut learners = learn_from(
+        &mut readers,
+        &named,
+        arguments,
+        loaded.rule.threshold,
+        &mut wrong,
+    )?;
+    sort_out(&mut learners, &mut wrong);
+    let strangers = strangers(&mut readers, &data.join("unknown"), &mut wrong)?;
+    let mut nobody: Vec<Embedding> = strangers.iter().map(|(_, e)| *e).collect();
+    if nobody.len() < FEW_STRANGERS {
+        let bar = bar("strangers who never lived", 100);
+        nobody.extend(built_in(&mut readers[0], || bar.inc(1))?);
+        bar.finish_and_clear();
+    }
+    for text in &wrong {
+        // Libraries put line breaks into their messages; ours are one line.
+        eprintln!("latchkey: {}", text.replace('\n', " "));
+    }
+    let empty: Vec<String> = learners
+        .iter()
+        .filter(|l| l.examples.is_empty())
+        .map(|l| l.name.clone())
+        .collect();
+    for learner in &learners {
+        advise(learner);
+    }
+    learners.retain(|l| !l.examples.is_empty());
+    if learners.is_empty() {
+        eprintln!(
+            "latchkey: no photo of anybody can be used; see the reason of each above; nothing was changed"
+        );
+        return Ok(Exit::No);
+    }
+
+    // Whoever is enrolled and not in the folder stays, and strangers are tried against them, too.
+    let stay = |p: &&Person| learners.iter().all(|l| l.name != p.name);
+    let household = Household {
+        stay: gallery.people().iter().filter(stay).collect(),
+        learners: &learners,
+    };
+    let fakes = &nobody[strangers.len()..];
+    let (mut genuine, mut impostors) = cross_validate(&household, &strangers, fakes);
+    let head = directions(&household.rows(|_| true), &slices(&nobody));
+    let (known, unknown) = given(&mut readers, &data.join("validation"), &household, &head)?;
+    genuine.extend(known);
+    impostors.extend(unknown);
+    let rule = loaded.rule;
+    let calibration = if rule.fixed {
+        measure(&impostors, arguments.far, rule.threshold)
+    } else {
+        calibrate(&impostors, arguments.far, rule.threshold)
+    };
+    let test = given(&mut readers, &data.join("test"), &household, &head)?;
+
+    if !arguments.dry_run {
+        Gallery::update(path, |g| -> Result<(), GalleryError> {
+            for l in &learners {
+                let photos: Vec<Embedding> = l.examples.iter().map(|e| e.embedding).collect();
+                let views: Vec<Embedding> =
+                    l.examples.iter().flat_map(|e| &e.views).copied().collect();
+                g.clear(&l.name);
+                g.add(&l.name, &photos, &views, &sha256, path)?;
+            }
+            g.set_strangers(&nobody);
+            g.learn();
+            let counted = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            g.set_operating(Operating {
+                threshold: calibration.threshold,
+                far: arguments.far,
+                trials: counted(calibration.trials),
+                accepted: counted(calibration.accepted),
+            });
+            Ok(())
+        })
+        .map_err(unchanged)?;
+    }
+    let summary = Summary {
+        learners: &learners,
+        empty: &empty,
+        strangers: strangers.len(),
+        calibration,
+        far: arguments.far,
+        genuine: &genuine,
+        test: &test,
+        seconds: begun.elapsed().as_secs_f32(),
+        gallery: (!arguments.dry_run).then_some(path),
+        rule,
+    };
+    if arguments.json {
+        summary.print_json(&wrong);
+    } else {
+        summary.print();
+    }
+    Ok(if empty.is_empty() {
+        Exit::Done
+    } else {
+        Exit::No
+    })
+}
