@@ -369,7 +369,7 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     let progress = Arc::new(Progress::default());
     let running = std::thread::spawn({
         let progress = Arc::clone(&progress);
-        move || pipeline::run(&config, rule, reader, &progress)
+        move || pipeline::run(&config, &manifest, rule, reader, &progress)
     });
     let reach = |frames: u64| {
         let begun = Instant::now();

@@ -19,6 +19,11 @@ struct House(tempfile::TempDir);
 
 impl House {
     fn new() -> Self {
+        Self::with(6)
+    }
+
+    /// So many photos of each are drawn.
+    fn with(each: u32) -> Self {
         let house = Self(tempfile::tempdir().unwrap());
         let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
         // People drawn by one hand are more alike than people are.
@@ -26,8 +31,9 @@ impl House {
             "board = 'host'\nmodel_files = {models:?}\ngallery = 'gallery'\n[recognition]\nthreshold = 0.7\n"
         );
         fs::write(house.path("latchkey.toml"), config).unwrap();
-        let photos = "doorstep photos 23,residents=3,strangers=6 --each 6 --strangers --out drawn";
-        said(&house.run(photos), 0);
+        let script = "23,residents=3,strangers=6";
+        let photos = format!("doorstep photos {script} --each {each} --strangers --out drawn");
+        said(&house.run(&photos), 0);
         house
     }
 
@@ -242,4 +248,92 @@ fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
     assert_eq!(house.names(), ["Ada", "Ben"]);
     let who = house.run("identify drawn/Ada/005.jpg");
     assert!(said(&who, 0).contains("Ada ("));
+}
+
+/// Files beside the gallery that belong to it.
+fn tuned_files(house: &House) -> Vec<String> {
+    let names = fs::read_dir(house.0.path()).unwrap();
+    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut ours: Vec<String> = names.filter(|n| n.starts_with("gallery.tuned-")).collect();
+    ours.sort();
+    ours
+}
+
+#[test]
+fn fine_tuning_makes_a_whole_network_that_is_used_undone_and_deleted_with_whom_it_knew() {
+    let house = House::with(11);
+    for name in ["Ada", "Ben"] {
+        house.give(name, &format!("data/{name}"), 0..10);
+    }
+    let report = said(
+        &house.run("train --data data --fine-tune --seed 3 --json"),
+        0,
+    );
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let tuning = &report["fine_tuning"];
+    assert_eq!(tuning["better"], true, "{report:#}");
+    let files = tuned_files(&house);
+    assert!(
+        matches!(&files[..], [network, manifest] if network.ends_with(".tflite") && manifest.ends_with(".toml")),
+        "{files:?}"
+    );
+    let size = |path: PathBuf| fs::metadata(path).unwrap().len();
+    let set = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/latchkey/embedder.tflite"
+    );
+    assert_eq!(size(house.path(&files[0])), size(set.into()));
+    let keep = |from: &str, to: &str| {
+        for name in files.iter().map(String::as_str).chain(["gallery"]) {
+            fs::create_dir_all(house.path(to)).unwrap();
+            fs::copy(house.path(from).join(name), house.path(to).join(name)).unwrap();
+        }
+    };
+    keep("", "kept");
+
+    // It is what names them, here and at the door.
+    let who = |photo: &str, status| {
+        said(
+            &house.run(&format!("identify drawn/{photo}/010.jpg")),
+            status,
+        )
+    };
+    assert!(who("Ada", 0).contains("Ada (") && who("Ben", 0).contains("Ben ("));
+    assert!(who("Cleo", 1).contains("unknown"));
+    let watch = || complaints(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
+    let log = watch();
+    assert!(log.contains(" embedder=tuned "), "{log}");
+    said(&house.run("run --check"), 0);
+
+    // Damaged, it is told, and the set's own serves.
+    let whole = fs::read(house.path(&files[0])).unwrap();
+    fs::write(house.path(&files[0]), &whole[1..]).unwrap();
+    let log = watch();
+    assert!(
+        log.contains("tuned_refused") && log.contains(" embedder=set "),
+        "{log}"
+    );
+    said(&house.run("run --check"), 2);
+
+    said(&house.run("train --undo"), 0);
+    assert!(tuned_files(&house).is_empty());
+    assert!(
+        who("Ada", 0).contains("Ada ("),
+        "the set's own knows them still"
+    );
+    said(&house.run("train --undo"), 1);
+
+    // What learnt from somebody goes with them.
+    keep("kept", "");
+    let removed = house.run("people remove Ben");
+    said(&removed, 0);
+    assert!(complaints(&removed).contains("fine-tuned network"));
+    assert!(tuned_files(&house).is_empty());
+    assert!(who("Ada", 0).contains("Ada ("));
+
+    // Whom the folder does not show another network would see otherwise.
+    fs::remove_dir_all(house.path("data/Ada")).unwrap();
+    let refused = house.run("train --data data --fine-tune");
+    assert!(said(&refused, 2).is_empty());
+    assert!(complaints(&refused).contains("Ada is enrolled and has no photos"));
 }

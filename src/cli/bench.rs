@@ -150,7 +150,8 @@ impl Subject {
         let reader = loaded.reader(loaded.gated())?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
         let engine = reader.engine().to_owned();
-        let mut recogniser = Recogniser::new(reader, Identifier::new(gallery, loaded.rule));
+        let known = gallery.known(reader.embedder_sha256());
+        let mut recogniser = Recogniser::new(reader, Identifier::new(known, loaded.rule));
         let room = || Vec::with_capacity(frames as usize);
         let networks = recogniser.reader().networks();
         let measured = Measured {

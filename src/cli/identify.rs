@@ -56,11 +56,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             text: format!("--draw takes one photo, {} were given", photos.len()),
         });
     }
-    let loaded = Loaded::new(asked)?;
+    let loaded = Loaded::at_the_door(asked)?;
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let identifier = Identifier::new(&gallery, loaded.rule);
+    let identifier = Identifier::new(gallery.known(reader.embedder_sha256()), loaded.rule);
 
     let (mut reports, mut anybody, mut broken) = (Vec::new(), false, 0);
     for path in &photos {

@@ -24,7 +24,7 @@ use crate::config::{Config, Overrides};
 use crate::face::{Reader, Settings};
 use crate::frame::PixelFormat;
 use crate::nn::Manifest;
-use crate::people::{GalleryError, Rule};
+use crate::people::{Gallery, GalleryError, Rule, tuned};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,10 @@ impl<E: std::error::Error> From<E> for Failure {
         }
     }
 }
+
+/// Said when somebody came or went whom a fine-tuned network knew otherwise.
+const NO_LONGER_TUNED: &str = "the fine-tuned network was for those who lived here before: it is deleted, and the set's own \
+                               is in use; `latchkey train --fine-tune` makes another";
 
 /// Of a gallery that was to be changed: what the disk refuses is the machine's fault.
 fn unchanged(error: GalleryError) -> Failure {
@@ -210,6 +214,20 @@ impl Loaded {
             manifest,
             rule,
         })
+    }
+
+    /// As [`Loaded::new`], with the embedder that was fine-tuned for the gallery in place of the set's own, if there is one.
+    fn at_the_door(asked: &Overrides) -> Result<Self, Failure> {
+        let mut loaded = Self::new(asked)?;
+        let path = &loaded.config.gallery;
+        let gallery = Gallery::load(path)?;
+        if let Some(network) = gallery.tuned() {
+            gallery.suits(&loaded.manifest.embedder().sha256, path)?;
+            loaded.manifest = tuned::manifest(path, network)?;
+            let folder = tuned::folder(path);
+            loaded.config.model_files.push(folder);
+        }
+        Ok(loaded)
     }
 
     fn reader(&self, settings: Settings) -> Result<Reader, Failure> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, print_json, unchanged};
+use super::{Exit, Failure, NO_LONGER_TUNED, print_json, unchanged};
 use crate::config::{Config, Overrides};
 use crate::people::Gallery;
 
@@ -31,7 +31,14 @@ enum Command {
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {
-        let id = Gallery::update(&path, |g| g.remove(name, &path)).map_err(unchanged)?;
+        let (id, tuned) = Gallery::update(&path, |g| {
+            let tuned = g.tuned().is_some();
+            g.remove(name, &path).map(|id| (id, tuned))
+        })
+        .map_err(unchanged)?;
+        if tuned {
+            eprintln!("latchkey: {NO_LONGER_TUNED}");
+        }
         if arguments.json {
             print_json(&json!({"removed": {"id": id, "name": name}}));
         } else {

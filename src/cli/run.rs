@@ -47,6 +47,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.check {
         let gallery = crate::people::Gallery::load(&loaded.config.gallery)?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+        let door = Loaded::at_the_door(asked)?;
+        door.reader(door.gated())?;
         drop(journal);
         let (path, people) = (loaded.config.gallery.display(), gallery.people().len());
         println!("configuration, models and gallery are in order");
@@ -59,7 +61,13 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
-    let result = crate::pipeline::run(&loaded.config, loaded.rule, reader, &Arc::default());
+    let result = crate::pipeline::run(
+        &loaded.config,
+        &loaded.manifest,
+        loaded.rule,
+        reader,
+        &Arc::default(),
+    );
     if let Err(error) = &result {
         log::error!("cannot_run why={:?}", error.to_string());
     }

@@ -1,11 +1,13 @@
 //! Turns an aligned face into an embedding: a direction in which the same person's faces lie together.
 
+use std::path::PathBuf;
+
 use super::geometry::{Point, similarity_between};
 use super::landmarks::Landmarks;
 use super::quality::sharpness;
-use super::{FaceError, Stage, Stages};
+use super::{FaceError, ReaderError, Stage, Stages};
 use crate::frame::{Image, Sampler};
-use crate::nn::{EmbedderManifest, Engine, ModelFile, Network, NnError, Tensor};
+use crate::nn::{EmbedderManifest, Engine, EngineSettings, ModelFile, Network, NnError, Tensor};
 
 /// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing one
 /// on allocates nothing.
@@ -54,6 +56,7 @@ impl Embedding {
 pub struct Embedder {
     network: Box<dyn Network>,
     manifest: EmbedderManifest,
+    sha256: String,
     /// Where the five points go, in pixels of the input.
     template: [Point; 5],
 }
@@ -80,8 +83,29 @@ impl Embedder {
         Ok(Self {
             network,
             manifest: manifest.clone(),
+            sha256: model.sha256().to_owned(),
             template,
         })
+    }
+
+    /// Verifies and loads the network of `manifest`, whose file lies in one of `folders`.
+    ///
+    /// # Errors
+    /// [`ReaderError`]; names the file, what is wrong with it and the mend.
+    pub fn open(
+        manifest: &EmbedderManifest,
+        folders: &[PathBuf],
+        engine: EngineSettings,
+    ) -> Result<Self, ReaderError> {
+        let file = ModelFile::find(&manifest.file, folders)?;
+        let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
+        Ok(Self::load(engine.build().as_ref(), &file, manifest)?)
+    }
+
+    /// Checksum of the network: embeddings of another one mean something else.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Samples the face with its landmarks laid on the template into the input, and says how sharp it

@@ -84,7 +84,6 @@ pub struct Reader {
     sampler: Sampler,
     jpeg: JpegDecoder,
     settings: Settings,
-    embedder_sha256: String,
     engine: String,
     candidates: Vec<Detection>,
     picked: Vec<Detection>,
@@ -130,7 +129,6 @@ impl Reader {
             sampler: Sampler::new(settings.max_width, sides.max().unwrap_or(0)),
             jpeg: JpegDecoder::new(),
             settings,
-            embedder_sha256: embedder.sha256().to_owned(),
             engine: engine.describe(),
             candidates: Vec::with_capacity(256),
             picked: Vec::with_capacity(256),
@@ -259,7 +257,12 @@ impl Reader {
     /// Checksum of the embedder: embeddings of another one mean something else.
     #[must_use]
     pub fn embedder_sha256(&self) -> &str {
-        &self.embedder_sha256
+        self.embedder.sha256()
+    }
+
+    /// Puts another embedder of the same input into place and gives back the old one, for somebody else to free.
+    pub fn exchange(&mut self, embedder: Embedder) -> Embedder {
+        std::mem::replace(&mut self.embedder, embedder)
     }
 
     /// Name, version and settings of the engine.

@@ -71,6 +71,24 @@ pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     }
 }
 
+/// A threshold for other scores of the same strangers that is as strict: as many deviations above their mean. The same one
+/// where they are too few to tell.
+#[must_use]
+pub fn carry_over(threshold: f32, from: &[f32], to: &[f32]) -> f32 {
+    let spread = |scores: &[f32]| {
+        let n = scores.len().max(1) as f32;
+        let mean = scores.iter().sum::<f32>() / n;
+        let squares = scores.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>();
+        (mean, (squares / n).sqrt())
+    };
+    let ((mean, deviation), (new, new_deviation)) = (spread(from), spread(to));
+    if from.len() < 10 || deviation < 1e-4 {
+        return threshold;
+    }
+    let carried = ((threshold - mean) / deviation).mul_add(new_deviation, new);
+    carried.clamp(-1.0, 1.0)
+}
+
 /// The upper end of the one-sided 95 % interval of a rate of which `accepted` in `trials` were seen (Clopper and Pearson,
 /// 1934). For none in n that is about 3/n; 1 where nothing was tried.
 #[must_use]
@@ -146,6 +164,15 @@ mod tests {
         let c = calibrate(&[0.1, 0.7], 0.001, 0.5);
         assert!(c.threshold > 0.7 && c.accepted == 0);
         assert_eq!(calibrate(&[], 0.001, 0.5).threshold, 0.5);
+    }
+
+    #[test]
+    fn a_threshold_carried_over_is_as_strict() {
+        let from: Vec<f32> = (0..40).map(|i| 0.01 * i as f32).collect();
+        let to: Vec<f32> = from.iter().map(|s| 0.5 * s + 0.2).collect();
+        assert!((carry_over(0.6, &from, &to) - 0.5).abs() < 1e-5);
+        assert_eq!(carry_over(0.6, &from[..5], &to[..5]), 0.6, "too few");
+        assert_eq!(carry_over(0.6, &[0.1; 20], &[0.2; 20]), 0.6, "all the same");
     }
 
     proptest! {

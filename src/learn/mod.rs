@@ -10,6 +10,6 @@ mod strangers;
 mod top;
 
 pub use augment::{Change, Changes, FaceCut};
-pub use calibrate::{Calibration, calibrate, measure, proven_far, wilson};
-pub use strangers::built_in;
-pub use top::{Lesson, Top, Trunk};
+pub use calibrate::{Calibration, calibrate, carry_over, measure, proven_far, wilson};
+pub use strangers::{built_in, drawn};
+pub use top::{Lesson, TUNING_VIEWS, Top, Trunk};

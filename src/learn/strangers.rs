@@ -4,7 +4,7 @@
 //! how often real strangers are taken for somebody.
 
 use crate::doorstep::{Play, Script, Stage, picture};
-use crate::face::{Embedding, FaceError, Reader};
+use crate::face::{Embedding, FaceError, Landmarks, Reader};
 use crate::frame::{Image, Layout, PixelFormat};
 
 /// How many: from 100 on, more change nothing that could be measured.
@@ -17,6 +17,22 @@ const SEED: u64 = 41_000_001;
 /// # Errors
 /// [`FaceError`] if a network fails.
 pub fn built_in(reader: &mut Reader, mut each: impl FnMut()) -> Result<Vec<Embedding>, FaceError> {
+    let mut strangers = Vec::new();
+    drawn(|image, landmarks| {
+        strangers.extend(reader.read_at(image, landmarks)?);
+        each();
+        Ok(())
+    })?;
+    Ok(strangers)
+}
+
+/// Shows `see` each of them, and where the landmarks are.
+///
+/// # Errors
+/// What `see` says.
+pub fn drawn(
+    mut see: impl FnMut(&Image<'_>, &Landmarks) -> Result<(), FaceError>,
+) -> Result<(), FaceError> {
     let script = Script {
         seed: SEED,
         residents: 1,
@@ -26,14 +42,12 @@ pub fn built_in(reader: &mut Reader, mut each: impl FnMut()) -> Result<Vec<Embed
     };
     let mut stage = Stage::new(Play::new(&script));
     let mut canvas = picture();
-    let mut strangers = Vec::new();
     for who in 1..=PEOPLE as usize {
         let seen = stage.photo(who, who as u32, &mut canvas);
         let layout = Layout::packed(PixelFormat::Rgb3, canvas.width(), canvas.height());
         if let Ok(image) = Image::new(layout, canvas.as_raw()) {
-            strangers.extend(reader.read_at(&image, &seen.landmarks)?);
+            see(&image, &seen.landmarks)?;
         }
-        each();
     }
-    Ok(strangers)
+    Ok(())
 }

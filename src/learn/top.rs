@@ -43,6 +43,10 @@ const BATCH: usize = 64;
 /// First step of a weight, in parts of its layer's root mean square; falls to nothing.
 const RATE: f32 = 0.005;
 
+/// Views of a face that are learnt besides it, at least: where heads bend and light changes, the top layers are to say the
+/// same.
+pub const TUNING_VIEWS: u32 = 6;
+
 /// What the trunk of the embedder says of a face, 8 bits a number: real value = (stored - zero) * scale.
 #[derive(Clone, Debug)]
 pub struct Trunk {

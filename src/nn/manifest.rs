@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{Channels, Encoding};
 
@@ -17,7 +17,7 @@ const BUILT_IN: [(&str, &str); 2] = [
 ];
 
 /// A model set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Name of the set.
@@ -35,7 +35,7 @@ pub struct Manifest {
 }
 
 /// What the input tensor holds.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputManifest {
     /// Pixels a line.
@@ -83,7 +83,7 @@ const fn one() -> u32 {
 }
 
 /// A face detector.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorManifest {
     /// How its outputs are read.
@@ -109,7 +109,7 @@ pub struct DetectorManifest {
 }
 
 /// A detector that takes a camera's bytes for its input tensor, with the answers of the one it stands in for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectManifest {
     /// Path of the file inside the folder of model files.
@@ -119,7 +119,7 @@ pub struct DirectManifest {
 }
 
 /// How a detector's outputs are read.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum DetectorFamily {
     /// Boxes and six points a face relative to anchors, and a logit each.
@@ -135,7 +135,7 @@ pub enum DetectorFamily {
 }
 
 /// Anchors in the middle of the cells of one grid a layer.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnchorsManifest {
     /// Side of a cell in pixels of the input, a layer.
@@ -145,7 +145,7 @@ pub struct AnchorsManifest {
 }
 
 /// A network that refines the five points of a face.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LandmarksManifest {
     /// Path of the file inside the folder of model files.
@@ -163,7 +163,7 @@ pub struct LandmarksManifest {
 }
 
 /// A network that turns an aligned face into an embedding.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedderManifest {
     /// Path of the file inside the folder of model files.
@@ -286,6 +286,21 @@ impl Manifest {
         }
         manifest.check(&path)?;
         Ok(manifest)
+    }
+
+    /// The text of this manifest with another file for the embedder in use.
+    ///
+    /// # Errors
+    /// Never: what was read can be written.
+    pub fn with_embedder(&self, file: &str, sha256: &str) -> Result<String, toml::ser::Error> {
+        let mut other = self.clone();
+        other.name = format!("{}-tuned", self.name);
+        if let Some(embedder) = other.embedders.get_mut(&self.embedder) {
+            file.clone_into(&mut embedder.file);
+            sha256.clone_into(&mut embedder.sha256);
+            "latchkey train --fine-tune".clone_into(&mut embedder.source);
+        }
+        toml::to_string(&other)
     }
 
     /// The embedder in use.

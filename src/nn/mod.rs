@@ -12,7 +12,7 @@ pub use manifest::{
     Align, AnchorsManifest, DetectorFamily, DetectorManifest, DirectManifest, EmbedderManifest,
     InputManifest, LandmarksManifest, Manifest, ManifestError, Selection,
 };
-pub use model::{ModelError, ModelFile};
+pub use model::{ModelError, ModelFile, hex};
 pub use weights::{Layer, Weights, WeightsError};
 
 use crate::frame::TensorMut;

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `LATCHGAL` |
-//! | 4 | version, little-endian: 2 |
+//! | 4 | version, little-endian: 3 |
 //! | 8 | length of the body, little-endian |
 //! | 32 | sha256 of the body |
 //! | rest | the body, [`Gallery`] in postcard's encoding |
@@ -12,19 +12,25 @@
 //! refers to the old gallery or to the new one. A file that fails any check is refused whole: half a
 //! gallery could name somebody else.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+mod error;
+mod file;
+mod first;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::error::{GalleryError, NameError, check_name};
+pub(super) use self::file::write_whole;
 use super::head::directions;
+use super::tuned;
 use crate::face::Embedding;
 
 const MAGIC: &[u8; 8] = b"LATCHGAL";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEAD: usize = 8 + 4 + 8 + 32;
 /// More than a hundred people with a hundred templates of 512 dimensions take.
 const MAX_BYTES: u64 = 32 << 20;
@@ -60,7 +66,7 @@ pub struct Person {
 /// Where a cosine begins to be somebody, and what is known about that.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operating {
-    /// Lowest cosine to a person's direction that is that person.
+    /// Lowest likeness to a person that is that person.
     pub threshold: f32,
     /// The share of strangers' faces taken for somebody that was asked for, 0 to 1.
     pub far: f64,
@@ -68,6 +74,54 @@ pub struct Operating {
     pub trials: u32,
     /// Those of them that were taken for somebody.
     pub accepted: u32,
+}
+
+/// Everybody as an embedder sees them that was fine-tuned for exactly these people: in use in place of the set's own. What
+/// that one says of them stays beside it. Whoever comes or goes ends it: the network has learnt from whoever goes, and does
+/// not know who comes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// Checksum of the fine-tuned embedder.
+    pub embedder_sha256: String,
+    /// In the order of [`Gallery::people`].
+    pub people: Vec<TunedPerson>,
+    /// Where a likeness begins to be somebody.
+    pub operating: Operating,
+}
+
+/// What a fine-tuned embedder and its head say of a person. All of length 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TunedPerson {
+    /// Embeddings of the enrolled photos.
+    pub templates: Vec<Vec<f32>>,
+    /// By what the head knows the person.
+    pub direction: Vec<f32>,
+}
+
+/// By what faces are told, with one embedder.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    people: &'a [Person],
+    tuned: Option<&'a Tuned>,
+    own: Option<&'a Operating>,
+}
+
+impl<'a> Known<'a> {
+    /// Everybody: their direction and their templates.
+    pub fn people(self) -> impl Iterator<Item = (PersonId, &'a [f32], &'a [Vec<f32>])> {
+        self.people.iter().enumerate().map(move |(place, person)| {
+            let tuned = self.tuned.and_then(|t| t.people.get(place));
+            let own = (&person.direction, &person.templates);
+            let (direction, templates) = tuned.map_or(own, |t| (&t.direction, &t.templates));
+            (person.id, &direction[..], &templates[..])
+        })
+    }
+
+    /// Where a likeness begins to be somebody, if that was measured.
+    #[must_use]
+    pub fn operating(self) -> Option<&'a Operating> {
+        self.tuned.map_or(self.own, |t| Some(&t.operating))
+    }
 }
 
 /// Everybody enrolled.
@@ -81,127 +135,23 @@ pub struct Gallery {
     /// Embeddings of people who are not enrolled, for the head to learn what nobody looks like.
     strangers: Vec<Vec<f32>>,
     operating: Option<Operating>,
+    tuned: Option<Tuned>,
     /// Whether the head is older than the people.
     #[serde(skip)]
     stale: bool,
 }
 
-/// Why a gallery could not be read, changed or written.
-#[derive(Debug, thiserror::Error)]
-pub enum GalleryError {
-    /// The system refused.
-    #[error("{}: {doing}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not a whole gallery.
-    #[error(
-        "{}: {what}: the file is damaged and is not used; restore a copy of it, or move it away and enrol again",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// More than a gallery may hold; nothing was written.
-    #[error(
-        "{}: would be larger than {} MiB, which is not read again: enrol fewer photos a person, 20 to 30 are best",
-        path.display(), MAX_BYTES >> 20
-    )]
-    Full {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Written by a later program.
-    #[error(
-        "{}: version {found}, this program reads version {VERSION}: use the newer latchkey that wrote it",
-        path.display()
-    )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// Templates of another embedder.
-    #[error(
-        "{}: enrolled with embedder {}…, this model set has {}…: choose the set it was enrolled with (--models), or enrol again",
-        path.display(), short(found), short(want)
-    )]
-    Embedder {
-        /// The file.
-        path: PathBuf,
-        /// The gallery's embedder.
-        found: String,
-        /// The embedder in use.
-        want: String,
-    },
-    /// A name that cannot be.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// Nobody of that name.
-    #[error("{name:?} is not enrolled in {}; `latchkey people` lists who is", path.display())]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-        /// As asked for.
-        name: String,
-    },
+/// What `bytes` say; nothing may be left of them.
+fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, postcard::Error> {
+    match postcard::take_from_bytes(bytes)? {
+        (value, []) => Ok(value),
+        _ => Err(postcard::Error::SerdeDeCustom),
+    }
 }
 
 fn is_unit(values: &[f32], dimensions: usize) -> bool {
     let norm = values.iter().map(|v| v * v).sum::<f32>();
     values.len() == dimensions && (norm - 1.0).abs() < 1e-3
-}
-
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
-}
-
-/// Why a name is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("name {name:?}: {what}; use 1 to 64 letters, digits, spaces and - _ . '")]
-pub struct NameError {
-    name: String,
-    what: &'static str,
-}
-
-/// That `name` can be printed in a log line and used as a folder's name.
-///
-/// # Errors
-/// [`NameError`] says what is wrong with it.
-pub fn check_name(name: &str) -> Result<(), NameError> {
-    let what = if name.trim().is_empty() {
-        "is empty"
-    } else if name.trim() != name {
-        "begins or ends with a space"
-    } else if name.chars().count() > 64 {
-        "is too long"
-    } else if name.starts_with(['.', '-']) {
-        "begins with a dot or dash"
-    } else if let Some(c) = name
-        .chars()
-        .find(|c| !(c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '\'')))
-    {
-        match c {
-            '/' | '\\' => "has a path separator",
-            c if c.is_control() => "has a control character",
-            _ => "has a character that is none of these",
-        }
-    } else {
-        return Ok(());
-    };
-    Err(NameError {
-        name: name.to_owned(),
-        what,
-    })
 }
 
 impl Gallery {
@@ -266,7 +216,9 @@ impl Gallery {
         }
         let gallery = match version {
             1 => first::read(body),
-            _ => postcard::from_bytes(body),
+            // Nothing was fine-tuned then: what it lacks is the mark that nothing is.
+            2 => whole(&[body, &[0]].concat()),
+            _ => whole(body),
         };
         let mut gallery: Self = gallery.map_err(|e| damaged(e.to_string()))?;
         gallery.learn();
@@ -299,6 +251,19 @@ impl Gallery {
         {
             return Err("its threshold is no cosine");
         }
+        if let Some(tuned) = &self.tuned {
+            let people = &tuned.people;
+            let mut all = people
+                .iter()
+                .flat_map(|p| p.templates.iter().chain([&p.direction]));
+            if people.len() != self.people.len()
+                || !all.all(|e| is_unit(e, dimensions))
+                || !(-1.0..=1.0).contains(&tuned.operating.threshold)
+                || tuned.embedder_sha256.len() != 64
+            {
+                return Err("its fine-tuned head is not one");
+            }
+        }
         Ok(())
     }
 
@@ -329,11 +294,7 @@ impl Gallery {
                 source,
             }
         };
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let directory = File::open(folder).map_err(io(
+        let directory = File::open(tuned::folder(path)).map_err(io(
             "cannot open its folder; make it, or set gallery to a file elsewhere",
         ))?;
         rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
@@ -363,13 +324,20 @@ impl Gallery {
         directory
             .sync_all()
             .map_err(io("written, but its folder could not be synced"))?;
+        // What learnt from somebody who was removed goes with them.
+        tuned::sweep(path, gallery.tuned.as_ref()).map_err(io(
+            "written, but a network that was fine-tuned before could not be deleted; delete it by hand",
+        ))?;
         Ok(result)
     }
 
     /// Numbers in all embeddings.
     fn values(&self) -> usize {
         let of = |p: &Person| p.templates.len() + p.views.len() + 1;
-        let rows = self.people.iter().map(of).sum::<usize>() + self.strangers.len();
+        let tuned = self.tuned.iter().flat_map(|t| &t.people);
+        let rows = self.people.iter().map(of).sum::<usize>()
+            + tuned.map(|p| p.templates.len() + 1).sum::<usize>()
+            + self.strangers.len();
         rows * self.dimensions()
     }
 
@@ -405,11 +373,21 @@ impl Gallery {
         templates.map(Vec::len).next().unwrap_or(0)
     }
 
-    /// That the templates were made by the embedder of this checksum. An empty gallery suits any.
+    /// That faces can be told with the embedder of this checksum: the one that made the templates, or the one that was
+    /// fine-tuned for them. An empty gallery suits any.
     ///
     /// # Errors
     /// [`GalleryError::Embedder`].
     pub fn suits(&self, embedder_sha256: &str, path: &Path) -> Result<(), GalleryError> {
+        let tuned = self.tuned.as_ref().map(|t| &*t.embedder_sha256);
+        if tuned == Some(embedder_sha256) {
+            return Ok(());
+        }
+        self.is_of(embedder_sha256, path)
+    }
+
+    /// That the templates were made by the embedder of this checksum.
+    fn is_of(&self, embedder_sha256: &str, path: &Path) -> Result<(), GalleryError> {
         if self.people.is_empty() || self.embedder_sha256 == embedder_sha256 {
             return Ok(());
         }
@@ -418,6 +396,29 @@ impl Gallery {
             found: self.embedder_sha256.clone(),
             want: embedder_sha256.to_owned(),
         })
+    }
+
+    /// By what faces are told with the embedder of this checksum, which the gallery must suit. The head must have been
+    /// learnt.
+    #[must_use]
+    pub fn known(&self, embedder_sha256: &str) -> Known<'_> {
+        let tuned = self.tuned.as_ref();
+        Known {
+            people: &self.people,
+            tuned: tuned.filter(|t| t.embedder_sha256 == embedder_sha256),
+            own: self.operating.as_ref(),
+        }
+    }
+
+    /// Everybody as the embedder that was fine-tuned for them sees them, if there is one.
+    #[must_use]
+    pub const fn tuned(&self) -> Option<&Tuned> {
+        self.tuned.as_ref()
+    }
+
+    /// Puts that embedder into use, or, with `None`, the set's own. Everybody must have been added before.
+    pub fn set_tuned(&mut self, tuned: Option<Tuned>) {
+        self.tuned = tuned;
     }
 
     /// Adds templates and views to `name`, who is enrolled if not yet.
@@ -434,7 +435,7 @@ impl Gallery {
         path: &Path,
     ) -> Result<PersonId, GalleryError> {
         check_name(name)?;
-        self.suits(embedder_sha256, path)?;
+        self.is_of(embedder_sha256, path)?;
         if self.embedder_sha256 != embedder_sha256 {
             // Nobody is enrolled: what strangers look like to another embedder means nothing.
             self.strangers.clear();
@@ -495,20 +496,15 @@ impl Gallery {
         self.changed();
     }
 
-    /// Where a cosine begins to be somebody, if that was measured.
-    #[must_use]
-    pub const fn operating(&self) -> Option<&Operating> {
-        self.operating.as_ref()
-    }
-
-    /// Sets it; the head must have been learnt.
+    /// Where a cosine begins to be somebody, as measured; the head must have been learnt.
     pub const fn set_operating(&mut self, operating: Operating) {
         self.operating = Some(operating);
     }
 
     /// The head no longer is what it was measured as. The threshold stays: another would be a guess.
-    const fn changed(&mut self) {
+    fn changed(&mut self) {
         self.stale = true;
+        self.tuned = None;
         if let Some(operating) = &mut self.operating {
             operating.trials = 0;
             operating.accepted = 0;
@@ -527,88 +523,6 @@ impl Person {
 
 fn owned(embeddings: &[Embedding]) -> impl Iterator<Item = Vec<f32>> {
     embeddings.iter().map(|e| e.values().to_vec())
-}
-
-/// Version 1 of the body: templates, and no head yet.
-mod first {
-    use serde::Deserialize;
-
-    use super::PersonId;
-
-    #[derive(Deserialize)]
-    struct Person {
-        id: PersonId,
-        name: String,
-        templates: Vec<Vec<f32>>,
-    }
-
-    #[derive(Deserialize)]
-    struct Gallery {
-        embedder_sha256: String,
-        next: u32,
-        people: Vec<Person>,
-    }
-
-    pub fn read(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
-        let old: Gallery = postcard::from_bytes(body)?;
-        let people = old.people.into_iter().map(|p| super::Person {
-            id: p.id,
-            name: p.name,
-            templates: p.templates,
-            views: Vec::new(),
-            direction: Vec::new(),
-        });
-        Ok(super::Gallery {
-            embedder_sha256: old.embedder_sha256,
-            next: old.next,
-            people: people.collect(),
-            strangers: Vec::new(),
-            operating: None,
-            stale: true,
-        })
-    }
-}
-
-/// Writes `bytes` to `beside`, readable by the owner alone, and renames it to `path`.
-fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A leftover may belong to another user or be a link to elsewhere: never write through it.
-    match std::fs::remove_file(beside) {
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(beside)?;
-    take_after(&file, path, beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(beside, path)
-}
-
-/// Gives `file` the owner and mode of the one at `path` that it replaces: root may be the one who
-/// changes the gallery of the user that `run` runs as. A first one belongs to its folder's owner.
-fn take_after(file: &File, path: &Path, beside: &Path) -> std::io::Result<()> {
-    let (model, mode) = match std::fs::metadata(path) {
-        Ok(old) => {
-            let mode = old.mode() & 0o777;
-            (old, mode)
-        }
-        Err(_) => {
-            let folder = beside.parent().filter(|p| !p.as_os_str().is_empty());
-            (std::fs::metadata(folder.unwrap_or(Path::new(".")))?, 0o600)
-        }
-    };
-    let mine = file.metadata()?;
-    if (model.uid(), model.gid()) != (mine.uid(), mine.gid()) {
-        // Refused to all but root; another who may write here stays the owner.
-        match std::os::unix::fs::fchown(file, Some(model.uid()), Some(model.gid())) {
-            Err(e) if e.kind() != ErrorKind::PermissionDenied => return Err(e),
-            _ => {}
-        }
-    }
-    file.set_permissions(Permissions::from_mode(mode))
 }
 
 #[cfg(test)]

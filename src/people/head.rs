@@ -79,6 +79,24 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[&[f32]]) -> Vec<Vec<f32>>
         .collect()
 }
 
+/// How alike a face is to a person: the mean of its cosines to the person's direction and to the nearest of their
+/// templates. The one knows what all photos have in common, the other the one photo that was taken in just this light; of
+/// people whom the embedder has never seen, both together miss fewer than either (`latchkey eval people` measures all three).
+#[must_use]
+pub fn likeness<'a>(
+    face: &[f32],
+    direction: &[f32],
+    templates: impl Iterator<Item = &'a [f32]>,
+) -> f32 {
+    let dot = |row: &[f32]| face.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
+    let nearest = templates.map(dot).fold(f32::NEG_INFINITY, f32::max);
+    let common = dot(direction);
+    if nearest == f32::NEG_INFINITY {
+        return common;
+    }
+    0.5 * (common + nearest)
+}
+
 /// Each person's mean, of length 1.
 fn means(people: &[Vec<&[f32]>], dimensions: usize) -> Array2<f32> {
     let mut means = Array2::zeros((people.len(), dimensions));

@@ -1,10 +1,11 @@
-//! Who is it: the enrolled person whose direction is nearest, if it is near enough and clearly nearer than anybody
-//! else's. Otherwise nobody.
+//! Who is it: the enrolled person whom a face is most like (see [`super::likeness`]), if it is alike enough and clearly
+//! more so than to anybody else. Otherwise nobody.
 //!
 //! [`Identifier`] is made from a gallery and is all that the pipeline knows of identification: how directions are
 //! learnt is the head's business.
 
-use super::gallery::{Gallery, PersonId};
+use super::gallery::{Gallery, Known, PersonId};
+use super::head::likeness;
 use crate::face::Embedding;
 
 /// How far below the threshold one frame may lie where the others say that it is somebody.
@@ -13,11 +14,11 @@ const SLACK: f32 = 0.1;
 /// When a face is somebody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Lowest cosine to a person's direction that is that person.
+    /// Lowest likeness to a person that is that person, -1 to 1.
     pub threshold: f32,
     /// Whether the owner set the threshold: otherwise one that was measured with the gallery takes its place.
     pub fixed: bool,
-    /// Least lead of the best person's cosine over the next best person's.
+    /// Least lead of the best person's likeness over the next best person's.
     pub margin: f32,
 }
 
@@ -28,36 +29,49 @@ pub struct Identification {
     pub who: Option<PersonId>,
     /// Who it is most like, whether near enough or not; `None` while nobody is enrolled.
     pub nearest: Option<PersonId>,
-    /// Cosine to the nearest direction of anybody, -1 to 1; -1 while nobody is enrolled.
+    /// Likeness to whom it is most like, -1 to 1; -1 while nobody is enrolled.
     pub score: f32,
-    /// Cosine to the nearest direction of anybody else, -1 to 1.
+    /// Likeness to whom it is next most like, -1 to 1.
     pub next: f32,
     /// Whether the frames before say that it is somebody, and this one does not.
     pub doubt: bool,
 }
 
-/// A gallery laid out for comparing: one row a person.
+/// A gallery laid out for comparing: of each person a row for the direction, then one a template.
 pub struct Identifier {
     threshold: f32,
     margin: f32,
     dimensions: usize,
-    people: Vec<PersonId>,
+    /// Who, and how many rows.
+    people: Vec<(PersonId, usize)>,
     rows: Vec<f32>,
 }
 
 impl Identifier {
-    /// Everybody in `gallery`, whose head must have been learnt.
+    /// Everybody who is known.
     #[must_use]
-    pub fn new(gallery: &Gallery, rule: Rule) -> Self {
-        let measured = gallery.operating().filter(|_| !rule.fixed);
-        let people = gallery.people();
+    pub fn new(known: Known<'_>, rule: Rule) -> Self {
+        let measured = known.operating().filter(|_| !rule.fixed);
+        let (mut people, mut rows, mut dimensions) = (Vec::new(), Vec::new(), 0);
+        for (person, direction, templates) in known.people() {
+            dimensions = direction.len();
+            people.push((person, 1 + templates.len()));
+            rows.extend_from_slice(direction);
+            rows.extend(templates.iter().flatten());
+        }
         Self {
             threshold: measured.map_or(rule.threshold, |o| o.threshold),
             margin: rule.margin,
-            dimensions: gallery.dimensions(),
-            people: people.iter().map(|p| p.id).collect(),
-            rows: people.iter().flat_map(|p| &p.direction).copied().collect(),
+            dimensions,
+            people,
+            rows,
         }
+    }
+
+    /// Knows nobody.
+    #[must_use]
+    pub fn nobody(rule: Rule) -> Self {
+        Self::new(Gallery::default().known(""), rule)
     }
 
     /// Lowest cosine that is somebody.
@@ -88,13 +102,15 @@ impl Identifier {
     fn identify_mean(&self, mean: &[f32]) -> Identification {
         let (mut nearest, mut score, mut next) = (None, -1.0_f32, -1.0_f32);
         if mean.len() == self.dimensions {
-            let rows = self.rows.chunks_exact(self.dimensions.max(1));
-            for (person, row) in self.people.iter().zip(rows) {
-                let cosine: f32 = mean.iter().zip(row).map(|(a, b)| a * b).sum();
-                if cosine > score {
-                    (nearest, next, score) = (Some(*person), score, cosine);
+            let mut rows = self.rows.chunks_exact(self.dimensions.max(1));
+            for (person, count) in &self.people {
+                let mut own = rows.by_ref().take(*count);
+                let Some(direction) = own.next() else { break };
+                let alike = likeness(mean, direction, own);
+                if alike > score {
+                    (nearest, next, score) = (Some(*person), score, alike);
                 } else {
-                    next = next.max(cosine);
+                    next = next.max(alike);
                 }
             }
         }
@@ -144,7 +160,7 @@ mod tests {
 
     #[test]
     fn near_one_person_is_that_person_and_between_two_is_nobody() {
-        let identifier = Identifier::new(&gallery(), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE);
         assert_eq!(
             identifier.identify(&e(&[1.0, 0.05, 0.0])).who,
             Some(PersonId(1))
@@ -178,21 +194,21 @@ mod tests {
             fixed: false,
             ..RULE
         };
-        assert_eq!(Identifier::new(&gallery, free).threshold(), 0.9);
-        assert_eq!(Identifier::new(&gallery, RULE).threshold(), 0.5);
+        assert_eq!(Identifier::new(gallery.known("aa"), free).threshold(), 0.9);
+        assert_eq!(Identifier::new(gallery.known("aa"), RULE).threshold(), 0.5);
     }
 
     #[test]
     fn nobody_enrolled_or_another_length_is_nobody() {
-        let empty = Identifier::new(&Gallery::default(), RULE);
+        let empty = Identifier::nobody(RULE);
         assert_eq!(empty.identify(&e(&[1.0, 0.0, 0.0])).who, None);
-        let identifier = Identifier::new(&gallery(), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE);
         assert_eq!(identifier.identify(&e(&[1.0, 0.0])).who, None);
     }
 
     #[test]
     fn a_frame_that_speaks_against_a_visit_has_the_last_word() {
-        let identifier = Identifier::new(&gallery(), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE);
         let ada = e(&[1.0, 0.05, 0.0]);
         let who =
             |face: &Embedding, mean: &Embedding| identifier.identify_visit(face, mean.values()).who;
@@ -230,11 +246,14 @@ mod tests {
                 gallery.add(&format!("P{i}"), &templates, &[], "aa", Path::new("test")).unwrap();
             }
             gallery.learn();
-            let directions = gallery.people().iter().map(|p| probe.cosine(&p.direction));
-            let mut scores: Vec<(f32, usize)> = directions.enumerate().map(|(i, c)| (c, i)).collect();
+            let likenesses = gallery.people().iter().map(|p| {
+                let nearest = p.templates.iter().map(|t| probe.cosine(t)).fold(-1.0, f32::max);
+                0.5 * (probe.cosine(&p.direction) + nearest)
+            });
+            let mut scores: Vec<(f32, usize)> = likenesses.enumerate().map(|(i, c)| (c, i)).collect();
             scores.sort_by(|a, b| b.0.total_cmp(&a.0));
             let next = scores.get(1).map_or(-1.0, |s| s.0);
-            let found = Identifier::new(&gallery, RULE).identify(&probe);
+            let found = Identifier::new(gallery.known("aa"), RULE).identify(&probe);
             prop_assert!((found.score - scores[0].0).abs() < 1e-6 && (found.next - next).abs() < 1e-6);
             let sure = scores[0].0 >= 0.5 && scores[0].0 - next >= 0.05;
             prop_assert_eq!(found.who.is_some(), sure);

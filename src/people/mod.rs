@@ -8,9 +8,13 @@ mod evidence;
 mod gallery;
 mod head;
 mod identify;
+pub mod tuned;
 
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
 pub use evidence::Evidence;
-pub use gallery::{Gallery, GalleryError, NameError, Operating, Person, PersonId, check_name};
-pub use head::directions;
+pub use gallery::{
+    Gallery, GalleryError, Known, NameError, Operating, Person, PersonId, Tuned, TunedPerson,
+    check_name,
+};
+pub use head::{directions, likeness};
 pub use identify::{Identification, Identifier, Rule};

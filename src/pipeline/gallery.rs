@@ -1,12 +1,14 @@
 //! Notices when the gallery file changes, so that whoever was just enrolled can go in and whoever was
-//! removed no longer can, without a restart.
+//! removed no longer can, and takes up an embedder that was fine-tuned for it, without a restart.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::face::Embedder;
 use crate::journal;
-use crate::people::{Gallery, Identifier, PersonId, Rule};
+use crate::nn::{EngineSettings, Manifest};
+use crate::people::{Gallery, Identifier, PersonId, Rule, Tuned, tuned};
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -17,17 +19,50 @@ type Mark = Option<(u64, u64, i64, i64)>;
 /// Names by number, for the log.
 pub type Names = Vec<(PersonId, String)>;
 
+/// What recognition names faces by.
+pub struct Knowledge {
+    /// Who lives here.
+    pub identifier: Identifier,
+    /// The embedder that it speaks of, if another one than before.
+    pub embedder: Option<Embedder>,
+}
+
 /// A gallery that was read.
 pub struct Change {
-    pub identifier: Identifier,
+    pub knowledge: Knowledge,
     pub names: Names,
+}
+
+/// Where embedders come from.
+pub struct Networks {
+    /// The set, with its own embedder.
+    pub set: Manifest,
+    /// Folders of model files.
+    pub folders: Vec<PathBuf>,
+    pub engine: EngineSettings,
+}
+
+impl Networks {
+    /// The embedder that faces are told with: the one that was fine-tuned for the gallery at `path`, or the set's own.
+    fn embedder(&self, path: &Path, tuned: Option<&Tuned>) -> Result<Embedder, String> {
+        let open = |manifest: &Manifest, folders: &[PathBuf]| {
+            Embedder::open(manifest.embedder(), folders, self.engine).map_err(|e| e.to_string())
+        };
+        let Some(tuned) = tuned else {
+            return open(&self.set, &self.folders);
+        };
+        let manifest = tuned::manifest(path, tuned).map_err(|e| e.to_string())?;
+        open(&manifest, &[tuned::folder(path)])
+    }
 }
 
 /// Watches one gallery file.
 pub struct Watch {
     path: PathBuf,
     rule: Rule,
-    embedder_sha256: String,
+    networks: Networks,
+    /// Checksum of the embedder that recognition has; empty if that is not known.
+    in_force: String,
     /// The state that was last read; `None` before the first look, and while it cannot be used.
     seen: Option<Mark>,
     /// Why it cannot be used, as the log was told.
@@ -36,21 +71,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `path` for templates of this embedder.
-    pub fn new(path: &Path, rule: Rule, embedder_sha256: &str) -> Self {
+    /// Watches `path` for people whose faces are told with `networks`; recognition has the embedder `in_force`.
+    pub fn new(path: &Path, rule: Rule, networks: Networks, in_force: &str) -> Self {
         Self {
             path: path.to_owned(),
             rule,
-            embedder_sha256: embedder_sha256.to_owned(),
+            networks,
+            in_force: in_force.to_owned(),
             seen: None,
             refused: None,
             looked: None,
         }
-    }
-
-    /// Knows nobody; in force until the first gallery is read.
-    pub fn nobody(&self) -> Identifier {
-        Identifier::new(&Gallery::default(), self.rule)
     }
 
     /// The gallery, if the file has changed since the last call. A file that cannot be used lets
@@ -67,54 +98,84 @@ impl Watch {
         if self.seen == Some(mark) {
             return None;
         }
-        let gallery = Gallery::load(&self.path).and_then(|gallery| {
-            gallery.suits(&self.embedder_sha256, &self.path)?;
-            Ok(gallery)
-        });
-        match gallery {
-            Ok(gallery) => {
+        match self.read() {
+            Ok(change) => {
                 self.seen = Some(mark);
                 self.refused = None;
-                let people = gallery.people().len();
-                let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
-                let path = journal::value(&self.path.to_string_lossy());
-                let identifier = Identifier::new(&gallery, self.rule);
-                if people == 0 {
-                    log::warn!(
-                        "gallery people=0 templates=0 path={path} why=\"nobody is enrolled: latchkey enroll\""
-                    );
-                } else {
-                    let threshold = identifier.threshold();
-                    log::info!(
-                        "gallery people={people} templates={templates} threshold={threshold:.3} path={path}"
-                    );
-                }
-                let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
-                Some(Change {
-                    identifier,
-                    names: names.collect(),
-                })
+                Some(change)
             }
-            Err(error) => {
+            Err(why) => {
                 self.seen = None;
-                let why = error.to_string();
                 if self.refused.as_ref() == Some(&why) {
                     return None;
                 }
                 log::error!("gallery_refused why={why:?}");
                 self.refused = Some(why);
                 Some(Change {
-                    identifier: self.nobody(),
+                    knowledge: Knowledge {
+                        identifier: Identifier::nobody(self.rule),
+                        embedder: None,
+                    },
                     names: Names::new(),
                 })
             }
         }
     }
 
+    /// The gallery, and the embedder that it is used with if recognition has another one.
+    fn read(&mut self) -> Result<Change, String> {
+        let gallery = Gallery::load(&self.path).map_err(|e| e.to_string())?;
+        let own = &self.networks.set.embedder().sha256;
+        gallery.suits(own, &self.path).map_err(|e| e.to_string())?;
+        let (mut sha256, mut embedder) = (own.clone(), None);
+        if let Some(tuned) = gallery.tuned() {
+            if tuned.embedder_sha256 == self.in_force {
+                sha256.clone_from(&self.in_force);
+            } else {
+                match self.networks.embedder(&self.path, Some(tuned)) {
+                    Ok(network) => {
+                        sha256.clone_from(&tuned.embedder_sha256);
+                        embedder = Some(network);
+                    }
+                    // The people are enrolled with the set's own, too.
+                    Err(why) => log::error!("tuned_refused why={why:?}"),
+                }
+            }
+        }
+        if sha256 != self.in_force && embedder.is_none() {
+            embedder = Some(self.networks.embedder(&self.path, None)?);
+        }
+        self.in_force.clone_from(&sha256);
+        let identifier = Identifier::new(gallery.known(&sha256), self.rule);
+        let people = gallery.people().len();
+        let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
+        let path = journal::value(&self.path.to_string_lossy());
+        if people == 0 {
+            log::warn!(
+                "gallery people=0 templates=0 path={path} why=\"nobody is enrolled: latchkey enroll\""
+            );
+        } else {
+            let threshold = identifier.threshold();
+            let embedder = if sha256 == *own { "set" } else { "tuned" };
+            log::info!(
+                "gallery people={people} templates={templates} threshold={threshold:.3} embedder={embedder} path={path}"
+            );
+        }
+        let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
+        Ok(Change {
+            knowledge: Knowledge {
+                identifier,
+                embedder,
+            },
+            names: names.collect(),
+        })
+    }
+
     /// Has the next [`Watch::poll`] read the file again.
     pub fn again(&mut self) {
         self.seen = None;
         self.refused = None;
+        self.in_force.clear();
     }
 }
 
@@ -134,12 +195,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gallery");
         let ada = Embedding::normalised([1.0, 0.0]).expect("a direction");
-        Gallery::update(&path, |g| g.add("Ada", &[ada], &[], "aa", &path)).expect("written");
-        let mut watch = Watch::new(&path, RULE, "aa");
+        let set = Manifest::load(&"latchkey".parse().expect("a name")).expect("built in");
+        let own = set.embedder().sha256.clone();
+        Gallery::update(&path, |g| g.add("Ada", &[ada], &[], &own, &path)).expect("written");
+        let networks = Networks {
+            set,
+            folders: Vec::new(),
+            engine: EngineSettings::default(),
+        };
+        let mut watch = Watch::new(&path, RULE, networks, &own);
         let mut poll = || {
             watch.looked = None;
             let change = watch.poll()?;
-            Some(change.identifier.identify(&ada).who.is_some())
+            Some(change.knowledge.identifier.identify(&ada).who.is_some())
         };
         assert_eq!(poll(), Some(true));
         assert_eq!(poll(), None, "nothing has changed");

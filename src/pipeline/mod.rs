@@ -31,9 +31,10 @@ use crate::config::Config;
 use crate::door::PolicyError;
 use crate::face::Reader;
 use crate::frame::Slot;
+use crate::nn::Manifest;
 use crate::output::{GuardError, OutputError};
 use crate::panics;
-use crate::people::Rule;
+use crate::people::{Identifier, Rule};
 
 pub use recogniser::{LookError, Recogniser};
 
@@ -119,12 +120,14 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
     move |source| RunError::System { what, source }
 }
 
-/// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends.
+/// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends. `reader` is of the
+/// set `set`.
 ///
 /// # Errors
 /// [`RunError`] if something is missing that the loop cannot wait for. The relay is off then, too.
 pub fn run(
     config: &Config,
+    set: &Manifest,
     rule: Rule,
     reader: Reader,
     progress: &Arc<Progress>,
@@ -138,7 +141,13 @@ pub fn run(
         progress: Arc::clone(progress),
         door_bell: Arc::new(Bell::new().map_err(|e| system("eventfd")(e.into()))?),
     });
-    let mut gallery = gallery::Watch::new(&config.gallery, rule, reader.embedder_sha256());
+    let networks = gallery::Networks {
+        set: set.clone(),
+        folders: config.model_files.clone(),
+        engine: config.engine,
+    };
+    let mut gallery =
+        gallery::Watch::new(&config.gallery, rule, networks, reader.embedder_sha256());
 
     // The outputs first: whatever happens from here on, they are off and held.
     let (observations, observed) = bounded(8);
@@ -162,16 +171,16 @@ pub fn run(
         .spawn(move || keeper.run())
         .map_err(system("a thread for the door"))?;
 
-    let (identifiers, new_identifiers) = bounded(1);
-    let (retired, old_identifiers) = bounded(4);
+    let (knowledge, learnt) = bounded(1);
+    let (retired, forgotten) = bounded(4);
     let slot = Arc::new(Slot::new());
-    let recogniser = Recogniser::new(reader, gallery.nobody());
+    let recogniser = Recogniser::new(reader, Identifier::nobody(rule));
     let worker = recognition::Worker {
         recogniser,
         slot: Arc::clone(&slot),
         shared: Arc::clone(&shared),
         observations,
-        identifiers: new_identifiers,
+        learnt,
         retired,
     };
     let recognition_thread = std::thread::Builder::new()
@@ -194,14 +203,14 @@ pub fn run(
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
                 // Full only while recognition is stalled; the next round tries again.
-                if identifiers.try_send(change.identifier).is_ok() {
+                if knowledge.try_send(change.knowledge).is_ok() {
                     let _ = names.try_send(change.names);
                 } else {
                     gallery.again();
                 }
             }
             // Freed here, not on the frame path.
-            while old_identifiers.try_recv().is_ok() {}
+            while forgotten.try_recv().is_ok() {}
             life.tell(&shared);
             if let Some(signal) = wait(&signals, Duration::from_millis(250)) {
                 log::info!("stopping signal={signal}");

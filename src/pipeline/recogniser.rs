@@ -2,6 +2,7 @@
 //!
 //! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
 
+use super::gallery::Knowledge;
 use crate::door::{Observation, Sighting, Verdict};
 use crate::face::{FaceError, MAX_FACES, Reader, Rect, Tracker};
 use crate::frame::{ImageError, Lease};
@@ -38,9 +39,17 @@ impl Recogniser {
         }
     }
 
-    /// Puts a new identifier into place and gives back the old one, for somebody else to free.
-    pub fn exchange(&mut self, identifier: Identifier) -> Identifier {
-        std::mem::replace(&mut self.identifier, identifier)
+    /// Puts new knowledge into place and gives back the old, for somebody else to free.
+    pub(super) fn exchange(&mut self, new: Knowledge) -> Knowledge {
+        let embedder = new.embedder.map(|e| {
+            // What another network said of a face means nothing to this one.
+            self.evidence = Evidence::default();
+            self.reader.exchange(e)
+        });
+        Knowledge {
+            identifier: std::mem::replace(&mut self.identifier, new.identifier),
+            embedder,
+        }
     }
 
     /// What is to be seen in `lease`.

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::gallery::Knowledge;
 use super::{Recogniser, Shared};
 use crate::bell::Caller;
 use crate::clock::Timestamp;
 use crate::door::Observation;
 use crate::frame::Slot;
-use crate::people::Identifier;
 
 /// How long it sleeps when no frame comes, at most: its pulse must go on.
 const NAP: Duration = Duration::from_millis(200);
@@ -27,10 +27,10 @@ pub struct Worker {
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
     pub observations: Caller<Observation>,
-    /// New identifiers, when the gallery has changed.
-    pub identifiers: Receiver<Identifier>,
-    /// Where the old ones go, to be freed elsewhere.
-    pub retired: Sender<Identifier>,
+    /// What to name faces by, when the gallery has changed.
+    pub learnt: Receiver<Knowledge>,
+    /// Where the old goes, to be freed elsewhere.
+    pub retired: Sender<Knowledge>,
 }
 
 impl Worker {
@@ -42,8 +42,8 @@ impl Worker {
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
             self.shared.pulse.store(now, Ordering::Release);
-            if let Ok(identifier) = self.identifiers.try_recv() {
-                let old = self.recogniser.exchange(identifier);
+            if let Ok(knowledge) = self.learnt.try_recv() {
+                let old = self.recogniser.exchange(knowledge);
                 let _ = self.retired.try_send(old);
             }
             let Some(lease) = self.slot.take() else {

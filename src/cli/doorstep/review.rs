@@ -210,11 +210,11 @@ fn sheet(
     told: &Told,
     file: &Path,
 ) -> Result<(), Failure> {
-    let loaded = Loaded::new(asked)?;
+    let loaded = Loaded::at_the_door(asked)?;
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let identifier = Identifier::new(&gallery, loaded.rule);
+    let identifier = Identifier::new(gallery.known(reader.embedder_sha256()), loaded.rule);
     let format = loaded.config.camera.format.unwrap_or(PixelFormat::Yuyv);
 
     let (across, down) = (TILE.0 + GAP, TILE.1 + STRIP + GAP);

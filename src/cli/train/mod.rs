@@ -4,26 +4,28 @@
 mod photos;
 mod summary;
 mod trials;
+mod tuning;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use self::photos::{advise, learn_from, sort_out, strangers};
+use self::photos::{Learner, advise, learn_from, sort_out, strangers};
 use self::summary::Summary;
 use self::trials::{Household, cross_validate, given, slices};
+use self::tuning::fine_tune;
 use super::folder::{self, bar};
 use super::{Exit, Failure, Loaded, unchanged};
-use crate::config::Overrides;
+use crate::config::{Config, Overrides};
 use crate::face::Embedding;
 use crate::learn::{Change, built_in, calibrate, measure};
-use crate::people::{Gallery, GalleryError, Operating, Person, directions};
+use crate::people::{Gallery, GalleryError, Operating, Person, Tuned, TunedPerson, tuned};
 
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Folder with one folder of photos a person; `unknown` for strangers and things, and, if you like, `validation` and
     /// `test` with folders of the same names
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "undo")]
+    data: Option<PathBuf>,
     /// Views of each photo to learn from besides, as other light and other cameras would have shown it. Of no use where
     /// the photos are good: the embedder has learnt to see through most of that
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
@@ -37,6 +39,13 @@ pub struct Arguments {
     /// What the views follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Train the top layers of the network, too, and take them if they do better on photos and strangers held back; everybody
+    /// enrolled must be in the folder
+    #[arg(long)]
+    fine_tune: bool,
+    /// Go back to the network as it was before it was fine-tuned
+    #[arg(long, conflicts_with_all = ["data", "fine_tune", "dry_run"])]
+    undo: bool,
     /// Say what is wrong with the photos and how well it would do, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -58,8 +67,10 @@ const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
 const FEW_STRANGERS: usize = 50;
 /// Ends with [`Exit::No`] if somebody has no photo that can be used; the others are learnt all the same.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let Some(data) = &arguments.data else {
+        return undo(asked);
+    };
     let begun = Instant::now();
-    let data = &arguments.data;
     let (named, mut wrong) = folder::people(data, &SPECIAL)?;
     if named.is_empty() {
         let but = wrong.first().map_or(String::new(), |w| format!(" ({w})"));
@@ -78,6 +89,21 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     // Told now rather than after all photos were read.
     let gallery = Gallery::load(path)?;
     gallery.suits(&sha256, path)?;
+    let absent = gallery
+        .people()
+        .iter()
+        .find(|p| named.iter().all(|n| n.name != p.name));
+    if let (Some(absent), true) = (absent, arguments.fine_tune) {
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: format!(
+                "{} is enrolled and has no photos in {}: a fine-tuned network would see them otherwise; add photos, or \
+                 `latchkey people remove` them; nothing was changed",
+                absent.name,
+                data.display()
+            ),
+        });
+    }
 
     let mut learners = learn_from(
         &mut readers,
@@ -88,7 +114,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     )?;
     sort_out(&mut learners, &mut wrong);
     let strangers = strangers(&mut readers, &data.join("unknown"), &mut wrong)?;
-    let mut nobody: Vec<Embedding> = strangers.iter().map(|(_, e)| *e).collect();
+    let mut nobody: Vec<Embedding> = strangers.iter().map(|s| s.embedding).collect();
     if nobody.len() < FEW_STRANGERS {
         let bar = bar("strangers who never lived", 100);
         nobody.extend(built_in(&mut readers[0], || bar.inc(1))?);
@@ -122,17 +148,29 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let fakes = &nobody[strangers.len()..];
     let (mut genuine, mut impostors) = cross_validate(&household, &strangers, fakes);
-    let head = directions(&household.rows(|_| true), &slices(&nobody));
-    let (known, unknown) = given(&mut readers, &data.join("validation"), &household, &head)?;
-    genuine.extend(known);
-    impostors.extend(unknown);
+    let known = household.known(|_| true, &slices(&nobody));
+    let (theirs, others) = given(&mut readers, &data.join("validation"), &household, &known)?;
+    genuine.extend(theirs);
+    impostors.extend(others);
     let rule = loaded.rule;
     let calibration = if rule.fixed {
         measure(&impostors, arguments.far, rule.threshold)
     } else {
         calibrate(&impostors, arguments.far, rule.threshold)
     };
-    let test = given(&mut readers, &data.join("test"), &household, &head)?;
+    let test = given(&mut readers, &data.join("test"), &household, &known)?;
+
+    let tuning = match arguments.fine_tune {
+        true => Some(fine_tune(
+            &loaded,
+            &mut readers,
+            &learners,
+            &strangers,
+            arguments,
+        )?),
+        false => None,
+    };
+    let better = tuning.as_ref().filter(|t| t.is_better());
 
     if !arguments.dry_run {
         Gallery::update(path, |g| -> Result<(), GalleryError> {
@@ -152,6 +190,26 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 trials: counted(calibration.trials),
                 accepted: counted(calibration.accepted),
             });
+            if let Some(t) = better {
+                let written = tuned::write(path, &loaded.manifest, &t.network, &t.sha256);
+                written.map_err(|source| GalleryError::Io {
+                    path: path.clone(),
+                    doing: "cannot write the fine-tuned network beside it; the old gallery stays in force",
+                    source,
+                })?;
+                let people = in_order(g, &learners, &t.people);
+                if people.len() == g.people().len() {
+                    g.set_tuned(Some(Tuned {
+                        embedder_sha256: t.sha256.clone(),
+                        people,
+                        operating: t.operating,
+                    }));
+                } else {
+                    eprintln!(
+                        "latchkey: somebody was enrolled meanwhile, whom the fine-tuned network does not know: not used"
+                    );
+                }
+            }
             Ok(())
         })
         .map_err(unchanged)?;
@@ -164,6 +222,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         far: arguments.far,
         genuine: &genuine,
         test: &test,
+        tuning: tuning.as_ref(),
         seconds: begun.elapsed().as_secs_f32(),
         gallery: (!arguments.dry_run).then_some(path),
         rule,
@@ -178,4 +237,28 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         Exit::No
     })
+}
+
+/// What the fine-tuned network says of each of `learners`, in the gallery's order.
+fn in_order(gallery: &Gallery, learners: &[Learner], people: &[TunedPerson]) -> Vec<TunedPerson> {
+    let of = |p: &Person| learners.iter().position(|l| l.name == p.name);
+    let places = gallery.people().iter().filter_map(of);
+    places.map(|place| people[place].clone()).collect()
+}
+
+/// Ends with [`Exit::No`] if nothing was fine-tuned.
+fn undo(asked: &Overrides) -> Result<Exit, Failure> {
+    let path = Config::load(asked)?.gallery;
+    let had = Gallery::update(&path, |g| -> Result<bool, GalleryError> {
+        let had = g.tuned().is_some();
+        g.set_tuned(None);
+        Ok(had)
+    })
+    .map_err(unchanged)?;
+    if had {
+        println!("the network is the set's own again");
+        return Ok(Exit::Done);
+    }
+    eprintln!("latchkey: {}: nothing was fine-tuned", path.display());
+    Ok(Exit::No)
 }

@@ -6,7 +6,7 @@ use super::Arguments;
 use crate::capture::Photo;
 use crate::cli::Failure;
 use crate::cli::folder::{self, Named, each};
-use crate::face::{Embedding, Face, FaceError, Reader};
+use crate::face::{Embedding, Face, FaceError, Landmarks, Reader};
 use crate::frame::Sampler;
 use crate::learn::{Changes, FaceCut};
 use crate::people::{DUPLICATE, Enrolment, Refusal};
@@ -17,6 +17,7 @@ const FEW_PHOTOS: usize = 10;
 const FRONTAL: f32 = 0.15;
 /// Light that differs by less than this, in steps of 256, is the same in all photos.
 const SAME_LIGHT: f32 = 25.0;
+
 /// What was read of one photo.
 struct Shown {
     faces: Vec<Face>,
@@ -28,6 +29,7 @@ struct Shown {
 /// A photo that counts.
 pub struct Example {
     pub photo: PathBuf,
+    pub landmarks: Landmarks,
     pub embedding: Embedding,
     pub views: Vec<Embedding>,
     pub yaw: f32,
@@ -71,6 +73,7 @@ pub fn learn_from(
                         if let Ok(embedding) = face.embedding {
                             examples.push(Example {
                                 photo: photo.clone(),
+                                landmarks: face.landmarks,
                                 embedding,
                                 views: shown.views,
                                 yaw: face.quality.yaw,
@@ -185,12 +188,19 @@ fn show(
     Ok(read())
 }
 
+/// Somebody who is not to be known.
+pub struct Stranger {
+    pub photo: PathBuf,
+    pub landmarks: Landmarks,
+    pub embedding: Embedding,
+}
+
 /// The largest face of each photo of strangers and things; a thing has none.
 pub fn strangers(
     readers: &mut [Reader],
     folder: &Path,
     wrong: &mut Vec<String>,
-) -> Result<Vec<(PathBuf, Embedding)>, Failure> {
+) -> Result<Vec<Stranger>, Failure> {
     let photos = folder::photos_below(folder);
     if photos.is_empty() {
         return Ok(Vec::new());
@@ -198,22 +208,26 @@ pub fn strangers(
     let read = each(readers, "reading strangers", &photos, |reader, photo| {
         largest(reader, photo)
     });
-    let mut strangers: Vec<(PathBuf, Embedding)> = Vec::new();
+    let mut strangers: Vec<Stranger> = Vec::new();
     for (photo, face) in photos.iter().zip(read) {
         match face {
             Err(why) => wrong.push(format!("{}: not used: {why}", photo.display())),
             Ok(face) => {
-                if let Some(embedding) = face? {
+                if let Some((landmarks, embedding)) = face? {
                     let again = strangers
                         .iter()
-                        .any(|(_, e)| e.cosine(embedding.values()) > DUPLICATE);
+                        .any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE);
                     if again {
                         wrong.push(format!(
                             "{}: not used: the same picture as one before",
                             photo.display()
                         ));
                     } else {
-                        strangers.push((photo.clone(), embedding));
+                        strangers.push(Stranger {
+                            photo: photo.clone(),
+                            landmarks,
+                            embedding,
+                        });
                     }
                 }
             }
@@ -222,13 +236,17 @@ pub fn strangers(
     Ok(strangers)
 }
 
+/// The largest face of a photo, if it is one to recognise somebody by; the outer error says why it is no photo.
 pub fn largest(
     reader: &mut Reader,
     photo: &Path,
-) -> Result<Result<Option<Embedding>, FaceError>, String> {
+) -> Result<Result<Option<(Landmarks, Embedding)>, FaceError>, String> {
     let photo = Photo::open(photo).map_err(|e| e.to_string())?;
     let faces = reader.read_photo(&photo.image());
-    Ok(faces.map(|faces| faces.first().and_then(|f| f.embedding.ok())))
+    Ok(faces.map(|faces| {
+        let face = faces.first()?;
+        Some((face.landmarks, face.embedding.ok()?))
+    }))
 }
 
 /// What would have made these photos better.

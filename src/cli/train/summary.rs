@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::photos::Learner;
 use super::trials::Genuine;
+use super::tuning::Tuning;
 use crate::cli::print_json;
 use crate::learn::{Calibration, proven_far, wilson};
 use crate::people::Rule;
@@ -18,6 +19,7 @@ pub struct Summary<'a> {
     pub far: f64,
     pub genuine: &'a [Genuine],
     pub test: &'a (Vec<Genuine>, Vec<f32>),
+    pub tuning: Option<&'a Tuning>,
     pub seconds: f32,
     pub gallery: Option<&'a PathBuf>,
     pub rule: Rule,
@@ -77,7 +79,7 @@ impl Summary<'_> {
             ""
         };
         println!(
-            "a face is somebody from a cosine of {:.3} on{set}: {} of {} strangers' faces tried would be let in",
+            "a face is somebody from a likeness of {:.3} on{set}: {} of {} strangers' faces tried would be let in",
             c.threshold, c.accepted, c.trials
         );
         let asked = 100.0 * self.far;
@@ -113,6 +115,9 @@ impl Summary<'_> {
                 impostors.len()
             );
         }
+        if let Some(tuning) = self.tuning {
+            println!("{}", tuning.say());
+        }
         match self.gallery {
             Some(path) => println!(
                 "learnt in {:.1} s, in force: {}",
@@ -147,6 +152,7 @@ impl Summary<'_> {
                 "strangers": self.test.1.len(),
                 "let_in": self.test.1.iter().filter(|s| **s >= c.threshold).count(),
             },
+            "fine_tuning": self.tuning.map(Tuning::json),
             "seconds": self.seconds,
             "gallery": self.gallery,
         }));

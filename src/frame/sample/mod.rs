@@ -32,7 +32,7 @@ use source::Source;
 use upright::Upright;
 
 /// What a tensor holds of a pixel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Red, green, blue.

@@ -1,5 +1,8 @@
 //! The gallery file: what survives, what is refused.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use super::*;
 
 fn direction(seed: u16) -> Embedding {
@@ -203,6 +206,82 @@ fn what_was_measured_of_a_head_is_not_said_of_another() {
     gallery
         .add("Eve", &[direction(9)], &[], "aa", path)
         .unwrap();
-    let now = gallery.operating().unwrap();
+    let now = gallery.known("aa").operating().unwrap();
     assert_eq!((now.threshold, now.trials), (0.6, 0));
+}
+
+fn fine_tuned(path: &Path, sha256: &str) {
+    let set = crate::nn::Manifest::load(&"latchkey".parse().unwrap()).unwrap();
+    Gallery::update(path, |g| -> Result<(), GalleryError> {
+        tuned::write(path, &set, b"a network", sha256).unwrap();
+        let seen = |seed| TunedPerson {
+            templates: vec![direction(seed).values().to_vec()],
+            direction: direction(seed).values().to_vec(),
+        };
+        g.set_tuned(Some(Tuned {
+            embedder_sha256: sha256.to_owned(),
+            people: vec![seen(11), seen(13)],
+            operating: Operating {
+                threshold: 0.6,
+                far: 0.001,
+                trials: 0,
+                accepted: 0,
+            },
+        }));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_no_file_of_it_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    let first = |sha: &str| {
+        let gallery = Gallery::load(&path).unwrap();
+        let (_, direction, _) = gallery.known(sha).people().next().unwrap();
+        direction.to_vec()
+    };
+    with_two(&path);
+    let own = first("aa");
+    let [one, other] = ["1", "2"].map(|digit| digit.repeat(64));
+    fine_tuned(&path, &one);
+    assert_eq!(files(), 3);
+    assert_eq!(first(&one), direction(11).values());
+    assert_eq!(first("aa"), own, "the set's own knows them still");
+    let gallery = Gallery::load(&path).unwrap();
+    assert!(gallery.suits(&one, &path).is_ok() && gallery.suits("aa", &path).is_ok());
+    assert!(gallery.suits(&other, &path).is_err());
+    let manifest = tuned::manifest(&path, gallery.tuned().unwrap()).unwrap();
+    assert_eq!(manifest.embedder().sha256, one);
+    // Another in its place: the first is gone.
+    fine_tuned(&path, &other);
+    assert_eq!(files(), 3);
+    assert!(tuned::manifest(&path, gallery.tuned().unwrap()).is_err());
+    Gallery::update(&path, |g| g.remove("Grace", &path)).unwrap();
+    assert_eq!(files(), 1);
+    assert!(Gallery::load(&path).unwrap().tuned().is_none());
+    // A crash left a half-written one behind.
+    std::fs::write(folder.path().join("gallery.tuned-123.tflite.new"), b"half").unwrap();
+    Gallery::update(&path, |g| g.add("Cleo", &[direction(5)], &[], "aa", &path)).unwrap();
+    assert_eq!(files(), 1);
+}
+
+#[test]
+fn a_gallery_of_the_second_version_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    let now = Gallery::load(&path).unwrap();
+    // The same but for the mark that nothing is fine-tuned.
+    let bytes = std::fs::read(&path).unwrap();
+    let body = &bytes[HEAD..bytes.len() - 1];
+    let mut old = MAGIC.to_vec();
+    old.extend_from_slice(&2_u32.to_le_bytes());
+    old.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    old.extend_from_slice(&Sha256::digest(body));
+    old.extend_from_slice(body);
+    std::fs::write(&path, old).unwrap();
+    assert_eq!(Gallery::load(&path).unwrap(), now);
 }

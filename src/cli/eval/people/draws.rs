@@ -4,9 +4,9 @@ use super::tally::{Scores, Tally};
 use super::{Arguments, FAR, LEFT, Seen, Shot, Somebody};
 use crate::chance::Chance;
 use crate::face::Embedding;
-use crate::learn::{Lesson, Top, calibrate};
+use crate::learn::{Lesson, Top, calibrate, carry_over};
 use crate::nn::{Weights, WeightsError};
-use crate::people::directions;
+use crate::people::{directions, likeness};
 
 /// Share of the other people that the threshold is found with.
 const CALIBRATION: usize = 5;
@@ -24,6 +24,28 @@ struct Draw<'a> {
     /// Strangers that are tried, and how many people they are.
     impostors: Vec<&'a Shot>,
     impostor_people: usize,
+}
+
+/// How alike somebody of the household is to a face.
+type Alike<'a> = &'a dyn Fn(usize, &Embedding) -> f32;
+
+/// What was learnt of the household: one place a person.
+struct Known {
+    directions: Vec<Vec<f32>>,
+    templates: Vec<Vec<Vec<f32>>>,
+    means: Vec<Vec<f32>>,
+}
+
+impl Known {
+    fn likeness(&self, who: usize, face: &Embedding) -> f32 {
+        let templates = self.templates[who].iter().map(Vec::as_slice);
+        likeness(face.values(), &self.directions[who], templates)
+    }
+}
+
+fn nearest(templates: &[Vec<f32>], face: &Embedding) -> f32 {
+    let cosines = templates.iter().map(|t| face.cosine(t));
+    cosines.fold(-1.0, f32::max)
 }
 
 /// Draws and tries, [`Arguments::draws`] times. `network` is the embedder's file if it shall be fine-tuned, too.
@@ -49,24 +71,29 @@ pub fn tally(
         let mut chance = Chance::new(arguments.seed ^ (u64::from(number) << 32));
         let draw = Draw::new(people, &enrollable, [size, photos], arguments, &mut chance);
         tally.impostor_people = draw.impostor_people;
-        let templates = draw.rows(|s| s.seen.embedding);
-        let one = |rows: Vec<Vec<f32>>| rows.into_iter().map(|r| vec![r]).collect::<Vec<_>>();
-        let plain = |seen: &Seen| Some(seen.embedding);
-        let mut methods = vec![
-            draw.scores(&one(draw.head(&plain)), &plain, least),
-            draw.scores(&templates, &plain, least),
-            draw.scores(
-                &one(templates.iter().map(|t| mean(t)).collect()),
-                &plain,
-                least,
-            ),
+        let own = |seen: &Seen| Some(seen.embedding);
+        let views = arguments.views as usize;
+        let known = draw.known(&own, views);
+        let mut methods = vec![draw.scores(&own, &|who, face| known.likeness(who, face), least)];
+        let alone: [Alike<'_>; 3] = [
+            &|who, face| face.cosine(&known.directions[who]),
+            &|who, face| nearest(&known.templates[who], face),
+            &|who, face| face.cosine(&known.means[who]),
         ];
+        methods.extend(alone.map(|alike| draw.scores(&own, alike, least)));
         if let Some(network) = network {
             let top = draw
-                .tuned(network, arguments.seed)
+                .tuned(network, arguments.seed, views)
                 .map_err(|e| e.to_string())?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
-            methods.push(draw.scores(&one(draw.head(&tuned)), &tuned, least));
+            let anew = draw.known(&tuned, views);
+            let of = |scores: Scores<'_>| -> Vec<f32> { scores.calibration };
+            let [before, after] = [
+                of(draw.scores(&own, &|who, face| known.likeness(who, face), least)),
+                of(draw.scores(&tuned, &|who, face| anew.likeness(who, face), least)),
+            ];
+            let least = carry_over(least, &before, &after);
+            methods.push(draw.scores(&tuned, &|who, face| anew.likeness(who, face), least));
         }
         tally.add(&methods);
     }
@@ -115,51 +142,42 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Each enrolled person's photos.
-    fn rows(&self, of: impl Fn(&Shot) -> Embedding) -> Vec<Vec<Vec<f32>>> {
-        let person = |shots: &Vec<&Shot>| shots.iter().map(|s| of(s).values().to_vec()).collect();
-        self.learnt.iter().map(person).collect()
-    }
-
-    /// The head's directions, learnt from photos and views by what `embed` says of them.
-    fn head(&self, embed: &dyn Fn(&Seen) -> Option<Embedding>) -> Vec<Vec<f32>> {
-        let of_shot = |s: &&Shot| {
-            let all: Vec<_> = [&s.seen]
-                .into_iter()
-                .chain(&s.views)
-                .filter_map(embed)
-                .collect();
-            all
+    /// What is learnt of the enrolled by what `embed` says of photos, so many views of each, and strangers.
+    fn known(&self, embed: &dyn Fn(&Seen) -> Option<Embedding>, views: usize) -> Known {
+        let of = |shots: &Vec<&Shot>, views: usize| -> Vec<Vec<f32>> {
+            let all = shots
+                .iter()
+                .flat_map(|s| [&s.seen].into_iter().chain(s.views.iter().take(views)));
+            let all = all.filter_map(embed);
+            all.map(|e| e.values().to_vec()).collect()
         };
-        let people: Vec<Vec<Embedding>> = self
-            .learnt
+        let templates: Vec<Vec<Vec<f32>>> = self.learnt.iter().map(|s| of(s, 0)).collect();
+        let learnt: Vec<Vec<Vec<f32>>> = self.learnt.iter().map(|s| of(s, views)).collect();
+        let learnt: Vec<Vec<&[f32]>> = learnt
             .iter()
-            .map(|shots| shots.iter().flat_map(of_shot).collect())
+            .map(|p| p.iter().map(Vec::as_slice).collect())
             .collect();
-        let rows: Vec<Vec<&[f32]>> = people
-            .iter()
-            .map(|p| p.iter().map(Embedding::values).collect())
-            .collect();
-        let strangers: Vec<Embedding> =
-            self.unknown.iter().filter_map(|s| embed(&s.seen)).collect();
-        let strangers: Vec<&[f32]> = strangers.iter().map(Embedding::values).collect();
-        directions(&rows, &strangers)
+        let strangers = of(&self.unknown, 0);
+        let strangers: Vec<&[f32]> = strangers.iter().map(Vec::as_slice).collect();
+        Known {
+            directions: directions(&learnt, &strangers),
+            means: templates.iter().map(|t| mean(t)).collect(),
+            templates,
+        }
     }
 
-    /// Everything that is tried, against `rows`: one or more directions a person.
+    /// Everything that is tried, as `embed` has it, against the enrolled.
     fn scores(
         &self,
-        rows: &[Vec<Vec<f32>>],
         embed: &dyn Fn(&Seen) -> Option<Embedding>,
+        alike: Alike<'_>,
         least: f32,
     ) -> Scores<'a> {
         let best = |seen: &Seen| -> (usize, f32) {
             let Some(face) = embed(seen) else {
                 return (usize::MAX, -1.0);
             };
-            let each = rows
-                .iter()
-                .map(|r| r.iter().map(|t| face.cosine(t)).fold(-1.0, f32::max));
+            let each = (0..self.learnt.len()).map(|who| alike(who, &face));
             each.enumerate()
                 .fold((0, -1.0), |b, s| if s.1 > b.1 { s } else { b })
         };
@@ -168,20 +186,20 @@ impl<'a> Draw<'a> {
             let (named, score) = seen.map_or((usize::MAX, -1.0), best);
             (named == *who, score, *shot)
         });
-        let measured: Vec<f32> = self.calibration.iter().map(|s| best(&s.seen).1).collect();
+        let of = |shots: &[&'a Shot]| -> Vec<(f32, &'a Shot)> {
+            shots.iter().map(|s| (best(&s.seen).1, *s)).collect()
+        };
+        let calibration: Vec<f32> = of(&self.calibration).into_iter().map(|(s, _)| s).collect();
         Scores {
             genuine: genuine.collect(),
-            impostors: self
-                .impostors
-                .iter()
-                .map(|s| (best(&s.seen).1, *s))
-                .collect(),
-            threshold: calibrate(&measured, FAR, least).threshold,
+            impostors: of(&self.impostors),
+            threshold: calibrate(&calibration, FAR, least).threshold,
+            calibration,
         }
     }
 
     /// The embedder's top layers, fine-tuned on what is learnt and rounded to 8 bits.
-    fn tuned(&self, network: &Weights, seed: u64) -> Result<Top, WeightsError> {
+    fn tuned(&self, network: &Weights, seed: u64, views: usize) -> Result<Top, WeightsError> {
         let mut lessons = Vec::new();
         let learnt = self.learnt.iter().enumerate();
         let learnt = learnt.flat_map(|(who, shots)| shots.iter().map(move |s| (Some(who), *s)));
@@ -195,7 +213,7 @@ impl<'a> Draw<'a> {
                 })
             }));
         }
-        let frozen = self.head(&|seen| Some(seen.embedding));
+        let frozen = self.known(&|seen| Some(seen.embedding), views).directions;
         let top = Top::of(network)?.tuned(&lessons, &frozen, seed, |_| ());
         let mut rounded = network.clone();
         top.put(&mut rounded, &lessons)?;

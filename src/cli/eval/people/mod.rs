@@ -20,7 +20,7 @@ use crate::cli::{Exit, Failure, Loaded, print_json};
 use crate::config::Overrides;
 use crate::face::{Embedding, FaceError, Gate, Landmarks, Reader, Settings};
 use crate::frame::{Image, Sampler};
-use crate::learn::{Change, Changes, FaceCut, Trunk};
+use crate::learn::{Change, Changes, FaceCut, TUNING_VIEWS, Trunk};
 use crate::nn::{ModelFile, Weights};
 
 #[derive(clap::Args)]
@@ -271,7 +271,12 @@ fn shoot(
             let seed = name
                 .iter()
                 .fold(arguments.seed, |s, b| crate::chance::bits(s, u64::from(*b)));
-            for number in 0..arguments.views {
+            let views = if arguments.fine_tune {
+                arguments.views.max(TUNING_VIEWS)
+            } else {
+                arguments.views
+            };
+            for number in 0..views {
                 let view = cut
                     .view(seed, number, changes, &mut sampler)
                     .map_err(FaceError::from)?;

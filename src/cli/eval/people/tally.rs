@@ -12,9 +12,10 @@ use crate::face::{FaceError, Landmarks};
 use crate::frame::Sampler;
 use crate::learn::{FaceCut, wilson};
 
-/// Ways to tell people apart, in the order of their columns: the head, the nearest template, the mean template, and the
-/// head on an embedder fine-tuned for the household, where that was asked for.
-pub const METHODS: [&str; 4] = ["head", "nearest", "mean", "tuned"];
+/// Ways to tell people apart, in the order of their columns: what the program does, likeness; the head's direction alone;
+/// the nearest template; the mean template; and likeness with an embedder that was fine-tuned for the household, where that
+/// was asked for.
+pub const METHODS: [&str; 5] = ["likeness", "direction", "nearest", "mean", "tuned"];
 
 /// Everything that was tried, over all draws.
 #[derive(Default)]
@@ -25,7 +26,7 @@ pub struct Tally {
     /// Scores by method, for the curve.
     genuine: [Vec<f32>; METHODS.len()],
     impostors: [Vec<f32>; METHODS.len()],
-    /// Nearest to a mistake of the head: enrolled people by their scores, and strangers.
+    /// Nearest to a mistake of the program: enrolled people by their scores, and strangers.
     missed: Vec<(f32, PathBuf, Landmarks)>,
     let_in: Vec<(f32, PathBuf, Landmarks)>,
 }
@@ -49,7 +50,9 @@ pub struct Scores<'a> {
     pub genuine: Vec<(bool, f32, Option<&'a Shot>)>,
     /// Of strangers.
     pub impostors: Vec<(f32, &'a Shot)>,
-    /// The threshold that was found with other strangers.
+    /// Of strangers that the threshold is found with.
+    pub calibration: Vec<f32>,
+    /// That threshold.
     pub threshold: f32,
 }
 
@@ -108,12 +111,12 @@ impl Tally {
         });
         let outcomes = outcomes.collect();
         self.draws.push(outcomes);
-        if let Some(head) = methods.first() {
+        if let Some(ours) = methods.first() {
             let of = |score: f32, shot: &Shot| (score, shot.photo.clone(), shot.landmarks);
-            let missed = head.genuine.iter();
+            let missed = ours.genuine.iter();
             self.missed
                 .extend(missed.filter_map(|(_, score, shot)| Some(of(*score, (*shot)?))));
-            let let_in = head.impostors.iter();
+            let let_in = ours.impostors.iter();
             self.let_in
                 .extend(let_in.map(|(score, shot)| of(*score, shot)));
             self.keep_worst();
@@ -191,7 +194,7 @@ impl Tally {
             let all = self.method(m);
             let percent = |v: &Value| 100.0 * v.as_f64().unwrap_or(f64::NAN);
             println!(
-                "{name:8} FRR at FAR 0.1 % {:5.2} % (spread {:.2}, 95 % {:.2} to {:.2}), wrong name {:.3} %; threshold \
+                "{name:9} FRR at FAR 0.1 % {:5.2} % (spread {:.2}, 95 % {:.2} to {:.2}), wrong name {:.3} %; threshold \
                  from others: FRR {:.2} %, FAR {:.3} %",
                 percent(&all["frr_at_far_1e_3"]),
                 percent(&all["spread"]),
