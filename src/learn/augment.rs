@@ -364,6 +364,18 @@ fn tone(value: f32) -> u8 {
     value.round().clamp(0.0, 255.0) as u8
 }
 
+/// All of `image`, as RGB.
+///
+/// # Errors
+/// [`SampleError`] if it cannot be sampled.
+pub fn rgb(image: &Image<'_>, sampler: &mut Sampler) -> Result<RgbImage, SampleError> {
+    let Layout { width, height, .. } = image.layout();
+    let mut picture = RgbImage::new(width, height);
+    let whole = Similarity::crop(0.0, 0.0, width as f32, width);
+    sample(image, &whole, &mut picture, sampler)?;
+    Ok(picture)
+}
+
 /// What lies in `window` of `image`, as RGB.
 fn sample(
     image: &Image<'_>,

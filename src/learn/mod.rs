@@ -9,7 +9,7 @@ mod calibrate;
 mod strangers;
 mod top;
 
-pub use augment::{Change, Changes, FaceCut};
+pub use augment::{Change, Changes, FaceCut, rgb};
 pub use calibrate::{Calibration, calibrate, carry_over, measure, proven_far, wilson};
 pub use strangers::{built_in, drawn};
 pub use top::{Lesson, TUNING_VIEWS, Top, Trunk};

@@ -69,10 +69,7 @@ impl Enrolment {
     /// [`Refusal`] says why the picture gives no template.
     pub fn add(&mut self, faces: &[Face]) -> Result<(), Refusal> {
         let subject = faces.first().ok_or(Refusal::NoFace)?;
-        let rivals = faces
-            .iter()
-            .filter(|f| f.bbox.area() > BYSTANDER * subject.bbox.area())
-            .count();
+        let rivals = Self::rivals(faces);
         if rivals > 1 {
             return Err(Refusal::Several(rivals));
         }
@@ -83,6 +80,14 @@ impl Enrolment {
         }
         self.templates.push(template);
         Ok(())
+    }
+
+    /// Of `faces`, largest first, how many may be the subject: those that are not much smaller than the largest.
+    #[must_use]
+    pub fn rivals(faces: &[Face]) -> usize {
+        let largest = faces.first().map_or(0.0, |f| f.bbox.area());
+        let near = faces.iter().filter(|f| f.bbox.area() > BYSTANDER * largest);
+        near.count()
     }
 
     /// Keeps the templates that hang together (each with a cosine of `threshold` or more to another one

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::error::{GalleryError, NameError, check_name};
-pub(super) use self::file::write_whole;
+pub(crate) use self::file::write_whole;
 use super::head::directions;
 use super::tuned;
 use crate::face::Embedding;

@@ -6,15 +6,18 @@
 mod enrol;
 mod evidence;
 mod gallery;
+mod guide;
 mod head;
 mod identify;
 pub mod tuned;
 
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
 pub use evidence::Evidence;
+pub(crate) use gallery::write_whole;
 pub use gallery::{
     Gallery, GalleryError, Known, NameError, Operating, Person, PersonId, Tuned, TunedPerson,
     check_name,
 };
+pub use guide::{Advice, Guide, Look};
 pub use head::{directions, likeness};
 pub use identify::{Identification, Identifier, Rule};

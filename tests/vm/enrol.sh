@@ -1,5 +1,6 @@
-# timeout: 600
-# Somebody is enrolled with the camera, and then opens the door with the same camera; somebody else does not.
+# timeout: 700
+# Somebody is enrolled with the camera, and then opens the door with the same camera; somebody else does not. Then she is
+# removed: the door stays shut for her, and nothing of her is left in any file.
 
 . ./firmware.sh
 firmware_install
@@ -7,10 +8,10 @@ gpio_start latchkey-bench
 trace_start
 firmware_config 2000
 
-# Two photos of her, in turn: a look takes seconds here.
+# Two photos of her, in turn: a look takes its time here.
 camera_start scenes/visit-1.1.raw 640 480 YUYV 24
 say "enrolling"
-latchkey enroll Ada --camera --count 2 > "$work/enrol.log" 2>&1 &
+latchkey enroll Ada --camera --count 2 --keep "$work/photos" > "$work/enrol.log" 2>&1 &
 enrolling=$!
 shown=0
 while alive $enrolling; do
@@ -22,8 +23,14 @@ wait $enrolling
 status=$?
 cat "$work/enrol.log"
 check "enrolling ends with 0 ($status)" test "$status" = 0
-check "with two pictures" grep -q '^Ada (p1): 2 of 2 pictures enrolled' "$work/enrol.log"
+check "with two pictures" grep -q '^Ada (p2): 2 of 2 pictures enrolled' "$work/enrol.log"
+check "both are kept, as asked" test "$(ls "$work"/photos/Ada/*.jpg | wc -l)" = 2
+check "for nobody else to read" test "$(stat -c %a "$work"/photos/Ada/*.jpg | sort -u)" = 600
 check "she is in the gallery" test "$(latchkey people | grep -c Ada)" = 1
+trace_dump "$work/trace"
+flashes() { edges "$work/trace" 23 | awk '$2 == 1' | wc -l; }
+check "the green LED flashed for each, and once for both ($(flashes))" within "$(flashes)" 2 3
+check "enrolling: the relay was never on" test "$(times_on)" = 0
 
 # visit NAME FILE VERDICT: until the log has the verdict.
 visit() {
@@ -41,7 +48,40 @@ check "a stranger: the relay was never on" test "$(times_on)" = 0
 visit Ada scenes/visit-1.2.raw "granted person=Ada "
 was_on() { [ "$(times_on)" = "$1" ]; }
 check "Ada: the relay went on" wait_for 5 was_on 1
+scene nobody scenes/empty.1.raw
+wait_for 30 relay_is 0 || die "the relay stays on"
+
+say "removing her while the program runs"
+cp "$work/gallery/people" /tmp/before
+removed_at=$(now)
+latchkey people remove Ada
+check "she is no longer listed" test "$(latchkey people | grep -c Ada)" = 0
+check "the running program hears of it" firmware_says 10 "$removed_at" " gallery people=1 "
+trace_clear
+visit Ada-again scenes/visit-1.2.raw "refused "
+check "Ada, removed: the relay was never on" test "$(times_on)" = 0
+visit Ben scenes/visit-2.1.raw "granted person=Ben "
 firmware_stop
 check "the program ends with 0" test "$firmware_status" = 0
+
+# The photos were hers to keep; the log has names because it was asked to.
+rm -r "$work/photos"
+# pieces FILE: 16 bytes of it every 4 bytes, in hexadecimal, one a line.
+pieces() { hexdump -v -e '4/1 "%02x" "\n"' "$1" | awk '{ a = b; b = c; c = d; d = $1; if (a != "") print a b c d }'; }
+# common HERS OTHERS: lines of the second that are in the first.
+common() { awk 'NR == FNR { hers[$0]; next } $0 in hers' "$1" "$2" | wc -l; }
+pieces /tmp/before > /tmp/was
+pieces "$work/gallery/people" > /tmp/is
+awk 'NR == FNR { is[$0]; next } !($0 in is)' /tmp/is /tmp/was > /tmp/hers
+check "her templates were in the gallery ($(wc -l < /tmp/hers) pieces of it are gone)" test "$(wc -l < /tmp/hers)" -ge 200
+left=0
+for file in $(find "$work" -type f ! -path "$work/models/*" ! -path "$work/bin/*" ! -name '*.log' ! -name trace ! -name scenes); do
+    pieces "$file" > /tmp/pieces
+    if [ "$(common /tmp/hers /tmp/pieces)" != 0 ] || grep -q Ada "$file"; then
+        say "of her in $file"
+        left=$((left + 1))
+    fi
+done
+check "nothing of her is left in any file ($(ls "$work/gallery"))" test "$left" = 0
 camera_stop
 finish

@@ -1,18 +1,18 @@
 //! `latchkey enroll`: learns a person from photos, or from the camera.
 
+mod camera;
+
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Exit, Failure, Loaded, pictures, print_json, unchanged};
-use crate::bell::{Bell, Caller};
-use crate::capture::{self, CameraEvent, Photo};
+use super::folder::bar;
+use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, pictures, print_json, unchanged};
+use crate::capture::Photo;
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
-use crate::frame::Slot;
-use crate::people::{Enrolment, EnrolmentError, Gallery, Rule, check_name};
+use crate::learn::built_in;
+use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -31,15 +31,13 @@ pub struct Arguments {
     /// With --camera: pictures to take
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: u16,
+    /// With --camera: keep the pictures that are used in DIR/NAME, for `latchkey train --data DIR`; otherwise none is kept
+    #[arg(long, value_name = "DIR", requires = "camera")]
+    keep: Option<PathBuf>,
     /// Print one JSON object instead of lines
     #[arg(long)]
     json: bool,
 }
-
-/// How long the camera is given.
-const CAMERA_TIME: Duration = Duration::from_secs(60);
-/// Between two pictures of one person, so that they differ.
-const APART: Duration = Duration::from_millis(400);
 
 /// What became of a picture.
 struct Outcome {
@@ -67,8 +65,14 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         .collect();
     let had = known.len();
     let mut enrolment = Enrolment::of(known);
+    let mut taken = Vec::new();
     let mut outcomes = if arguments.camera {
-        from_camera(&loaded, &mut reader, &mut enrolment, arguments)?
+        taken = camera::pictures(&loaded, &mut reader, &mut enrolment, arguments)?;
+        let number = |k| Outcome {
+            picture: format!("picture {k}"),
+            refused: None,
+        };
+        (1..=taken.len()).map(number).collect()
     } else {
         from_photos(&photos, &mut reader, &mut enrolment)?
     };
@@ -96,10 +100,32 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     warn_of_likeness(&before, name, loaded.rule, &enrolment);
     let sha256 = reader.embedder_sha256().to_owned();
+    let mut strangers = Vec::new();
+    if before.strangers().is_empty() {
+        let bar = bar("strangers who never lived", 100);
+        strangers = built_in(&mut reader, || bar.inc(1))?;
+        bar.finish_and_clear();
+    }
     let id = Gallery::update(path, |g| {
-        g.add(name, enrolment.templates(), &[], &sha256, path)
+        let id = g.add(name, enrolment.templates(), &[], &sha256, path)?;
+        if g.strangers().is_empty() {
+            g.set_strangers(&strangers);
+        }
+        Ok::<_, GalleryError>(id)
     })
     .map_err(unchanged)?;
+    if before.tuned().is_some() {
+        eprintln!("latchkey: {NO_LONGER_TUNED}");
+    }
+    if let Some(folder) = &arguments.keep {
+        let used = taken.iter().zip(&outcomes);
+        let used = used
+            .filter(|(_, o)| o.refused.is_none())
+            .map(|(jpeg, _)| &jpeg[..]);
+        let folder = folder.join(name);
+        let count = camera::keep(&folder, used)?;
+        eprintln!("latchkey: {count} pictures kept in {}", folder.display());
+    }
     if arguments.json {
         let pictures: Vec<_> = outcomes
             .iter()
@@ -172,78 +198,4 @@ fn from_photos(
         });
     }
     Ok(outcomes)
-}
-
-/// Takes pictures until there are enough or the time is over, and says on the way what would help.
-fn from_camera(
-    loaded: &Loaded,
-    reader: &mut Reader,
-    enrolment: &mut Enrolment,
-    arguments: &Arguments,
-) -> Result<Vec<Outcome>, Failure> {
-    let slot = Arc::new(Slot::new());
-    let (events, told) = crossbeam_channel::bounded(16);
-    // Heard between frames; nobody sleeps by it.
-    let bell = Bell::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
-    let camera = capture::start(
-        &loaded.config.camera,
-        Arc::clone(&slot),
-        std::thread::current(),
-        Caller::new(events, Arc::new(bell)),
-    )?;
-    let (begun, mut last, mut advice) = (Instant::now(), None::<Instant>, String::new());
-    let mut outcomes = Vec::new();
-    let (mut was_up, mut down) = (false, None);
-    eprintln!("latchkey: look at the camera and turn your head slowly");
-    while outcomes.len() < usize::from(arguments.count) && begun.elapsed() < CAMERA_TIME {
-        while let Ok(event) = told.try_recv() {
-            match event {
-                CameraEvent::Down { why, path } => {
-                    let said = format!("{}: {why}", path.display());
-                    if !was_up {
-                        return Err(Failure::machine(said));
-                    }
-                    // It may come back: what was taken so far is not lost.
-                    eprintln!("latchkey: {said}");
-                    down = Some(said);
-                }
-                CameraEvent::Ended => return Ok(outcomes),
-                CameraEvent::Up(_) | CameraEvent::Back { .. } => (was_up, down) = (true, None),
-            }
-        }
-        let Some(lease) = slot.take() else {
-            std::thread::park_timeout(Duration::from_millis(100));
-            continue;
-        };
-        if last.is_some_and(|last| last.elapsed() < APART) {
-            continue;
-        }
-        let Ok(image) = lease.image() else { continue };
-        // A damaged frame is one that did not come.
-        let Ok(faces) = reader.read(&image) else {
-            continue;
-        };
-        match enrolment.add(faces) {
-            Ok(()) => {
-                last = Some(Instant::now());
-                outcomes.push(Outcome {
-                    picture: format!("picture {}", outcomes.len() + 1),
-                    refused: None,
-                });
-                eprintln!("latchkey: {} of {}", outcomes.len(), arguments.count);
-            }
-            Err(refusal) => {
-                let text = refusal.to_string();
-                if text != advice {
-                    eprintln!("latchkey: {text}");
-                    advice = text;
-                }
-            }
-        }
-    }
-    camera.stop();
-    match down {
-        Some(why) if outcomes.is_empty() => Err(Failure::machine(why)),
-        _ => Ok(outcomes),
-    }
 }
