@@ -377,3 +377,21 @@ fn photos_data_sets_and_model_files() {
         "nothing was enrolled"
     );
 }
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .current_dir(folder.path())
+        .args(["doorstep", "visits", "1,visits=5000"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // More is printed than the pipe holds.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -16,9 +16,12 @@ mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 use rustix::process::DumpableBehavior;
+use signal_hook::consts::SIGPIPE;
 
 use crate::config::{Config, Overrides};
 use crate::face::{Reader, Settings};
@@ -166,6 +169,11 @@ pub fn main() -> ExitCode {
     let asked = &arguments.overrides;
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
+    }
+    if !matches!(arguments.command, Command::Run(_) | Command::Guard) {
+        // Whoever reads what is printed may have read enough (`latchkey identify ... | head`).
+        let enough = Arc::new(AtomicBool::new(true));
+        let _ = signal_hook::flag::register_conditional_shutdown(SIGPIPE, 0, enough);
     }
     if let Command::Guard = arguments.command {
         return crate::output::run_guard();

@@ -370,7 +370,9 @@ impl Gallery {
     #[must_use]
     pub fn dimensions(&self) -> usize {
         let templates = self.people.iter().flat_map(|p| &p.templates);
-        templates.map(Vec::len).next().unwrap_or(0)
+        // Strangers outlive the last person.
+        let mut all = templates.chain(&self.strangers);
+        all.next().map_or(0, Vec::len)
     }
 
     /// That faces can be told with the embedder of this checksum: the one that made the templates, or the one that was

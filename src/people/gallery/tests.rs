@@ -285,3 +285,25 @@ fn a_gallery_of_the_second_version_is_read() {
     std::fs::write(&path, old).unwrap();
     assert_eq!(Gallery::load(&path).unwrap(), now);
 }
+
+#[test]
+fn when_the_last_one_has_gone_the_gallery_is_empty_and_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    with_two(&path);
+    Gallery::update(&path, |g| -> Result<(), GalleryError> {
+        g.set_strangers(&[direction(7), direction(8)]);
+        Ok(())
+    })
+    .unwrap();
+    for name in ["Ada", "Grace"] {
+        Gallery::update(&path, |g| g.remove(name, &path)).unwrap();
+    }
+    let gallery = Gallery::load(&path).unwrap();
+    assert!(gallery.people().is_empty());
+    assert_eq!(gallery.strangers().len(), 2);
+    // Another embedder may begin anew: to it those strangers mean nothing.
+    let short = Embedding::normalised([1.0, 0.0]).unwrap();
+    Gallery::update(&path, |g| g.add("Cleo", &[short], &[], "bb", &path)).unwrap();
+    assert!(Gallery::load(&path).unwrap().strangers().is_empty());
+}
