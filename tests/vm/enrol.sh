@@ -24,7 +24,7 @@ status=$?
 cat "$work/enrol.log"
 check "enrolling ends with 0 ($status)" test "$status" = 0
 check "with two pictures" grep -q '^Ada (p2): 2 of 2 pictures enrolled' "$work/enrol.log"
-check "both are kept, as asked" test "$(ls "$work"/photos/Ada/*.jpg | wc -l)" = 2
+check "both are kept, as asked" test "$(find "$work/photos/Ada" -name '*.jpg' | wc -l)" = 2
 check "for nobody else to read" test "$(stat -c %a "$work"/photos/Ada/*.jpg | sort -u)" = 600
 check "she is in the gallery" test "$(latchkey people | grep -c Ada)" = 1
 trace_dump "$work/trace"
@@ -75,13 +75,14 @@ pieces "$work/gallery/people" > /tmp/is
 awk 'NR == FNR { is[$0]; next } !($0 in is)' /tmp/is /tmp/was > /tmp/hers
 check "her templates were in the gallery ($(wc -l < /tmp/hers) pieces of it are gone)" test "$(wc -l < /tmp/hers)" -ge 200
 left=0
-for file in $(find "$work" -type f ! -path "$work/models/*" ! -path "$work/bin/*" ! -name '*.log' ! -name trace ! -name scenes); do
+find "$work" -type f ! -path "$work/models/*" ! -path "$work/bin/*" ! -name '*.log' ! -name trace ! -name scenes > /tmp/files
+while read -r file; do
     pieces "$file" > /tmp/pieces
     if [ "$(common /tmp/hers /tmp/pieces)" != 0 ] || grep -q Ada "$file"; then
         say "of her in $file"
         left=$((left + 1))
     fi
-done
+done < /tmp/files
 check "nothing of her is left in any file ($(ls "$work/gallery"))" test "$left" = 0
 camera_stop
 finish
