@@ -1,7 +1,7 @@
 //! Build script: tells the linked binary where its TensorFlow Lite library lies.
 //!
 //! Looked for in this order: beside the binary, in `../lib/latchkey` (as packages install it),
-//! and in the checkout's `.cache` (where `scripts/setup` puts it).
+//! and in the checkout's `.cache` (where `scripts/setup` puts it), unless `LATCHKEY_INSTALLED` is set.
 
 use std::env;
 use std::path::Path;
@@ -16,12 +16,14 @@ fn main() {
             cache.display()
         );
     }
-    for dir in [
-        "$ORIGIN",
-        "$ORIGIN/../lib/latchkey",
-        &cache.to_string_lossy(),
-    ] {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{dir}");
+    let mut places = vec!["$ORIGIN".to_owned(), "$ORIGIN/../lib/latchkey".to_owned()];
+    // What is installed elsewhere must not look into a folder of the machine that built it.
+    if env::var_os("LATCHKEY_INSTALLED").is_none() {
+        places.push(cache.to_string_lossy().into_owned());
     }
+    for place in places {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{place}");
+    }
+    println!("cargo:rerun-if-env-changed=LATCHKEY_INSTALLED");
     println!("cargo:rerun-if-changed=scripts/build.rs");
 }

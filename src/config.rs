@@ -122,6 +122,17 @@ impl Default for RecognitionSettings {
     }
 }
 
+/// What only the system on a card of our own heeds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SystemSettings {
+    /// Hash (crypt(5), `openssl passwd -6`) of the password for a login as root on the serial console; without one there
+    /// is no login.
+    pub console: Option<String>,
+    /// The clock of a board without a battery is set to this if it is behind.
+    pub time: Option<jiff::Timestamp>,
+}
+
 /// What the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -164,6 +175,10 @@ pub struct Config {
     pub door: Policy,
     /// What the log says.
     pub log: LogSettings,
+    /// Login and clock of a card that boots into the job.
+    pub system: SystemSettings,
+    /// Whether the LED tells that what was set up last has a mistake and is not in force; from no file.
+    pub notice: bool,
 }
 
 /// Why the configuration is not used.
@@ -220,6 +235,7 @@ struct OwnerFile {
     recognition: RecognitionSettings,
     door: Policy,
     log: LogSettings,
+    system: SystemSettings,
 }
 
 /// A board file.
@@ -292,6 +308,11 @@ impl Config {
         check(&owner_name, "engine", threads(engine))?;
         check(&owner_name, "door", owner.door.validate())?;
         check(&owner_name, "recognition", recognition(&owner.recognition))?;
+        check(
+            &owner_name,
+            "system",
+            console(owner.system.console.as_deref()),
+        )?;
 
         engine.threads = asked.threads.unwrap_or(engine.threads);
         engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
@@ -319,6 +340,8 @@ impl Config {
             recognition: owner.recognition,
             door: owner.door,
             log: owner.log,
+            system: owner.system,
+            notice: false,
         })
     }
 }
@@ -381,6 +404,17 @@ fn threads(engine: EngineSettings) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("threads = {}: must be 1 to 16", engine.threads))
+}
+
+/// A password in the clear, or none at all, must not be taken for a hash.
+fn console(hash: Option<&str>) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "./$=,_-".contains(c);
+    match hash {
+        Some(hash) if !hash.starts_with('$') || hash.len() < 20 || !hash.chars().all(plain) => {
+            Err("console: is no hash of a password; make one with `openssl passwd -6`".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn recognition(settings: &RecognitionSettings) -> Result<(), String> {

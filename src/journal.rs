@@ -42,6 +42,11 @@ pub fn start() -> Journal {
     Journal { lines, finished }
 }
 
+/// Starts the log of the first process: straight to standard error, which is the console.
+pub fn start_direct() {
+    install(None, "info");
+}
+
 /// Starts the log of a short command: the same lines, straight to standard error, warnings and worse.
 pub fn start_plain() {
     install(None, "warn");

@@ -45,8 +45,9 @@ impl Outlet {
         }
     }
 
-    /// Whether the source shall stop.
+    /// Whether the source shall stop. Asked in every round, which is counted.
     pub fn stopped(&self) -> bool {
+        Counters::count(&self.counters.rounds);
         self.stop.load(Ordering::Acquire)
     }
 

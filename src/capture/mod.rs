@@ -166,6 +166,8 @@ pub struct Counters {
     pub returned: AtomicU64,
     /// Streams that ended in a fault after having been started.
     pub retired: AtomicU64,
+    /// How often the source went round, frames or not: at least every ten seconds as long as it is not stuck.
+    pub rounds: AtomicU64,
 }
 
 impl Counters {

@@ -151,6 +151,13 @@ enum Command {
 /// Reads the command line, does what it says, and gives the status to end with.
 #[must_use]
 pub fn main() -> ExitCode {
+    // As the kernel calls its first process. Whatever else runs as that (a container) has another name.
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == "/init")
+    {
+        return crate::firmware::main();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {

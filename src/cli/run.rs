@@ -6,6 +6,7 @@ use super::{Exit, Failure, Loaded};
 use crate::capture::{CaptureError, Source};
 use crate::clock;
 use crate::config::Overrides;
+use crate::confine::{Confined, confine};
 use crate::output::Driver;
 use crate::pipeline::RunError;
 
@@ -14,9 +15,15 @@ pub struct Arguments {
     /// Camera: auto, a device such as /dev/video0, pictures:DIR, or doorstep:SEED[,visits=N...]
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Check configuration, models and gallery, and end without touching camera or GPIO
+    /// Check configuration, models and gallery, and end without touching the camera
     #[arg(long)]
     check: bool,
+    /// With --check: take hold of relay, LEDs and button for a moment, all off
+    #[arg(long, requires = "check")]
+    outputs: bool,
+    /// Let the LED tell that what was set up last has a mistake and is not in force
+    #[arg(long)]
+    notice: bool,
 }
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
@@ -24,9 +31,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if let Some(source) = &arguments.source {
         loaded.config.camera.source.clone_from(source);
     }
+    loaded.config.notice = arguments.notice;
     if is_fast(&loaded.config)? {
         clock::halt();
     }
+    // Before there is another thread. A check touches nothing that it would have to be kept from.
+    let confined = (!arguments.check).then(|| confine(&loaded.config));
     let journal = crate::journal::start();
     log::info!(
         "start version={} board={} models={}:{}",
@@ -35,6 +45,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.name,
         loaded.manifest.embedder
     );
+    if let Some(Confined { files, calls }) = confined {
+        log::info!(
+            "confined files={files} calls={}",
+            if calls { "yes" } else { "no" }
+        );
+    }
     let set = loaded.manifest.embedder().threshold;
     if loaded.rule.threshold < set {
         log::warn!(
@@ -49,6 +65,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
         let door = Loaded::at_the_door(asked)?;
         door.reader(door.gated())?;
+        if arguments.outputs {
+            drop(crate::output::open(&loaded.config.output)?);
+        }
         drop(journal);
         let (path, people) = (loaded.config.gallery.display(), gallery.people().len());
         println!("configuration, models and gallery are in order");

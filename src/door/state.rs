@@ -40,6 +40,8 @@ pub enum Signal {
     LockedOut,
     /// Something the door depends on is broken.
     Fault,
+    /// Nobody is there, everything works, and what the owner has set up last has a mistake. Never the door's own.
+    Notice,
 }
 
 /// The relay is on.

@@ -1,7 +1,7 @@
 //! What moves: relay, LEDs and the exit button.
 //!
 //! Three drivers behind one trait: the kernel's GPIO character device for any board ([`Driver::Gpiochip`]),
-//! rppal for the Raspberry Pis ([`Driver::Rppal`]), and a log line where there is no hardware
+//! rppal for the Raspberry Pis ([`Driver::Rppal`], or the former where the kernel has no registers for it), and a log line where there is no hardware
 //! ([`Driver::Log`]). Decides nothing: that is [`crate::door`].
 //!
 //! # How a relay ends up off
@@ -112,7 +112,15 @@ fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputEr
     wiring.validate()?;
     Ok(match wiring.driver {
         Driver::Gpiochip => Box::new(gpiochip::open(wiring, consumer)?),
-        Driver::Rppal => Box::new(rppal::open(wiring, consumer)?),
+        Driver::Rppal => match rppal::open(wiring, consumer) {
+            Ok(outputs) => Box::new(outputs),
+            // Kernels other than Raspberry Pi's own have no registers to map, but a driver for the header.
+            Err(error @ OutputError::Rppal { .. }) => match rppal::through_the_kernel(wiring) {
+                Some(wiring) => Box::new(gpiochip::open(&wiring, consumer)?),
+                None => return Err(error),
+            },
+            Err(error) => return Err(error),
+        },
         Driver::Log => Box::new(log::Log::default()),
     })
 }

@@ -8,6 +8,7 @@
 //! | refused | refused | three blinks, 200 on, 200 off, then dark |
 //! | locked out | refused | 500 on, 500 off |
 //! | fault | refused | fast: 100 on, 100 off |
+//! | notice | refused | two flashes of 50, 150 apart, every 2000 |
 //!
 //! Every signal has a shape of its own, so one LED is enough to tell them apart. A signal whose LED
 //! is not wired takes the first that is, in the order status, refused, granted.
@@ -59,6 +60,7 @@ const fn shape(signal: Signal) -> Shape {
         Signal::Refused => (&[200, 200, 200, 200, 200], false),
         Signal::LockedOut => (&[500, 500], true),
         Signal::Fault => (&[100, 100], true),
+        Signal::Notice => (&[50, 150, 50, 1750], true),
     };
     Shape { turns, repeats }
 }
@@ -101,11 +103,13 @@ pub fn pattern(signal: Signal, elapsed: Duration, wired: Wired) -> Leds {
     let wanted = match signal {
         Signal::Ready | Signal::FaceSeen => wired.status,
         Signal::Granted => wired.granted,
-        Signal::Refused | Signal::LockedOut | Signal::Fault => wired.refused,
+        Signal::Refused | Signal::LockedOut | Signal::Fault | Signal::Notice => wired.refused,
     };
     match signal {
         Signal::Granted if wanted => leds.granted = true,
-        Signal::Refused | Signal::LockedOut | Signal::Fault if wanted => leds.refused = true,
+        Signal::Refused | Signal::LockedOut | Signal::Fault | Signal::Notice if wanted => {
+            leds.refused = true;
+        }
         _ if wired.status => leds.status = true,
         _ if wired.refused => leds.refused = true,
         _ => leds.granted = wired.granted,
@@ -156,13 +160,14 @@ mod tests {
 
     use super::*;
 
-    const SIGNALS: [Signal; 6] = [
+    const SIGNALS: [Signal; 7] = [
         Signal::Ready,
         Signal::FaceSeen,
         Signal::Granted,
         Signal::Refused,
         Signal::LockedOut,
         Signal::Fault,
+        Signal::Notice,
     ];
 
     fn wired(bits: u8) -> Wired {
@@ -204,6 +209,8 @@ mod tests {
         let flash = format!("s{}", ".".repeat(39));
         assert_eq!(said(Signal::Ready), flash.repeat(2));
         assert_eq!(said(Signal::FaceSeen), "sssssssss.".repeat(8));
+        let notice = format!("r...r{}", ".".repeat(35));
+        assert_eq!(said(Signal::Notice), notice.repeat(2));
         let slow = "r".repeat(10) + &".".repeat(10);
         assert_eq!(said(Signal::LockedOut), slow.repeat(4));
     }

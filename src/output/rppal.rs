@@ -11,7 +11,7 @@ use ::rppal::gpio::{Error, Gpio, Level, OutputPin};
 use super::OutputError;
 use super::gpiochip::OpenChip;
 use super::panel::{Drive, Panel};
-use super::wiring::{Active, Line, Wiring};
+use super::wiring::{Active, Driver, Line, Wiring};
 
 /// What the kernel calls the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
 const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
@@ -28,6 +28,18 @@ pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Panel<Output>, Out
         },
         |line| chip.button(line, consumer),
     )
+}
+
+/// The same wiring for the character device, if the kernel has a driver for the header.
+pub(super) fn through_the_kernel(wiring: &Wiring) -> Option<Wiring> {
+    let label = LABELS
+        .iter()
+        .find(|label| OpenChip::with_label(&[label]).is_ok())?;
+    Some(Wiring {
+        driver: Driver::Gpiochip,
+        chip: Some((*label).to_owned()),
+        ..wiring.clone()
+    })
 }
 
 /// A pin that drives something.

@@ -17,7 +17,7 @@ use super::{RunError, Shared};
 use crate::capture::CameraEvent;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::door::{Door, Event, Events, Observation, OpenedBy};
+use crate::door::{Door, Event, Events, Observation, OpenedBy, Signal};
 use crate::journal;
 use crate::output::guard::BEAT;
 use crate::output::{Driver, Guard, Outputs, Player, Wiring, open, open_patiently};
@@ -77,6 +77,8 @@ pub struct Keeper {
     /// The source of pictures is through: end when the door is shut.
     ending: Option<Timestamp>,
     call_by_name: bool,
+    /// Whether the LED tells of a mistake in what was set up.
+    notice: bool,
     names: Names,
     /// Observations heard.
     heard: u64,
@@ -118,6 +120,7 @@ impl Keeper {
             retried: now,
             ending: None,
             call_by_name: config.log.names,
+            notice: config.notice,
             names: Names::new(),
             heard: 0,
             ears,
@@ -147,6 +150,8 @@ impl Keeper {
             self.act();
             self.mend(now);
             self.tell_faults();
+            let door = &self.ears.shared.door;
+            door.store(Timestamp::now().as_nanos(), Ordering::Release);
             let waited = |since: Timestamp| now.since(since) > Duration::from_millis(500);
             if self.ending.is_some_and(waited) && !self.door.relay() {
                 log::info!("stopping source=ended");
@@ -170,10 +175,18 @@ impl Keeper {
             || expected && now.since(looked.max(self.camera_since)) > self.blind
     }
 
+    /// What the LEDs show: a mistake in what was set up while there is nothing else.
+    fn signal(&self) -> Signal {
+        match self.door.signal() {
+            Signal::Ready if self.notice => Signal::Notice,
+            signal => signal,
+        }
+    }
+
     /// Until something happens or is due.
     fn sleep(&mut self) {
         let now = Timestamp::now();
-        let (_, led_change) = self.player.update(now, self.door.signal());
+        let (_, led_change) = self.player.update(now, self.signal());
         let due = [self.door.next_deadline(), led_change]
             .into_iter()
             .flatten()
@@ -260,7 +273,7 @@ impl Keeper {
         if self.relay && now.since(self.beaten) >= NAP {
             self.beat(true);
         }
-        let (leds, _) = self.player.update(now, self.door.signal());
+        let (leds, _) = self.player.update(now, self.signal());
         if let Some(outputs) = &mut self.outputs
             && let Err(error) = outputs.set_leds(leds)
         {

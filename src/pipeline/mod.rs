@@ -12,6 +12,7 @@
 
 mod door;
 mod gallery;
+mod life;
 mod recogniser;
 mod recognition;
 
@@ -19,13 +20,13 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bell::{Bell, Caller};
-use crate::capture::{self, CaptureError, Counters};
+use crate::capture::{self, CaptureError};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::door::PolicyError;
@@ -35,6 +36,7 @@ use crate::nn::Manifest;
 use crate::output::{GuardError, OutputError};
 use crate::panics;
 use crate::people::{Identifier, Rule};
+use crate::supervisor::Supervisor;
 
 pub use recogniser::{LookError, Recogniser};
 
@@ -74,6 +76,8 @@ pub(crate) struct Shared {
     pulse: AtomicU64,
     /// When it last had read a frame, in nanoseconds of [`Timestamp`].
     looked: AtomicU64,
+    /// When the door thread last went round with its outputs as it wants them, in nanoseconds of [`Timestamp`].
+    door: AtomicU64,
     progress: Arc<Progress>,
     /// What the door thread sleeps by; rung by every message to it.
     door_bell: Arc<Bell>,
@@ -133,11 +137,13 @@ pub fn run(
     progress: &Arc<Progress>,
 ) -> Result<(), RunError> {
     panics::abort();
+    let supervisor = Supervisor::from_environment();
     let signals = signals()?;
     let shared = Arc::new(Shared {
         stop: AtomicBool::new(false),
         pulse: AtomicU64::new(Timestamp::now().as_nanos()),
         looked: AtomicU64::new(Timestamp::now().as_nanos()),
+        door: AtomicU64::new(Timestamp::now().as_nanos()),
         progress: Arc::clone(progress),
         door_bell: Arc::new(Bell::new().map_err(|e| system("eventfd")(e.into()))?),
     });
@@ -199,7 +205,10 @@ pub fn run(
     let camera = capture::start(&config.camera, slot, consumer.clone(), camera_events);
 
     if let Ok(camera) = &camera {
-        let mut life = SignsOfLife::new(config.log.alive_minutes, Arc::clone(camera.counters()));
+        let watchdog = Duration::from_millis(config.recognition.watchdog_ms);
+        let mut life = life::Life::new(watchdog, Arc::clone(camera.counters()));
+        let mut signs = life::Signs::new(config.log.alive_minutes, Arc::clone(camera.counters()));
+        supervisor.ready();
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
                 // Full only while recognition is stalled; the next round tries again.
@@ -211,9 +220,13 @@ pub fn run(
             }
             // Freed here, not on the frame path.
             while forgotten.try_recv().is_ok() {}
-            life.tell(&shared);
+            signs.tell(&shared);
+            if life.goes_on(&shared) {
+                supervisor.alive();
+            }
             if let Some(signal) = wait(&signals, Duration::from_millis(250)) {
                 log::info!("stopping signal={signal}");
+                supervisor.stopping();
                 break;
             }
         }
@@ -253,43 +266,4 @@ fn wait(signals: &Signals, time: Duration) -> Option<&'static str> {
     let _ = poll(&mut fds, timeout.as_ref());
     let came = |(_, socket): &&(&str, UnixStream)| matches!((&*socket).read(&mut [0]), Ok(1));
     signals.iter().find(came).map(|(name, _)| *name)
-}
-
-/// A line now and then that says how the loop does.
-struct SignsOfLife {
-    every: Option<Duration>,
-    begun: Instant,
-    last: Instant,
-    counters: Arc<Counters>,
-}
-
-impl SignsOfLife {
-    fn new(minutes: u32, counters: Arc<Counters>) -> Self {
-        let every = (minutes > 0).then(|| Duration::from_secs(60 * u64::from(minutes)));
-        let now = Instant::now();
-        Self {
-            every,
-            begun: now,
-            last: now,
-            counters,
-        }
-    }
-
-    fn tell(&mut self, shared: &Shared) {
-        if self.every.is_none_or(|every| self.last.elapsed() < every) {
-            return;
-        }
-        self.last = Instant::now();
-        let c = &self.counters;
-        log::info!(
-            "alive uptime_s={} frames={} looked={} replaced={} damaged={} unread={} detect_sampled={}",
-            self.begun.elapsed().as_secs(),
-            Counters::get(&c.frames),
-            shared.progress.looked(),
-            Counters::get(&c.replaced),
-            Counters::get(&c.errors),
-            shared.progress.unread(),
-            shared.progress.detect_sampled(),
-        );
-    }
 }

@@ -1,0 +1,439 @@
+//! The card: which disk it is, its three partitions, and the data partition's file system, made at the first boot over all
+//! the room that the card has, checked at every other one.
+//!
+//! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes whole or not at
+//! all; a mark in the partition's first sector, where ext4 keeps nothing, says that its file system is still being made.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::ioctl::{NoArg, opcode};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+/// Bytes of a sector: SD cards and USB sticks have no other.
+const SECTOR: u64 = 512;
+/// Partitions begin at multiples of this, in sectors: 4 MiB, the erase block of larger cards.
+const ALIGNED: u32 = 8192;
+/// Smallest data partition, in sectors: 16 MiB.
+const SMALLEST: u32 = 32_768;
+/// Type of a Linux partition.
+const LINUX: u8 = 0x83;
+/// `BLKRRPART` of linux/fs.h: read the partition table again.
+const READ_AGAIN: rustix::ioctl::Opcode = opcode::none(0x12, 95);
+/// In the first sector of a partition whose file system is being made.
+const BEING_MADE: &[u8; 32] = b"latchkey: file system being made";
+/// Where ext4 says that it is ext4, and how.
+const EXT4_AT: u64 = 1024 + 56;
+const EXT4: [u8; 2] = [0x53, 0xef];
+
+/// A master boot record: the partition table in a disk's first sector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BootRecord([u8; 512]);
+
+/// One of its four entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    kind: u8,
+    start: u32,
+    sectors: u32,
+}
+
+impl BootRecord {
+    fn read(disk: &File) -> io::Result<Self> {
+        let mut bytes = [0; 512];
+        disk.read_exact_at(&mut bytes, 0)?;
+        if bytes[510..] != [0x55, 0xaa] {
+            return Err(io::Error::other("no partition table"));
+        }
+        Ok(Self(bytes))
+    }
+
+    fn number(&self, at: usize) -> u32 {
+        u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
+    }
+
+    /// The disk's number, by which a card is told from other disks.
+    fn id(&self) -> u32 {
+        self.number(440)
+    }
+
+    /// Entry `n`, from 1 on, if there is one.
+    fn entry(&self, n: usize) -> Option<Entry> {
+        let at = 446 + 16 * (n - 1);
+        let entry = Entry {
+            kind: self.0[at + 4],
+            start: self.number(at + 8),
+            sectors: self.number(at + 12),
+        };
+        (entry.kind != 0 && entry.sectors != 0).then_some(entry)
+    }
+
+    /// This with a third partition from the second one's end to that of a disk of `sectors`. None: there is no room.
+    fn with_data(&self, sectors: u64) -> Option<Self> {
+        let owner = self.entry(2)?;
+        let start = owner
+            .start
+            .checked_add(owner.sectors)?
+            .checked_next_multiple_of(ALIGNED)?;
+        // Beyond 2 TiB a boot record cannot count.
+        let end = u32::try_from(sectors).unwrap_or(u32::MAX);
+        let room = end.checked_sub(start)?;
+        if room < SMALLEST {
+            return None;
+        }
+        let mut record = self.clone();
+        let at = 446 + 32;
+        // No cylinders: the numbers that say so.
+        record.0[at..at + 8].copy_from_slice(&[0, 0xfe, 0xff, 0xff, LINUX, 0xfe, 0xff, 0xff]);
+        record.0[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+        record.0[at + 12..at + 16].copy_from_slice(&room.to_le_bytes());
+        Some(record)
+    }
+}
+
+/// The card that was started from.
+#[derive(Debug)]
+pub struct Card {
+    pub disk: PathBuf,
+    pub sectors: u64,
+}
+
+/// What lasts.
+#[derive(Debug)]
+pub struct Data {
+    pub folder: PathBuf,
+    /// Whether it lasts: otherwise it is memory, as no disk would do.
+    pub kept: bool,
+}
+
+impl Card {
+    /// The disk with this number, once it shows up.
+    pub fn find(id: u32, patience: Duration) -> Option<Self> {
+        let begun = Instant::now();
+        loop {
+            let disks = std::fs::read_dir("/sys/class/block")
+                .into_iter()
+                .flatten()
+                .flatten();
+            for disk in disks.filter(|d| !d.path().join("partition").exists()) {
+                let path = Path::new("/dev").join(disk.file_name());
+                let size = std::fs::read_to_string(disk.path().join("size")).unwrap_or_default();
+                let is_it = File::open(&path)
+                    .is_ok_and(|f| BootRecord::read(&f).is_ok_and(|r| r.id() == id));
+                if let (true, Ok(sectors)) = (is_it, size.trim().parse()) {
+                    return Some(Self {
+                        disk: path,
+                        sectors,
+                    });
+                }
+            }
+            if begun.elapsed() > patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn partition(&self, n: u32) -> PathBuf {
+        let name = self.disk.to_string_lossy();
+        let p = if name.ends_with(|c: char| c.is_ascii_digit()) {
+            "p"
+        } else {
+            ""
+        };
+        PathBuf::from(format!("{name}{p}{n}"))
+    }
+
+    /// Mounts the data partition at `at`, made or mended as need be. Where all of that fails, memory takes its place: the
+    /// exit button works, and what is set up by the owner's partition.
+    pub fn data(&self, at: &Path) -> Data {
+        match self.try_data(at) {
+            Ok(()) => Data {
+                folder: at.to_owned(),
+                kept: true,
+            },
+            Err(error) => {
+                log::error!("data_in_memory why={:?}", error.to_string());
+                Data::in_memory(at)
+            }
+        }
+    }
+
+    fn try_data(&self, at: &Path) -> io::Result<()> {
+        let partition = self.partition(3);
+        self.ensure_entry()?;
+        wait_for(&partition)?;
+        let device = OpenOptions::new().read(true).write(true).open(&partition)?;
+        let mut first = [0; BEING_MADE.len()];
+        device.read_exact_at(&mut first, 0)?;
+        let mut magic = [0; 2];
+        device.read_exact_at(&mut magic, EXT4_AT)?;
+        let unfinished = first == *BEING_MADE;
+        if unfinished || magic != EXT4 {
+            if !unfinished {
+                // Also what a card has at its first boot that held something else before.
+                log::warn!("data_made_anew why=\"no file system\"");
+            }
+            make(&device, &partition)?;
+        } else if let Err(error) = check(&partition) {
+            log::error!("data_unmended why={:?}", error.to_string());
+        }
+        drop(device);
+        std::fs::create_dir_all(at)?;
+        if let Err(error) = mount_data(&partition, at) {
+            log::error!(
+                "data_lost why={:?} what=\"made anew: enrol everybody again\"",
+                error.to_string()
+            );
+            let device = OpenOptions::new().read(true).write(true).open(&partition)?;
+            make(&device, &partition)?;
+            drop(device);
+            mount_data(&partition, at)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the third partition where there is none.
+    fn ensure_entry(&self) -> io::Result<()> {
+        let disk = OpenOptions::new().read(true).write(true).open(&self.disk)?;
+        let record = BootRecord::read(&disk)?;
+        if record.entry(3).is_some() {
+            return Ok(());
+        }
+        let record = record.with_data(self.sectors).ok_or_else(|| {
+            io::Error::other("no room behind the second partition: use a card that is 16 MiB larger than the image")
+        })?;
+        // The mark first: as long as the entry is not there, nobody looks at it.
+        let start = record.entry(3).map_or(0, |e| u64::from(e.start)) * SECTOR;
+        disk.write_all_at(&[0; 4096], start)?;
+        disk.write_all_at(BEING_MADE, start)?;
+        disk.sync_all()?;
+        disk.write_all_at(&record.0, 0)?;
+        disk.sync_all()?;
+        #[expect(unsafe_code, reason = "rustix has no function for this call")]
+        // SAFETY: BLKRRPART takes no argument and touches no memory of this process.
+        unsafe { rustix::ioctl::ioctl(&disk, NoArg::<READ_AGAIN>::new()) }?;
+        log::info!("card_grown sectors={}", self.sectors);
+        Ok(())
+    }
+
+    /// Mounts the owner's partition at `at` for as long as `work` takes, read-only unless that asks for more.
+    pub fn with_owner<T>(
+        &self,
+        at: &Path,
+        work: impl FnOnce(&dyn OwnerAccess) -> T,
+    ) -> io::Result<T> {
+        let partition = self.partition(2);
+        wait_for(&partition)?;
+        std::fs::create_dir_all(at)?;
+        // Marks what a computer left half written; its own writes are few.
+        let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition);
+        let flags =
+            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount(&partition, at, "vfat", flags, c"utf8,fmask=0133,dmask=0022")?;
+        let result = work(&MountedOwner { at });
+        unmount(at, UnmountFlags::empty())?;
+        Ok(result)
+    }
+}
+
+/// What setting up does with the owner's partition.
+pub trait OwnerAccess {
+    /// Runs `work` while the partition can be written, and sees that it is written.
+    ///
+    /// # Errors
+    /// What `work` says, or the kernel of the partition.
+    fn writing(&self, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+}
+
+struct MountedOwner<'a> {
+    at: &'a Path,
+}
+
+impl OwnerAccess for MountedOwner<'_> {
+    fn writing(&self, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        rustix::mount::mount_remount(self.at, flags, c"")?;
+        let done = work();
+        let synced = File::open(self.at).and_then(|folder| Ok(rustix::fs::syncfs(&folder)?));
+        rustix::mount::mount_remount(self.at, flags | MountFlags::RDONLY, c"")?;
+        done.and(synced)
+    }
+}
+
+impl Data {
+    /// Memory in place of a disk.
+    pub fn in_memory(at: &Path) -> Self {
+        let made = std::fs::create_dir_all(at)
+            .and_then(|()| {
+                Ok(mount(
+                    "data",
+                    at,
+                    "tmpfs",
+                    MountFlags::NOSUID | MountFlags::NODEV,
+                    c"mode=0755,size=64m",
+                )?)
+            })
+            .and_then(|()| std::os::unix::fs::chown(at, Some(super::USER), Some(super::USER)));
+        if let Err(error) = made {
+            log::error!("no_memory_for_data why={:?}", error.to_string());
+        }
+        Self {
+            folder: at.to_owned(),
+            kept: false,
+        }
+    }
+
+    /// Writes what is not written, and lets the disk go.
+    pub fn let_go(&self) {
+        rustix::fs::sync();
+        if let Err(error) = unmount(&self.folder, UnmountFlags::empty()) {
+            log::warn!("data_held why={:?}", error.to_string());
+        }
+    }
+}
+
+fn wait_for(device: &Path) -> io::Result<()> {
+    let begun = Instant::now();
+    while !device.exists() {
+        if begun.elapsed() > Duration::from_secs(5) {
+            return Err(io::Error::other(format!(
+                "{} does not show up",
+                device.display()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A new file system, empty, of the job's user.
+fn make(device: &File, partition: &Path) -> io::Result<()> {
+    device.write_all_at(BEING_MADE, 0)?;
+    device.sync_all()?;
+    let owner = format!(
+        "lazy_itable_init=1,nodiscard,root_owner={0}:{0}",
+        super::USER
+    );
+    run(
+        "/sbin/mke2fs",
+        &[
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-m",
+            "1",
+            "-J",
+            "size=4",
+            "-L",
+            "latchkey-data",
+            "-E",
+            &owner,
+        ],
+        partition,
+    )?;
+    device.write_all_at(&[0; BEING_MADE.len()], 0)?;
+    device.sync_all()?;
+    log::info!("data_made");
+    Ok(())
+}
+
+fn check(partition: &Path) -> io::Result<()> {
+    // Takes the journal up, and mends what is sure; the rest by its best guess, as there is no keyboard to ask.
+    match run("/sbin/e2fsck", &["-p"], partition)? {
+        0 => return Ok(()),
+        1..4 => {
+            log::warn!("data_mended");
+            return Ok(());
+        }
+        _ => {}
+    }
+    match run("/sbin/e2fsck", &["-f", "-y"], partition)? {
+        0..4 => log::warn!("data_mended how=by_guess"),
+        status => return Err(io::Error::other(format!("e2fsck says {status}"))),
+    }
+    Ok(())
+}
+
+fn mount_data(partition: &Path, at: &Path) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+    Ok(mount(partition, at, "ext4", flags, c"errors=remount-ro")?)
+}
+
+/// The program's exit status; of `mke2fs` only 0 is no error.
+fn run(program: &str, arguments: &[&str], device: &Path) -> io::Result<i32> {
+    let mut command = Command::new(program);
+    command.args(arguments).arg(device).stdin(Stdio::null());
+    let output = command.output()?;
+    let status = output.status.code().unwrap_or(128);
+    if status != 0 {
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let last = said
+            .lines()
+            .rfind(|l| !l.trim().is_empty())
+            .unwrap_or_default();
+        log::warn!("tool name={program} status={status} said={last:?}");
+        if program.ends_with("mke2fs") {
+            return Err(io::Error::other(format!("{program} says {last}")));
+        }
+    }
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `scripts/image` makes it: two FAT partitions, nothing behind them.
+    fn image() -> BootRecord {
+        let mut bytes = [0; 512];
+        bytes[440..444].copy_from_slice(&0x1a7c_4be7_u32.to_le_bytes());
+        for (n, start, sectors) in [(0, 8192_u32, 131_072_u32), (1, 139_264, 1_000_000)] {
+            let at = 446 + 16 * n;
+            bytes[at + 4] = 0x0c;
+            bytes[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+            bytes[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+        }
+        bytes[510..].copy_from_slice(&[0x55, 0xaa]);
+        BootRecord(bytes)
+    }
+
+    #[test]
+    fn the_third_partition_takes_the_rest_of_the_card() {
+        let record = image();
+        assert_eq!((record.id(), record.entry(3)), (0x1a7c_4be7, None));
+        let sectors = 31_116_288;
+        let grown = record.with_data(sectors).expect("there is room");
+        let data = grown.entry(3).expect("made");
+        assert_eq!((data.kind, data.start % ALIGNED), (LINUX, 0));
+        assert!(data.start >= 139_264 + 1_000_000 && data.start - 1_139_264 < ALIGNED);
+        assert_eq!(u64::from(data.start) + u64::from(data.sectors), sectors);
+        for n in [1, 2] {
+            assert_eq!(grown.entry(n), record.entry(n));
+        }
+    }
+
+    #[test]
+    fn a_card_without_room_stays_as_it_is_and_a_huge_one_is_used_as_far_as_it_can_be() {
+        assert_eq!(image().with_data(1_139_264 + 1000), None);
+        let huge = image()
+            .with_data(1 << 40)
+            .expect("room")
+            .entry(3)
+            .expect("made");
+        assert_eq!(huge.start + huge.sectors, u32::MAX);
+    }
+
+    #[test]
+    fn what_is_no_boot_record_is_refused() {
+        let mut file = tempfile::tempfile().expect("a file");
+        io::Write::write_all(&mut file, &[0; 512]).expect("written");
+        BootRecord::read(&file).expect_err("no signature");
+    }
+}

@@ -1,0 +1,284 @@
+//! The job: `latchkey run` as a user of its own, listened to, and started anew at a bounded rate.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+
+/// Where the job says how it does.
+const SOCKET: &str = "/run/latchkey.notify";
+/// How long it may say nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long it may take to load from the slowest card.
+const STARTING: Duration = Duration::from_secs(60);
+
+/// A running job.
+pub struct Job {
+    child: Child,
+    lines: ChildStderr,
+    /// The line that is not whole yet.
+    rest: Vec<u8>,
+    socket: UnixDatagram,
+    started: Instant,
+    heard: Option<Instant>,
+}
+
+/// What the job has said since it was last listened to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    pub ready: bool,
+    pub alive: bool,
+}
+
+impl Job {
+    /// Starts it with the configuration in force in `data`.
+    pub fn start(data: &Path, notice: bool, user: u32) -> io::Result<Self> {
+        let _ = std::fs::remove_file(SOCKET);
+        let socket = UnixDatagram::bind(SOCKET)?;
+        socket.set_nonblocking(true)?;
+        std::os::unix::fs::chown(SOCKET, Some(user), Some(user))?;
+        let mut command = Command::new(super::owner::PROGRAM);
+        command.arg("run");
+        let config = data.join(super::owner::CONFIG);
+        if config.exists() {
+            command.arg("--config").arg(config);
+        }
+        command
+            .arg("--gallery")
+            .arg(data.join(super::owner::GALLERY));
+        command
+            .env_clear()
+            .env("NOTIFY_SOCKET", SOCKET)
+            .current_dir("/")
+            .uid(user)
+            .gid(user)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if notice {
+            command.arg("--notice");
+        }
+        let mut child = command.spawn()?;
+        let lines = child
+            .stderr
+            .take()
+            .ok_or_else(|| io::Error::other("no pipe"))?;
+        rustix::io::ioctl_fionbio(&lines, true)?;
+        Ok(Self {
+            child,
+            lines,
+            rest: Vec::new(),
+            socket,
+            started: Instant::now(),
+            heard: None,
+        })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What to wait for.
+    pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
+        [self.lines.as_fd(), self.socket.as_fd()]
+    }
+
+    /// The lines of its log that have come, which go on to the console, too.
+    pub fn read_lines(&mut self) -> String {
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = self.lines.read(&mut bytes) {
+            self.rest.extend_from_slice(&bytes[..n]);
+            // Nothing here ends a line that a program without line breaks begins.
+            if self.rest.len() > 64 << 10 {
+                self.rest.push(b'\n');
+                break;
+            }
+        }
+        let whole = self
+            .rest
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |i| i + 1);
+        let lines: Vec<u8> = self.rest.drain(..whole).collect();
+        let lines = String::from_utf8_lossy(&lines).into_owned();
+        eprint!("{lines}");
+        lines
+    }
+
+    /// What it has said of itself.
+    pub fn hear(&mut self) -> Progress {
+        let mut progress = Progress::default();
+        let mut bytes = [0; 256];
+        while let Ok(n) = self.socket.recv(&mut bytes) {
+            for word in bytes[..n].split(|b| *b == b'\n') {
+                progress.ready |= word == b"READY=1";
+                progress.alive |= word == b"WATCHDOG=1";
+            }
+        }
+        if progress.ready || progress.alive {
+            self.heard = Some(Instant::now());
+        }
+        progress
+    }
+
+    /// Whether it has said nothing yet, and is still given the time for that.
+    pub fn is_starting(&self) -> bool {
+        self.heard.is_none() && self.started.elapsed() < STARTING
+    }
+
+    pub fn silent(&self) -> Duration {
+        self.heard.unwrap_or(self.started).elapsed()
+    }
+
+    /// Whether it has been silent for too long.
+    pub fn is_late(&self) -> bool {
+        let bound = if self.heard.is_some() {
+            SILENCE
+        } else {
+            STARTING
+        };
+        self.silent() > bound
+    }
+
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The relay goes off, then it ends.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// The guard turns the relay off.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// How a job ended, or did not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It said that it cannot: configuration, files. Trying again soon would say the same.
+    Refused,
+    /// By itself, or by a signal.
+    Failed(i32),
+    /// It went silent.
+    Hung,
+}
+
+impl Ended {
+    pub fn of(status: WaitStatus) -> Self {
+        match status.exit_status() {
+            Some(2) => Self::Refused,
+            Some(code) => Self::Failed(code),
+            None => Self::Failed(-status.terminating_signal().unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused"),
+            Self::Failed(code) if *code < 0 => write!(f, "signal_{}", -code),
+            Self::Failed(code) => write!(f, "status_{code}"),
+            Self::Hung => f.write_str("hung"),
+        }
+    }
+}
+
+/// When to start the job anew: at once after a long life, later and later after short ones, and not for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Restarts {
+    failures: u32,
+    hopeless: bool,
+}
+
+impl Restarts {
+    const FIRST: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(30);
+    /// A life of this length makes up for all that was before.
+    const LONG_LIFE: Duration = Duration::from_secs(60);
+    /// Failures in a row after which only the board's restart may help: a driver that hangs, a camera that it has lost.
+    const MOST: u32 = 8;
+
+    /// How long to wait after a job that ended so and had lived for `age`.
+    pub fn after(&mut self, ended: Ended, age: Duration) -> Duration {
+        if age >= Self::LONG_LIFE {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        // What it refuses, it refuses after a restart as well.
+        self.hopeless = ended != Ended::Refused && self.failures >= Self::MOST;
+        let doubled = Self::FIRST * 2_u32.saturating_pow(self.failures.min(10) - 1);
+        doubled.min(Self::LONGEST)
+    }
+
+    /// Whether trying again is better than restarting the board.
+    pub fn may_go_on(&self) -> bool {
+        !self.hopeless
+    }
+
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_keeps_failing_waits_longer_and_then_restarts_the_board() {
+        let mut restarts = Restarts::default();
+        let mut waited = Duration::ZERO;
+        let mut tries = 0;
+        while restarts.may_go_on() {
+            let delay = restarts.after(Ended::Failed(3), Duration::from_secs(1));
+            assert!(delay <= Restarts::LONGEST);
+            waited += delay;
+            tries += 1;
+        }
+        assert_eq!(tries, Restarts::MOST);
+        assert!(waited > Duration::from_secs(45), "{waited:?}");
+    }
+
+    #[test]
+    fn a_job_that_refuses_is_tried_for_ever_but_rarely() {
+        let mut restarts = Restarts::default();
+        for _ in 0..100 {
+            restarts.after(Ended::Refused, Duration::from_secs(1));
+        }
+        assert!(restarts.may_go_on());
+        assert_eq!(
+            restarts.after(Ended::Refused, Duration::ZERO),
+            Restarts::LONGEST
+        );
+    }
+
+    #[test]
+    fn a_long_life_makes_up_for_failures() {
+        let mut restarts = Restarts::default();
+        for _ in 0..5 {
+            restarts.after(Ended::Hung, Duration::ZERO);
+        }
+        assert_eq!(
+            restarts.after(Ended::Failed(-9), Duration::from_secs(61)),
+            Restarts::FIRST
+        );
+    }
+}

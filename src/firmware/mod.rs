@@ -1,0 +1,368 @@
+//! The first process of a card that boots into the job: what the kernel starts as `/init`, and what must never end.
+//!
+//! The card holds no system to keep up: kernel and everything else are read into memory at once, and nothing of that is ever
+//! written. What lasts is in two places, each with one writer:
+//!
+//! | partition | what | written |
+//! |---|---|---|
+//! | 1, FAT | bootloader, kernel, this program, networks | by `scripts/image`, never here |
+//! | 2, FAT | the owner's: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; here when photos were learnt |
+//! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely, each file beside and renamed |
+//!
+//! In order: [`kernel`] (file systems, drivers), [`card`] (find, check, mount), [`owner`] (what the owner has put on the
+//! card), [`job`] (`latchkey run` as a user of its own), and then [`Firmware::watch`] for good. Every step is a line of the
+//! log on the serial console. Whatever fails is told and done without, as far as a door can be.
+//!
+//! The hardware watchdog ([`watchdog`]) is fed by what the job says of its progress. It is no general init: it starts one
+//! program and, if the owner asks for it, a login.
+
+mod card;
+mod decisions;
+mod job;
+mod kernel;
+mod owner;
+mod watchdog;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::WaitOptions;
+use rustix::system::RebootCommand;
+
+use self::card::{Card, Data};
+use self::decisions::Decisions;
+use self::job::{Ended, Job, Restarts};
+use self::owner::Owner;
+use self::watchdog::Watchdog;
+use crate::config::{Config, Overrides, SystemSettings};
+use crate::journal;
+
+/// Where the data partition is mounted.
+const DATA: &str = "/data";
+/// Where the owner's partition is, for as long as it is looked at.
+const OWNER: &str = "/owner";
+/// The user that the job runs as: nobody else's, as there is nobody else.
+const USER: u32 = 1000;
+/// How long the card may take to show up.
+const CARD: Duration = Duration::from_secs(15);
+/// How often devices and deadlines are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the job may take to end when it is asked to.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// Runs as the first process. Ends with a reboot or the power off; returns only if it is not the first process.
+#[must_use]
+pub fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        eprintln!("latchkey: init is what the kernel of a Latchkey card starts; nothing was done");
+        return ExitCode::from(2);
+    }
+    let mounted = kernel::mounts();
+    journal::start_direct();
+    let up = kernel::uptime().as_secs_f32();
+    log::info!(
+        "boot step=begun up_s={up:.2} version={}",
+        env!("CARGO_PKG_VERSION")
+    );
+    if let Err(error) = mounted {
+        log::error!("boot_failed step=mounts why={:?}", error.to_string());
+    }
+    let signals = signals();
+    let firmware = Firmware::boot();
+    let command = firmware.watch(signals);
+    // Nothing is left to do if the kernel refuses: the watchdog is no longer fed.
+    let _ = rustix::system::reboot(command);
+    loop {
+        std::thread::sleep(TICK);
+    }
+}
+
+/// What was asked of the first process, in busybox's words: a signal each for restart and power off.
+struct Signals {
+    restart: UnixStream,
+    power_off: UnixStream,
+    child: UnixStream,
+}
+
+/// A process that cannot hear must not go on for that: it is deaf then, and says so.
+fn signals() -> Option<Signals> {
+    use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
+    let socket = |signals: &[i32]| -> std::io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        for signal in signals {
+            signal_hook::low_level::pipe::register(*signal, theirs.try_clone()?)?;
+        }
+        Ok(ours)
+    };
+    let all = || -> std::io::Result<Signals> {
+        Ok(Signals {
+            restart: socket(&[SIGTERM, SIGINT])?,
+            power_off: socket(&[SIGUSR2])?,
+            child: socket(&[SIGCHLD])?,
+        })
+    };
+    all()
+        .map_err(|e| log::error!("boot_failed step=signals why={:?}", e.to_string()))
+        .ok()
+}
+
+/// Everything that the first process holds.
+struct Firmware {
+    watchdog: Watchdog,
+    data: Data,
+    decisions: Decisions,
+    settings: SystemSettings,
+    /// Whether the owner's partition held a mistake: the LED says so.
+    notice: bool,
+    login: Option<Child>,
+}
+
+impl Firmware {
+    /// From nothing to where the job can start.
+    fn boot() -> Self {
+        let drivers = kernel::modules(Path::new("/modules"));
+        step(
+            "drivers",
+            &format!("loaded={} refused={}", drivers.loaded, drivers.refused),
+        );
+        let mut watchdog = Watchdog::open();
+        let id =
+            kernel::parameter("latchkey.card").and_then(|id| u32::from_str_radix(&id, 16).ok());
+        let card = id.and_then(|id| Card::find(id, CARD));
+        watchdog.feed();
+        let data = match &card {
+            Some(card) => {
+                step(
+                    "card",
+                    &format!("disk={} sectors={}", card.disk.display(), card.sectors),
+                );
+                card.data(Path::new(DATA))
+            }
+            None => {
+                log::error!(
+                    "boot_failed step=card why=\"no card with this system's number\" mend=\"write the image anew\""
+                );
+                Data::in_memory(Path::new(DATA))
+            }
+        };
+        step("data", &format!("kept={}", data.kept));
+        watchdog.feed();
+        kernel::set_clock(&data.folder);
+
+        let owner = Owner {
+            folder: OWNER.into(),
+            data: data.folder.clone(),
+            user: Some(USER),
+        };
+        let applied = card.as_ref().map(|card| {
+            card.with_owner(Path::new(OWNER), |access| {
+                owner.apply(access, &mut || watchdog.feed())
+            })
+        });
+        let notice = match applied {
+            Some(Ok(report)) => {
+                step(
+                    "owner",
+                    &format!(
+                        "changes={} mistakes={}",
+                        report.done.len(),
+                        report.mistakes.len()
+                    ),
+                );
+                !report.mistakes.is_empty()
+            }
+            Some(Err(error)) => {
+                log::error!("setup_unread why={:?}", error.to_string());
+                true
+            }
+            None => true,
+        };
+        let asked = Overrides {
+            config: Some(owner.config()).filter(|c| c.exists()),
+            ..Overrides::default()
+        };
+        // What is in force was checked when it was taken; a board that has changed since then is the job's to tell.
+        let settings = Config::load(&asked).map(|c| c.system).unwrap_or_default();
+        if let Some(time) = settings.time {
+            kernel::set_clock_to(time.into());
+        }
+        let login = settings.console.as_deref().and_then(login);
+        watchdog.feed();
+        Self {
+            decisions: Decisions::new(&data.folder),
+            watchdog,
+            data,
+            settings,
+            notice,
+            login,
+        }
+    }
+
+    /// Keeps the job running until told to restart or to power off.
+    fn watch(mut self, signals: Option<Signals>) -> RebootCommand {
+        let mut restarts = Restarts::default();
+        let mut job: Option<Job> = None;
+        let mut next = Instant::now();
+        let mut tick = Instant::now();
+        loop {
+            if tick <= Instant::now() {
+                tick = Instant::now() + TICK;
+                kernel::hand_over_devices(USER);
+                self.decisions.flush_if_due();
+            }
+            if job.is_none() && next <= Instant::now() {
+                match Job::start(&self.data.folder, self.notice, USER) {
+                    Ok(started) => job = Some(started),
+                    Err(error) => {
+                        log::error!("job_not_started why={:?}", error.to_string());
+                        next = Instant::now() + restarts.after(Ended::Refused, Duration::ZERO);
+                    }
+                }
+            }
+            self.wait(job.as_ref(), signals.as_ref());
+            if let Some(signals) = &signals {
+                drain(&signals.child);
+                for (socket, command) in [
+                    (&signals.restart, RebootCommand::Restart),
+                    (&signals.power_off, RebootCommand::PowerOff),
+                ] {
+                    if drain(socket) {
+                        self.end(job, command);
+                        return command;
+                    }
+                }
+            }
+            let Some(running) = &mut job else {
+                // Between two tries: bounded by `Restarts`.
+                if restarts.may_go_on() {
+                    self.watchdog.feed();
+                }
+                self.reap(None);
+                continue;
+            };
+            self.decisions.note(&running.read_lines());
+            let progress = running.hear();
+            if progress.ready {
+                let up = kernel::uptime().as_secs_f32();
+                log::info!(
+                    "boot step=ready up_s={up:.2} memory_kib={}",
+                    kernel::memory_used()
+                );
+            }
+            if progress.alive {
+                self.watchdog.feed();
+            } else if running.is_starting() {
+                // Loading takes what it takes, within the job's own bound.
+                self.watchdog.feed();
+            }
+            let late = running.is_late();
+            if late {
+                log::error!("job_hangs silent_s={}", running.silent().as_secs());
+                running.kill();
+            }
+            if let Some(ended) = self.reap(Some(running)) {
+                self.decisions.note(&running.read_lines());
+                let ended = if late { Ended::Hung } else { ended };
+                let delay = restarts.after(ended, running.age());
+                log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
+                next = Instant::now() + delay;
+                job = None;
+                if !restarts.may_go_on() {
+                    log::error!("job_hopeless tries={} what=restart", restarts.failures());
+                    self.end(None, RebootCommand::Restart);
+                    return RebootCommand::Restart;
+                }
+            }
+        }
+    }
+
+    /// Until something happens or a second is over.
+    fn wait(&self, job: Option<&Job>, signals: Option<&Signals>) {
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
+        let job_fds = job.map(Job::fds);
+        let signal_fds = signals.map(|s| [s.restart.as_fd(), s.power_off.as_fd(), s.child.as_fd()]);
+        let all = job_fds.iter().flatten().chain(signal_fds.iter().flatten());
+        fds.extend(all.map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
+        let time = if job.is_some() { TICK } else { TICK / 10 };
+        let _ = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
+    }
+
+    /// Takes the ends of all children, orphans too. Says how the job ended if it did.
+    fn reap(&mut self, job: Option<&mut Job>) -> Option<Ended> {
+        let job = job.map(|j| j.id());
+        let mut ended = None;
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            if Some(pid) == job {
+                ended = Some(Ended::of(status));
+            }
+            if self.login.as_ref().is_some_and(|l| l.id() == pid) {
+                self.login = self.settings.console.as_deref().and_then(login);
+            }
+        }
+        ended
+    }
+
+    /// The job ends with its relay off, what is in memory is written, the card is let go.
+    fn end(&mut self, job: Option<Job>, command: RebootCommand) {
+        let what = if matches!(command, RebootCommand::PowerOff) {
+            "power_off"
+        } else {
+            "restart"
+        };
+        log::info!("stopping what={what}");
+        if let Some(mut job) = job {
+            job.ask_to_end();
+            let asked = Instant::now();
+            while asked.elapsed() < ENDING && self.reap(Some(&mut job)).is_none() {
+                std::thread::sleep(Duration::from_millis(20));
+                self.decisions.note(&job.read_lines());
+            }
+            job.kill();
+        }
+        self.decisions.flush();
+        self.data.let_go();
+        if matches!(command, RebootCommand::PowerOff) {
+            self.watchdog.disarm();
+        }
+        log::info!("stopped up_s={:.2}", kernel::uptime().as_secs_f32());
+    }
+}
+
+/// Tells that a step of the boot is done, and when.
+fn step(name: &str, keys: &str) {
+    log::info!(
+        "boot step={name} up_s={:.2} {keys}",
+        kernel::uptime().as_secs_f32()
+    );
+}
+
+/// Whether something came through `socket`.
+fn drain(mut socket: &UnixStream) -> bool {
+    use std::io::Read;
+    matches!(socket.read(&mut [0; 64]), Ok(1..))
+}
+
+/// A login on the serial console for whoever knows the password that belongs to `hash` (crypt(5)).
+fn login(hash: &str) -> Option<Child> {
+    let files = [
+        ("/etc/passwd", "root:x:0:0::/:/bin/sh\n".to_owned()),
+        ("/etc/shadow", format!("root:{hash}:::::::\n")),
+    ];
+    for (path, text) in files {
+        if std::fs::read_to_string(path).unwrap_or_default() != text
+            && let Err(error) = std::fs::write(path, text)
+        {
+            log::error!("no_login path={path} why={:?}", error.to_string());
+            return None;
+        }
+    }
+    let mut getty = Command::new("/bin/busybox");
+    getty.args(["getty", "-L", "115200", "/dev/console", "vt100"]);
+    getty.spawn().ok()
+}

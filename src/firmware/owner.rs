@@ -1,0 +1,423 @@
+//! What the owner has put on the card with a computer: `latchkey.toml`, photos of people, names to forget.
+//!
+//! Nothing of it is in force before it has been checked; what is wrong is told on the log, by the LED and in a file beside
+//! it, and the old stays in force. Photos are copied to the data partition, learnt there together with those that are there
+//! already, and only then taken off the owner's. Broken off at any point, all of it is done again at the next boot, with the
+//! same result.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::card::OwnerAccess;
+use crate::people::{check_name, write_whole};
+
+/// This program.
+pub const PROGRAM: &str = "/usr/bin/latchkey";
+/// The owner's configuration, and the one in force.
+pub const CONFIG: &str = "latchkey.toml";
+/// The gallery on the data partition.
+pub const GALLERY: &str = "latchkey.gallery";
+/// Photos: a folder a person.
+const PHOTOS: &str = "photos";
+/// Names of those who are to be forgotten, one a line.
+const REMOVE: &str = "remove.txt";
+/// What is wrong with all that, for whoever looks at the card again.
+const SAYS: &str = "latchkey-says.txt";
+/// Photos were copied and not learnt yet.
+const PENDING: &str = "photos.pending";
+/// A configuration is a few hundred bytes.
+const LARGEST_CONFIG: u64 = 64 << 10;
+/// Phones make 3 to 12 MB.
+const LARGEST_PHOTO: u64 = 32 << 20;
+/// What stays free on the data partition, in bytes, for gallery and decisions.
+const RESERVE: u64 = 8 << 20;
+/// The longest that learning may take, with some thousand photos on the slowest board.
+const LEARNING: Duration = Duration::from_secs(30 * 60);
+
+/// The owner's partition, and what is to be made of it.
+#[derive(Debug)]
+pub struct Owner {
+    /// The partition, mounted.
+    pub folder: PathBuf,
+    /// The data partition.
+    pub data: PathBuf,
+    /// Who reads photos and checks the configuration, and owns what lasts. None: whoever runs this.
+    pub user: Option<u32>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What was done, in the words of the log.
+    pub done: Vec<String>,
+    /// What was not, and why; each with its mend.
+    pub mistakes: Vec<String>,
+}
+
+impl Report {
+    fn did(&mut self, what: String) {
+        log::info!("setup {what}");
+        self.done.push(what);
+    }
+
+    fn mistake(&mut self, file: &str, why: &str) {
+        log::error!(
+            "setup_refused file={} why={why:?}",
+            crate::journal::value(file)
+        );
+        self.mistakes.push(format!("{file}: {why}"));
+    }
+}
+
+impl Owner {
+    /// The configuration in force, if there ever was one.
+    pub fn config(&self) -> PathBuf {
+        self.data.join(CONFIG)
+    }
+
+    /// Brings into force what can be. `alive` is called as long as it gets on.
+    pub fn apply(&self, access: &dyn OwnerAccess, alive: &mut dyn FnMut()) -> Report {
+        let mut report = Report::default();
+        self.configure(&mut report, alive);
+        let removed = self.forget(&mut report, alive);
+        let copied = self.take_photos(&mut report, alive);
+        self.learn(&mut report, alive);
+        let says = says(&report);
+        let old = fs::read_to_string(self.folder.join(SAYS)).unwrap_or_default();
+        if removed || !copied.is_empty() || says != old {
+            let written = access.writing(&mut || {
+                if removed {
+                    fs::remove_file(self.folder.join(REMOVE))?;
+                }
+                for photo in &copied {
+                    fs::remove_file(photo)?;
+                    // Goes with its last photo.
+                    let _ = photo.parent().map(fs::remove_dir);
+                }
+                if says.is_empty() && !old.is_empty() {
+                    return fs::remove_file(self.folder.join(SAYS));
+                }
+                if says != old {
+                    let beside = self.folder.join("latchkey-says.new");
+                    fs::write(&beside, &says)?;
+                    fs::rename(&beside, self.folder.join(SAYS))?;
+                }
+                Ok(())
+            });
+            if let Err(error) = written {
+                // Then all of it comes again at the next boot.
+                report.mistake(
+                    "the owner's partition",
+                    &format!("cannot be written: {error}; see that the card is not locked"),
+                );
+            }
+        }
+        report
+    }
+
+    /// Takes a new configuration into force, once it has passed a check with this board's chips.
+    fn configure(&self, report: &mut Report, alive: &mut dyn FnMut()) {
+        let file = self.folder.join(CONFIG);
+        let text = match read_bounded(&file, LARGEST_CONFIG) {
+            Ok(text) => text,
+            // Whoever takes it away leaves all as it is.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return report.mistake(CONFIG, &error.to_string()),
+        };
+        if fs::read(self.config()).is_ok_and(|old| old == text) {
+            return;
+        }
+        let candidate = self.data.join("candidate.toml");
+        let written = write_whole(&self.data.join("candidate.new"), &candidate, &text);
+        if let Err(error) = written.and_then(|()| self.give(&candidate)) {
+            return report.mistake(
+                CONFIG,
+                &format!("cannot be copied: {error}; the card may be full or worn"),
+            );
+        }
+        let said = self.program(&["run", "--check", "--outputs"], Some(&candidate), alive);
+        match said {
+            Ok((true, _)) => match fs::rename(&candidate, self.config())
+                .and_then(|()| sync(&self.data))
+            {
+                Ok(()) => report.did(format!("configuration file={CONFIG} bytes={}", text.len())),
+                Err(error) => {
+                    report.mistake(CONFIG, &format!("cannot be taken into force: {error}"))
+                }
+            },
+            Ok((false, lines)) => {
+                let why = lines.last().map_or("refused", String::as_str);
+                let why = why.replace(&*candidate.to_string_lossy(), CONFIG);
+                let why = why
+                    .strip_prefix("latchkey.toml: ")
+                    .unwrap_or(&why)
+                    .to_owned();
+                report.mistake(CONFIG, &why);
+            }
+            Err(error) => report.mistake(CONFIG, &format!("cannot be checked: {error}")),
+        }
+        let _ = fs::remove_file(&candidate);
+    }
+
+    /// Whether a list of names was gone through.
+    fn forget(&self, report: &mut Report, alive: &mut dyn FnMut()) -> bool {
+        let text = match read_bounded(&self.folder.join(REMOVE), LARGEST_CONFIG) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) => {
+                report.mistake(REMOVE, &error.to_string());
+                return false;
+            }
+        };
+        for name in text.lines().map(str::trim).filter(|n| !n.is_empty()) {
+            if let Err(error) = check_name(name) {
+                report.mistake(REMOVE, &error.to_string());
+                continue;
+            }
+            let photos = self.data.join(PHOTOS).join(name);
+            let had_photos = photos.exists();
+            if had_photos && let Err(error) = fs::remove_dir_all(&photos) {
+                report.mistake(
+                    REMOVE,
+                    &format!("the photos of {name} cannot be deleted: {error}"),
+                );
+                return false;
+            }
+            match self.program(&["people", "remove", name], Some(&self.config()), alive) {
+                Ok((true, _)) => {
+                    report.did(format!("forgotten name={}", crate::journal::value(name)))
+                }
+                Ok((false, _)) if had_photos => report.did("photos_deleted".to_owned()),
+                Ok((false, lines)) => report.mistake(REMOVE, lines.last().map_or("refused", |l| l)),
+                Err(error) => {
+                    report.mistake(REMOVE, &error.to_string());
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Copies photos to the data partition. Returns those that are there now: the owner's may go.
+    fn take_photos(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Vec<PathBuf> {
+        let mut copied = Vec::new();
+        let Ok(people) = sorted(&self.folder.join(PHOTOS)) else {
+            return copied;
+        };
+        for person in people {
+            let name = person
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            let here = format!("{PHOTOS}/{name}");
+            if !person.is_dir() {
+                report.mistake(&here, "is in no person's folder; put it into photos/NAME");
+                continue;
+            }
+            if let Err(error) = check_name(&name) {
+                report.mistake(&here, &error.to_string());
+                continue;
+            }
+            for photo in sorted(&person).unwrap_or_default() {
+                alive();
+                let file = photo
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                // What computers leave behind.
+                if file.starts_with('.') || file.eq_ignore_ascii_case("thumbs.db") {
+                    continue;
+                }
+                match self.take_photo(&photo, &name) {
+                    Ok(()) => copied.push(photo),
+                    Err(error) => report.mistake(&format!("{here}/{file}"), &error.to_string()),
+                }
+            }
+        }
+        if !copied.is_empty() {
+            report.did(format!("photos_taken count={}", copied.len()));
+        }
+        copied
+    }
+
+    /// One photo to the data partition: whole, under a name that no other photo has.
+    fn take_photo(&self, photo: &Path, person: &str) -> io::Result<()> {
+        let bytes = read_bounded(photo, LARGEST_PHOTO)?;
+        let folder = self.data.join(PHOTOS).join(person);
+        fs::create_dir_all(&folder)?;
+        self.give(&self.data.join(PHOTOS))?;
+        self.give(&folder)?;
+        let name = photo.file_name().unwrap_or_default().to_string_lossy();
+        let mut place = folder.join(&*name);
+        let mut n = 1;
+        loop {
+            match fs::read(&place) {
+                Ok(old) if old == bytes => return self.pending(),
+                // Two phones may give one name.
+                Ok(_) => {
+                    n += 1;
+                    place = folder.join(format!("{n}-{name}"));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let free = rustix::fs::statvfs(&self.data)?;
+        if free.f_bavail * free.f_frsize < bytes.len() as u64 + RESERVE {
+            return Err(io::Error::other(
+                "no room left on the card; use a larger card",
+            ));
+        }
+        self.pending()?;
+        // Hidden: what is not whole is nobody's photo.
+        write_whole(&folder.join(".new"), &place, &bytes)?;
+        self.give(&place)
+    }
+
+    fn pending(&self) -> io::Result<()> {
+        fs::write(self.data.join(PENDING), b"")
+    }
+
+    /// Learns everybody whose photos are on the data partition, if some have come.
+    fn learn(&self, report: &mut Report, alive: &mut dyn FnMut()) {
+        let pending = self.data.join(PENDING);
+        if !pending.exists() {
+            return;
+        }
+        let photos = self.data.join(PHOTOS);
+        let photos = photos.to_string_lossy();
+        let config = Some(self.config()).filter(|c| c.exists());
+        match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
+            Ok((learnt, lines)) => {
+                for line in lines {
+                    let line = line.replace(&format!("{photos}/"), "");
+                    log::info!("setup said={line:?}");
+                    match learnt {
+                        true => report.done.push(line),
+                        false => report.mistakes.push(line),
+                    }
+                }
+                // Not again before there are others: the same photos would do no better.
+                if let Err(error) = fs::remove_file(&pending) {
+                    report.mistake(PHOTOS, &error.to_string());
+                }
+            }
+            Err(error) => report.mistake(PHOTOS, &format!("cannot be learnt: {error}")),
+        }
+    }
+
+    /// Runs this program as the user; whether it did what it was asked for, and what it said.
+    fn program(
+        &self,
+        arguments: &[&str],
+        config: Option<&Path>,
+        alive: &mut dyn FnMut(),
+    ) -> io::Result<(bool, Vec<String>)> {
+        let program = if self.user.is_some() {
+            PROGRAM.into()
+        } else {
+            std::env::current_exe()?
+        };
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .arg("--gallery")
+            .arg(self.data.join(GALLERY));
+        if let Some(config) = config.filter(|c| c.exists()) {
+            command.arg("--config").arg(config);
+        }
+        if let Some(user) = self.user {
+            super::kernel::hand_over_devices(user);
+            command.env_clear().uid(user).gid(user);
+        }
+        // To files: nobody reads a pipe while this waits.
+        let said = tempfile::tempfile()?;
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said.try_clone()?);
+        let mut child = command.spawn()?;
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if begun.elapsed() > LEARNING {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::Error::other("took too long and was stopped"));
+            }
+            alive();
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let mut said = said;
+        io::Seek::rewind(&mut said)?;
+        let mut text = Vec::new();
+        said.take(1 << 20).read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text
+            .lines()
+            .map(|l| l.strip_prefix("latchkey: ").unwrap_or(l).to_owned());
+        // The engine's own line, and the log's.
+        let lines = lines.filter(|l| !l.starts_with("INFO: ") && !l.trim().is_empty());
+        Ok((status.success(), lines.collect()))
+    }
+
+    fn give(&self, path: &Path) -> io::Result<()> {
+        self.user
+            .map_or(Ok(()), |user| chown(path, Some(user), Some(user)))
+    }
+}
+
+/// What the file on the owner's partition says: nothing if all is well.
+fn says(report: &Report) -> String {
+    let part = |title: &str, lines: &[String]| match lines {
+        [] => String::new(),
+        lines => format!(
+            "{title}\r\n{}\r\n",
+            lines
+                .iter()
+                .map(|l| format!("  {l}\r\n"))
+                .collect::<String>()
+        ),
+    };
+    part("Not done, as something is wrong:", &report.mistakes) + &part("Done:", &report.done)
+}
+
+/// A regular file's bytes, if they are not more than `most`.
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > most {
+        let (length, most) = (length >> 10, most >> 10);
+        return Err(io::Error::other(format!(
+            "is {length} KiB large; the most is {most} KiB"
+        )));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = fs::read_dir(folder)?
+        .map(|e| Ok(e?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(&fs::File::open(folder)?)?)
+}
