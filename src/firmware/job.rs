@@ -43,7 +43,7 @@ impl Job {
         let socket = UnixDatagram::bind(SOCKET)?;
         socket.set_nonblocking(true)?;
         std::os::unix::fs::chown(SOCKET, Some(user), Some(user))?;
-        let mut command = Command::new(super::owner::PROGRAM);
+        let mut command = Command::new(super::PROGRAM);
         command.arg("run");
         let config = data.join(super::owner::CONFIG);
         if config.exists() {

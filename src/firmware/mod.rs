@@ -33,14 +33,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::WaitOptions;
 use rustix::system::RebootCommand;
 
+pub use self::card::OwnerAccess;
 use self::card::{Card, Data};
 use self::decisions::Decisions;
 use self::job::{Ended, Job, Restarts};
-use self::owner::Owner;
+pub use self::owner::{Owner, Report};
 use self::watchdog::Watchdog;
 use crate::config::{Config, Overrides, SystemSettings};
 use crate::journal;
 
+/// This program.
+const PROGRAM: &str = "/usr/bin/latchkey";
 /// Where the data partition is mounted.
 const DATA: &str = "/data";
 /// Where the owner's partition is, for as long as it is looked at.
@@ -157,6 +160,7 @@ impl Firmware {
         let owner = Owner {
             folder: OWNER.into(),
             data: data.folder.clone(),
+            program: PROGRAM.into(),
             user: Some(USER),
         };
         let applied = card.as_ref().map(|card| {

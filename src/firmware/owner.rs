@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 use super::card::OwnerAccess;
 use crate::people::{check_name, write_whole};
 
-/// This program.
-pub const PROGRAM: &str = "/usr/bin/latchkey";
 /// The owner's configuration, and the one in force.
 pub const CONFIG: &str = "latchkey.toml";
 /// The gallery on the data partition.
@@ -46,6 +44,8 @@ pub struct Owner {
     pub folder: PathBuf,
     /// The data partition.
     pub data: PathBuf,
+    /// This program.
+    pub program: PathBuf,
     /// Who reads photos and checks the configuration, and owns what lasts. None: whoever runs this.
     pub user: Option<u32>,
 }
@@ -323,12 +323,7 @@ impl Owner {
         config: Option<&Path>,
         alive: &mut dyn FnMut(),
     ) -> io::Result<(bool, Vec<String>)> {
-        let program = if self.user.is_some() {
-            PROGRAM.into()
-        } else {
-            std::env::current_exe()?
-        };
-        let mut command = Command::new(program);
+        let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .arg("--gallery")

@@ -1,0 +1,85 @@
+"""The plug pulled, over and over, at random moments, on the same card: at the first boot, while a new configuration is
+taken, while photos are learnt, while the job runs. After each the next boot must reach `ready`, with everybody enrolled.
+
+usage: power.py IMAGE WORK [TIMES [SEED]]
+"""
+
+import random
+import sys
+import time
+from pathlib import Path
+
+from pi import Card, Checks, Pi, e2fsck, files_of
+from visits import CONFIGURATION, enrolled
+
+# Here a boot takes that long, give or take.
+BOOT = 18
+
+
+def cut(card, work, chance, longest):
+    """A start that ends at a random moment; when, and how far it was."""
+    with Pi(card, work, watch=False) as pi:
+        end = chance.uniform(0, longest)
+        while pi.now() < end:
+            time.sleep(0.01)
+        steps = pi.says("boot step=")
+    return end, steps[-1].split("step=")[1].split()[0] if steps else "kernel"
+
+
+def ready(card, work, chance, check, what, people):
+    """A start that must come to `ready`, and is cut soon after."""
+    with Pi(card, work, watch=False) as pi:
+        try:
+            _, _, when = pi.wait("step=ready", 600)
+            if people:
+                _, found, _ = pi.wait(r"gallery people=(\d+)", 30)
+                check(f"{what}: ready after {when:.1f} s, {found[1]} people", int(found[1]) == people)
+            else:
+                check(f"{what}: ready after {when:.1f} s", True)
+        except TimeoutError as error:
+            check(f"{what}: {error}", False)
+        lost = pi.says("data_lost|data_in_memory|gallery_refused|data_unmended")
+        check(f"{what}: nothing is lost {lost}", not lost)
+        time.sleep(chance.uniform(0, 3))
+    partition = card.data()
+    clean, said = e2fsck(partition)
+    check(f"{what}: the file system is clean {'' if clean else said}", clean)
+    half = [name for name in files_of(partition) if name.endswith(".new") or name == "candidate.toml"]
+    if half:
+        print(f"    left beside, to be written over: {half}")
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    times = int(sys.argv[3]) if len(sys.argv) > 3 else 100
+    chance = random.Random(int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+    check = Checks()
+    cuts = 0
+    where = {}
+
+    def count(step):
+        nonlocal cuts
+        cuts += 1
+        where[step] = where.get(step, 0) + 1
+
+    # First boots, each of a new card.
+    while cuts < times // 5:
+        card = Card(image, work / "power.img")
+        count("first boot, " + cut(card, work, chance, BOOT)[1])
+        ready(card, work, chance, check, f"cut {cuts}, of a first boot", 0)
+        count("first boot, running")
+    card = enrolled(image, work)
+    while cuts < times:
+        # A new configuration each time.
+        card.put(CONFIGURATION + f"# {cuts}\n", "latchkey.toml")
+        count("configuring, " + cut(card, work, chance, BOOT)[1])
+        ready(card, work, chance, check, f"cut {cuts}, of a configuration", 2)
+        count("configured, running")
+    for step, n in sorted(where.items()):
+        print(f"    {n:4} cuts: {step}")
+    print(f"    {cuts} cuts in all")
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()

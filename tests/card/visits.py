@@ -1,0 +1,83 @@
+"""Visitors before a card that was set up: the relay's pin, seen from outside the machine, follows the decisions.
+
+usage: visits.py IMAGE WORK, WORK being that of visitors.prepare
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from pi import Card, Checks, Pi
+
+# A look takes a second or two here: two of three decide, within a minute; bounds on how long looks take are wide.
+# People drawn by one hand are more alike than people are.
+CONFIGURATION = """
+[engine]
+threads = 1
+[camera]
+format = "yuyv"
+stall_ms = 20000
+[recognition]
+threshold = 0.7
+watchdog_ms = 60000
+[door]
+votes = 2
+of = 3
+vote_window_ms = 60000
+hold_ms = 3000
+[log]
+names = true
+"""
+
+
+def enrolled(image, work):
+    """A card that has been started once, with the people of `visitors.prepare`."""
+    card = Card(image, work / "card.img")
+    card.put(CONFIGURATION, "latchkey.toml")
+    with Pi(card, work) as pi:
+        pi.wait("step=ready", 120)
+    partition = card.data()
+    subprocess.run(["/sbin/e2fsck", "-fp", partition], stdout=subprocess.DEVNULL)
+    for request in (f"write {work}/gallery latchkey.gallery", "sif latchkey.gallery uid 1000", "sif latchkey.gallery gid 1000"):
+        subprocess.run(["/sbin/debugfs", "-w", "-R", request, partition], capture_output=True, check=True)
+    card.put_data(partition)
+    return card
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    check = Checks()
+    card = enrolled(image, work)
+    with Pi(card, work, extra="test=visitors", test=work / "visitors.cpio") as pi:
+        pi.wait("step=ready", 120)
+        end, _, _ = pi.wait("@@ end", 900)
+        shown = [(t, m[1]) for t, line in pi.lines if (m := re.search(r"@@ scene (\S+)", line))]
+        for t, line in pi.lines:
+            if re.search(r"@@| (granted|refused|opened|closed|relay|camera_up) ", line):
+                print(f"    {t:7.2f} {line}")
+        print(f"    relay, from outside: {' '.join(f'{t:.2f}={1 if on else 0}' for t, on in pi.relay)}")
+
+        def during(scene):
+            at = next(k for k, (_, s) in enumerate(shown) if s == scene)
+            return shown[at][0], shown[at + 1][0] if at + 1 < len(shown) else pi.lines[end][0]
+
+        ups = [t for t, on in pi.relay if on]
+        for scene, who in (("visit-1", "Ada"), ("visit-2", "Ben")):
+            begin, until = during(scene)
+            check(f"{scene}: {who} is let in", any(begin < t < until + 12 for t, line in pi.lines if f"granted person={who}" in line))
+            check(f"{scene}: the pin goes up once", sum(begin < t < until + 12 for t in ups) == 1)
+        begin, until = during("stranger-1")
+        check("a stranger is refused", any(begin < t < until for t, line in pi.lines if " refused " in line))
+        check("and moves nothing", not any(begin < t < until for t in ups))
+        logged = [t for t, line in pi.lines if "relay state=on" in line]
+        check("the pin went up as often as the log says", len(logged) == len(ups) == 2)
+        late = [abs(a - b) for a, b in zip(logged, ups)]
+        print(f"    between the log's line and the pin, at most: {max(late, default=0):.2f} s")
+        held = [b - a for (a, on), (b, _) in zip(pi.relay, pi.relay[1:]) if on]
+        print(f"    held: {' '.join(f'{h:.2f} s' for h in held)}; memory: {pi.says('step=ready')[0].split()[-1]}")
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+//! What an owner puts on the card, taken into force by the program itself; folders stand for the partitions. On the card:
+//! `tests/card`.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use latchkey::firmware::{Owner, OwnerAccess, Report};
+use latchkey::people::Gallery;
+
+/// A partition that can be written, or not; counts how often it was.
+#[derive(Default)]
+struct Partition {
+    locked: bool,
+    written: Cell<usize>,
+}
+
+impl OwnerAccess for Partition {
+    fn writing(&self, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        if self.locked {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        self.written.set(self.written.get() + 1);
+        work()
+    }
+}
+
+struct Card {
+    _folder: tempfile::TempDir,
+    owner: Owner,
+}
+
+impl Card {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for part in ["owner/photos", "data"] {
+            fs::create_dir_all(folder.path().join(part)).expect("made");
+        }
+        let owner = Owner {
+            folder: folder.path().join("owner"),
+            data: folder.path().join("data"),
+            program: env!("CARGO_BIN_EXE_latchkey").into(),
+            user: None,
+        };
+        Self {
+            _folder: folder,
+            owner,
+        }
+    }
+
+    fn put(&self, file: &str, content: impl AsRef<[u8]>) {
+        let path = self.owner.folder.join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, content).expect("written");
+    }
+
+    fn starts(&self) -> Report {
+        self.starts_with(&Partition::default())
+    }
+
+    fn starts_with(&self, partition: &Partition) -> Report {
+        self.owner.apply(partition, &mut || {})
+    }
+
+    fn says(&self) -> String {
+        fs::read_to_string(self.owner.folder.join("latchkey-says.txt")).unwrap_or_default()
+    }
+
+    fn people(&self) -> Vec<String> {
+        let gallery = Gallery::load(&self.owner.data.join("latchkey.gallery")).expect("whole");
+        gallery.people().iter().map(|p| p.name.clone()).collect()
+    }
+
+    fn photos_left(&self) -> usize {
+        photos(&self.owner.folder.join("photos")).len()
+    }
+}
+
+fn photos(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            files.extend(photos(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Six photos each of two people who never lived.
+fn people(out: &Path) -> [Vec<Vec<u8>>; 2] {
+    let status = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args([
+            "doorstep",
+            "photos",
+            "4,visits=60,residents=2,strangers=9",
+            "--each",
+            "6",
+            "--out",
+        ])
+        .arg(out)
+        .output()
+        .expect("started")
+        .status;
+    assert!(status.success());
+    ["Ada", "Ben"].map(|name| {
+        photos(&out.join(name))
+            .iter()
+            .map(|p| fs::read(p).expect("read"))
+            .collect()
+    })
+}
+
+#[test]
+fn a_configuration_comes_into_force_only_if_it_is_right() {
+    let card = Card::new();
+    card.put(
+        "latchkey.toml",
+        "board = \"host\"\n[door]\nvotes = 2\nof = 3\n",
+    );
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    let in_force = fs::read_to_string(card.owner.config()).expect("taken");
+    assert!(in_force.contains("votes = 2"));
+
+    let wrong = [
+        ("[door\n", "line 1"),
+        ("board = \"pi9\"\n", "board \"pi9\": neither built in"),
+        (
+            "board = \"host\"\n[door]\nvotes = 9\nof = 3\n",
+            "door.votes",
+        ),
+        (
+            "board = \"host\"\n[system]\nconsole = \"secret\"\n",
+            "system.console: is no hash of a password",
+        ),
+        ("board = \"bench\"\n", "no such GPIO chip"),
+    ];
+    for (text, said) in wrong {
+        card.put("latchkey.toml", text);
+        let report = card.starts();
+        assert_eq!(report.mistakes.len(), 1, "{text}");
+        assert!(
+            report.mistakes[0].starts_with("latchkey.toml: ") && report.mistakes[0].contains(said),
+            "{:?}",
+            report.mistakes
+        );
+        assert!(card.says().contains(said), "{}", card.says());
+        assert_eq!(
+            fs::read_to_string(card.owner.config()).expect("still there"),
+            in_force
+        );
+    }
+    card.put("latchkey.toml", vec![b'#'; 100_000]);
+    assert!(card.starts().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
+    // Mended, or taken away: nothing is wrong any more, and what was told is gone.
+    card.put("latchkey.toml", &in_force);
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.says(), "");
+    fs::remove_file(card.owner.folder.join("latchkey.toml")).expect("taken away");
+    card.starts();
+    assert_eq!(
+        fs::read_to_string(card.owner.config()).expect("still there"),
+        in_force
+    );
+}
+
+#[test]
+fn photos_are_learnt_together_moved_and_forgotten() {
+    let card = Card::new();
+    let lived = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(lived.path());
+    card.put("latchkey.toml", "board = \"host\"\n");
+    for (n, photo) in ada.iter().enumerate() {
+        card.put(&format!("photos/Ada/{n}.jpg"), photo);
+    }
+    let report = card.starts();
+    assert_eq!(report.mistakes, Vec::<String>::new());
+    assert_eq!(
+        (card.people(), card.photos_left()),
+        (vec!["Ada".to_owned()], 0)
+    );
+
+    // Of the same names, and some that cannot be: Ada stays, Ben comes, each mistake is told and stays where it is.
+    for (n, photo) in ben.iter().enumerate() {
+        card.put(&format!("photos/Ben/{n}.jpg"), photo);
+    }
+    card.put("photos/Ben/broken.jpg", b"\xff\xd8\xff\xe0 cut");
+    card.put("photos/lost.jpg", &ada[0]);
+    card.put("photos/Cy\\..\\x/1.jpg", &ada[0]);
+    let report = card.starts();
+    assert_eq!(card.people(), ["Ada", "Ben"]);
+    assert_eq!(card.photos_left(), 2);
+    let told = report.mistakes.join("\n") + &report.done.join("\n");
+    for said in [
+        "photos/lost.jpg: is in no person's folder",
+        "Cy\\",
+        "Ben/broken.jpg",
+    ] {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+
+    // The same again, as after a power cut before they were taken off: nothing changes.
+    for (n, photo) in ben.iter().enumerate() {
+        card.put(&format!("photos/Ben/{n}.jpg"), photo);
+    }
+    let before = photos(&card.owner.data.join("photos"));
+    card.starts();
+    assert_eq!(photos(&card.owner.data.join("photos")), before);
+    assert_eq!(card.people(), ["Ada", "Ben"]);
+
+    card.put("remove.txt", "Ada\r\nNobody\r\n../x\r\n");
+    let report = card.starts();
+    assert_eq!(card.people(), ["Ben"]);
+    assert!(!card.owner.data.join("photos/Ada").exists());
+    assert!(!card.owner.folder.join("remove.txt").exists());
+    let told = report.mistakes.join("\n");
+    assert!(told.contains("Nobody") && told.contains("../x"), "{told}");
+}
+
+#[test]
+fn a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written() {
+    let card = Card::new();
+    card.put("latchkey.toml", "board = \"pi9\"\n");
+    let locked = Partition {
+        locked: true,
+        ..Partition::default()
+    };
+    let report = card.starts_with(&locked);
+    assert!(
+        report
+            .mistakes
+            .iter()
+            .any(|m| m.contains("cannot be written")),
+        "{:?}",
+        report.mistakes
+    );
+
+    let partition = Partition::default();
+    card.starts_with(&partition);
+    card.starts_with(&partition);
+    assert_eq!(partition.written.get(), 1, "the same is not written twice");
+}
