@@ -19,6 +19,7 @@
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`pipeline`] | threads, and what passes between them |
 //! | [`cli`] | the commands |
+//! | [`firmware`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!
 //! What holds everywhere:
 //!
@@ -27,6 +28,8 @@
 //! - Once running, the frame path neither allocates nor locks ([`alloc`] counts), but for the library that
 //!   decodes a camera's MJPEG.
 //! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
+//! - Before its first frame `run` gives up what it does not need ([`confine`]), and it tells a service manager that it
+//!   gets on ([`supervisor`]).
 //! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
 
 pub mod alloc;

@@ -43,6 +43,7 @@ impl Card {
             data: folder.path().join("data"),
             program: env!("CARGO_BIN_EXE_latchkey").into(),
             user: None,
+            kept: true,
         };
         Self {
             _folder: folder,
@@ -69,7 +70,8 @@ impl Card {
     }
 
     fn people(&self) -> Vec<String> {
-        let gallery = Gallery::load(&self.owner.data.join("latchkey.gallery")).expect("whole");
+        let gallery =
+            Gallery::load(&self.owner.data.join("gallery/latchkey.gallery")).expect("whole");
         gallery.people().iter().map(|p| p.name.clone()).collect()
     }
 
@@ -216,9 +218,47 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     let report = card.starts();
     assert_eq!(card.people(), ["Ben"]);
     assert!(!card.owner.data.join("photos/Ada").exists());
-    assert!(!card.owner.folder.join("remove.txt").exists());
+    // What could not be stays to be seen.
+    let left = fs::read_to_string(card.owner.folder.join("remove.txt")).expect("left");
+    assert_eq!(left, "Nobody\r\n../x\r\n");
     let told = report.mistakes.join("\n");
     assert!(told.contains("Nobody") && told.contains("../x"), "{told}");
+}
+
+#[test]
+fn where_nothing_lasts_nothing_is_taken_off_the_card() {
+    let mut card = Card::new();
+    card.owner.kept = false;
+    card.put("latchkey.toml", "board = \"host\"\n");
+    card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 cut");
+    card.put("remove.txt", "\u{feff}Ada\r\n");
+    let report = card.starts();
+    assert!(
+        report.mistakes.iter().any(|m| m.contains("keeps nothing")),
+        "{:?}",
+        report.mistakes
+    );
+    assert_eq!(card.photos_left(), 1);
+    assert!(card.owner.folder.join("remove.txt").exists());
+}
+
+#[test]
+fn learning_that_never_ends_well_is_not_tried_for_ever() {
+    let card = Card::new();
+    card.put("latchkey.toml", "board = \"host\"\n");
+    // As power cuts in the middle of it leave it.
+    fs::create_dir_all(card.owner.data.join("photos/Ada")).expect("made");
+    fs::write(card.owner.data.join("photos.pending"), "..").expect("written");
+    let report = card.starts();
+    assert!(
+        report
+            .mistakes
+            .iter()
+            .any(|m| m.contains("not learnt in two tries")),
+        "{:?}",
+        report.mistakes
+    );
+    assert!(!card.owner.data.join("photos.pending").exists());
 }
 
 #[test]

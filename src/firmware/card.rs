@@ -2,15 +2,17 @@
 //! the room that the card has, checked at every other one.
 //!
 //! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes whole or not at
-//! all; a mark in the partition's first sector, where ext4 keeps nothing, says that its file system is still being made.
+//! all; a mark in the card's second sector, which belongs to nobody, says that the file system is still being made. Only what
+//! was never finished, or is beyond what the tools can mend, is made anew; where a disk or a driver fails, what is on it stays.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::ioctl::{NoArg, opcode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -24,11 +26,17 @@ const SMALLEST: u32 = 32_768;
 const LINUX: u8 = 0x83;
 /// `BLKRRPART` of linux/fs.h: read the partition table again.
 const READ_AGAIN: rustix::ioctl::Opcode = opcode::none(0x12, 95);
-/// In the first sector of a partition whose file system is being made.
+/// In the card's second sector while the data partition's file system is being made.
 const BEING_MADE: &[u8; 32] = b"latchkey: file system being made";
-/// Where ext4 says that it is ext4, and how.
+/// Where ext4 says that it is ext4, and what it is called, from the partition's start.
 const EXT4_AT: u64 = 1024 + 56;
 const EXT4: [u8; 2] = [0x53, 0xef];
+const LABEL_AT: u64 = 1024 + 120;
+const LABEL: &str = "latchkey-data";
+/// How long a USB stick with the card's number waits for an SD card that has it, too.
+const STICK: Duration = Duration::from_secs(5);
+/// The longest that a tool may take: checking the largest cards is a matter of a minute.
+const TOOL: Duration = Duration::from_secs(300);
 
 /// A master boot record: the partition table in a disk's first sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,29 +119,32 @@ pub struct Data {
 }
 
 impl Card {
-    /// The disk with this number, once it shows up.
-    pub fn find(id: u32, patience: Duration) -> Option<Self> {
+    /// The disk with this number, once it shows up; the SD card before any stick. None too if there are two of a kind:
+    /// images are alike, and a stick that somebody plugs in must not take the card's place.
+    pub fn find(id: u32, patience: Duration, alive: &mut dyn FnMut()) -> Option<Self> {
         let begun = Instant::now();
         loop {
-            let disks = std::fs::read_dir("/sys/class/block")
-                .into_iter()
-                .flatten()
-                .flatten();
-            for disk in disks.filter(|d| !d.path().join("partition").exists()) {
-                let path = Path::new("/dev").join(disk.file_name());
-                let size = std::fs::read_to_string(disk.path().join("size")).unwrap_or_default();
-                let is_it = File::open(&path)
-                    .is_ok_and(|f| BootRecord::read(&f).is_ok_and(|r| r.id() == id));
-                if let (true, Ok(sectors)) = (is_it, size.trim().parse()) {
-                    return Some(Self {
-                        disk: path,
-                        sectors,
-                    });
+            let (cards, sticks): (Vec<_>, Vec<_>) = disks(id).into_iter().partition(|d| {
+                d.disk
+                    .file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with("mmcblk"))
+            });
+            let waited = begun.elapsed();
+            let mut found = if cards.is_empty() && waited > STICK {
+                sticks
+            } else {
+                cards
+            };
+            match found.len() {
+                0 if waited > patience => return None,
+                0 => {}
+                1 => return found.pop(),
+                _ => {
+                    log::error!("two_cards disks={found:?} mend=\"take one of them out\"");
+                    return None;
                 }
             }
-            if begun.elapsed() > patience {
-                return None;
-            }
+            alive();
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -148,10 +159,10 @@ impl Card {
         PathBuf::from(format!("{name}{p}{n}"))
     }
 
-    /// Mounts the data partition at `at`, made or mended as need be. Where all of that fails, memory takes its place: the
-    /// exit button works, and what is set up by the owner's partition.
-    pub fn data(&self, at: &Path) -> Data {
-        match self.try_data(at) {
+    /// Mounts the data partition at `at`, made or mended as need be. Where that fails, memory takes its place: the exit button
+    /// works.
+    pub fn data(&self, at: &Path, alive: &mut dyn FnMut()) -> Data {
+        match self.try_data(at, alive) {
             Ok(()) => Data {
                 folder: at.to_owned(),
                 kept: true,
@@ -163,61 +174,63 @@ impl Card {
         }
     }
 
-    fn try_data(&self, at: &Path) -> io::Result<()> {
+    fn try_data(&self, at: &Path, alive: &mut dyn FnMut()) -> io::Result<()> {
         let partition = self.partition(3);
-        self.ensure_entry()?;
+        let disk = OpenOptions::new().read(true).write(true).open(&self.disk)?;
+        self.ensure_entry(&disk)?;
         wait_for(&partition)?;
-        let device = OpenOptions::new().read(true).write(true).open(&partition)?;
-        let mut first = [0; BEING_MADE.len()];
-        device.read_exact_at(&mut first, 0)?;
-        let mut magic = [0; 2];
-        device.read_exact_at(&mut magic, EXT4_AT)?;
-        let unfinished = first == *BEING_MADE;
-        if unfinished || magic != EXT4 {
-            if !unfinished {
-                // Also what a card has at its first boot that held something else before.
-                log::warn!("data_made_anew why=\"no file system\"");
+        let mut mark = [0; BEING_MADE.len()];
+        disk.read_exact_at(&mut mark, SECTOR)?;
+        if mark == *BEING_MADE {
+            make(&disk, &partition, alive)?;
+        } else if is_ext4(&File::open(&partition)?, 0)? {
+            if let Err(error) = check(&partition, &["-f", "-y"], alive) {
+                log::error!("data_unmended why={:?}", error.to_string());
             }
-            make(&device, &partition)?;
-        } else if let Err(error) = check(&partition) {
-            log::error!("data_unmended why={:?}", error.to_string());
+        } else {
+            // The first superblock is gone; there are others.
+            let backup = ["-f", "-y", "-b", "32768", "-B", "4096"];
+            if check(&partition, &backup, alive).is_err() || !is_ext4(&File::open(&partition)?, 0)?
+            {
+                lost("no file system");
+                make(&disk, &partition, alive)?;
+            }
         }
-        drop(device);
         std::fs::create_dir_all(at)?;
-        if let Err(error) = mount_data(&partition, at) {
-            log::error!(
-                "data_lost why={:?} what=\"made anew: enrol everybody again\"",
-                error.to_string()
-            );
-            let device = OpenOptions::new().read(true).write(true).open(&partition)?;
-            make(&device, &partition)?;
-            drop(device);
-            mount_data(&partition, at)?;
+        match mount_data(&partition, at) {
+            // What the kernel says of a structure that makes no sense, in spite of the check.
+            Err(error @ (Errno::INVAL | Errno::UCLEAN)) => {
+                lost(&error.to_string());
+                make(&disk, &partition, alive)?;
+                Ok(mount_data(&partition, at)?)
+            }
+            done => Ok(done?),
         }
-        Ok(())
     }
 
-    /// Makes the third partition where there is none.
-    fn ensure_entry(&self) -> io::Result<()> {
-        let disk = OpenOptions::new().read(true).write(true).open(&self.disk)?;
-        let record = BootRecord::read(&disk)?;
+    /// Makes the third partition's entry where there is none. What an earlier image's partition held is kept: it lies at the
+    /// same place.
+    fn ensure_entry(&self, disk: &File) -> io::Result<()> {
+        let record = BootRecord::read(disk)?;
         if record.entry(3).is_some() {
             return Ok(());
         }
         let record = record.with_data(self.sectors).ok_or_else(|| {
             io::Error::other("no room behind the second partition: use a card that is 16 MiB larger than the image")
         })?;
-        // The mark first: as long as the entry is not there, nobody looks at it.
         let start = record.entry(3).map_or(0, |e| u64::from(e.start)) * SECTOR;
-        disk.write_all_at(&[0; 4096], start)?;
-        disk.write_all_at(BEING_MADE, start)?;
-        disk.sync_all()?;
+        let kept = is_ext4(disk, start)? && label(disk, start)? == LABEL;
+        if !kept {
+            // The mark first: as long as the entry is not there, nobody looks at it.
+            disk.write_all_at(BEING_MADE, SECTOR)?;
+            disk.sync_all()?;
+        }
         disk.write_all_at(&record.0, 0)?;
         disk.sync_all()?;
         #[expect(unsafe_code, reason = "rustix has no function for this call")]
         // SAFETY: BLKRRPART takes no argument and touches no memory of this process.
-        unsafe { rustix::ioctl::ioctl(&disk, NoArg::<READ_AGAIN>::new()) }?;
-        log::info!("card_grown sectors={}", self.sectors);
+        unsafe { rustix::ioctl::ioctl(disk, NoArg::<READ_AGAIN>::new()) }?;
+        log::info!("card_grown sectors={} kept={kept}", self.sectors);
         Ok(())
     }
 
@@ -225,17 +238,18 @@ impl Card {
     pub fn with_owner<T>(
         &self,
         at: &Path,
-        work: impl FnOnce(&dyn OwnerAccess) -> T,
+        alive: &mut dyn FnMut(),
+        work: impl FnOnce(&dyn OwnerAccess, &mut dyn FnMut()) -> T,
     ) -> io::Result<T> {
         let partition = self.partition(2);
         wait_for(&partition)?;
         std::fs::create_dir_all(at)?;
         // Marks what a computer left half written; its own writes are few.
-        let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition);
+        let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition, alive);
         let flags =
             MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount(&partition, at, "vfat", flags, c"utf8,fmask=0133,dmask=0022")?;
-        let result = work(&MountedOwner { at });
+        let result = work(&MountedOwner { at }, alive);
         unmount(at, UnmountFlags::empty())?;
         Ok(result)
     }
@@ -268,17 +282,15 @@ impl OwnerAccess for MountedOwner<'_> {
 impl Data {
     /// Memory in place of a disk.
     pub fn in_memory(at: &Path) -> Self {
-        let made = std::fs::create_dir_all(at)
-            .and_then(|()| {
-                Ok(mount(
-                    "data",
-                    at,
-                    "tmpfs",
-                    MountFlags::NOSUID | MountFlags::NODEV,
-                    c"mode=0755,size=64m",
-                )?)
-            })
-            .and_then(|()| std::os::unix::fs::chown(at, Some(super::USER), Some(super::USER)));
+        let made = std::fs::create_dir_all(at).and_then(|()| {
+            Ok(mount(
+                "data",
+                at,
+                "tmpfs",
+                MountFlags::NOSUID | MountFlags::NODEV,
+                c"mode=0755,size=64m",
+            )?)
+        });
         if let Err(error) = made {
             log::error!("no_memory_for_data why={:?}", error.to_string());
         }
@@ -311,79 +323,133 @@ fn wait_for(device: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file system, empty, of the job's user.
-fn make(device: &File, partition: &Path) -> io::Result<()> {
-    device.write_all_at(BEING_MADE, 0)?;
-    device.sync_all()?;
-    let owner = format!(
-        "lazy_itable_init=1,nodiscard,root_owner={0}:{0}",
-        super::USER
-    );
-    run(
-        "/sbin/mke2fs",
-        &[
-            "-q",
-            "-F",
-            "-t",
-            "ext4",
-            "-m",
-            "1",
-            "-J",
-            "size=4",
-            "-L",
-            "latchkey-data",
-            "-E",
-            &owner,
-        ],
-        partition,
-    )?;
-    device.write_all_at(&[0; BEING_MADE.len()], 0)?;
-    device.sync_all()?;
+/// Every disk with this number.
+fn disks(id: u32) -> Vec<Card> {
+    let all = std::fs::read_dir("/sys/class/block")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let whole = all.filter(|d| !d.path().join("partition").exists());
+    whole
+        .filter_map(|entry| {
+            let disk = Path::new("/dev").join(entry.file_name());
+            let size = std::fs::read_to_string(entry.path().join("size")).ok()?;
+            let record = BootRecord::read(&File::open(&disk).ok()?).ok()?;
+            (record.id() == id).then_some(Card {
+                disk,
+                sectors: size.trim().parse().ok()?,
+            })
+        })
+        .collect()
+}
+
+/// Whether a file system of ours or another begins at `start`, in bytes.
+fn is_ext4(disk: &File, start: u64) -> io::Result<bool> {
+    let mut magic = [0; 2];
+    disk.read_exact_at(&mut magic, start + EXT4_AT)?;
+    Ok(magic == EXT4)
+}
+
+fn label(disk: &File, start: u64) -> io::Result<String> {
+    let mut label = [0; 16];
+    disk.read_exact_at(&mut label, start + LABEL_AT)?;
+    Ok(String::from_utf8_lossy(&label)
+        .trim_end_matches('\0')
+        .to_owned())
+}
+
+fn lost(why: &str) {
+    log::error!("data_lost why={why:?} what=\"made anew: enrol everybody again\"");
+}
+
+/// A new file system, empty.
+fn make(disk: &File, partition: &Path, alive: &mut dyn FnMut()) -> io::Result<()> {
+    disk.write_all_at(BEING_MADE, SECTOR)?;
+    disk.sync_all()?;
+    let arguments = "-q -F -t ext4 -b 4096 -m 1 -J size=4 -E lazy_itable_init=1,nodiscard -L";
+    let mut arguments: Vec<&str> = arguments.split(' ').collect();
+    arguments.push(LABEL);
+    match run("/sbin/mke2fs", &arguments, partition, alive)? {
+        0 => {}
+        status => return Err(io::Error::other(format!("mke2fs ends with {status}"))),
+    }
+    File::open(partition)?.sync_all()?;
+    disk.write_all_at(&[0; BEING_MADE.len()], SECTOR)?;
+    disk.sync_all()?;
     log::info!("data_made");
     Ok(())
 }
 
-fn check(partition: &Path) -> io::Result<()> {
-    // Takes the journal up, and mends what is sure; the rest by its best guess, as there is no keyboard to ask.
-    match run("/sbin/e2fsck", &["-p"], partition)? {
+/// Takes the journal up and mends what is sure; where that is not enough, by best guess, as there is no keyboard to ask.
+fn check(partition: &Path, by_guess: &[&str], alive: &mut dyn FnMut()) -> io::Result<()> {
+    match run("/sbin/e2fsck", &["-p"], partition, alive)? {
         0 => return Ok(()),
         1..4 => {
-            log::warn!("data_mended");
+            log::warn!("data_mended how=surely");
             return Ok(());
         }
         _ => {}
     }
-    match run("/sbin/e2fsck", &["-f", "-y"], partition)? {
+    match run("/sbin/e2fsck", by_guess, partition, alive)? {
         0..4 => log::warn!("data_mended how=by_guess"),
-        status => return Err(io::Error::other(format!("e2fsck says {status}"))),
+        status => return Err(io::Error::other(format!("e2fsck ends with {status}"))),
     }
     Ok(())
 }
 
-fn mount_data(partition: &Path, at: &Path) -> io::Result<()> {
+fn mount_data(partition: &Path, at: &Path) -> rustix::io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
-    Ok(mount(partition, at, "ext4", flags, c"errors=remount-ro")?)
+    mount(partition, at, "ext4", flags, c"errors=remount-ro")
 }
 
-/// The program's exit status; of `mke2fs` only 0 is no error.
-fn run(program: &str, arguments: &[&str], device: &Path) -> io::Result<i32> {
-    let mut command = Command::new(program);
-    command.args(arguments).arg(device).stdin(Stdio::null());
-    let output = command.output()?;
-    let status = output.status.code().unwrap_or(128);
+/// The exit status of one of the card's tools; `alive` is called as long as it runs.
+fn run(
+    program: &str,
+    arguments: &[&str],
+    device: &Path,
+    alive: &mut dyn FnMut(),
+) -> io::Result<i32> {
+    let mut said = tempfile::tempfile()?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .arg(device)
+        .stdin(Stdio::null())
+        .stdout(said.try_clone()?)
+        .stderr(said.try_clone()?)
+        .spawn()?;
+    let status = wait_for_child(&mut child, TOOL, alive)?
+        .code()
+        .unwrap_or(128);
     if status != 0 {
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let last = said
-            .lines()
-            .rfind(|l| !l.trim().is_empty())
-            .unwrap_or_default();
+        said.rewind()?;
+        let mut text = String::new();
+        said.take(1 << 16).read_to_string(&mut text)?;
+        let last = text.lines().rfind(|l| !l.trim().is_empty());
+        let last = last.unwrap_or_default();
         log::warn!("tool name={program} status={status} said={last:?}");
-        if program.ends_with("mke2fs") {
-            return Err(io::Error::other(format!("{program} says {last}")));
-        }
     }
     Ok(status)
+}
+
+/// Waits for `child`, which is killed after `longest`; `alive` is called meanwhile.
+pub fn wait_for_child(
+    child: &mut Child,
+    longest: Duration,
+    alive: &mut dyn FnMut(),
+) -> io::Result<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > longest {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other("took too long and was stopped"));
+        }
+        alive();
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[cfg(test)]

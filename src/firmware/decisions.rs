@@ -4,6 +4,7 @@
 //! beside and renamed. So a power cut costs the last minute at most, and never leaves half a file.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::people::write_whole;
@@ -36,6 +37,7 @@ pub struct Decisions {
     /// What the file holds and will hold.
     text: String,
     since: Option<Instant>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl Decisions {
@@ -47,6 +49,7 @@ impl Decisions {
             path,
             text,
             since: None,
+            writer: None,
         }
     }
 
@@ -62,33 +65,64 @@ impl Decisions {
         }
     }
 
-    /// Writes what has waited long enough.
+    /// Writes what has waited long enough, beside: a disk that hangs must not hold up the first process.
     pub fn flush_if_due(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= GATHER) {
-            self.flush();
+        let due = self.since.is_some_and(|since| since.elapsed() >= GATHER);
+        if !due || self.writer.as_ref().is_some_and(|w| !w.is_finished()) {
+            return;
+        }
+        self.since = None;
+        let writing = self.clone_to_write();
+        self.writer = std::thread::Builder::new()
+            .name("decisions".to_owned())
+            .spawn(move || writing.write())
+            .ok();
+        self.cut();
+    }
+
+    /// Writes what is not written yet, now.
+    pub fn flush(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        if self.since.take().is_some() {
+            self.clone_to_write().write();
+            self.cut();
         }
     }
 
-    /// Writes what is not written yet. What the disk refuses stays in memory, within bounds.
-    pub fn flush(&mut self) {
-        if self.since.take().is_none() {
-            return;
+    fn clone_to_write(&self) -> Writing {
+        Writing {
+            path: self.path.clone(),
+            text: self.text.clone(),
         }
-        let beside = self.path.with_extension("log.new");
-        if let Err(error) = write_whole(&beside, &self.path, self.text.as_bytes()) {
-            log::error!("decisions_not_written why={:?}", error.to_string());
-        } else if self.text.len() < LARGE {
-            return;
-        } else if std::fs::rename(&self.path, self.path.with_extension("log.1")).is_ok() {
+    }
+
+    /// Begins anew where the file has become the older one.
+    fn cut(&mut self) {
+        if self.text.len() >= LARGE {
             self.text.clear();
         }
-        // A disk that stays full must not fill the memory.
-        let over = self.text.len().saturating_sub(2 * LARGE);
-        if over > 0 {
-            let from = self.text[over..]
-                .find('\n')
-                .map_or(self.text.len(), |i| over + i + 1);
-            self.text.drain(..from);
+    }
+}
+
+/// The file as it shall be.
+struct Writing {
+    path: PathBuf,
+    text: String,
+}
+
+impl Writing {
+    fn write(&self) {
+        let beside = self.path.with_extension("log.new");
+        let written = write_whole(&beside, &self.path, self.text.as_bytes()).and_then(|()| {
+            if self.text.len() < LARGE {
+                return Ok(());
+            }
+            std::fs::rename(&self.path, self.path.with_extension("log.1"))
+        });
+        if let Err(error) = written {
+            log::error!("decisions_not_written why={:?}", error.to_string());
         }
     }
 }
@@ -132,10 +166,12 @@ mod tests {
         assert!(decisions.text.is_empty());
 
         let mut refused = Decisions::new(Path::new("/proc/nowhere"));
-        for _ in 0..3 * LARGE / LINE.len() {
-            refused.note(LINE);
+        for _ in 0..30 {
+            for _ in 0..LARGE / LINE.len() / 10 {
+                refused.note(LINE);
+            }
+            refused.flush();
+            assert!(refused.text.len() <= 2 * LARGE);
         }
-        refused.flush();
-        assert!(refused.text.len() <= 2 * LARGE && refused.text.starts_with("2026"));
     }
 }

@@ -1,7 +1,7 @@
 //! The job: `latchkey run` as a user of its own, listened to, and started anew at a bounded rate.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -15,6 +15,10 @@ use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 const SOCKET: &str = "/run/latchkey.notify";
 /// How long it may say nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
 const SILENCE: Duration = Duration::from_secs(10);
+/// With what it takes to look, kill and tell, well before the board is reset.
+const _: () = assert!(SILENCE.as_secs() + 3 < super::watchdog::SECONDS as u64);
+/// How long its guard may take to turn the relay off and say so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long it may take to load from the slowest card.
 const STARTING: Duration = Duration::from_secs(60);
 
@@ -27,6 +31,9 @@ pub struct Job {
     socket: UnixDatagram,
     started: Instant,
     heard: Option<Instant>,
+    killed: bool,
+    /// Whether everybody who could write lines has ended.
+    ended: bool,
 }
 
 /// What the job has said since it was last listened to.
@@ -48,6 +55,9 @@ impl Job {
         let config = data.join(super::owner::CONFIG);
         if config.exists() {
             command.arg("--config").arg(config);
+        } else {
+            // Nobody has said what is wired to which pin, and at which level it is off: none is driven.
+            command.args(["--board", "host"]);
         }
         command
             .arg("--gallery")
@@ -78,6 +88,8 @@ impl Job {
             socket,
             started: Instant::now(),
             heard: None,
+            killed: false,
+            ended: false,
         })
     }
 
@@ -93,7 +105,15 @@ impl Job {
     /// The lines of its log that have come, which go on to the console, too.
     pub fn read_lines(&mut self) -> String {
         let mut bytes = [0; 4096];
-        while let Ok(n @ 1..) = self.lines.read(&mut bytes) {
+        loop {
+            let n = match self.lines.read(&mut bytes) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(n) => n,
+                Err(_) => break,
+            };
             self.rest.extend_from_slice(&bytes[..n]);
             // Nothing here ends a line that a program without line breaks begins.
             if self.rest.len() > 64 << 10 {
@@ -108,7 +128,19 @@ impl Job {
             .map_or(0, |i| i + 1);
         let lines: Vec<u8> = self.rest.drain(..whole).collect();
         let lines = String::from_utf8_lossy(&lines).into_owned();
-        eprint!("{lines}");
+        // A console that is gone is no reason to end.
+        let _ = io::stderr().write_all(lines.as_bytes());
+        lines
+    }
+
+    /// What is still to come from a job that has ended, and from its guard, which ends soon after.
+    pub fn last_lines(&mut self) -> String {
+        let begun = Instant::now();
+        let mut lines = self.read_lines();
+        while !self.ended && begun.elapsed() < LAST_WORDS {
+            std::thread::sleep(Duration::from_millis(10));
+            lines += &self.read_lines();
+        }
         lines
     }
 
@@ -137,6 +169,11 @@ impl Job {
         self.heard.unwrap_or(self.started).elapsed()
     }
 
+    /// Whether it was killed for its silence.
+    pub fn was_killed(&self) -> bool {
+        self.killed
+    }
+
     /// Whether it has been silent for too long.
     pub fn is_late(&self) -> bool {
         let bound = if self.heard.is_some() {
@@ -157,7 +194,8 @@ impl Job {
     }
 
     /// The guard turns the relay off.
-    pub fn kill(&self) {
+    pub fn kill(&mut self) {
+        self.killed = true;
         self.signal(Signal::KILL);
     }
 

@@ -44,6 +44,16 @@ pub fn mounts() -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps a stray control character on the console's receiving wire from stopping all that is written to it.
+pub fn calm_console() {
+    use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
+    let console = io::stderr();
+    if let Ok(mut modes) = tcgetattr(&console) {
+        modes.input_modes.remove(InputModes::IXON);
+        let _ = tcsetattr(&console, OptionalActions::Now, &modes);
+    }
+}
+
 /// Since the kernel was started.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

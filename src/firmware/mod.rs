@@ -23,7 +23,9 @@ mod kernel;
 mod owner;
 mod watchdog;
 
+use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mounted = kernel::mounts();
+    kernel::calm_console();
     journal::start_direct();
     let up = kernel::uptime().as_secs_f32();
     log::info!(
@@ -136,19 +139,18 @@ impl Firmware {
         let mut watchdog = Watchdog::open();
         let id =
             kernel::parameter("latchkey.card").and_then(|id| u32::from_str_radix(&id, 16).ok());
-        let card = id.and_then(|id| Card::find(id, CARD));
-        watchdog.feed();
+        let card = id.and_then(|id| Card::find(id, CARD, &mut || watchdog.feed()));
         let data = match &card {
             Some(card) => {
                 step(
                     "card",
                     &format!("disk={} sectors={}", card.disk.display(), card.sectors),
                 );
-                card.data(Path::new(DATA))
+                card.data(Path::new(DATA), &mut || watchdog.feed())
             }
             None => {
                 log::error!(
-                    "boot_failed step=card why=\"no card with this system's number\" mend=\"write the image anew\""
+                    "boot_failed step=card why=\"no card with this system's number\" mend=\"is it in the slot? else write the image anew, which keeps the people\""
                 );
                 Data::in_memory(Path::new(DATA))
             }
@@ -162,10 +164,12 @@ impl Firmware {
             data: data.folder.clone(),
             program: PROGRAM.into(),
             user: Some(USER),
+            kept: data.kept,
         };
         let applied = card.as_ref().map(|card| {
-            card.with_owner(Path::new(OWNER), |access| {
-                owner.apply(access, &mut || watchdog.feed())
+            let feed = &mut || watchdog.feed();
+            card.with_owner(Path::new(OWNER), feed, |access, alive| {
+                owner.apply(access, alive)
             })
         });
         let notice = match applied {
@@ -218,6 +222,9 @@ impl Firmware {
                 tick = Instant::now() + TICK;
                 kernel::hand_over_devices(USER);
                 self.decisions.flush_if_due();
+                if self.login.is_none() {
+                    self.login = self.settings.console.as_deref().and_then(login);
+                }
             }
             if job.is_none() && next <= Instant::now() {
                 match Job::start(&self.data.folder, self.notice, USER) {
@@ -264,14 +271,19 @@ impl Firmware {
                 // Loading takes what it takes, within the job's own bound.
                 self.watchdog.feed();
             }
-            let late = running.is_late();
-            if late {
+            if running.is_late() && !running.was_killed() {
                 log::error!("job_hangs silent_s={}", running.silent().as_secs());
                 running.kill();
             }
             if let Some(ended) = self.reap(Some(running)) {
-                self.decisions.note(&running.read_lines());
-                let ended = if late { Ended::Hung } else { ended };
+                // The guard may still have to say what became of the relay.
+                self.watchdog.feed();
+                self.decisions.note(&running.last_lines());
+                let ended = if running.was_killed() {
+                    Ended::Hung
+                } else {
+                    ended
+                };
                 let delay = restarts.after(ended, running.age());
                 log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
                 next = Instant::now() + delay;
@@ -306,7 +318,7 @@ impl Firmware {
                 ended = Some(Ended::of(status));
             }
             if self.login.as_ref().is_some_and(|l| l.id() == pid) {
-                self.login = self.settings.console.as_deref().and_then(login);
+                self.login = None;
             }
         }
         ended
@@ -328,6 +340,7 @@ impl Firmware {
                 self.decisions.note(&job.read_lines());
             }
             job.kill();
+            self.decisions.note(&job.last_lines());
         }
         self.decisions.flush();
         self.data.let_go();
@@ -359,9 +372,17 @@ fn login(hash: &str) -> Option<Child> {
         ("/etc/shadow", format!("root:{hash}:::::::\n")),
     ];
     for (path, text) in files {
-        if std::fs::read_to_string(path).unwrap_or_default() != text
-            && let Err(error) = std::fs::write(path, text)
-        {
+        let write = || -> std::io::Result<()> {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(text.as_bytes())
+        };
+        if let Err(error) = write() {
             log::error!("no_login path={path} why={:?}", error.to_string());
             return None;
         }

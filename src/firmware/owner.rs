@@ -5,29 +5,32 @@
 //! already, and only then taken off the owner's. Broken off at any point, all of it is done again at the next boot, with the
 //! same result.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::card::OwnerAccess;
+use super::card::{OwnerAccess, wait_for_child};
 use crate::people::{check_name, write_whole};
 
 /// The owner's configuration, and the one in force.
 pub const CONFIG: &str = "latchkey.toml";
-/// The gallery on the data partition.
-pub const GALLERY: &str = "latchkey.gallery";
+/// The gallery on the data partition, in a folder that is the job's user's; all else there is root's, as root must not
+/// follow what another user puts in its way.
+pub const GALLERY: &str = "gallery/latchkey.gallery";
 /// Photos: a folder a person.
 const PHOTOS: &str = "photos";
 /// Names of those who are to be forgotten, one a line.
 const REMOVE: &str = "remove.txt";
 /// What is wrong with all that, for whoever looks at the card again.
 const SAYS: &str = "latchkey-says.txt";
-/// Photos were copied and not learnt yet.
+/// Photos were copied and not learnt yet; its length is how often that was tried.
 const PENDING: &str = "photos.pending";
+/// Tries to learn: what takes the board down twice would do so again.
+const TRIES: u64 = 2;
 /// A configuration is a few hundred bytes.
 const LARGEST_CONFIG: u64 = 64 << 10;
 /// Phones make 3 to 12 MB.
@@ -46,8 +49,10 @@ pub struct Owner {
     pub data: PathBuf,
     /// This program.
     pub program: PathBuf,
-    /// Who reads photos and checks the configuration, and owns what lasts. None: whoever runs this.
+    /// Who reads photos, checks the configuration and writes the gallery. None: whoever runs this.
     pub user: Option<u32>,
+    /// Whether the data partition lasts: if not, nothing is taken off the owner's.
+    pub kept: bool,
 }
 
 /// What came of it.
@@ -83,31 +88,48 @@ impl Owner {
     /// Brings into force what can be. `alive` is called as long as it gets on.
     pub fn apply(&self, access: &dyn OwnerAccess, alive: &mut dyn FnMut()) -> Report {
         let mut report = Report::default();
+        if let Err(error) = self.gallery_folder() {
+            report.mistake("the card", &format!("cannot be written: {error}"));
+        }
         self.configure(&mut report, alive);
-        let removed = self.forget(&mut report, alive);
-        let copied = self.take_photos(&mut report, alive);
+        let mut removal = self.forget(&mut report, alive);
+        let mut copied = self.take_photos(&mut report, alive);
         self.learn(&mut report, alive);
-        let says = says(&report);
-        let old = fs::read_to_string(self.folder.join(SAYS)).unwrap_or_default();
-        if removed || !copied.is_empty() || says != old {
+        // What goes from there must be here for good.
+        let here = sync(&self.data);
+        if let (false, _) | (_, Err(_)) = (self.kept, here) {
+            report.mistake(
+                "the card",
+                "keeps nothing: photos and names stay where they are until it does",
+            );
+            (removal, copied) = (None, Vec::new());
+        }
+        let old = read_bounded(&self.folder.join(SAYS), LARGEST_CONFIG).unwrap_or_default();
+        let old = String::from_utf8_lossy(&old).into_owned();
+        let mut says = says(&report);
+        // What was told of photos and names stays until something new was put there.
+        if says.is_empty() && !old.contains(&format!("{CONFIG}:")) {
+            says.clone_from(&old);
+        }
+        if removal.is_some() || !copied.is_empty() || says != old {
             let written = access.writing(&mut || {
-                if removed {
-                    fs::remove_file(self.folder.join(REMOVE))?;
+                match removal.as_deref() {
+                    None => {}
+                    Some("") => fs::remove_file(self.folder.join(REMOVE))?,
+                    Some(left) => self.replace(REMOVE, left)?,
                 }
                 for photo in &copied {
                     fs::remove_file(photo)?;
                     // Goes with its last photo.
                     let _ = photo.parent().map(fs::remove_dir);
                 }
-                if says.is_empty() && !old.is_empty() {
+                if says == old {
+                    return Ok(());
+                }
+                if says.is_empty() {
                     return fs::remove_file(self.folder.join(SAYS));
                 }
-                if says != old {
-                    let beside = self.folder.join("latchkey-says.new");
-                    fs::write(&beside, &says)?;
-                    fs::rename(&beside, self.folder.join(SAYS))?;
-                }
-                Ok(())
+                self.replace(SAYS, &says)
             });
             if let Err(error) = written {
                 // Then all of it comes again at the next boot.
@@ -118,6 +140,22 @@ impl Owner {
             }
         }
         report
+    }
+
+    fn gallery_folder(&self) -> io::Result<()> {
+        let folder = self.data.join(GALLERY);
+        let folder = folder.parent().unwrap_or(&self.data);
+        fs::create_dir_all(folder)?;
+        self.user
+            .map_or(Ok(()), |user| lchown(folder, Some(user), Some(user)))
+    }
+
+    /// A file of the owner's partition: whole, or as it was.
+    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+        let beside = self.folder.join("latchkey.new");
+        fs::write(&beside, text)?;
+        File::open(&beside)?.sync_all()?;
+        fs::rename(&beside, self.folder.join(name))
     }
 
     /// Takes a new configuration into force, once it has passed a check with this board's chips.
@@ -134,7 +172,7 @@ impl Owner {
         }
         let candidate = self.data.join("candidate.toml");
         let written = write_whole(&self.data.join("candidate.new"), &candidate, &text);
-        if let Err(error) = written.and_then(|()| self.give(&candidate)) {
+        if let Err(error) = written.and_then(|()| for_all(&candidate)) {
             return report.mistake(
                 CONFIG,
                 &format!("cannot be copied: {error}; the card may be full or worn"),
@@ -164,43 +202,45 @@ impl Owner {
         let _ = fs::remove_file(&candidate);
     }
 
-    /// Whether a list of names was gone through.
-    fn forget(&self, report: &mut Report, alive: &mut dyn FnMut()) -> bool {
+    /// Forgets who is listed. Returns what is to be left of the list if there is one: names that could not be.
+    fn forget(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Option<String> {
         let text = match read_bounded(&self.folder.join(REMOVE), LARGEST_CONFIG) {
             Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 report.mistake(REMOVE, &error.to_string());
-                return false;
+                return None;
             }
         };
+        // A mark that some editors begin with.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut left = String::new();
         for name in text.lines().map(str::trim).filter(|n| !n.is_empty()) {
-            if let Err(error) = check_name(name) {
-                report.mistake(REMOVE, &error.to_string());
-                continue;
-            }
-            let photos = self.data.join(PHOTOS).join(name);
-            let had_photos = photos.exists();
-            if had_photos && let Err(error) = fs::remove_dir_all(&photos) {
-                report.mistake(
-                    REMOVE,
-                    &format!("the photos of {name} cannot be deleted: {error}"),
-                );
-                return false;
-            }
-            match self.program(&["people", "remove", name], Some(&self.config()), alive) {
-                Ok((true, _)) => {
-                    report.did(format!("forgotten name={}", crate::journal::value(name)))
-                }
-                Ok((false, _)) if had_photos => report.did("photos_deleted".to_owned()),
-                Ok((false, lines)) => report.mistake(REMOVE, lines.last().map_or("refused", |l| l)),
-                Err(error) => {
-                    report.mistake(REMOVE, &error.to_string());
-                    return false;
-                }
+            if let Err(why) = self.forget_one(name, alive) {
+                report.mistake(REMOVE, &why);
+                left.push_str(name);
+                left.push_str("\r\n");
+            } else {
+                report.did(format!("forgotten name={}", crate::journal::value(name)));
             }
         }
-        true
+        (left.is_empty() || left.lines().ne(text.lines())).then_some(left)
+    }
+
+    fn forget_one(&self, name: &str, alive: &mut dyn FnMut()) -> Result<(), String> {
+        check_name(name).map_err(|e| e.to_string())?;
+        let photos = self.data.join(PHOTOS).join(name);
+        let had_photos = photos.exists();
+        if had_photos {
+            fs::remove_dir_all(&photos)
+                .map_err(|e| format!("the photos of {name} cannot be deleted: {e}"))?;
+        }
+        match self.program(&["people", "remove", name], Some(&self.config()), alive) {
+            Ok((true, _)) => Ok(()),
+            Ok((false, _)) if had_photos => Ok(()),
+            Ok((false, lines)) => Err(lines.last().map_or("refused", |l| l).to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Copies photos to the data partition. Returns those that are there now: the owner's may go.
@@ -255,8 +295,6 @@ impl Owner {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let folder = self.data.join(PHOTOS).join(person);
         fs::create_dir_all(&folder)?;
-        self.give(&self.data.join(PHOTOS))?;
-        self.give(&folder)?;
         let name = photo.file_name().unwrap_or_default().to_string_lossy();
         let mut place = folder.join(&*name);
         let mut n = 1;
@@ -281,7 +319,7 @@ impl Owner {
         self.pending()?;
         // Hidden: what is not whole is nobody's photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
-        self.give(&place)
+        for_all(&place)
     }
 
     fn pending(&self) -> io::Result<()> {
@@ -291,9 +329,19 @@ impl Owner {
     /// Learns everybody whose photos are on the data partition, if some have come.
     fn learn(&self, report: &mut Report, alive: &mut dyn FnMut()) {
         let pending = self.data.join(PENDING);
-        if !pending.exists() {
+        let Ok(tried) = pending.metadata().map(|m| m.len()) else {
+            return;
+        };
+        let begun = fs::write(
+            &pending,
+            vec![b'.'; usize::try_from(tried + 1).unwrap_or(1)],
+        );
+        if tried >= TRIES || begun.and_then(|()| sync(&self.data)).is_err() {
+            report.mistake(PHOTOS, "were not learnt in two tries; put others there");
+            let _ = fs::remove_file(&pending);
             return;
         }
+        log::info!("setup learning=photos what=\"the door waits for it\"");
         let photos = self.data.join(PHOTOS);
         let photos = photos.to_string_lossy();
         let config = Some(self.config()).filter(|c| c.exists());
@@ -343,19 +391,7 @@ impl Owner {
             .stdout(said.try_clone()?)
             .stderr(said.try_clone()?);
         let mut child = command.spawn()?;
-        let begun = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if begun.elapsed() > LEARNING {
-                child.kill()?;
-                child.wait()?;
-                return Err(io::Error::other("took too long and was stopped"));
-            }
-            alive();
-            std::thread::sleep(Duration::from_millis(50));
-        };
+        let status = wait_for_child(&mut child, LEARNING, alive)?;
         let mut said = said;
         io::Seek::rewind(&mut said)?;
         let mut text = Vec::new();
@@ -368,11 +404,11 @@ impl Owner {
         let lines = lines.filter(|l| !l.starts_with("INFO: ") && !l.trim().is_empty());
         Ok((status.success(), lines.collect()))
     }
+}
 
-    fn give(&self, path: &Path) -> io::Result<()> {
-        self.user
-            .map_or(Ok(()), |user| chown(path, Some(user), Some(user)))
-    }
+/// Lets everybody read what is no secret on a card that has one user.
+fn for_all(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
 /// What the file on the owner's partition says: nothing if all is well.
@@ -392,7 +428,7 @@ fn says(report: &Report) -> String {
 
 /// A regular file's bytes, if they are not more than `most`.
 fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
+    let file = File::open(path)?;
     let length = file.metadata()?.len();
     if length > most {
         let (length, most) = (length >> 10, most >> 10);
@@ -414,5 +450,5 @@ fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(&fs::File::open(folder)?)?)
+    Ok(rustix::fs::syncfs(&File::open(folder)?)?)
 }

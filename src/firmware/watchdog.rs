@@ -5,8 +5,9 @@ use std::io::Write;
 
 use rustix::ioctl::{Updater, opcode};
 
-/// A kernel that hangs with the relay on holds the door open for so long, at most. The Pi's can do 15 s.
-const SECONDS: i32 = 10;
+/// A kernel that hangs with the relay on holds the door open for so long, at most. It is as long as the
+/// Pi's can: the first process has to find a hanging job first.
+pub const SECONDS: i32 = 15;
 
 /// `WDIOC_SETTIMEOUT` of linux/watchdog.h: seconds in, what the hardware made of them out.
 const SET_TIMEOUT: rustix::ioctl::Opcode = opcode::read_write::<i32>(b'W', 6);

@@ -257,8 +257,8 @@ enum End {
 /// Deaf to the signals that end the other process, and in memory for good: the SD card may be what
 /// fails. Whatever of this is not allowed is done without.
 fn prepare() {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+    use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
     let _ = rustix::thread::set_name(c"latchkey-guard");

@@ -88,13 +88,14 @@ class Card:
 
 
 def e2fsck(partition):
-    """Whether a file system is clean once its journal was taken up, which is what mounting does; and what the tool says."""
+    """Whether a file system is clean once what every mount does was done: the journal taken up, and the free blocks that it
+    does not keep counted anew. And what the tool says."""
     copy = f"{partition}.checked"
     subprocess.run(["cp", "--sparse=always", partition, copy], check=True)
-    replayed = subprocess.run(["/sbin/e2fsck", "-E", "journal_only", "-p", copy], capture_output=True, text=True)
+    mended = subprocess.run(["/sbin/e2fsck", "-f", "-p", copy], capture_output=True, text=True)
     done = subprocess.run(["/sbin/e2fsck", "-f", "-n", copy], capture_output=True, text=True)
     os.unlink(copy)
-    return done.returncode == 0, (replayed.stdout + done.stdout + done.stderr).strip()
+    return mended.returncode in (0, 1) and done.returncode == 0, (mended.stdout + done.stdout + done.stderr).strip()
 
 
 def files_of(partition):
@@ -115,16 +116,19 @@ class Pi:
         with open(work / "kernel", "wb") as kernel:
             subprocess.run(["gzip", "-dc", work / "kernel8.img"], stdout=kernel, check=True)
         initrd = work / "initramfs.zst"
-        words = (work / "cmdline.txt").read_text().strip() + " module_blacklist=bcm2835_wdt " + extra
+        words = (work / "cmdline.txt").read_text().strip() + " " + extra
         if test:
             # A second archive behind the first, as the kernel takes it.
             with open(initrd, "ab") as both, open(test, "rb") as more:
                 both.write(b"\0" * (-initrd.stat().st_size % 4))
                 shutil.copyfileobj(more, both)
             words += " rdinit=/test/init"
+        else:
+            words += " module_blacklist=bcm2835_wdt"
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
         self.lines, self.relay, self.levels = [], [], []
+        self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
             ["qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none",
@@ -142,6 +146,7 @@ class Pi:
         for line in self.process.stdout:
             with self._changed:
                 self.lines.append([self.now(), line.decode("utf8", "replace").strip("\r\n\x1b\x00")])
+                print("%8.2f %s" % tuple(self.lines[-1]), file=self.console, flush=True)
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()

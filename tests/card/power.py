@@ -5,6 +5,7 @@ usage: power.py IMAGE WORK [TIMES [SEED]]
 """
 
 import random
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,14 @@ def ready(card, work, chance, check, what, people):
         print(f"    left beside, to be written over: {half}")
 
 
+def new_person(work):
+    """Photos of Cy, who is Ada under another name: a few seconds of learning less."""
+    folder = work / "enrol/Cy"
+    folder.mkdir(parents=True, exist_ok=True)
+    for photo in sorted((work / "scenes").glob("Ada-*.jpg"))[:3]:
+        shutil.copy(photo, folder)
+
+
 def main():
     image, work = sys.argv[1], Path(sys.argv[2])
     times = int(sys.argv[3]) if len(sys.argv) > 3 else 100
@@ -68,6 +77,7 @@ def main():
         count("first boot, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a first boot", 0)
         count("first boot, running")
+    new_person(work)
     card = enrolled(image, work)
     while cuts < times:
         # A new configuration each time.
@@ -75,6 +85,13 @@ def main():
         count("configuring, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a configuration", 2)
         count("configured, running")
+    # Learning takes minutes here: few of them.
+    for _ in range(times // 30):
+        card.put_folder(work / "enrol", "photos")
+        count("learning, " + cut(card, work, chance, BOOT + 40)[1])
+        ready(card, work, chance, check, f"cut {cuts}, of learning photos", 3)
+        count("learnt, running")
+        check("the photos are taken off the owner's partition", not [f for f in card.listing() if f.endswith(".jpg")])
     for step, n in sorted(where.items()):
         print(f"    {n:4} cuts: {step}")
     print(f"    {cuts} cuts in all")

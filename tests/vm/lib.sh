@@ -2,7 +2,7 @@
 # For the guest's shell (busybox), sourced in /share. All times are seconds of CLOCK_MONOTONIC, the clock of V4L2's
 # timestamps and, through `trace_start`, of the GPIO edges.
 
-work=/tmp/bench
+work=${work:-/tmp/bench}
 mkdir -p "$work"
 failures=0
 

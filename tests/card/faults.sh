@@ -1,0 +1,57 @@
+# In the emulated Pi: somebody comes in, and while the relay is on a fault happens: `test=faults,WHAT` on the kernel's
+# command line.
+
+what=$2
+cd /test || exit
+work=/test/bench
+. ./lib.sh
+for module in $(cat modules/order.txt); do
+    case $module in
+        vivid | softdog) ;;
+        *) insmod "modules/$module.ko" 2> /dev/null ;;
+    esac
+done
+camera_start scenes/empty.raw 640 480 YUYV 24
+touch /test/camera
+job() { pidof latchkey | tr ' ' '\n' | sort -n | while read -r p; do grep -q run "/proc/$p/cmdline" && echo "$p" && break; done; }
+wait_for 120 pidof latchkey-guard
+sleep 5
+if [ "$what" = idle ]; then
+    echo "@@ fault $what $(now)"
+    kill -STOP "$(job)"
+    exit
+fi
+scene visit-1 scenes/visit-1.raw
+# Seen by the kernel's own account of the line, not by the log.
+relay_up() { grep -qE 'gpio-?17 .*latchkey.* out hi' /sys/kernel/debug/gpio; }
+mount -t debugfs debug /sys/kernel/debug
+wait_for 90 relay_up || { echo "@@ nobody was let in"; cat /sys/kernel/debug/gpio; }
+sleep 1
+echo "@@ fault $what $(now)"
+case $what in
+    kill) kill -9 "$(job)" ;;
+    guard) kill -9 "$(pidof latchkey-guard)" ;;
+    hang) kill -STOP "$(job)" ;;
+    camera) camera_unplug; sleep 5; camera_replug ;;
+    panic) echo c > /proc/sysrq-trigger ;;
+    # The first process hangs, and the job with it: nobody feeds the watchdog. No signal stops the first process.
+    watchdog)
+        mkdir /test/groups
+        mount -t cgroup2 groups /test/groups
+        mkdir /test/groups/frozen
+        for process in 1 $(job); do echo "$process" > /test/groups/frozen/cgroup.procs; done
+        echo 1 > /test/groups/frozen/cgroup.freeze
+        ;;
+    full)
+        fallocate -l "$(df -k /data | awk 'END { print ($4 - 2048) "k" }')" /data/full || echo "@@ not filled"
+        dd if=/dev/zero of=/data/fuller bs=4k 2> /dev/null
+        echo "@@ $(df -k /data | awk 'END { print $4 }') KiB left"
+        # The hold time ends, the next visit opens.
+        scene empty scenes/empty.raw
+        until not relay_up; do usleep 100000; done
+        sleep 5
+        scene visit-2 scenes/visit-2.raw
+        wait_for 90 relay_up && echo "@@ full and well"
+        ;;
+    shutdown) kill -USR2 1 ;;
+esac

@@ -1,0 +1,77 @@
+"""The relay's pin through everything that goes wrong on a card, seen from outside: never on without a decision, and off
+again after each fault while it was on; what brings the job, or the whole board, back, and how soon.
+
+usage: relay.py IMAGE WORK, WORK being that of visitors.prepare
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pi import Card, Checks, Pi
+from visits import CONFIGURATION, enrolled
+
+# So long that what turns the relay off is never the end of the hold time.
+HELD = CONFIGURATION.replace("hold_ms = 3000", "hold_ms = 60000")
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    check = Checks()
+    fresh = enrolled(image, work)
+    fresh.put(HELD, "latchkey.toml")
+
+    def fault(what, back, off_within, keep_on=False, extra="", ended=False):
+        """With the relay on, `what` happens in the guest (tests/card/faults.sh); `back` is the line that says that it works again."""
+        card = fresh.copy(work / "fault.img")
+        with Pi(card, work, extra=f"test=faults,{what} {extra}", test=work / "visitors.cpio", keep_on=keep_on) as pi:
+            at, _, begun = pi.wait("@@ fault", 240)
+            before = [on for t, on in pi.relay if t < begun]
+            if what != "idle":
+                check(f"{what}: the relay is on when it begins", bool(before) and before[-1])
+            try:
+                if ended:
+                    check(f"{what}: the machine ends", pi.ended(60))
+                    last = pi.relay[-1] if pi.relay else (0, False)
+                    print(f"    {what}: the machine is off or starts anew {pi.now() - begun:.2f} s after; the relay, last seen: "
+                          f"{'on' if last[1] else f'off {last[0] - begun:.2f} s after'}")  # fmt: skip
+                    return
+                _, _, when = pi.wait(back, 240, since=at + 1)
+            except TimeoutError as error:
+                return check(f"{what}: {error}", False)
+            off = next((t for t, on in pi.relay if t > begun and not on), None)
+            for t, line in pi.lines[at:]:
+                if re.search(r"@@|job_|guard:|camera_|panic|boot step=(begun|ready)|data_|outputs", line) and "exp-gpio" not in line:
+                    print(f"      {t - begun:6.2f} {line[:150]}")
+            if what == "idle":
+                return check(f"idle: caught and back {when - begun:.2f} s after; the relay never was on", not pi.relay)
+            check(f"{what}: off {'never' if off is None else f'{off - begun:.2f} s'} after, {back!r} {when - begun:.2f} s after",
+                  off is not None and off - begun < off_within)  # fmt: skip
+            again = [t for t, on in pi.relay if on and off and t > off]
+            grants = [t for t, line in pi.lines if "relay state=on" in line]
+            check(f"{what}: never on without a decision", all(any(abs(t - g) < 2 for g in grants) for t in again))
+
+    cases = sys.argv[3:] or ["kill", "guard", "hang", "idle", "camera", "full", "panic", "watchdog", "shutdown"]
+    for case in cases:
+        match case:
+            # The guard turns it off; the first process starts the job anew.
+            case "kill": fault("kill", "step=ready", 2)
+            case "guard": fault("guard", "fault_over what=guard", 2)
+            # Stopped: the guard's bound is a second. With the relay on it is the guard that kills.
+            case "hang": fault("hang", "step=ready", 4)
+            # The relay is off, so nobody but the first process looks at it.
+            case "idle": fault("idle", "step=ready", 0)
+            case "camera": fault("camera", "camera_back|camera_up", 4)
+            # Nothing of the door needs the disk.
+            case "full": fault("full", "@@ full and well", 70)
+            # The board restarts: its pins are inputs then.
+            case "panic": fault("panic", "", 5, ended=True)
+            case "watchdog": fault("watchdog", "", 20, ended=True)
+            case "shutdown": fault("shutdown", "", 5, ended=True)
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()
