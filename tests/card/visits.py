@@ -27,6 +27,8 @@ votes = 2
 of = 3
 vote_window_ms = 60000
 hold_ms = 3000
+# On a busy host looks may be seconds apart: that makes no new visit.
+absence_ms = 20000
 [log]
 names = true
 """
