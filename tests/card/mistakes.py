@@ -23,7 +23,7 @@ def main():
     def photos(**people):
         emptied(folder)
         for name, files in people.items():
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
             for file, content in files.items():
                 (folder / name / file).write_bytes(content)
         card.put_folder(folder, "photos")
