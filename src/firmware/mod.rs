@@ -9,11 +9,11 @@
 //! | 2, FAT | the owner's: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; here when photos were learnt |
 //! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely, each file beside and renamed |
 //!
-//! In order: [`kernel`] (file systems, drivers), [`card`] (find, check, mount), [`owner`] (what the owner has put on the
-//! card), [`job`] (`latchkey run` as a user of its own), and then [`Firmware::watch`] for good. Every step is a line of the
+//! In order: `kernel` (file systems, drivers), `card` (find, check, mount), `owner` (what the owner has put on the
+//! card), `job` (`latchkey run` as a user of its own), and then `Firmware::watch` for good. Every step is a line of the
 //! log on the serial console. Whatever fails is told and done without, as far as a door can be.
 //!
-//! The hardware watchdog ([`watchdog`]) is fed by what the job says of its progress. It is no general init: it starts one
+//! The hardware watchdog (`watchdog`) is fed by what the job says of its progress. It is no general init: it starts one
 //! program and, if the owner asks for it, a login.
 
 mod card;
