@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 import embedder
 import faces
@@ -38,7 +39,7 @@ def main():
     o = a.parse_args()
     # Every score, also of what it would not call a face.
     finder = peers.BlazeFace(Path(o.shared) / "models", 0.01)
-    teach = teachers.Teachers(o.shared)
+    teach = teachers.Teachers(o.shared, "cpu")
     report = {}
     print(f"{'':28}{'found':>8}  {'score 1 %':>9}  {'50 %':>5}", flush=True)
     for seed in map(int, o.seeds.split(",")):
@@ -50,7 +51,7 @@ def main():
             wide.append(faces.align(picture[:, :, ::-1], points, margin=faces.MARGIN))
             who.append(name)
         scores, who = np.array(scores), np.array(who)
-        labels = np.stack([teach(w) for w in wide])
+        labels = teach(torch.from_numpy(np.stack(wide)).permute(0, 3, 1, 2)).numpy()
         luma = np.stack([cv2.cvtColor(w, cv2.COLOR_RGB2GRAY) for w in wide])
         root = Path(__file__).parents[2]
         told = {"face-reid-0095": labels[:, :256], "MobileFaceNet": labels[:, 256:],

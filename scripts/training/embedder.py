@@ -4,6 +4,7 @@
     top     what an owner may train on: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
 """
 
+import itertools
 import json
 import time
 from pathlib import Path
@@ -64,69 +65,70 @@ def normalised(x):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def views(crops, rng):
+def views(crops, random):
     """What a camera would make of wide crops uint8 [n, WIDE, WIDE]: [n, 1, 112, 112], luma / 128 - 1; and what was done
     to their geometry, [n, 2, 3] from places in the view to places in the wide crop, both -1 to 1."""
-    n = len(crops)
-    x = torch.from_numpy(crops).unsqueeze(1).float() / 255
+    n, side, device = len(crops), faces.SIDE, crops.device
+    uniform = lambda low, high: low + (high - low) * torch.rand(n, generator=random, device=device)
+    normal = lambda deviation, *shape: deviation * torch.randn(n, *shape, generator=random, device=device)
+    each = lambda values: values[:, None, None, None]
     # Landmarks err: turn, scale, shift; half are mirrored.
-    angle = torch.from_numpy(rng.normal(0, 0.06, n)).float()
-    scale = torch.from_numpy(np.exp(rng.normal(0, 0.05, n))).float() * faces.SIDE / faces.WIDE
-    mirror = torch.from_numpy(rng.choice([-1.0, 1.0], n)).float()
-    shift = torch.from_numpy(rng.normal(0, 2.0 / faces.WIDE * 2, (n, 2))).float()
+    angle, scale = normal(0.06), torch.exp(normal(0.05)) * faces.SIDE / faces.WIDE
+    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    shift = normal(2.0 / faces.WIDE * 2, 2)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     theta = torch.stack(
         [torch.stack([mirror * cos, -sin, shift[:, 0]], 1), torch.stack([mirror * sin, cos, shift[:, 1]], 1)], 1
     )
     x = F.grid_sample(
-        x, F.affine_grid(theta, (n, 1, faces.SIDE, faces.SIDE), align_corners=False),
+        crops.unsqueeze(1).float() / 255, F.affine_grid(theta, (n, 1, side, side), align_corners=False),
         mode="bilinear", padding_mode="border", align_corners=False,
     )
-    # Far away or out of focus: in groups, as a group shares its size.
+    # Far away, out of focus or moving: in groups, as a group shares how much.
+    dice = np.random.default_rng(random.initial_seed())
     for part in x.split(max(n // 16, 1)):
-        kind = rng.random()
+        kind = dice.random()
         if kind < 0.25:
-            side = int(rng.integers(28, 90))
-            part.copy_(F.interpolate(F.interpolate(part, side, mode="area"), faces.SIDE, mode="bilinear"))
+            seen = int(dice.integers(28, 90))
+            part.copy_(F.interpolate(F.interpolate(part, seen, mode="area"), side, mode="bilinear"))
         elif kind < 0.35:
-            # Motion: a short line.
-            k = int(rng.integers(2, 5)) * 2 + 1
-            line = torch.zeros(1, 1, k, k)
-            slope = rng.uniform(-1, 1)
+            # A short line.
+            k = int(dice.integers(2, 5)) * 2 + 1
+            line, slope = torch.zeros(1, 1, k, k), dice.uniform(-1, 1)
             for i in range(k):
-                j = int(round((i - k // 2) * slope)) + k // 2
-                line[0, 0, j, i] = 1
-            if rng.random() < 0.5:
+                line[0, 0, int(round((i - k // 2) * slope)) + k // 2, i] = 1 / k
+            if dice.random() < 0.5:
                 line = line.transpose(2, 3)
-            part.copy_(F.conv2d(F.pad(part, [k // 2] * 4, mode="replicate"), line / line.sum()))
-    uniform = lambda low, high: torch.from_numpy(rng.uniform(low, high, n)).float()[:, None, None, None]
-    x = x.clamp(0, 1) ** torch.exp(uniform(-0.5, 0.5))
+            part.copy_(F.conv2d(F.pad(part, [k // 2] * 4, mode="replicate"), line.to(device)))
+    x = x.clamp(0, 1) ** each(torch.exp(uniform(-0.5, 0.5)))
     # Light from one side.
-    grid = torch.linspace(-1, 1, faces.SIDE)
-    side_light = uniform(-0.35, 0.35) * grid[None, None, None, :] + uniform(-0.2, 0.2) * grid[None, None, :, None]
-    x = x * (1 + side_light)
+    grid = torch.linspace(-1, 1, side, device=device)
+    x = x * (1 + each(uniform(-0.35, 0.35)) * grid + each(uniform(-0.2, 0.2)) * grid[:, None])
     mean = x.mean((2, 3), keepdim=True)
-    x = (x - mean) * uniform(0.5, 1.4) + mean + uniform(-0.2, 0.2)
-    # Something before the face.
-    for i in np.flatnonzero(rng.random(n) < 0.1):
-        h, w = rng.integers(12, 48, 2)
-        top, left = rng.integers(0, faces.SIDE - h), rng.integers(0, faces.SIDE - w)
-        x[i, 0, top : top + h, left : left + w] = float(rng.random())
-    noise = torch.from_numpy(rng.standard_normal((n, 1, faces.SIDE, faces.SIDE), dtype=np.float32))
-    x = x + noise * uniform(0, 1) ** 3 * 0.12
+    x = (x - mean) * each(uniform(0.5, 1.4)) + mean + each(uniform(-0.2, 0.2))
+    # Something before the face of one in ten.
+    place = torch.arange(side, device=device)
+    height, width = uniform(12, 48), uniform(12, 48)
+    top, left = uniform(0, 1) * (side - height), uniform(0, 1) * (side - width)
+    rows = (place >= each(top)) & (place < each(top + height))
+    columns = (place >= each(left)) & (place < each(left + width))
+    covered = rows.transpose(2, 3) & columns & each(uniform(0, 1) < 0.1)
+    x = torch.where(covered, each(uniform(0, 1)), x)
+    x = x + normal(1, 1, side, side) * each(uniform(0, 1) ** 3 * 0.12)
     # A camera has 256 steps.
     x = (x.clamp(0, 1) * 255).round()
     return (x / 128 - 1).contiguous(memory_format=torch.channels_last), theta
 
 
 def follow(student, teacher, theta):
-    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, s, s, c] of the unturned middle of the crops."""
+    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, c, s, s] of the unturned middle of the crops."""
     # The teacher looks at the middle only.
-    theta = theta * (faces.WIDE / faces.SIDE)
-    teacher = torch.from_numpy(teacher).float().permute(0, 3, 1, 2)
-    grid = F.affine_grid(theta, (len(teacher), 1, *teacher.shape[2:]), align_corners=False)
-    teacher = F.grid_sample(teacher, grid, padding_mode="border", align_corners=False).to(student.device)
-    return (1 - F.cosine_similarity(student.float(), teacher, dim=1)).mean()
+    grid = F.affine_grid(theta * (faces.WIDE / faces.SIDE), (len(teacher), 1, *teacher.shape[2:]), align_corners=False)
+    teacher = F.grid_sample(teacher.float(), grid, padding_mode="border", align_corners=False)
+    far = (1 - F.cosine_similarity(student.float(), teacher, dim=1)).mean((1, 2))
+    # A mirrored face has other maps than the mirrored maps of the face.
+    upright = (theta[:, 0, 0] * theta[:, 1, 1] > 0).float()
+    return (far * upright).sum() / upright.sum().clamp_min(1)
 
 
 def plain(crops):
@@ -137,10 +139,11 @@ def plain(crops):
 def embed(model, crops, autocast=True):
     out = []
     model.eval()
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    device = next(model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
         for i in range(0, len(crops), 256):
-            x = plain(crops[i : i + 256]).to(memory_format=torch.channels_last)
-            out.append(model(x.to(next(model.parameters()).device)).float().cpu().numpy())
+            x = plain(crops[i : i + 256]).to(device, memory_format=torch.channels_last)
+            out.append(model(x).float().cpu().numpy())
     return normalised(np.concatenate(out))
 
 
@@ -171,13 +174,15 @@ def train(asked, say):
     kept_back = [p for p in photos if fold[p[1]] not in wanted]
     name = "folds" + "".join(map(str, sorted(wanted)))
     drawn = faces.drawn(cache, asked.latchkey)
-    crops, labels = teachers.taught(learnt, drawn, asked.shared, cache, name, asked.faces, asked.seed, say)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    taught = lambda *what: teachers.taught(*what, asked.seed, device, say)
+    crops, labels, hints = taught(learnt, drawn, asked.shared, cache, name, asked.faces)
     space = target_space(labels)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
         rest = "folds" + "".join(str(f) for f in range(1, 6) if f not in wanted)
-        test_crops, test_labels = teachers.taught(kept_back, [], asked.shared, cache, rest, len(kept_back), asked.seed, say)
+        test_crops, test_labels, _ = taught(kept_back, [], asked.shared, cache, rest, len(kept_back))
         names = [Path(p[0]).name for p in learnt + kept_back]
         everyone = np.concatenate([crops[: len(learnt)], test_crops])
         truth = normalised(np.concatenate([labels[: len(learnt)], test_labels]).astype(np.float32) @ space)
@@ -187,16 +192,19 @@ def train(asked, say):
         say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
 
     torch.manual_seed(asked.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = Embedder()
     if asked.start:
         net.load(model, asked.start)
     model = model.to(device, memory_format=torch.channels_last)
     # From the student's maps to the teacher's; of no use after training.
-    guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (_, c) in zip((96, 160), teachers.HINTS.values())).to(device)
+    guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (c, _, _) in zip((96, 160), teachers.HINTS.values())).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
     optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], asked.rate)
-    hints = teachers.hints(asked.shared, cache, name, len(crops), say)
+    # All of it where the network is: 60 kB a face.
+    photos_count, faces_count = len(learnt), len(crops)
+    everything = [torch.from_numpy(a).to(device) for a in (crops, *hints)]
+    crops, *hints = everything
+    targets = targets.to(device)
     rounds = asked.samples // asked.batch
     kept = cache / f"{asked.name}.pt"
     first, curve = 0, []
@@ -208,31 +216,30 @@ def train(asked, say):
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
 
-    def some(rng):
+    def some(random):
+        """Which faces a round learns from, and how they look."""
         # Photos are few and soon known by heart, mixtures are many, the doorstep is easy: 2, 7 and 1 of ten.
-        n, kind = asked.batch, rng.random(asked.batch)
-        mixture, photo = rng.integers(0, asked.faces, n), rng.integers(0, len(learnt), n)
-        return np.where(kind < 0.2, photo, np.where(kind < 0.9, mixture, rng.integers(asked.faces, len(crops), n)))
+        kind, where = torch.rand(2, asked.batch, generator=random, device=device)
+        among = lambda first, last: (first + where * (last - first)).long().clamp_max(last - 1)
+        other = torch.where(kind < 0.9, among(0, asked.faces), among(asked.faces, faces_count) if drawn else among(0, asked.faces))
+        pick = torch.where(kind < 0.2, among(0, photos_count), other)
+        return pick, *views(crops[pick], random)
 
     began, loss_sum = time.monotonic(), 0.0
     for r in range(first, rounds):
-        rng = np.random.default_rng([asked.seed, r])
-        pick = some(rng)
-        x, theta = views(crops[pick], rng)
+        pick, x, theta = some(teachers.generator(device, asked.seed, r))
         optimiser.prepare(r, rounds)
         model.train()
         with torch.autocast(device, torch.bfloat16):
-            y, *maps = model.hinted(x.to(device))
+            y, *maps = model.hinted(x)
             maps = [guide(m) for guide, m in zip(guides, maps)]
-        loss = (1 - F.cosine_similarity(y.float(), targets[pick].to(device))).mean()
-        # A mirrored face has other maps than the mirrored maps of the face.
-        upright = np.flatnonzero(torch.det(theta[:, :, :2]).numpy() > 0)
-        hint = sum(follow(m[upright], h[pick[upright]], theta[upright]) for m, h in zip(maps, hints))
+        loss = (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
+        hint = sum(follow(m, h[pick], theta) for m, h in zip(maps, hints))
         (loss + asked.hints * hint).backward()
         optimiser.step()
-        loss_sum += loss.item()
+        loss_sum += loss.detach()
         if (r + 1) % asked.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "loss": loss_sum / asked.report, "seconds": time.monotonic() - began}
+            done = {"round": r + 1, "loss": float(loss_sum) / asked.report, "seconds": time.monotonic() - began}
             loss_sum = 0.0
             if test:
                 e = embed(model, everyone)
@@ -254,21 +261,13 @@ def train(asked, say):
     net.save(everyday, out / "embedder.npz")
 
     def lesson(model, r):
-        rng = np.random.default_rng([asked.seed, rounds + r])
-        pick = some(rng)
-        x, _ = views(crops[pick], rng)
+        pick, x, _ = some(teachers.generator(device, asked.seed, rounds + r))
         with torch.autocast(device, torch.bfloat16):
-            y = model(x.to(device))
-        return (1 - F.cosine_similarity(y.float(), targets[pick].to(device))).mean()
+            y = model(x)
+        return (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
 
-    def sights():
-        r = 0
-        while True:
-            rng = np.random.default_rng([asked.seed, r])
-            yield views(crops[rng.integers(0, len(crops), asked.batch)], rng)[0].to(device)
-            r += 1
-
-    rounded = quantise.watched(everyday, sights(), 60)
+    sights = (some(teachers.generator(device, asked.seed, r))[1] for r in itertools.count())
+    rounded = quantise.watched(everyday, sights, 60)
     write(rounded, out)
     report = {"folds": asked.folds, "curve": curve}
     if test:

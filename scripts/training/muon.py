@@ -39,7 +39,7 @@ class Muon(torch.optim.Optimizer):
                 step = orthogonal(g.flatten(1)).view_as(p)
                 length = p.shape[0] ** 0.5
                 # A layer whose answer is multiplied by nothing, as that of an added block at first, has no gradient.
-                p.mul_(length / p.norm()).sub_(step, alpha=group["lr"] * length / max(float(step.norm()), 1e-6))
+                p.mul_(length / p.norm()).sub_(step * (group["lr"] * length / step.norm().clamp_min(1e-6)))
 
 
 class Both:

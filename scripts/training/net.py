@@ -21,15 +21,17 @@ class Round(nn.Module):
         self.register_buffer("low", torch.zeros(()))
         self.register_buffer("high", torch.zeros(()))
         self.mode = "off"
+        self.known = None
 
     def watch(self, x):
+        self.known = None
         x = x.detach().float()
         # The outermost 1 in 10,000 may saturate: one wild value would cost all others their resolution.
         flat = x.flatten()
         if flat.numel() > 200_000:
-            flat = flat[torch.randint(flat.numel(), (200_000,))]
+            flat = flat[torch.randint(flat.numel(), (200_000,), device=x.device)]
         high = torch.quantile(flat, 0.9999)
-        low = torch.zeros(()) if self.positive else torch.quantile(flat, 0.0001)
+        low = torch.zeros_like(high) if self.positive else torch.quantile(flat, 0.0001)
         if self.high == 0:
             self.high.copy_(high)
             self.low.copy_(low)
@@ -39,9 +41,11 @@ class Round(nn.Module):
 
     def scale(self):
         """(real value of one step, stored value of zero), stored being -128 to 127."""
-        low = min(float(self.low), 0.0)
-        step = max((max(float(self.high), 0.0) - low) / 255, 1e-8)
-        return step, int(round(-128 - low / step))
+        if self.known is None:
+            low = min(float(self.low), 0.0)
+            step = max((max(float(self.high), 0.0) - low) / 255, 1e-8)
+            self.known = step, int(round(-128 - low / step))
+        return self.known
 
     def forward(self, x):
         if self.mode in ("watch", "both"):

@@ -37,7 +37,7 @@ def tuned(model, loss, rounds, rate, say):
         value = loss(model, r)
         value.backward()
         optimiser.step()
-        total += value.item()
+        total += value.detach()
         if r >= rounds // 2:
             counted += 1
             weights = [p.detach() for p in model.parameters()]
@@ -47,7 +47,7 @@ def tuned(model, loss, rounds, rate, say):
                 for m, w in zip(mean, weights):
                     m.lerp_(w, 1 / counted)
         if (r + 1) % 50 == 0:
-            say(f"tuning the 8-bit network: round {r + 1} of {rounds}, loss {total / 50:.4f}", (r + 1) / rounds)
+            say(f"tuning the 8-bit network: round {r + 1} of {rounds}, loss {float(total) / 50:.4f}", (r + 1) / rounds)
             total = 0.0
     with torch.no_grad():
         for p, m in zip(model.parameters(), mean or []):

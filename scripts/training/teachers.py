@@ -5,112 +5,145 @@ A teacher answers for any picture, so the photos need no names and can be mixed 
 two photos blended or patched together, and bent. A few thousand photos alone would be learnt by heart.
 """
 
-import multiprocessing
 import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 import faces
+import frozen
 
-REID_TEMPLATE = 128 * np.array(
+REID_SIDE = 128
+REID_TEMPLATE = REID_SIDE * np.array(
     [[0.31557, 0.46157], [0.68262, 0.46157], [0.50026, 0.64051], [0.34947, 0.82469], [0.65344, 0.82469]], np.float32
 )
 DIMENSIONS = 256 + 128
+# Maps of MobileFaceNet's that are the easiest to follow: sums of residual blocks, before any activation. [channels, side, side]
+HINTS = {"/features/features.11/Add_output_0": (128, 14, 14), "/features/features.14/Add_output_0": (128, 7, 7)}
+BATCH = 256
+
+
+class TfLite:
+    """A network of one picture and one answer, called as `frozen` calls one."""
+
+    def __init__(self, file):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.net = Interpreter(str(file), num_threads=os.cpu_count())
+        self.net.allocate_tensors()
+        self.i, self.answer = (d[0]["index"] for d in (self.net.get_input_details(), self.net.get_output_details()))
+
+    def __call__(self, x, _):
+        out = []
+        for one in x.permute(0, 2, 3, 1).contiguous().numpy():
+            self.net.set_tensor(self.i, one[None])
+            self.net.invoke()
+            out.append(self.net.get_tensor(self.answer).reshape(-1))
+        return [torch.from_numpy(np.stack(out))]
+
+
+class Onnx:
+    """The same, with what is seen on the way."""
+
+    def __init__(self, file, seen):
+        import onnx
+        import onnxruntime
+
+        model = onnx.load(file)
+        self.i, self.answer = model.graph.input[0].name, model.graph.output[0].name
+        model.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in seen)
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def __call__(self, x, wanted):
+        seen = zip(*(self.session.run(wanted, {self.i: one[None]}) for one in x.contiguous().numpy()))
+        return [torch.from_numpy(np.concatenate(maps)) for maps in seen]
 
 
 class Teachers:
-    """face-reid-0095 and MobileFaceNet; both embeddings of unit length, one after the other."""
+    """face-reid-0095 and MobileFaceNet."""
 
-    def __init__(self, shared):
-        from ai_edge_litert.interpreter import Interpreter
-
+    def __init__(self, shared, device):
         models = Path(shared) / "models"
-        self.networks = []
-        for file in ("face-reid-0095/face_reid_0095_fp32.tflite", "mobilefacenet/foamliu_mobilefacenet_fp32.tflite"):
-            net = Interpreter(str(models / file), num_threads=1)
-            net.allocate_tensors()
-            self.networks.append((net, net.get_input_details()[0]["index"], net.get_output_details()[0]["index"]))
-        # From the wide crop to the crop of each.
-        self.to_reid = faces.similarity(faces.TEMPLATE + faces.MARGIN, REID_TEMPLATE)
-
-    def __call__(self, wide):
-        """Of one wide RGB crop."""
-        m = faces.MARGIN
-        reid = cv2.warpAffine(wide, self.to_reid, (128, 128), borderMode=cv2.BORDER_REPLICATE)[:, :, ::-1]
-        arc = (wide[m:-m, m:-m] / np.float32(255) - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-        out = []
-        for (net, i, o), x in zip(self.networks, (reid.astype(np.float32), arc.astype(np.float32))):
-            net.set_tensor(i, x[None])
-            net.invoke()
-            e = net.get_tensor(o).reshape(-1)
-            out.append(e / np.linalg.norm(e))
-        return np.concatenate(out)
-
-
-def smooth(rng, cells, side):
-    """A smooth random field over a square, roughly normal with deviation 1."""
-    return cv2.resize(rng.standard_normal((cells, cells)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-
-
-def mix(rng, a, b):
-    """A face out of two wide crops."""
-    side = a.shape[0]
-    kind = rng.random()
-    if kind < 0.3:
-        w = np.full((side, side), rng.uniform(0.25, 0.75), np.float32)
-    elif kind < 0.8:
-        w = 1 / (1 + np.exp(-3 * smooth(rng, int(rng.integers(2, 5)), side)))
-    else:
-        w = np.zeros((side, side), np.float32)
-    # The same light on both, or the seam is what the teacher looks at.
-    b = b.astype(np.float32)
-    b = (b - b.mean((0, 1))) * (a.std() / max(b.std(), 1.0)) + a.mean((0, 1))
-    out = a * (1 - w[..., None]) + b * w[..., None]
-    if rng.random() < 0.7:
-        bend = rng.uniform(1, 4)
-        yy, xx = np.mgrid[0:side, 0:side].astype(np.float32)
-        cells = int(rng.integers(3, 7))
-        out = cv2.remap(
-            out, xx + bend * smooth(rng, cells, side), yy + bend * smooth(rng, cells, side),
-            cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
-        )
-    return np.clip(out, 0, 255).astype(np.uint8)
-
-
-def _start(shared):
-    global teachers
-    cv2.setNumThreads(1)
-    teachers = Teachers(shared)
-
-
-def _work(wide_file, drawn_file, count, seed, first, last, crops_file, labels_file):
-    wide = np.load(wide_file, mmap_mode="r")
-    drawn = np.load(drawn_file, mmap_mode="r") if drawn_file else []
-    crops = np.lib.format.open_memmap(crops_file, mode="r+")
-    labels = np.lib.format.open_memmap(labels_file, mode="r+")
-    n = len(wide)
-    for i in range(first, last):
-        if labels[i].any():
-            continue
-        if i < n or i >= count:
-            face = wide[i] if i < n else drawn[i - count]
-            # What is said of a face and of its mirror image is meant of one person.
-            e = teachers(face) + teachers(face[:, ::-1])
-            e[:256] /= np.linalg.norm(e[:256])
-            e[256:] /= np.linalg.norm(e[256:])
+        reid = models / "face-reid-0095/face-reidentification-retail-0095.xml"
+        arc = models / "mobilefacenet/MobileFaceNet.onnx"
+        if device == "cpu":
+            # One by one and without PyTorch: ten times as fast there.
+            self.reid, self.arc = TfLite(models / "face-reid-0095/face_reid_0095_fp32.tflite"), Onnx(arc, list(HINTS))
         else:
-            rng = np.random.default_rng([seed, i])
-            a, b = rng.integers(0, n, 2)
-            face = mix(rng, wide[a][:, :: rng.choice([-1, 1])], wide[b][:, :: rng.choice([-1, 1])])
-            e = teachers(face)
-        crops[i] = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        labels[i] = e
+            self.reid, self.arc = (n.to(device, memory_format=torch.channels_last) for n in (frozen.Reid(reid), frozen.MobileFaceNet(arc)))
+        # From places in the crop of face-reid-0095 to places in the wide one, both -1 to 1.
+        back = cv2.invertAffineTransform(faces.similarity(faces.TEMPLATE + faces.MARGIN, REID_TEMPLATE)).astype(np.float64)
+        centred = lambda side: np.array([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
+        whole = np.linalg.inv(centred(faces.WIDE)) @ np.vstack([back, [0, 0, 1]]) @ centred(REID_SIDE)
+        self.to_wide = torch.from_numpy(whole[:2].astype(np.float32)).to(device)
+        normal = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], device=device)
+        self.mean, self.deviation = normal[:, None, :, None, None]
+
+    @torch.inference_mode()
+    def __call__(self, wide):
+        """Of wide RGB crops [n, 3, WIDE, WIDE], 0 to 255: both embeddings of unit length, one after the other, [n, 384]."""
+        grid = F.affine_grid(self.to_wide.expand(len(wide), 2, 3), (len(wide), 3, REID_SIDE, REID_SIDE), align_corners=False)
+        reid = F.grid_sample(wide.float(), grid, padding_mode="border", align_corners=False).flip(1)
+        said = self.reid(reid, [self.reid.answer])[0].flatten(1), self._arc(wide, [self.arc.answer])[0]
+        return torch.cat([F.normalize(e) for e in said], 1)
+
+    def _arc(self, wide, wanted):
+        m = faces.MARGIN
+        return self.arc((wide[:, :, m:-m, m:-m].float() / 255 - self.mean) / self.deviation, wanted)
+
+    def both_ways(self, wide):
+        """What is said of a face and of its mirror image is meant of one person."""
+        e = self(wide) + self(wide.flip(3))
+        return torch.cat([F.normalize(e[:, :256]), F.normalize(e[:, 256:])], 1)
+
+    @torch.inference_mode()
+    def hints(self, luma):
+        """What MobileFaceNet sees on the way, of luma crops [n, WIDE, WIDE]: int8 for each of HINTS, scaled to -127 to 127
+        crop by crop."""
+        seen = self._arc(luma[:, None].expand(-1, 3, -1, -1), list(HINTS))
+        return [(y / y.abs().amax((1, 2, 3), keepdim=True) * 127).round().to(torch.int8) for y in seen]
+
+
+def luma(wide):
+    """[n, 3, s, s] to [n, s, s], uint8."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=wide.device)[:, None, None]
+    return (wide.float() * weights).sum(1).round().to(torch.uint8)
+
+
+def generator(device, *seed):
+    """Random numbers of their own for every `seed`."""
+    return torch.Generator(device).manual_seed(int(np.random.default_rng(seed).integers(2**62)))
+
+
+def mix(a, b, random):
+    """Faces out of two each, float [n, 3, s, s]."""
+    n, side, device = len(a), a.shape[-1], a.device
+    share = lambda: torch.rand(n, 1, 1, 1, generator=random, device=device)
+    cells = lambda low, high: int(torch.randint(low, high, (), generator=random, device=device))
+
+    def smooth(cells, fields):
+        """Smooth random fields, roughly normal with deviation 1."""
+        coarse = torch.randn(n, fields, cells, cells, generator=random, device=device)
+        return F.interpolate(coarse, side, mode="bicubic", align_corners=False)
+
+    kind = share()
+    even, patches = 0.25 + 0.5 * share(), torch.sigmoid(3 * smooth(cells(2, 5), 1))
+    w = torch.where(kind < 0.3, even, torch.where(kind < 0.8, patches, torch.zeros_like(patches)))
+    # The same light on both, or the seam is what the teacher looks at.
+    gain = a.std((1, 2, 3), keepdim=True) / b.std((1, 2, 3), keepdim=True).clamp_min(1)
+    b = (b - b.mean((2, 3), keepdim=True)) * gain + a.mean((2, 3), keepdim=True)
+    out = a * (1 - w) + b * w
+    bend = torch.where(share() < 0.7, 1 + 3 * share(), 0)
+    straight = F.affine_grid(torch.eye(2, 3, device=device).expand(n, 2, 3), out.shape, align_corners=False)
+    bent = straight + (bend * smooth(cells(3, 7), 2) * 2 / side).permute(0, 2, 3, 1)
+    return F.grid_sample(out, bent, padding_mode="border", align_corners=False).clamp(0, 255)
 
 
 def wide_crops(photos, cache, name):
-    """A file of the wide RGB crops of all photos, uint8 [n, WIDE, WIDE, 3]."""
+    """The wide RGB crops of all photos, uint8 [n, WIDE, WIDE, 3]."""
     file = Path(cache) / f"{name}-wide.npy"
     if not file.exists():
         part = file.with_suffix(".part.npy")
@@ -119,79 +152,47 @@ def wide_crops(photos, cache, name):
             out[i] = faces.align(cv2.imread(path)[:, :, ::-1], points, margin=faces.MARGIN)
         out.flush()
         os.rename(part, file)
-    return file
+    return np.load(file, mmap_mode="r")
 
 
-def taught(photos, drawn, shared, cache, name, count, seed, say):
-    """Luma crops uint8 [n, WIDE, WIDE] and labels float16 [n, 384]; the first are the photos, then mixtures of them up to
-    `count`, then those `drawn`."""
-    wide_file = wide_crops(photos, cache, name)
-    drawn_file = wide_crops(drawn, cache, "doorstep") if drawn else None
-    total = count + len(drawn)
-    crops_file, labels_file = (Path(cache) / f"{name}-{total}-{kind}.npy" for kind in ("crops", "labels"))
-    if not labels_file.exists():
-        np.lib.format.open_memmap(crops_file, mode="w+", dtype=np.uint8, shape=(total, faces.WIDE, faces.WIDE))
-        np.lib.format.open_memmap(labels_file, mode="w+", dtype=np.float16, shape=(total, DIMENSIONS))
-    labels = np.load(labels_file, mmap_mode="r")
-    if not labels.any(1).all():
-        workers = os.cpu_count() or 1
-        step = 256
-        files = (crops_file, labels_file)
-        jobs = [(wide_file, drawn_file, count, seed, i, min(i + step, total), *files) for i in range(0, total, step)]
-        with multiprocessing.get_context("spawn").Pool(workers, _start, (shared,)) as pool:
-            done = [pool.apply_async(_work, job) for job in jobs]
-            for i, job in enumerate(done):
-                job.get()
-                say(f"teachers: {min((i + 1) * step, total)} of {total} faces", (i + 1) / len(done))
-    return np.load(crops_file), np.load(labels_file)
-
-
-# Maps of MobileFaceNet's that are the easiest to follow: sums of residual blocks, before any activation.
-HINTS = {"/features/features.11/Add_output_0": (14, 128), "/features/features.14/Add_output_0": (7, 128)}
-
-
-def _start_hints(shared):
-    import onnx
-    import onnxruntime
-
-    global session
-    model = onnx.load(Path(shared) / "models/mobilefacenet/MobileFaceNet.onnx")
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in HINTS)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def _hint(crops_file, first, last, files):
-    m = faces.MARGIN
-    x = np.load(crops_file, mmap_mode="r")[first:last, m:-m, m:-m]
-    x = x[:, None].repeat(3, 1) / np.float32(255) - np.float32([0.485, 0.456, 0.406])[:, None, None]
-    x = (x / np.float32([0.229, 0.224, 0.225])[:, None, None]).astype(np.float32)
-    # The file takes one picture at a time.
-    seen = [session.run(list(HINTS), {"input0": one[None]}) for one in x]
-    for file, y in zip(files, zip(*seen)):
-        y = np.concatenate(y).transpose(0, 2, 3, 1)
-        most = np.abs(y).max((1, 2, 3), keepdims=True)
-        np.lib.format.open_memmap(file, mode="r+")[first:last] = np.round(y / most * 127)
-
-
-def hints(shared, cache, name, count, say):
-    """What MobileFaceNet sees on the way, of the crops of `taught`: int8 [count, side, side, channels] for each of HINTS,
-    scaled to -127 to 127 crop by crop."""
-    crops_file = Path(cache) / f"{name}-{count}-crops.npy"
-    files = [Path(cache) / f"{name}-{count}-hints{side}.npy" for side, _ in HINTS.values()]
-    if not all(f.exists() for f in files):
-        parts = [f.with_suffix(".part") for f in files]
-        for part, (side, channels) in zip(parts, HINTS.values()):
-            np.lib.format.open_memmap(part, mode="w+", dtype=np.int8, shape=(count, side, side, channels))
-        step = 64
-        jobs = [(crops_file, i, min(i + step, count), parts) for i in range(0, count, step)]
-        with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1, _start_hints, (shared,)) as pool:
-            done = [pool.apply_async(_hint, job) for job in jobs]
-            for i, job in enumerate(done):
-                job.get()
-                if i % 20 == 0:
-                    say(f"hints: {i * step} of {count} faces", (i + 1) / len(done))
-        for part, file in zip(parts, files):
-            os.rename(part, file)
-    return [np.load(f) for f in files]
+def taught(photos, drawn, shared, cache, name, count, seed, device, say):
+    """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and the hints, int8, one array for each of HINTS; the first
+    are the photos, then mixtures of them up to `count`, then those `drawn`. Broken off, it goes on where it was."""
+    photos_wide = wide_crops(photos, cache, name)
+    drawn_wide = wide_crops(drawn, cache, "doorstep") if drawn else None
+    n, total = len(photos), count + len(drawn)
+    kinds = [("crops", np.uint8, (faces.WIDE, faces.WIDE))]
+    kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
+    # Last, as a batch that has labels is whole.
+    kinds.append(("labels", np.float16, (DIMENSIONS,)))
+    files = [Path(cache) / f"{name}-{total}-{kind}.npy" for kind, _, _ in kinds]
+    for file, (_, dtype, shape) in zip(files, kinds):
+        if not file.exists():
+            np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(total, *shape))
+    kept = [np.lib.format.open_memmap(file, mode="r+") for file in files]
+    stretches = [
+        (i, min(i + BATCH, end), kind)
+        for begin, end, kind in ((0, n, "photo"), (n, count, "mixture"), (count, total, "drawn"))
+        for i in range(begin, end, BATCH)
+    ]
+    todo = [s for s in stretches if not kept[-1][s[1] - 1].any()]
+    if todo:
+        on_device = lambda rows: torch.from_numpy(np.array(rows)).to(device).permute(0, 3, 1, 2)
+        teach, everyone = Teachers(shared, device), on_device(photos_wide)
+    for done, (first, last, kind) in enumerate(todo):
+        if kind == "mixture":
+            random = generator(device, seed, first)
+            two = everyone[torch.randint(0, n, (2, last - first), generator=random, device=device)].float()
+            mirrored = torch.rand(2, last - first, 1, 1, 1, generator=random, device=device) < 0.5
+            rgb = mix(*torch.where(mirrored, two.flip(4), two), random)
+            labels = teach(rgb)
+        else:
+            rgb = everyone[first:last] if kind == "photo" else on_device(drawn_wide[first - count : last - count])
+            labels = teach.both_ways(rgb)
+        grey = luma(rgb)
+        for array, value in zip(kept, (grey, *teach.hints(grey), labels)):
+            array[first:last] = value.cpu().numpy()
+        if done % 20 == 0:
+            say(f"teachers: {last} of {total} faces", (done + 1) / len(todo))
+    crops, *hints, labels = (np.load(file) for file in files)
+    return crops, labels, hints
