@@ -22,10 +22,24 @@ if [ "$what" = idle ]; then
     exit
 fi
 scene visit-1 scenes/visit-1.raw
+if [ "$what" = forgotten ]; then
+    # Nobody is known any more.
+    sleep 60
+    echo "@@ end"
+    exit
+fi
 # Seen by the kernel's own account of the line, not by the log.
 relay_up() { grep -qE 'gpio-?17 .*latchkey.* out hi' /sys/kernel/debug/gpio; }
 mount -t debugfs debug /sys/kernel/debug
 wait_for 90 relay_up || { echo "@@ nobody was let in"; cat /sys/kernel/debug/gpio; }
+# The hold time ends, the next visit opens.
+goes_on() {
+    scene empty scenes/empty.raw
+    until not relay_up; do usleep 100000; done
+    sleep 5
+    scene visit-2 scenes/visit-2.raw
+    wait_for 90 relay_up && echo "@@ $what and well"
+}
 sleep 1
 echo "@@ fault $what $(now)"
 case $what in
@@ -46,12 +60,13 @@ case $what in
         fallocate -l "$(df -k /data | awk 'END { print ($4 - 2048) "k" }')" /data/full || echo "@@ not filled"
         dd if=/dev/zero of=/data/fuller bs=4k 2> /dev/null
         echo "@@ $(df -k /data | awk 'END { print $4 }') KiB left"
-        # The hold time ends, the next visit opens.
-        scene empty scenes/empty.raw
-        until not relay_up; do usleep 100000; done
-        sleep 5
-        scene visit-2 scenes/visit-2.raw
-        wait_for 90 relay_up && echo "@@ full and well"
+        goes_on
+        ;;
+    # Both places where the file system says what it is, and all that is between them.
+    destroyed)
+        dd if=/dev/zero of=/dev/mmcblk0p3 bs=1M count=160 2> /dev/null
+        sync
+        goes_on
         ;;
     shutdown) kill -USR2 1 ;;
 esac

@@ -30,9 +30,15 @@ class Card:
         subprocess.run(["cp", "--sparse=always", image, self.file], check=True)
         os.truncate(self.file, mib * MIB)
 
+    @classmethod
+    def of(cls, file):
+        """A card that is there already."""
+        card = cls.__new__(cls)
+        card.file = Path(file)
+        return card
+
     def copy(self, file):
-        other = Card.__new__(Card)
-        other.file = Path(file)
+        other = Card.of(file)
         subprocess.run(["cp", "--sparse=always", self.file, other.file], check=True)
         return other
 

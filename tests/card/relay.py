@@ -17,6 +17,19 @@ from visits import CONFIGURATION, enrolled
 HELD = CONFIGURATION.replace("hold_ms = 3000", "hold_ms = 60000")
 
 
+def forgotten(card, work, check):
+    """The start after the data partition was destroyed, with somebody before the camera who was let in before."""
+    with Pi(card, work, extra="test=faults,forgotten", test=work / "visitors.cpio") as pi:
+        pi.wait("@@ end", 300)
+        said = pi.says("data_|boot step=(data|owner|ready)|gallery|refused")
+        for line in said:
+            print(f"      {line[:150]}")
+        check("destroyed: the next start says so", any("data_lost" in line for line in said))
+        check("destroyed: and is ready, with the owner's configuration", any("step=ready" in line for line in said)
+              and bool(pi.says("configuration file=latchkey.toml")))  # fmt: skip
+        check("destroyed: whoever was let in before is refused", bool(pi.says(" refused ")) and not pi.relay)
+
+
 def main():
     image, work = sys.argv[1], Path(sys.argv[2])
     check = Checks()
@@ -53,7 +66,7 @@ def main():
             grants = [t for t, line in pi.lines if "relay state=on" in line]
             check(f"{what}: never on without a decision", all(any(abs(t - g) < 2 for g in grants) for t in again))
 
-    cases = sys.argv[3:] or ["kill", "guard", "hang", "idle", "camera", "full", "panic", "watchdog", "shutdown"]
+    cases = sys.argv[3:] or ["kill", "guard", "hang", "idle", "camera", "full", "destroyed", "panic", "watchdog", "shutdown"]
     for case in cases:
         match case:
             # The guard turns it off; the first process starts the job anew.
@@ -69,6 +82,16 @@ def main():
             # The board restarts: its pins are inputs then.
             case "panic": fault("panic", "", 5, ended=True)
             case "watchdog": fault("watchdog", "", 20, ended=True)
+            # The job has everybody in memory. What the next start finds is a card without people, and nobody opens.
+            case "destroyed":
+                fault("destroyed", "@@ destroyed and well", 70)
+                card = Card.of(work / "fault.img")
+                # With what the kernel has written back since.
+                partition = card.data()
+                with open(partition, "r+b") as file:
+                    file.write(bytes(160 << 20))
+                card.put_data(partition)
+                forgotten(card, work, check)
             case "shutdown": fault("shutdown", "", 5, ended=True)
     check.finish()
 

@@ -54,6 +54,14 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Says what is wrong with photos, a line each.
+fn tell(wrong: &[String]) {
+    for text in wrong {
+        // Libraries put line breaks into their messages; ours are one line.
+        eprintln!("latchkey: {}", text.replace('\n', " "));
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
@@ -113,6 +121,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         &mut wrong,
     )?;
     sort_out(&mut learners, &mut wrong);
+    // Said before strangers are drawn, which takes seconds.
+    if learners.iter().all(|l| l.examples.is_empty()) {
+        tell(&wrong);
+        learners.iter().for_each(advise);
+        eprintln!(
+            "latchkey: no photo of anybody can be used; see the reason of each above; nothing was changed"
+        );
+        return Ok(Exit::No);
+    }
     let strangers = strangers(&mut readers, &data.join("unknown"), &mut wrong)?;
     let mut nobody: Vec<Embedding> = strangers.iter().map(|s| s.embedding).collect();
     if nobody.len() < FEW_STRANGERS {
@@ -120,25 +137,14 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         nobody.extend(built_in(&mut readers[0], || bar.inc(1))?);
         bar.finish_and_clear();
     }
-    for text in &wrong {
-        // Libraries put line breaks into their messages; ours are one line.
-        eprintln!("latchkey: {}", text.replace('\n', " "));
-    }
+    tell(&wrong);
     let empty: Vec<String> = learners
         .iter()
         .filter(|l| l.examples.is_empty())
         .map(|l| l.name.clone())
         .collect();
-    for learner in &learners {
-        advise(learner);
-    }
+    learners.iter().for_each(advise);
     learners.retain(|l| !l.examples.is_empty());
-    if learners.is_empty() {
-        eprintln!(
-            "latchkey: no photo of anybody can be used; see the reason of each above; nothing was changed"
-        );
-        return Ok(Exit::No);
-    }
 
     // Whoever is enrolled and not in the folder stays, and strangers are tried against them, too.
     let stay = |p: &&Person| learners.iter().all(|l| l.name != p.name);
