@@ -126,8 +126,8 @@ impl Default for RecognitionSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemSettings {
-    /// Hash (crypt(5), `openssl passwd -6`) of the password for a login as root on the serial console; without one there
-    /// is no login.
+    /// Hash (crypt(5), SHA-512 or SHA-256: `openssl passwd -6`) of the password for a login as root on the serial console;
+    /// without one there is no login.
     pub console: Option<String>,
     /// The clock of a board without a battery is set to this if it is behind.
     pub time: Option<jiff::Timestamp>,
@@ -406,14 +406,47 @@ fn threads(engine: EngineSettings) -> Result<(), String> {
     Err(format!("threads = {}: must be 1 to 16", engine.threads))
 }
 
-/// A password in the clear, or none at all, must not be taken for a hash.
+/// A password in the clear must not be taken for a hash, nor one that the card's login cannot verify for one that it can:
+/// busybox knows SHA-512 and SHA-256 of crypt(5), and not what `mkpasswd` and `passwd` make today (yescrypt).
 fn console(hash: Option<&str>) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "./$=,_-".contains(c);
-    match hash {
-        Some(hash) if !hash.starts_with('$') || hash.len() < 20 || !hash.chars().all(plain) => {
-            Err("console: is no hash of a password; make one with `openssl passwd -6`".to_owned())
+    let Some(hash) = hash else { return Ok(()) };
+    let mend = "make one with `openssl passwd -6`";
+    let mut parts = hash.split('$');
+    let (before, kind) = (parts.next(), parts.next());
+    let length = match (before, kind) {
+        (Some(""), Some("6")) => 86,
+        (Some(""), Some("5")) => 43,
+        (Some(""), Some(kind @ ("1" | "2a" | "2b" | "2y" | "7" | "y" | "gy" | "sha1"))) => {
+            return Err(format!(
+                "console: is a hash of the kind ${kind}$, which the card's login does not take; {mend}"
+            ));
         }
-        _ => Ok(()),
+        _ => return Err(format!("console: is no hash of a password; {mend}")),
+    };
+    let mut rest: Vec<&str> = parts.collect();
+    // Fewer than 1000 would be taken for 1000, and then no password fits.
+    let rounds = rest.first().and_then(|part| part.strip_prefix("rounds="));
+    let rounds_fit = rounds.is_none_or(|n| {
+        !n.starts_with('0') && n.parse().is_ok_and(|n| (1000..=9_999_999).contains(&n))
+    });
+    if rounds.is_some() {
+        rest.remove(0);
+    }
+    let plain = |text: &str| {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "./".contains(c))
+    };
+    match rest[..] {
+        [salt, sum]
+            if rounds_fit
+                && (1..=16).contains(&salt.len())
+                && sum.len() == length
+                && plain(salt)
+                && plain(sum) =>
+        {
+            Ok(())
+        }
+        _ => Err(format!("console: is no whole hash of a password; {mend}")),
     }
 }
 
@@ -484,6 +517,44 @@ mod tests {
             let text = format!("watchdog_ms = {bad}");
             let why = recognition(&settings(&text)).unwrap_err();
             assert_eq!(why, format!("{text}: must be 500 to 120000"));
+        }
+    }
+
+    /// Of the password "secret", as `openssl passwd -6 -salt abcdefgh` makes it.
+    const HASH: &str = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
+
+    #[test]
+    fn the_console_takes_hashes_that_the_cards_login_can_verify() {
+        assert_eq!(console(None), Ok(()));
+        assert_eq!(console(Some(HASH)), Ok(()));
+        let rounds = HASH.replacen("$6$", "$6$rounds=10000$", 1);
+        assert_eq!(console(Some(&rounds)), Ok(()));
+        let sha256 = "$5$abcdefghijkl$hLav21MFu2VxWwiUx8wX0pH3PgbxSuSHhObZUBCuZJ5";
+        assert_eq!(console(Some(sha256)), Ok(()));
+    }
+
+    #[test]
+    fn the_console_refuses_what_is_no_such_hash() {
+        let of_another_kind = [
+            "$y$j9T$abcdefghijkl$XFQnRmFDoRnfefa6tLCdzcaB9xoGhmmkRgfG1lm0pK1",
+            "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+            "$2b$05$abcdefghijklmnopqrstuuGz3rEVMSvWmDcGPFEUe04rhn5ZpGCqC",
+        ];
+        for hash in of_another_kind {
+            let why = console(Some(hash)).unwrap_err();
+            assert!(why.contains("does not take; make one with"), "{why}");
+        }
+        let cut_off = &HASH[..HASH.len() - 1];
+        let few_rounds = HASH.replacen("$6$", "$6$rounds=999$", 1);
+        let no_salt = HASH.replacen("abcdefgh", "", 1);
+        let colon = HASH.replacen("abcdefgh", "abc:efgh", 1);
+        for hash in [cut_off, &few_rounds, &no_salt, &colon, "$6$", "$6$rounds="] {
+            let why = console(Some(hash)).unwrap_err();
+            assert!(why.contains("no whole hash"), "{hash}: {why}");
+        }
+        for text in ["", "$", "secret", "se$6$cret"] {
+            let why = console(Some(text)).unwrap_err();
+            assert!(why.contains("is no hash of a password"), "{text}: {why}");
         }
     }
 }

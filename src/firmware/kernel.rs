@@ -54,6 +54,13 @@ pub fn calm_console() {
     }
 }
 
+/// The name of the terminal that `/dev/console` is.
+pub fn console() -> String {
+    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    let last = active.split_ascii_whitespace().next_back();
+    last.unwrap_or("console").to_owned()
+}
+
 /// Since the kernel was started.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

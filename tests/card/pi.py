@@ -133,7 +133,7 @@ class Pi:
             words += " module_blacklist=bcm2835_wdt"
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
-        self.lines, self.relay, self.levels = [], [], []
+        self.lines, self.relay, self.levels, self.rest = [], [], [], b""
         self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
@@ -149,10 +149,12 @@ class Pi:
             threading.Thread(target=self._watch, daemon=True).start()
 
     def _read(self):
-        for line in self.process.stdout:
+        while read := self.process.stdout.read1(4096):
             with self._changed:
-                self.lines.append([self.now(), line.decode("utf8", "replace").strip("\r\n\x1b\x00")])
-                print("%8.2f %s" % tuple(self.lines[-1]), file=self.console, flush=True)
+                *whole, self.rest = (self.rest + read).split(b"\n")
+                for line in whole:
+                    self.lines.append([self.now(), line.decode("utf8", "replace").strip("\r\n\x1b\x00")])
+                    print("%8.2f %s" % tuple(self.lines[-1]), file=self.console, flush=True)
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
@@ -208,6 +210,15 @@ class Pi:
                     tail = "\n".join(f"    {t:7.2f} {line}" for t, line in self.lines[-15:])
                     raise TimeoutError(f"no line like {pattern!r} within {seconds} s; the last ones:\n{tail}")
                 self._changed.wait(min(left, 0.5))
+
+    def asks(self, pattern, seconds, since=0):
+        """Waits for a prompt: what matches in a line since `since`, whether it has ended or not."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while not any(re.search(pattern, line) for _, line in [*self.lines[since:], [0, self.rest.decode("utf8", "replace")]]):
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise TimeoutError(f"no prompt like {pattern!r} within {seconds} s")
+                self._changed.wait(0.5)
 
     def says(self, pattern, since=0):
         return [line for _, line in self.lines[since:] if re.search(pattern, line)]

@@ -1,0 +1,73 @@
+"""The login on the serial console: none unless it is asked for; then none without the right password.
+
+usage: login.py IMAGE WORK
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pi import Card, Checks, Pi
+
+PASSWORD = "open sesame, please"
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    work.mkdir(parents=True, exist_ok=True)
+    check = Checks()
+    card = Card(image, work / "card.img")
+
+    def tries(pi, password, since):
+        """Answers both prompts, the first of which comes after line `since`; the number of the line after it."""
+        pi.asks("login: ", 60, since)
+        # What was typed before the prompt is thrown away.
+        time.sleep(1)
+        pi.type("root\r")
+        since = len(pi.lines)
+        pi.asks("Password: ", 60, since)
+        time.sleep(1)
+        pi.type(f"{password}\r")
+        return since
+
+    card.put("# no console\n", "latchkey.toml")
+    with Pi(card, work) as pi:
+        at, _, _ = pi.wait("step=ready", 120)
+        for typed in ("\r", "root\r", f"{PASSWORD}\r", "id\r"):
+            pi.type(typed)
+            time.sleep(3)
+        pi.rest = b""
+        asked = pi.says("login: |Password: |uid=|/bin/sh")
+        check(f"without a password there is no login {asked or ''}", not asked)
+
+    digest = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True)
+    for kind, told in (("$y$j9T$", "does not take"), ("", "no hash")):
+        card.put(f'[system]\nconsole = "{kind}{PASSWORD.replace(" ", "")}"\n', "latchkey.toml")
+        with Pi(card, work) as pi:
+            pi.wait(f"setup_refused .*system.console: .*{told}.*openssl passwd -6", 120)
+            pi.wait("step=ready", 120)
+            check(f"{kind or 'a password in the clear'}: refused, told, and no login", not pi.says("login: "))
+
+    card.put(f'[system]\nconsole = "{digest.stdout.strip()}"\n', "latchkey.toml")
+    with Pi(card, work) as pi:
+        pi.wait("step=ready", 120)
+        since = tries(pi, PASSWORD.upper(), since=0)
+        refused, _, _ = pi.wait("Login incorrect", 60, since)
+        check("a wrong password is refused", not pi.says("# $", since))
+        since = tries(pi, PASSWORD, refused + 1)
+        pi.asks("# ", 60, since)
+        pi.type("id; kill -0 1 && echo well and alive\r")
+        pi.wait(r"^uid=0\(root\)", 30, since)
+        pi.wait("^well and alive", 30, since)
+        check("the right one gets a shell as root", True)
+        since = len(pi.lines)
+        pi.type("exit\r")
+        pi.asks("login: ", 30, since)
+        check("whoever leaves it leaves a login", True)
+        check("the password and its hash are not in the log", not pi.says(f"{PASSWORD}|\\$6\\$"))
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()
