@@ -42,9 +42,9 @@ pub fn start() -> Journal {
     Journal { lines, finished }
 }
 
-/// Starts the log of the first process: straight to standard error, which is the console.
-pub fn start_direct() {
-    install(None, "info");
+/// Starts the log of the first process: straight to the console, which must not hold it up.
+pub fn start_direct(console: Box<dyn Write + Send>) {
+    install(Some(env_logger::Target::Pipe(console)), "info");
 }
 
 /// Starts the log of a short command: the same lines, straight to standard error, warnings and worse.

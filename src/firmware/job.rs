@@ -1,7 +1,7 @@
 //! The job: `latchkey run` as a user of its own, listened to, and started anew at a bounded rate.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -10,6 +10,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
+
+use super::console::Console;
 
 /// Where the job says how it does.
 const SOCKET: &str = "/run/latchkey.notify";
@@ -28,6 +30,8 @@ pub struct Job {
     lines: ChildStderr,
     /// The line that is not whole yet.
     rest: Vec<u8>,
+    /// Where its lines go on to.
+    console: Console,
     socket: UnixDatagram,
     started: Instant,
     heard: Option<Instant>,
@@ -85,6 +89,7 @@ impl Job {
             child,
             lines,
             rest: Vec::new(),
+            console: Console::open(),
             socket,
             started: Instant::now(),
             heard: None,
@@ -128,8 +133,7 @@ impl Job {
             .map_or(0, |i| i + 1);
         let lines: Vec<u8> = self.rest.drain(..whole).collect();
         let lines = String::from_utf8_lossy(&lines).into_owned();
-        // A console that is gone is no reason to end.
-        let _ = io::stderr().write_all(lines.as_bytes());
+        self.console.write_lines(lines.as_bytes());
         lines
     }
 

@@ -44,23 +44,6 @@ pub fn mounts() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps a stray control character on the console's receiving wire from stopping all that is written to it.
-pub fn calm_console() {
-    use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
-    let console = io::stderr();
-    if let Ok(mut modes) = tcgetattr(&console) {
-        modes.input_modes.remove(InputModes::IXON);
-        let _ = tcsetattr(&console, OptionalActions::Now, &modes);
-    }
-}
-
-/// The name of the terminal that `/dev/console` is.
-pub fn console() -> String {
-    let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let last = active.split_ascii_whitespace().next_back();
-    last.unwrap_or("console").to_owned()
-}
-
 /// Since the kernel was started.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

@@ -17,18 +17,17 @@
 //! program and, if the owner asks for it, a login.
 
 mod card;
+mod console;
 mod decisions;
 mod job;
 mod kernel;
 mod owner;
 mod watchdog;
 
-use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,6 +36,7 @@ use rustix::system::RebootCommand;
 
 pub use self::card::OwnerAccess;
 use self::card::{Card, Data};
+use self::console::Console;
 use self::decisions::Decisions;
 use self::job::{Ended, Job, Restarts};
 pub use self::owner::{Owner, Report};
@@ -67,8 +67,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mounted = kernel::mounts();
-    kernel::calm_console();
-    journal::start_direct();
+    journal::start_direct(Box::new(Console::open()));
     let up = kernel::uptime().as_secs_f32();
     log::info!(
         "boot step=begun up_s={up:.2} version={}",
@@ -199,7 +198,7 @@ impl Firmware {
         if let Some(time) = settings.time {
             kernel::set_clock_to(time.into());
         }
-        let login = settings.console.as_deref().and_then(login);
+        let login = settings.console.as_deref().and_then(console::login);
         watchdog.feed();
         Self {
             decisions: Decisions::new(&data.folder),
@@ -223,7 +222,7 @@ impl Firmware {
                 kernel::hand_over_devices(USER);
                 self.decisions.flush_if_due();
                 if self.login.is_none() {
-                    self.login = self.settings.console.as_deref().and_then(login);
+                    self.login = self.settings.console.as_deref().and_then(console::login);
                 }
             }
             if job.is_none() && next <= Instant::now() {
@@ -363,33 +362,4 @@ fn step(name: &str, keys: &str) {
 fn drain(mut socket: &UnixStream) -> bool {
     use std::io::Read;
     matches!(socket.read(&mut [0; 64]), Ok(1..))
-}
-
-/// A login on the serial console for whoever knows the password that belongs to `hash` (crypt(5)).
-fn login(hash: &str) -> Option<Child> {
-    let files = [
-        ("/etc/passwd", "root:x:0:0::/:/bin/sh\n".to_owned()),
-        // Busybox knows no account whose day of the last change (the 1) is empty.
-        ("/etc/shadow", format!("root:{hash}:1::::::\n")),
-    ];
-    for (path, text) in files {
-        let write = || -> std::io::Result<()> {
-            let mut options = std::fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path)?;
-            file.write_all(text.as_bytes())
-        };
-        if let Err(error) = write() {
-            log::error!("no_login path={path} why={:?}", error.to_string());
-            return None;
-        }
-    }
-    let mut getty = Command::new("/bin/busybox");
-    // By its own name: what is called the console takes no control characters.
-    getty.args(["getty", "-L", "115200", &kernel::console(), "vt100"]);
-    getty.spawn().ok()
 }

@@ -60,6 +60,7 @@ def main():
     with Pi(card, work, extra=extra, test=work / "visitors.cpio") as pi:
         pi.wait(begun, 120)
         end, _, _ = pi.wait("@@ end", 900)
+        check("console and null are there before anything is mounted", bool(pi.says("@@ devices there")))
         shown = [(t, m[1]) for t, line in pi.lines if (m := re.search(r"@@ scene (\S+)", line))]
         for t, line in pi.lines:
             if re.search(r"@@| (granted|refused|opened|closed|relay|camera_up) ", line):
