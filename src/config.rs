@@ -4,6 +4,8 @@
 //! any key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
 //! the key and the mend. Nothing here opens a device.
 
+mod system;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +15,8 @@ use crate::door::Policy;
 use crate::face::Gate;
 use crate::nn::{EngineSettings, Selection};
 use crate::output::Wiring;
+
+pub use self::system::{NetworkSettings, SystemSettings, Wifi};
 
 /// The boards built into the program: name, text, and how the device tree's model begins.
 const BOARDS: [(&str, &str, Option<&str>); 6] = [
@@ -122,17 +126,6 @@ impl Default for RecognitionSettings {
     }
 }
 
-/// What only the system on a card of our own heeds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SystemSettings {
-    /// Hash (crypt(5), SHA-512 or SHA-256: `openssl passwd -6`) of the password for a login as root on the serial console;
-    /// without one there is no login.
-    pub console: Option<String>,
-    /// The clock of a board without a battery is set to this if it is behind.
-    pub time: Option<jiff::Timestamp>,
-}
-
 /// What the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -177,6 +170,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Login and clock of a card that boots into the job.
     pub system: SystemSettings,
+    /// Its network, if any.
+    pub network: NetworkSettings,
     /// Whether the LED tells that what was set up last has a mistake and is not in force; from no file.
     pub notice: bool,
 }
@@ -235,7 +230,8 @@ struct OwnerFile {
     recognition: RecognitionSettings,
     door: Policy,
     log: LogSettings,
-    system: SystemSettings,
+    system: toml::Table,
+    network: toml::Table,
 }
 
 /// A board file.
@@ -308,11 +304,10 @@ impl Config {
         check(&owner_name, "engine", threads(engine))?;
         check(&owner_name, "door", owner.door.validate())?;
         check(&owner_name, "recognition", recognition(&owner.recognition))?;
-        check(
-            &owner_name,
-            "system",
-            console(owner.system.console.as_deref()),
-        )?;
+        let network: NetworkSettings = secret_table(&owner_name, "network", owner.network)?;
+        check(&owner_name, "network", network.validate())?;
+        let system: SystemSettings = secret_table(&owner_name, "system", owner.system)?;
+        check(&owner_name, "system", system.validate(&network))?;
 
         engine.threads = asked.threads.unwrap_or(engine.threads);
         engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
@@ -340,7 +335,8 @@ impl Config {
             recognition: owner.recognition,
             door: owner.door,
             log: owner.log,
-            system: owner.system,
+            system,
+            network,
             notice: false,
         })
     }
@@ -387,6 +383,25 @@ fn table<T: serde::de::DeserializeOwned>(
     })
 }
 
+/// The same for a table with passwords: what is wrong is told without the value.
+fn secret_table<T: serde::de::DeserializeOwned>(
+    file: &str,
+    name: &str,
+    values: toml::Table,
+) -> Result<T, ConfigError> {
+    table(file, name, values).map_err(|error| match error {
+        ConfigError::Syntax { file, why } => {
+            let expected = why.split_once(", expected ");
+            let why = match (expected, why.split_once(": invalid ")) {
+                (Some((_, expected)), Some((key, _))) => format!("{key}: must be {expected}"),
+                _ => why,
+            };
+            ConfigError::Syntax { file, why }
+        }
+        error => error,
+    })
+}
+
 fn check<E: std::fmt::Display>(
     file: &str,
     table: &'static str,
@@ -404,50 +419,6 @@ fn threads(engine: EngineSettings) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("threads = {}: must be 1 to 16", engine.threads))
-}
-
-/// A password in the clear must not be taken for a hash, nor one that the card's login cannot verify for one that it can:
-/// busybox knows SHA-512 and SHA-256 of crypt(5), and not what `mkpasswd` and `passwd` make today (yescrypt).
-fn console(hash: Option<&str>) -> Result<(), String> {
-    let Some(hash) = hash else { return Ok(()) };
-    let mend = "make one with `openssl passwd -6`";
-    let mut parts = hash.split('$');
-    let (before, kind) = (parts.next(), parts.next());
-    let length = match (before, kind) {
-        (Some(""), Some("6")) => 86,
-        (Some(""), Some("5")) => 43,
-        (Some(""), Some(kind @ ("1" | "2a" | "2b" | "2y" | "7" | "y" | "gy" | "sha1"))) => {
-            return Err(format!(
-                "console: is a hash of the kind ${kind}$, which the card's login does not take; {mend}"
-            ));
-        }
-        _ => return Err(format!("console: is no hash of a password; {mend}")),
-    };
-    let mut rest: Vec<&str> = parts.collect();
-    // Fewer than 1000 would be taken for 1000, and then no password fits.
-    let rounds = rest.first().and_then(|part| part.strip_prefix("rounds="));
-    let rounds_fit = rounds.is_none_or(|n| {
-        !n.starts_with('0') && n.parse().is_ok_and(|n| (1000..=9_999_999).contains(&n))
-    });
-    if rounds.is_some() {
-        rest.remove(0);
-    }
-    let plain = |text: &str| {
-        text.chars()
-            .all(|c| c.is_ascii_alphanumeric() || "./".contains(c))
-    };
-    match rest[..] {
-        [salt, sum]
-            if rounds_fit
-                && (1..=16).contains(&salt.len())
-                && sum.len() == length
-                && plain(salt)
-                && plain(sum) =>
-        {
-            Ok(())
-        }
-        _ => Err(format!("console: is no whole hash of a password; {mend}")),
-    }
 }
 
 fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
@@ -495,6 +466,13 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let here = text.lines().nth(line - 1).unwrap_or_default().trim();
+            // Where there are passwords, no value of any key: a quote that is missing makes one look like another.
+            let secret = ["password", "console"].iter().any(|key| text.contains(key));
+            let here = match here.split_once('=') {
+                Some((key, _)) if secret => key.trim(),
+                None if secret && !here.starts_with('[') => "",
+                _ => here,
+            };
             format!("line {line} ({here}): {what}")
         }
         None => what,
@@ -504,6 +482,40 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_mistake_tells_a_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latchkey.toml");
+        let home = r#"wifi = { name = "home", password = "hunter22" }"#;
+        for text in [
+            "[network]\nwifi = \"hunter22\"\n".to_owned(),
+            "[network]\nwifi = { name = \"home\", password = \"hunter22 }\n".to_owned(),
+            "[network]\nwifi = { name = \"home\", password = hunter22 }\n".to_owned(),
+            "[network]\nwifi = { name = \"home\", password = [\"hunter22\"] }\n".to_owned(),
+            "[network]\nwifi = { name = \"home\", password = \"\"\"hunter22\n hunter22 }\n"
+                .to_owned(),
+            "[network]\nwifi = { name = \"home\", psk = \"hunter22\" }\n".to_owned(),
+            format!("[network]\n{home}\n{home}\n"),
+            format!("[network]\nethernet = true\n{home}\n"),
+            format!("[network]\n{home}\nwifi.password = 3\n"),
+            "[network]\nwifi.name = \"home\"\nwifi.password = \"hunter2\u{7f}2\"\n".to_owned(),
+            "[system]\nconsole = \"hunter22\"\n".to_owned(),
+            "[system]\nconsole = hunter22\n".to_owned(),
+            "[system]\nconsole = [ \"hunter22\" ]\n".to_owned(),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let asked = Overrides {
+                config: Some(path.clone()),
+                board: Some("host".to_owned()),
+                ..Overrides::default()
+            };
+            let why = Config::load(&asked).unwrap_err().to_string();
+            assert!(!why.contains("hunter2"), "{text}\n{why}");
+            assert!(why.contains("latchkey.toml: "), "{why}");
+            println!("{why}");
+        }
+    }
 
     #[test]
     fn the_watchdog_has_a_default_and_bounds() {
@@ -517,44 +529,6 @@ mod tests {
             let text = format!("watchdog_ms = {bad}");
             let why = recognition(&settings(&text)).unwrap_err();
             assert_eq!(why, format!("{text}: must be 500 to 120000"));
-        }
-    }
-
-    /// Of the password "secret", as `openssl passwd -6 -salt abcdefgh` makes it.
-    const HASH: &str = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
-
-    #[test]
-    fn the_console_takes_hashes_that_the_cards_login_can_verify() {
-        assert_eq!(console(None), Ok(()));
-        assert_eq!(console(Some(HASH)), Ok(()));
-        let rounds = HASH.replacen("$6$", "$6$rounds=10000$", 1);
-        assert_eq!(console(Some(&rounds)), Ok(()));
-        let sha256 = "$5$abcdefghijkl$hLav21MFu2VxWwiUx8wX0pH3PgbxSuSHhObZUBCuZJ5";
-        assert_eq!(console(Some(sha256)), Ok(()));
-    }
-
-    #[test]
-    fn the_console_refuses_what_is_no_such_hash() {
-        let of_another_kind = [
-            "$y$j9T$abcdefghijkl$XFQnRmFDoRnfefa6tLCdzcaB9xoGhmmkRgfG1lm0pK1",
-            "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
-            "$2b$05$abcdefghijklmnopqrstuuGz3rEVMSvWmDcGPFEUe04rhn5ZpGCqC",
-        ];
-        for hash in of_another_kind {
-            let why = console(Some(hash)).unwrap_err();
-            assert!(why.contains("does not take; make one with"), "{why}");
-        }
-        let cut_off = &HASH[..HASH.len() - 1];
-        let few_rounds = HASH.replacen("$6$", "$6$rounds=999$", 1);
-        let no_salt = HASH.replacen("abcdefgh", "", 1);
-        let colon = HASH.replacen("abcdefgh", "abc:efgh", 1);
-        for hash in [cut_off, &few_rounds, &no_salt, &colon, "$6$", "$6$rounds="] {
-            let why = console(Some(hash)).unwrap_err();
-            assert!(why.contains("no whole hash"), "{hash}: {why}");
-        }
-        for text in ["", "$", "secret", "se$6$cret"] {
-            let why = console(Some(text)).unwrap_err();
-            assert!(why.contains("is no hash of a password"), "{text}: {why}");
         }
     }
 }

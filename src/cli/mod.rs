@@ -152,11 +152,13 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     // As the kernel calls its first process. Whatever else runs as that (a container) has another name.
-    if std::env::args_os()
-        .next()
-        .is_some_and(|name| name == "/init")
-    {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if name == "/init" {
         return crate::firmware::main();
+    }
+    // As that calls the one that it starts for the network.
+    if name == crate::firmware::NETWORK {
+        return crate::firmware::network();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

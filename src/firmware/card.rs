@@ -149,7 +149,8 @@ impl Card {
         }
     }
 
-    fn partition(&self, n: u32) -> PathBuf {
+    /// Its partition `n`, from 1 on.
+    pub fn partition(&self, n: u32) -> PathBuf {
         let name = self.disk.to_string_lossy();
         let p = if name.ends_with(|c: char| c.is_ascii_digit()) {
             "p"

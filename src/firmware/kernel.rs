@@ -108,16 +108,19 @@ pub fn set_clock(data: &Path) {
 
 /// Sets the clock forward to `time`; it is never set back.
 pub fn set_clock_to(time: SystemTime) {
-    if SystemTime::now() >= time {
-        return;
-    }
-    let Ok(since) = time.duration_since(SystemTime::UNIX_EPOCH) else {
-        return;
-    };
-    let time = Timespec::try_from(since).map_err(io::Error::other);
-    if let Err(error) = time.and_then(|time| Ok(clock_settime(ClockId::Realtime, time)?)) {
+    if SystemTime::now() < time
+        && let Err(error) = step_clock(time)
+    {
         log::warn!("clock_not_set why={:?}", error.to_string());
     }
+}
+
+/// Sets the clock to `time`, forth or back.
+pub fn step_clock(time: SystemTime) -> io::Result<()> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.map_err(io::Error::other)?;
+    let time = Timespec::try_from(since).map_err(io::Error::other)?;
+    Ok(clock_settime(ClockId::Realtime, time)?)
 }
 
 /// Gives cameras and GPIO chips to `user`; they may come and go.

@@ -14,13 +14,15 @@
 //! log on the serial console. Whatever fails is told and done without, as far as a door can be.
 //!
 //! The hardware watchdog (`watchdog`) is fed by what the job says of its progress. It is no general init: it starts one
-//! program and, if the owner asks for it, a login.
+//! program and, if the owner asks for them, a login and a network.
 
 mod card;
+mod clock;
 mod console;
 mod decisions;
 mod job;
 mod kernel;
+mod network;
 mod owner;
 mod watchdog;
 
@@ -39,6 +41,8 @@ use self::card::{Card, Data};
 use self::console::Console;
 use self::decisions::Decisions;
 use self::job::{Ended, Job, Restarts};
+use self::network::Network;
+pub use self::network::{NAME as NETWORK, main as network};
 pub use self::owner::{Owner, Report};
 use self::watchdog::Watchdog;
 use crate::config::{Config, Overrides, SystemSettings};
@@ -125,6 +129,7 @@ struct Firmware {
     /// Whether the owner's partition held a mistake: the LED says so.
     notice: bool,
     login: Option<Child>,
+    network: Option<Network>,
 }
 
 impl Firmware {
@@ -194,11 +199,15 @@ impl Firmware {
             ..Overrides::default()
         };
         // What is in force was checked when it was taken; a board that has changed since then is the job's to tell.
-        let settings = Config::load(&asked).map(|c| c.system).unwrap_or_default();
+        let config = Config::load(&asked).ok();
+        let (settings, network) = config.map(|c| (c.system, c.network)).unwrap_or_default();
         if let Some(time) = settings.time {
             kernel::set_clock_to(time.into());
         }
         let login = settings.console.as_deref().and_then(console::login);
+        let network = card
+            .filter(|_| network.is_wanted())
+            .map(|card| Network::new(&card.partition(1), &owner.config()));
         watchdog.feed();
         Self {
             decisions: Decisions::new(&data.folder),
@@ -207,6 +216,7 @@ impl Firmware {
             settings,
             notice,
             login,
+            network,
         }
     }
 
@@ -221,6 +231,9 @@ impl Firmware {
                 tick = Instant::now() + TICK;
                 kernel::hand_over_devices(USER);
                 self.decisions.flush_if_due();
+                if let Some(network) = &mut self.network {
+                    network.keep();
+                }
                 if self.login.is_none() {
                     self.login = self.settings.console.as_deref().and_then(console::login);
                 }
@@ -318,6 +331,9 @@ impl Firmware {
             }
             if self.login.as_ref().is_some_and(|l| l.id() == pid) {
                 self.login = None;
+            }
+            if let Some(network) = &mut self.network {
+                network.note_end(pid);
             }
         }
         ended

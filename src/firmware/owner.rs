@@ -150,6 +150,13 @@ impl Owner {
             .map_or(Ok(()), |user| lchown(folder, Some(user), Some(user)))
     }
 
+    /// Lets the job read what may have passwords in it, and nobody else.
+    fn for_job(&self, path: &Path) -> io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o640))?;
+        self.user
+            .map_or(Ok(()), |user| lchown(path, Some(0), Some(user)))
+    }
+
     /// A file of the owner's partition: whole, or as it was.
     fn replace(&self, name: &str, text: &str) -> io::Result<()> {
         let beside = self.folder.join("latchkey.new");
@@ -172,7 +179,7 @@ impl Owner {
         }
         let candidate = self.data.join("candidate.toml");
         let written = write_whole(&self.data.join("candidate.new"), &candidate, &text);
-        if let Err(error) = written.and_then(|()| for_all(&candidate)) {
+        if let Err(error) = written.and_then(|()| self.for_job(&candidate)) {
             return report.mistake(
                 CONFIG,
                 &format!("cannot be copied: {error}; the card may be full or worn"),

@@ -13,23 +13,30 @@ from pi import Card, Checks, Pi
 PASSWORD = "open sesame, please"
 
 
+def digest():
+    """What `console` is to be for that."""
+    made = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True)
+    return made.stdout.strip()
+
+
+def tries(pi, password, since):
+    """Answers both prompts, the first of which comes after line `since`; the number of the line after it."""
+    pi.asks("login: ", 60, since)
+    # What was typed before the prompt is thrown away.
+    time.sleep(1)
+    pi.type("root\r")
+    since = len(pi.lines)
+    pi.asks("Password: ", 60, since)
+    time.sleep(1)
+    pi.type(f"{password}\r")
+    return since
+
+
 def main():
     image, work = sys.argv[1], Path(sys.argv[2])
     work.mkdir(parents=True, exist_ok=True)
     check = Checks()
     card = Card(image, work / "card.img")
-
-    def tries(pi, password, since):
-        """Answers both prompts, the first of which comes after line `since`; the number of the line after it."""
-        pi.asks("login: ", 60, since)
-        # What was typed before the prompt is thrown away.
-        time.sleep(1)
-        pi.type("root\r")
-        since = len(pi.lines)
-        pi.asks("Password: ", 60, since)
-        time.sleep(1)
-        pi.type(f"{password}\r")
-        return since
 
     card.put("# no console\n", "latchkey.toml")
     with Pi(card, work) as pi:
@@ -41,7 +48,6 @@ def main():
         asked = pi.says("login: |Password: |uid=|/bin/sh")
         check(f"without a password there is no login {asked or ''}", not asked)
 
-    digest = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True)
     for kind, told in (("$y$j9T$", "does not take"), ("", "no hash")):
         card.put(f'[system]\nconsole = "{kind}{PASSWORD.replace(" ", "")}"\n', "latchkey.toml")
         with Pi(card, work) as pi:
@@ -49,7 +55,7 @@ def main():
             pi.wait("step=ready", 120)
             check(f"{kind or 'a password in the clear'}: refused, told, and no login", not pi.says("login: "))
 
-    card.put(f'[system]\nconsole = "{digest.stdout.strip()}"\n', "latchkey.toml")
+    card.put(f'[system]\nconsole = "{digest()}"\n', "latchkey.toml")
     with Pi(card, work) as pi:
         pi.wait("step=ready", 120)
         since = tries(pi, PASSWORD.upper(), since=0)

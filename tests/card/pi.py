@@ -114,7 +114,7 @@ def files_of(partition):
 class Pi:
     """One start. `lines` are [seconds since power-on, line]; `relay` is [seconds, on] for every change."""
 
-    def __init__(self, card, work, extra="", test=None, keep_on=False, watch=True):
+    def __init__(self, card, work, extra="", test=None, keep_on=False, watch=True, devices=()):
         work = Path(work)
         work.mkdir(parents=True, exist_ok=True)
         for name in ("kernel8.img", "initramfs.zst", "bcm2837-rpi-3-b.dtb", "cmdline.txt"):
@@ -140,7 +140,7 @@ class Pi:
             ["qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none",
              *([] if keep_on else ["-no-reboot"]), "-monitor", "none", "-serial", "null", "-serial", "stdio",
              "-qmp", f"unix:{self.monitor_path},server=on,wait=off",
-             "-drive", f"if=sd,file={card.file},format=raw,cache=writeback",
+             *devices, "-drive", f"if=sd,file={card.file},format=raw,cache=writeback",
              "-kernel", work / "kernel", "-dtb", work / "bcm2837-rpi-3-b.dtb", "-initrd", initrd, "-append", words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         self._changed = threading.Condition()

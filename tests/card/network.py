@@ -1,0 +1,175 @@
+"""The network of a card: none unless it is asked for; by wire to the host, which gives an address and the time; without
+wires over radios that the kernel plays. The door waits for none of it, nothing listens, and no password is told.
+
+usage: network.py IMAGE WORK
+"""
+
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from login import PASSWORD, digest, tries
+from pi import Card, Checks, Pi
+
+# QEMU's network has the host at this address, and an adapter on USB to it.
+HOST = "10.0.2.2"
+ADAPTER = ["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]
+# What the time server says it is, in seconds since 1900: some day in 2031.
+THEN = 2_208_988_800 + 1_930_000_000
+KEY = "correct horse"
+
+
+def time_server():
+    """Answers SNTP on a port of this machine, which is returned."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def answer():
+        while True:
+            question, asker = server.recvfrom(64)
+            now = struct.pack(">Q", int((THEN + time.monotonic()) * (1 << 32)))
+            head = struct.pack(">BBbbII4s", 0x24, 1, 0, -20, 0, 0, b"TEST")
+            server.sendto(head + now + question[40:48] + now + now, asker)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return server.getsockname()[1]
+
+
+class Shell:
+    """Somebody who has logged in."""
+
+    def __init__(self, pi):
+        self.pi = pi
+        pi.asks("[#] ", 60, tries(pi, PASSWORD, since=0))
+
+    def __call__(self, command):
+        """The lines that it prints, without the log's."""
+        since = len(self.pi.lines)
+        self.pi.type(f"{command}; echo @@ $?\r")
+        at, _, _ = self.pi.wait(r"^@@ \d", 60, since)
+        return [line for _, line in self.pi.lines[since:at] if not re.search(r"^\d{4}-\d\d-\d\dT|; echo @@", line)]
+
+
+def listening(shell):
+    """The sockets that others could send something to."""
+    found = []
+    for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+        for row in shell(f"cat /proc/net/{kind}"):
+            if fields := re.match(r" *\d+: (\S+) (\S+) (\S\S) ", row):
+                ours, theirs, state = fields.groups()
+                anybody = re.fullmatch("0+:0000", theirs)
+                if anybody and (state == "0A" or not kind.startswith("tcp")):
+                    found.append(f"{kind} {ours}")
+    # Flag of those that accept connections.
+    return found + [row for row in shell("cat /proc/net/unix") if re.search(r": \S+ \S+ 00010000 ", row)]
+
+
+def used(shell):
+    """Memory in use, in KiB."""
+    of = {row.split(":")[0]: int(row.split()[1]) for row in shell("head -3 /proc/meminfo") if ":" in row}
+    return of["MemTotal"] - of["MemAvailable"]
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    work.mkdir(parents=True, exist_ok=True)
+    check = Checks()
+    card = Card(image, work / "card.img")
+    system = f'[system]\nconsole = "{digest()}"\n'
+    server = f"{HOST}:{time_server()}"
+
+    card.put(system, "latchkey.toml")
+    with Pi(card, work, devices=ADAPTER) as pi:
+        pi.wait("step=ready", 120)
+        shell = Shell(pi)
+        time.sleep(5)
+        check("not asked for: nothing of it in the log", not pi.says("network|wifi|clock_set|time_unknown"))
+        interfaces = shell("ls /sys/class/net")
+        check(f"no interface but the loop, which is down ({interfaces})", "".join(interfaces).split() == ["lo"])
+        check("no driver", not [row for row in shell("cat /proc/modules") if re.search("80211|usbnet|cdc_ether", row)])
+        check("no process", not [row for row in shell("ps") if re.search("udhcpc|wpa_supplicant|/network", row)])
+        check("no program for it in memory", bool(shell("ls -d /usr/sbin/wpa_supplicant /run/network 2> /dev/null") == []))
+        check("nothing listens", listening(shell) == [])
+        before = used(shell)
+
+    wired = f'[network]\nethernet = true\n{system}time_server = "{server}"\n'
+    card.put(wired, "latchkey.toml")
+    with Pi(card, work, devices=ADAPTER) as pi:
+        pi.wait("step=ready", 120)
+        pi.wait(r"network address=10\.0\.2\.", 120)
+        pi.wait(rf"^2031-\S+ INFO +clock_set by_s=\d+\S* server={server}", 30)
+        check("by wire: an address, and the time", True)
+        shell = Shell(pi)
+        check("the clock goes on from there", any("2031" in row for row in shell("date")))
+        found = listening(shell)
+        check(f"nothing listens {found or ''}", not found)
+        print(f"    memory in use: {before} KiB without, {used(shell)} KiB with a network")
+        since = len(pi.lines)
+        shell("kill -9 $(ps | awk '/[u]dhcpc/ { print $1 }')")
+        pi.wait("network_program_ended name=udhcpc", 30, since)
+        pi.wait(r"network address=\"\"", 60, since)
+        pi.wait(r"network address=10\.0\.2\.", 60, since)
+        check("an address that is lost comes back", True)
+        since = len(pi.lines)
+        shell("kill -9 $(ps | awk '/[n]etwork/ { print $1 }')")
+        pi.wait("network_ended", 30, since)
+        pi.wait(r"network address=10\.0\.2\.", 60, since)
+        check("so does all of it", True)
+        check("with one program of each", len([row for row in shell("ps") if "udhcpc" in row]) == 1)
+        check("the job ran through all that", not pi.says("job_ended|job_hangs"))
+
+    for what, network, said in (
+        ("a short password", 'wifi = { name = "home", password = "shorty!" }', r"network.wifi.password: must be"),
+        ("none", 'wifi = { name = "home" }', "network.wifi.* missing field `password`"),
+        ("a quote left out", f'wifi = {{ name = "home", password = "{KEY} }}', r"line \d \("),
+        ("a country that is none", f'wifi = {{ name = "home", password = "{KEY}", country = "nl" }}', "wifi.country = .*capital"),
+        ("both", f'ethernet = true\nwifi = {{ name = "home", password = "{KEY}" }}', "network.ethernet: .*keep one"),
+    ):
+        card.put(f"[network]\n{network}\n{system}", "latchkey.toml")
+        with Pi(card, work) as pi:
+            pi.wait(f"setup_refused .*{said}", 120)
+            pi.wait("step=ready", 120)
+            says = card.read("latchkey-says.txt") or ""
+            told = "\n".join(line for _, line in pi.lines) + says
+            check(f"{what}: told on the console and the card", bool(re.search(said, says)))
+            check(f"{what}: the password is not", not re.search(f"shorty|{KEY}", told))
+            pi.wait("network drivers=", 60)
+            check(f"{what}: what was in force stays", True)
+
+    card.put(f'[network]\nwifi = {{ name = "home", password = "{KEY}", country = "NL" }}\n{system}', "latchkey.toml")
+    with Pi(card, work) as pi:
+        pi.wait("step=ready", 120)
+        pi.wait("network drivers=", 120)
+        shell = Shell(pi)
+        check("without a radio the door works", not pi.says("job_ended|network_failed|network_ended"))
+        check("the program for it can run", any("wpa_supplicant v2" in row for row in shell("wpa_supplicant -v")))
+        # Short commands: the shell breaks long ones into lines.
+        modes = [shell(f"stat -c '%a %u' {file}") for file in ("/run/network", "/run/network/wifi.conf", "/data/latchkey.toml")]
+        check(f"the password is root's and the job's to read ({modes})", modes == [["700 0"], ["600 0"], ["640 0"]])
+        check("and is not in the log", not pi.says(KEY))
+
+    subprocess.run([Path(__file__).with_name("radios.prepare"), work], check=True)
+    for what, key, state in (("the right password", KEY, "joined"), ("a wrong one", "wrong horse", "wrong_password")):
+        card.put(f'[network]\nwifi = {{ name = "home", password = "{key}", country = "NL" }}\n{system}', "latchkey.toml")
+        with Pi(card, work, extra="test=radios", test=work / "radios.cpio") as pi:
+            pi.wait("step=ready", 120)
+            pi.wait("@@ home", 120)
+            _, found, _ = pi.wait(r"wifi state=(joined|wrong_password)", 120)
+            check(f"{what}: the log says {found[1]}", found[1] == state)
+            if found[1] == "joined":
+                pi.wait(r"network address=10\.9\.0\.", 60)
+                check(f"{what}: an address over the air", True)
+            else:
+                time.sleep(10)
+                check(f"{what}: no address", not pi.says(r"network address=10"))
+            check(f"{what}: is not in the log", not pi.says(key))
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()
