@@ -204,6 +204,15 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }
+    // What was mended since is no longer told, what was learnt is.
+    fs::remove_file(card.owner.folder.join("photos/lost.jpg")).expect("was there");
+    fs::remove_dir_all(card.owner.folder.join("photos/Cy\\..\\x")).expect("was there");
+    card.starts();
+    let says = card.says();
+    assert!(
+        says.contains("Ben/broken.jpg") && !says.contains("lost.jpg") && !says.contains("Cy\\"),
+        "{says}"
+    );
 
     // The same again, as after a power cut before they were taken off: nothing changes.
     for (n, photo) in ben.iter().enumerate() {

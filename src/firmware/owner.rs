@@ -107,9 +107,9 @@ impl Owner {
         let old = read_bounded(&self.folder.join(SAYS), LARGEST_CONFIG).unwrap_or_default();
         let old = String::from_utf8_lossy(&old).into_owned();
         let mut says = says(&report);
-        // What was told of photos and names stays until something new was put there.
-        if says.is_empty() && !old.contains(&format!("{CONFIG}:")) {
-            says.clone_from(&old);
+        // What was told of photos that were learnt, and names that are forgotten, stays until something new was put there.
+        if says.is_empty() {
+            says = of_the_past(&old);
         }
         if removal.is_some() || !copied.is_empty() || says != old {
             let written = access.writing(&mut || {
@@ -431,6 +431,30 @@ fn says(report: &Report) -> String {
         ),
     };
     part("Not done, as something is wrong:", &report.mistakes) + &part("Done:", &report.done)
+}
+
+/// Of what the file said, all but what is looked at anew at every start, and would be told again.
+fn of_the_past(said: &str) -> String {
+    let photos = format!("{PHOTOS}/");
+    let anew = |line: &&str| {
+        let line = line.trim_start();
+        [CONFIG, REMOVE, &photos]
+            .iter()
+            .any(|f| line.starts_with(f))
+    };
+    if !said.lines().any(|l| anew(&l)) {
+        return said.to_owned();
+    }
+    let lines: Vec<&str> = said.lines().filter(|l| !anew(l)).collect();
+    let mut left = String::new();
+    for (i, line) in lines.iter().enumerate() {
+        // A title stays with what is under it.
+        if line.starts_with(' ') || lines.get(i + 1).is_some_and(|l| l.starts_with(' ')) {
+            left.push_str(line);
+            left.push_str("\r\n");
+        }
+    }
+    left
 }
 
 /// A regular file's bytes, if they are not more than `most`.
