@@ -168,12 +168,39 @@ pub struct Config {
     pub door: Policy,
     /// What the log says.
     pub log: LogSettings,
-    /// Login and clock of a card that boots into the job.
-    pub system: SystemSettings,
-    /// Its network, if any.
-    pub network: NetworkSettings,
+    /// What only the system on a card of its own heeds, unchecked: a door must not stay shut for it.
+    pub card: CardTables,
     /// Whether the LED tells that what was set up last has a mistake and is not in force; from no file.
     pub notice: bool,
+}
+
+/// The tables `system` and `network`, as written.
+#[derive(Clone, Default)]
+pub struct CardTables {
+    file: String,
+    system: toml::Table,
+    network: toml::Table,
+}
+
+impl std::fmt::Debug for CardTables {
+    /// There are passwords in them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CardTables").finish_non_exhaustive()
+    }
+}
+
+impl CardTables {
+    /// What they say, checked.
+    ///
+    /// # Errors
+    /// A key that is unknown, or a value that cannot be; with file, key and mend, and without the value of a password.
+    pub fn read(&self) -> Result<(SystemSettings, NetworkSettings), ConfigError> {
+        let network: NetworkSettings = secret_table(&self.file, "network", self.network.clone())?;
+        check(&self.file, "network", network.validate())?;
+        let system: SystemSettings = secret_table(&self.file, "system", self.system.clone())?;
+        check(&self.file, "system", system.validate(&network))?;
+        Ok((system, network))
+    }
 }
 
 /// Why the configuration is not used.
@@ -304,10 +331,11 @@ impl Config {
         check(&owner_name, "engine", threads(engine))?;
         check(&owner_name, "door", owner.door.validate())?;
         check(&owner_name, "recognition", recognition(&owner.recognition))?;
-        let network: NetworkSettings = secret_table(&owner_name, "network", owner.network)?;
-        check(&owner_name, "network", network.validate())?;
-        let system: SystemSettings = secret_table(&owner_name, "system", owner.system)?;
-        check(&owner_name, "system", system.validate(&network))?;
+        let card = CardTables {
+            file: owner_name,
+            system: owner.system,
+            network: owner.network,
+        };
 
         engine.threads = asked.threads.unwrap_or(engine.threads);
         engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
@@ -335,8 +363,7 @@ impl Config {
             recognition: owner.recognition,
             door: owner.door,
             log: owner.log,
-            system,
-            network,
+            card,
             notice: false,
         })
     }
@@ -462,16 +489,21 @@ fn overlay(under: &mut toml::Table, over: &toml::Table) {
 #[must_use]
 pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
     let what = error.message().replace('\n', " ");
+    let what = match (what.find(" string \""), what.rfind("\", expected ")) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{} a string{}", &what[..begin], &what[end + 1..])
+        }
+        _ => what,
+    };
     match error.span().and_then(|span| text.get(..span.start)) {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let here = text.lines().nth(line - 1).unwrap_or_default().trim();
-            // Where there are passwords, no value of any key: a quote that is missing makes one look like another.
-            let secret = ["password", "console"].iter().any(|key| text.contains(key));
+            // No value of any key: there may be passwords, and a quote that is missing makes one look like another.
             let here = match here.split_once('=') {
-                Some((key, _)) if secret => key.trim(),
-                None if secret && !here.starts_with('[') => "",
-                _ => here,
+                Some((key, _)) => key.trim(),
+                None if here.starts_with('[') => here,
+                None => "",
             };
             format!("line {line} ({here}): {what}")
         }
@@ -500,6 +532,9 @@ mod tests {
             format!("[network]\nethernet = true\n{home}\n"),
             format!("[network]\n{home}\nwifi.password = 3\n"),
             "[network]\nwifi.name = \"home\"\nwifi.password = \"hunter2\u{7f}2\"\n".to_owned(),
+            "[network]\nwifi = { name = \"home\", Passwort = \"hunter22 }\n".to_owned(),
+            "network = \"hunter22\"\n".to_owned(),
+            "system = \"hunter22\"\n".to_owned(),
             "[system]\nconsole = \"hunter22\"\n".to_owned(),
             "[system]\nconsole = hunter22\n".to_owned(),
             "[system]\nconsole = [ \"hunter22\" ]\n".to_owned(),
@@ -510,7 +545,8 @@ mod tests {
                 board: Some("host".to_owned()),
                 ..Overrides::default()
             };
-            let why = Config::load(&asked).unwrap_err().to_string();
+            let read = Config::load(&asked).and_then(|c| c.card.read());
+            let why = read.unwrap_err().to_string();
             assert!(!why.contains("hunter2"), "{text}\n{why}");
             assert!(why.contains("latchkey.toml: "), "{why}");
             println!("{why}");

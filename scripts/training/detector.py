@@ -217,8 +217,7 @@ def train(asked, say):
     rounds = asked.samples // asked.batch
     kept = cache / f"{asked.name}.pt"
     first, curve, sums = 0, [], np.zeros(2)
-    if kept.exists():
-        state = torch.load(kept, weights_only=False)
+    if state := options.checkpoint(asked, kept):
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimisers"])
         first, curve = state["round"], state["curve"]
@@ -244,7 +243,7 @@ def train(asked, say):
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "round": r + 1, "curve": curve,
-                 "optimisers": optimiser.state_dict()}, part,
+                 "optimisers": optimiser.state_dict(), "same": options.same(asked)}, part,
             )  # fmt: skip
             part.rename(kept)
 

@@ -173,11 +173,14 @@ def train(asked, say):
     learnt = [p for p in photos if fold[p[1]] in wanted]
     kept_back = [p for p in photos if fold[p[1]] not in wanted]
     name = "folds" + "".join(map(str, sorted(wanted)))
-    drawn = faces.drawn(cache, asked.latchkey)
+    drawn = faces.drawn(cache, asked.latchkey, asked.drawn)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     taught = lambda *what: teachers.taught(*what, asked.seed, device, say)
     crops, labels, hints = taught(learnt, drawn, asked.shared, cache, name, asked.faces)
-    space = target_space(labels)
+    kept = cache / f"{asked.name}.pt"
+    state = options.checkpoint(asked, kept)
+    # Its axes may point either way: whoever goes on needs those that it began with.
+    space = state["space"] if state else target_space(labels)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
@@ -206,10 +209,8 @@ def train(asked, say):
     crops, *hints = everything
     targets = targets.to(device)
     rounds = asked.samples // asked.batch
-    kept = cache / f"{asked.name}.pt"
     first, curve = 0, []
-    if kept.exists():
-        state = torch.load(kept, weights_only=False)
+    if state:
         model.load_state_dict(state["model"])
         guides.load_state_dict(state["guides"])
         optimiser.load_state_dict(state["optimisers"])
@@ -225,7 +226,7 @@ def train(asked, say):
         pick = torch.where(kind < 0.2, among(0, photos_count), other)
         return pick, *views(crops[pick], random)
 
-    began, loss_sum = time.monotonic(), 0.0
+    began, loss_sum, summed = time.monotonic(), 0.0, 0
     for r in range(first, rounds):
         pick, x, theta = some(teachers.generator(device, asked.seed, r))
         optimiser.prepare(r, rounds)
@@ -237,10 +238,10 @@ def train(asked, say):
         hint = sum(follow(m, h[pick], theta) for m, h in zip(maps, hints))
         (loss + asked.hints * hint).backward()
         optimiser.step()
-        loss_sum += loss.detach()
+        loss_sum, summed = loss_sum + loss.detach(), summed + 1
         if (r + 1) % asked.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "loss": float(loss_sum) / asked.report, "seconds": time.monotonic() - began}
-            loss_sum = 0.0
+            done = {"round": r + 1, "loss": float(loss_sum) / summed, "seconds": time.monotonic() - began}
+            loss_sum, summed = 0.0, 0
             if test:
                 e = embed(model, everyone)
                 done["cosine"] = float((e * truth)[len(learnt) :].sum(1).mean())
@@ -250,7 +251,7 @@ def train(asked, say):
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "guides": guides.state_dict(), "optimisers": optimiser.state_dict(),
-                 "round": r + 1, "curve": curve, "space": space}, part,
+                 "round": r + 1, "curve": curve, "space": space, "same": options.same(asked)}, part,
             )  # fmt: skip
             part.rename(kept)
 
@@ -312,6 +313,7 @@ def write(model, folder):
 def arguments():
     a = options.goes_on(options.parser(__doc__, samples=1_000_000, tuning=60_000), "embedder")
     a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
+    a.add_argument("--drawn", type=int, default=1000, help="people who never lived, eight faces each")
     a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
     return a.parse_args()
 

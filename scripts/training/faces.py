@@ -78,9 +78,9 @@ def doorstep(latchkey, *arguments):
         raise SystemExit(f"latchkey doorstep {arguments[0]} failed: see its message above")
 
 
-def drawn(cache, latchkey, people=1000, each=8):
+def drawn(cache, latchkey, people, each=8):
     """Photos of people who never lived, by `latchkey doorstep`, as `found` gives photos. Their seed is for training only."""
-    folder = Path(cache) / "doorstep"
+    folder = Path(cache) / f"doorstep-{people}"
     if not (folder / "truth.json").exists():
         script = f"900000,residents=8,strangers={people - 8}"
         doorstep(latchkey, "photos", script, "--strangers", "--each", each, "--out", folder)

@@ -56,7 +56,7 @@ class Album:
         for (_, boxes, points, doubt), picture in zip(stock.photos, stock.pictures):
             self.faces += [(picture, b, p) for b, p, d in zip(boxes, points, doubt) if not d and b[2] >= 24]
         self.real = len(self.faces)
-        for path, _, box, points in faces.drawn(cache, latchkey) if drawn else []:
+        for path, _, box, points in faces.drawn(cache, latchkey, 1000) if drawn else []:
             self.faces.append((cv2.imread(path, cv2.IMREAD_GRAYSCALE), np.array(box, np.float32), points))
 
     def view(self, i, rng, plain=False):

@@ -20,6 +20,26 @@ def parser(about, **defaults):
     return a
 
 
+# What a training is the same by: one that was broken off goes on only as itself.
+SAME = ("folds", "samples", "batch", "rate", "seed", "start", "faces", "drawn", "hints")
+
+
+def checkpoint(asked, file):
+    """The state in `file`, if there is one, of a training with the same arguments; whatever keeps one keeps `same(asked)`."""
+    import torch
+
+    if not file.exists():
+        return None
+    state = torch.load(file, weights_only=False)
+    if state.get("same") != same(asked):
+        raise SystemExit(f"{file} is of another training ({state.get('same')}): delete it, or give this one another --name")
+    return state
+
+
+def same(asked):
+    return {key: getattr(asked, key) for key in SAME if hasattr(asked, key)}
+
+
 def goes_on(a, name):
     """For a training that can go on from another, or from where it was broken off."""
     a.add_argument("--start", help=f"{name}.npz of a training to go on from; blocks that it lacks begin as nothing")

@@ -158,14 +158,16 @@ def wide_crops(photos, cache, name):
 def taught(photos, drawn, shared, cache, name, count, seed, device, say):
     """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and the hints, int8, one array for each of HINTS; the first
     are the photos, then mixtures of them up to `count`, then those `drawn`. Broken off, it goes on where it was."""
-    photos_wide = wide_crops(photos, cache, name)
-    drawn_wide = wide_crops(drawn, cache, "doorstep") if drawn else None
     n, total = len(photos), count + len(drawn)
+    if count < n:
+        raise SystemExit(f"--faces {count}: there are {n} photos, and each is one; say more")
+    photos_wide = wide_crops(photos, cache, f"{name}-{n}")
+    drawn_wide = wide_crops(drawn, cache, f"doorstep-{len(drawn)}") if drawn else None
     kinds = [("crops", np.uint8, (faces.WIDE, faces.WIDE))]
     kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
     # Last, as a batch that has labels is whole.
     kinds.append(("labels", np.float16, (DIMENSIONS,)))
-    files = [Path(cache) / f"{name}-{total}-{kind}.npy" for kind, _, _ in kinds]
+    files = [Path(cache) / f"{name}-{n}-{count}-{total}-seed{seed}-{kind}.npy" for kind, _, _ in kinds]
     for file, (_, dtype, shape) in zip(files, kinds):
         if not file.exists():
             np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(total, *shape))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Exit, Failure, Loaded};
 use crate::capture::{CaptureError, Source};
 use crate::clock;
-use crate::config::Overrides;
+use crate::config::{CardTables, Overrides};
 use crate::confine::{Confined, confine};
 use crate::output::Driver;
 use crate::pipeline::RunError;
@@ -28,6 +28,11 @@ pub struct Arguments {
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut loaded = Loaded::new(asked)?;
+    if arguments.check {
+        loaded.config.card.read()?;
+    }
+    // The job has no use for passwords.
+    loaded.config.card = CardTables::default();
     if let Some(source) = &arguments.source {
         loaded.config.camera.source.clone_from(source);
     }

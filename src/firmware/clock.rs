@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(1800);
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long after it was made this program may still run: beyond that a clock is wrong.
+const LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// Less than that is left as it is.
 const OFF: Duration = Duration::from_millis(100);
 
@@ -59,14 +61,21 @@ fn ask(client: &SntpClient, server: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// `now` moved by what it is off, `back` or forth: not to before this program was `made`, nor to where no clock goes.
+/// Whether it may be `time` for a program that was `made` then.
+pub fn can_be(time: SystemTime, made: SystemTime) -> bool {
+    time.duration_since(made).is_ok_and(|age| age <= LIFE)
+}
+
+/// `now` moved by what it is off, `back` or forth, to where it can be.
 fn moved(now: SystemTime, by: Duration, back: bool, made: SystemTime) -> io::Result<SystemTime> {
     let time = match back {
         true => now.checked_sub(by),
         false => now.checked_add(by),
     };
-    time.filter(|time| *time >= made).ok_or_else(|| {
-        io::Error::other("its time cannot be: it is from before this program was made")
+    time.filter(|time| can_be(*time, made)).ok_or_else(|| {
+        io::Error::other(
+            "its time cannot be: it is from before this program was made, or 20 years later",
+        )
     })
 }
 
@@ -84,6 +93,7 @@ mod tests {
         assert_eq!(moved(now, second, false, made).unwrap(), now + second);
         assert_eq!(moved(now, second, true, made).unwrap(), now - second);
         assert!(moved(now, 101 * second, true, made).is_err());
+        assert!(moved(now, LIFE, false, made).is_err());
         assert!(moved(now, Duration::MAX, false, made).is_err());
     }
 

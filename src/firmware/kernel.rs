@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use rustix::mount::{MountFlags, mount};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
+use super::clock::can_be;
+
 /// The pseudo file systems, and memory where something is written that need not last.
 pub fn mounts() -> io::Result<()> {
     let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
@@ -93,17 +95,17 @@ pub fn modules(folder: &Path) -> Modules {
     done
 }
 
-/// A board without a battery begins in 1970. Later than that, at least, are the files that were written here last.
+/// A board without a battery begins in 1970. Later than that, at least, are this program and the files that were written here
+/// last; unless a wrong clock wrote them.
 pub fn set_clock(data: &Path) {
-    let files = ["decisions.log", "latchkey.gallery", "latchkey.toml"].map(|f| data.join(f));
-    let program = Path::new("/proc/self/exe").to_owned();
-    let written = files
-        .iter()
-        .chain([&program])
-        .filter_map(|f| f.metadata().ok()?.modified().ok());
-    if let Some(newest) = written.max() {
-        set_clock_to(newest);
-    }
+    let modified = |file: &Path| file.metadata().ok()?.modified().ok();
+    let Some(made) = modified(Path::new("/proc/self/exe")) else {
+        return;
+    };
+    let files = ["decisions.log", super::owner::GALLERY, super::owner::CONFIG];
+    let written = files.iter().filter_map(|f| modified(&data.join(f)));
+    let newest = written.filter(|time| can_be(*time, made)).max();
+    set_clock_to(newest.unwrap_or(made));
 }
 
 /// Sets the clock forward to `time`; it is never set back.

@@ -176,7 +176,7 @@ impl Firmware {
                 owner.apply(access, alive)
             })
         });
-        let notice = match applied {
+        let mut notice = match applied {
             Some(Ok(report)) => {
                 step(
                     "owner",
@@ -200,7 +200,19 @@ impl Firmware {
         };
         // What is in force was checked when it was taken; a board that has changed since then is the job's to tell.
         let config = Config::load(&asked).ok();
-        let (settings, network) = config.map(|c| (c.system, c.network)).unwrap_or_default();
+        let (settings, network) = match config.map(|c| c.card.read()).transpose() {
+            Ok(read) => read.unwrap_or_default(),
+            Err(error) => {
+                // Taken by an earlier program, which knew no better.
+                log::error!(
+                    "setup_refused file={} why={:?}",
+                    owner::CONFIG,
+                    error.to_string()
+                );
+                notice = true;
+                Default::default()
+            }
+        };
         if let Some(time) = settings.time {
             kernel::set_clock_to(time.into());
         }

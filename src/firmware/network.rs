@@ -117,6 +117,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
         ..Overrides::default()
     };
     let config = Config::load(&asked).map_err(io::Error::other)?;
+    let (system, network) = config.card.read().map_err(io::Error::other)?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -133,11 +134,11 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
         drivers.loaded,
         drivers.refused
     );
-    let clock = config.system.time_server.map(|server| {
+    let clock = system.time_server.map(|server| {
         let address = Path::new(ADDRESS);
         std::thread::spawn(move || clock::keep(&server, &|| address.exists()))
     });
-    let wifi = config.network.wifi;
+    let wifi = network.wifi;
     let supplicant_file = Path::new(FOLDER).join("wifi.conf");
     if let Some(wifi) = &wifi {
         write_secret(&supplicant_file, &supplicant_settings(wifi))?;
