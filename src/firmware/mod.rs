@@ -29,7 +29,7 @@ mod watchdog;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,14 +38,14 @@ use rustix::system::RebootCommand;
 
 pub use self::card::OwnerAccess;
 use self::card::{Card, Data};
-use self::console::Console;
+use self::console::{Console, Login};
 use self::decisions::Decisions;
 use self::job::{Ended, Job, Restarts};
 use self::network::Network;
 pub use self::network::{NAME as NETWORK, main as network};
 pub use self::owner::{Owner, Report};
 use self::watchdog::Watchdog;
-use crate::config::{Config, Overrides, SystemSettings};
+use crate::config::{Config, Overrides};
 use crate::journal;
 
 /// This program.
@@ -125,10 +125,9 @@ struct Firmware {
     watchdog: Watchdog,
     data: Data,
     decisions: Decisions,
-    settings: SystemSettings,
     /// Whether the owner's partition held a mistake: the LED says so.
     notice: bool,
-    login: Option<Child>,
+    login: Option<Login>,
     network: Option<Network>,
 }
 
@@ -216,7 +215,7 @@ impl Firmware {
         if let Some(time) = settings.time {
             kernel::set_clock_to(time.into());
         }
-        let login = settings.console.as_deref().and_then(console::login);
+        let login = settings.console.as_deref().map(Login::new);
         let network = card
             .filter(|_| network.is_wanted())
             .map(|card| Network::new(&card.partition(1), &owner.config()));
@@ -225,7 +224,6 @@ impl Firmware {
             decisions: Decisions::new(&data.folder),
             watchdog,
             data,
-            settings,
             notice,
             login,
             network,
@@ -246,8 +244,8 @@ impl Firmware {
                 if let Some(network) = &mut self.network {
                     network.keep();
                 }
-                if self.login.is_none() {
-                    self.login = self.settings.console.as_deref().and_then(console::login);
+                if let Some(login) = &mut self.login {
+                    login.keep();
                 }
             }
             if job.is_none() && next <= Instant::now() {
@@ -341,8 +339,8 @@ impl Firmware {
             if Some(pid) == job {
                 ended = Some(Ended::of(status));
             }
-            if self.login.as_ref().is_some_and(|l| l.id() == pid) {
-                self.login = None;
+            if let Some(login) = &mut self.login {
+                login.note_end(pid);
             }
             if let Some(network) = &mut self.network {
                 network.note_end(pid);

@@ -3,17 +3,23 @@
 //! It unpacks what a network takes from the card's first partition into memory, loads the drivers, and keeps going
 //! `wpa_supplicant` for a wireless one, busybox's `udhcpc` for an address (IPv4), and the `clock`. The first process starts
 //! it anew at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
+//!
+//! Before anything that comes over a network is read, it becomes a user of its own that may do what a network takes and set
+//! the clock, and no more; what is known of people is out of its sight.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::{Gid, Pid, Signal, Uid, kill_process_group, setpriority_process};
+use rustix::thread::{self, CapabilitySet, CapabilitySets, UnshareFlags};
 
 use super::console::Console;
 use super::job::{Ended, Restarts};
@@ -23,14 +29,25 @@ use crate::journal;
 
 /// How the process is called.
 pub const NAME: &str = "/network";
-/// What it keeps, in memory, for root only.
+/// The user that it becomes, with everything that it starts: nobody else's.
+const USER: u32 = 1001;
+/// What that user may do: interfaces and routes, raw packets, the port of DHCP, the clock.
+const RIGHTS: CapabilitySet = CapabilitySet::NET_ADMIN
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_TIME);
+/// What it keeps, in memory, for that user only.
 const FOLDER: &str = "/run/network";
+/// Root's, as that user must not have a say in what is unpacked: whether it was, and where from.
+const UNPACKED: &str = "/run/network.unpacked";
+const BOOT: &str = "/run/network.boot";
 /// On the card's first partition: programs, drivers, and what the wireless chips run.
 const ARCHIVE: &str = "network.tar.xz";
 /// Comes with it: what to do with an address (see scripts/card/lease).
 const LEASE: &str = "/usr/share/latchkey/lease";
-/// Where that says which address there is.
+/// Where that says which address there is, and who knows names.
 const ADDRESS: &str = "/run/network/address";
+const NAME_SERVERS: &str = "/etc/resolv.conf";
 /// How often everything is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -118,11 +135,14 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     };
     let config = Config::load(&asked).map_err(io::Error::other)?;
     let (system, network) = config.card.read().map_err(io::Error::other)?;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(FOLDER)?;
-    let _ = fs::remove_file(ADDRESS);
+    let failed = |what: &'static str| {
+        move |error| {
+            io::Error::other(format!(
+                "{what}: {error}; there is no network without that: write the image anew, which keeps the people"
+            ))
+        }
+    };
+    hide_people().map_err(failed("the people cannot be put out of its sight"))?;
     unpack(boot)?;
     // Addresses come from DHCP alone.
     for of in ["all", "default"] {
@@ -134,6 +154,8 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
         drivers.loaded,
         drivers.refused
     );
+    become_user().map_err(failed("it cannot become a user of its own"))?;
+    let _ = fs::remove_file(ADDRESS);
     let clock = system.time_server.map(|server| {
         let address = Path::new(ADDRESS);
         std::thread::spawn(move || clock::keep(&server, &|| address.exists()))
@@ -147,15 +169,16 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     let mut dhcp = Program::new("udhcpc");
     let (mut interface, mut address) = (None, String::new());
     loop {
-        let found = find_interface(wifi.is_some());
+        let found = find_interface(Path::new("/sys/class/net"), wifi.is_some());
         if found != interface {
             supplicant.stop();
             dhcp.stop();
             let _ = fs::remove_file(ADDRESS);
-            log::info!("network interface={}", found.as_deref().unwrap_or("gone"));
+            let name = found.as_ref().map_or("gone", |(name, _)| name);
+            log::info!("network interface={name}");
             interface = found;
         }
-        if let Some(interface) = &interface {
+        if let Some((interface, _)) = &interface {
             if wifi.is_some() {
                 supplicant.keep(|| {
                     let mut command = Command::new("/usr/sbin/wpa_supplicant");
@@ -195,40 +218,86 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     }
 }
 
+/// The data partition is the first process's and the job's: here it is not mounted.
+fn hide_people() -> io::Result<()> {
+    #[expect(unsafe_code, reason = "rustix marks the call so for other flags")]
+    // SAFETY: the table of open files, which other threads might use, stays shared.
+    unsafe {
+        thread::unshare_unsafe(UnshareFlags::NEWNS)?;
+    }
+    // Else the first process would lose it, too.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private)?;
+    Ok(unmount(super::DATA, UnmountFlags::DETACH)?)
+}
+
+/// From root to [`USER`] with [`RIGHTS`], which its children have, too. Of this thread, so before there are others.
+fn become_user() -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(FOLDER)?;
+    chown(FOLDER, Some(USER), Some(USER))?;
+    let mut options = OpenOptions::new();
+    let servers = options.append(true).create(true).open(NAME_SERVERS)?;
+    fchown(&servers, Some(USER), Some(USER))?;
+
+    let each = (0..64).map(|n| CapabilitySet::from_bits_retain(1 << n));
+    // The kernel knows none from the first error on.
+    for right in each.take_while(|right| thread::capability_is_in_bounding_set(*right).is_ok()) {
+        if !RIGHTS.contains(right) {
+            thread::remove_capability_from_bounding_set(right)?;
+        }
+    }
+    thread::set_no_new_privs(true)?;
+    // Through the change of the user, which takes them away otherwise.
+    thread::set_keep_capabilities(true)?;
+    let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
+    thread::set_thread_groups(&[])?;
+    thread::set_thread_res_gid(group, group, group)?;
+    thread::set_thread_res_uid(user, user, user)?;
+    let sets = CapabilitySets {
+        effective: RIGHTS,
+        permitted: RIGHTS,
+        inheritable: RIGHTS,
+    };
+    thread::set_capabilities(None, sets)?;
+    for right in RIGHTS.iter() {
+        thread::configure_capability_in_ambient_set(right, true)?;
+    }
+    Ok(())
+}
+
 /// Everything into memory, once.
 fn unpack(boot: &Path) -> io::Result<()> {
-    let done = Path::new(FOLDER).join("unpacked");
-    if done.exists() {
+    if Path::new(UNPACKED).exists() {
         return Ok(());
     }
-    let at = Path::new(FOLDER).join("boot");
-    fs::create_dir_all(&at)?;
-    // Of one that was killed.
-    let _ = unmount(&at, UnmountFlags::empty());
+    fs::create_dir_all(BOOT)?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount(boot, &at, "vfat", flags, c"")?;
+    mount(boot, BOOT, "vfat", flags, c"")?;
     let status = Command::new("/bin/busybox")
         .args(["tar", "-C", "/", "-xJf"])
-        .arg(at.join(ARCHIVE))
+        .arg(Path::new(BOOT).join(ARCHIVE))
         .status();
-    unmount(&at, UnmountFlags::empty())?;
+    unmount(BOOT, UnmountFlags::empty())?;
     match status?.success() {
-        true => fs::write(done, b""),
+        true => fs::write(UNPACKED, b""),
         false => Err(io::Error::other(format!(
             "{ARCHIVE} cannot be unpacked; write the image anew, which keeps the people"
         ))),
     }
 }
 
-/// The first one, by name, of that kind.
-fn find_interface(wireless: bool) -> Option<String> {
-    let all = fs::read_dir("/sys/class/net").ok()?.flatten();
-    let ours = all.filter(|entry| {
+/// The first one of that kind, by name, in the folder `all`; and its number, another when it was plugged in anew.
+fn find_interface(all: &Path, wireless: bool) -> Option<(String, String)> {
+    let ours = fs::read_dir(all).ok()?.flatten().filter(|entry| {
         let path = entry.path();
         path.join("device").exists() && path.join("phy80211").exists() == wireless
     });
-    ours.map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .min()
+    let first = ours.min_by_key(fs::DirEntry::file_name)?;
+    let number = fs::read_to_string(first.path().join("ifindex")).ok()?;
+    Some((first.file_name().to_string_lossy().into_owned(), number))
 }
 
 fn write_secret(path: &Path, text: &str) -> io::Result<()> {
@@ -241,14 +310,14 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// `wpa_supplicant`'s configuration: the name in hexadecimal digits, as it may have any bytes.
+/// `wpa_supplicant`'s configuration: WPA2 and nothing older; the name in hexadecimal digits, as it may have any bytes.
 fn supplicant_settings(wifi: &Wifi) -> String {
     let country = wifi.country.as_ref();
     let country = country.map_or(String::new(), |country| format!("country={country}\n"));
     let name: String = wifi.name.bytes().map(|b| format!("{b:02x}")).collect();
     let password = &wifi.password;
     format!(
-        "{country}network={{\n\tssid={name}\n\tscan_ssid=1\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256\n\tpsk=\"{password}\"\n}}\n"
+        "{country}network={{\n\tssid={name}\n\tscan_ssid=1\n\tproto=RSN\n\tpairwise=CCMP\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256\n\tpsk=\"{password}\"\n}}\n"
     )
 }
 
@@ -362,7 +431,32 @@ mod tests {
         let text = supplicant_settings(&wifi);
         assert!(text.starts_with("country=NL\nnetwork={\n"), "{text}");
         assert!(text.contains("\n\tssid=6f75722022686f6d65225c\n"), "{text}");
+        assert!(text.contains("\n\tproto=RSN\n\tpairwise=CCMP\n"), "{text}");
         assert!(text.contains("\n\tpsk=\"pass\"}\\word#\"\n}\n"), "{text}");
+    }
+
+    #[test]
+    fn an_adapter_that_was_plugged_in_anew_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let add = |name: &str, number: &str, has: &[&str]| {
+            let path = folder.path().join(name);
+            for has in has {
+                fs::create_dir_all(path.join(has)).unwrap();
+            }
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("ifindex"), number).unwrap();
+        };
+        add("lo", "1", &[]);
+        assert_eq!(find_interface(folder.path(), false), None);
+        add("wlan0", "2", &["device", "phy80211"]);
+        add("eth1", "3", &["device"]);
+        add("eth0", "4", &["device"]);
+        let first = find_interface(folder.path(), false);
+        assert_eq!(first, Some(("eth0".to_owned(), "4".to_owned())));
+        add("eth0", "5", &["device"]);
+        assert_ne!(find_interface(folder.path(), false), first);
+        let wireless = find_interface(folder.path(), true);
+        assert_eq!(wireless, Some(("wlan0".to_owned(), "2".to_owned())));
     }
 
     #[test]

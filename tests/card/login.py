@@ -69,6 +69,7 @@ def main():
         check("the right one gets a shell as root", True)
         since = len(pi.lines)
         pi.type("exit\r")
+        pi.wait(r"login_ended age_s=\d+ ", 30, since)
         pi.asks("login: ", 30, since)
         check("whoever leaves it leaves a login", True)
         check("the password and its hash are not in the log", not pi.says(f"{PASSWORD}|\\$6\\$"))

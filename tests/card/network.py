@@ -22,6 +22,12 @@ ADAPTER = ["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]
 # What the time server says it is, in seconds since 1900: some day in 2031.
 THEN = 2_208_988_800 + 1_930_000_000
 KEY = "correct horse"
+# A user of its own, and of root's rights NET_BIND_SERVICE, NET_ADMIN, NET_RAW and SYS_TIME.
+OURS = " ".join(["1001"] * 4)
+FEW = {
+    "Uid": OURS, "Gid": OURS, "Groups": "", "NoNewPrivs": "1", "data": [],
+    **{f"Cap{kind}": f"{1 << 10 | 1 << 12 | 1 << 13 | 1 << 25:016x}" for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")},
+}  # fmt: skip
 
 
 def time_server():
@@ -69,6 +75,16 @@ def listening(shell):
     return found + [row for row in shell("cat /proc/net/unix") if re.search(r": \S+ \S+ 00010000 ", row)]
 
 
+def rights(shell, command):
+    """Of the process with `command` (a regular expression that does not match itself) on its command line: user, group,
+    other groups, whether it can gain rights, what it may do, and what it sees of the data partition."""
+    (file,) = shell(f"grep -l '{command}' /proc/[0-9]*/cmdline")
+    process = file.removesuffix("/cmdline")
+    of = dict(row.split(":", 1) for row in shell(f"cat {process}/status") if ":" in row)
+    of = {key: " ".join(of[key].split()) for key in ("Uid", "Gid", "Groups", "NoNewPrivs", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    return {**of, "data": shell(f"ls {process}/root/data")}
+
+
 def used(shell):
     """Memory in use, in KiB."""
     of = {row.split(":")[0]: int(row.split()[1]) for row in shell("head -3 /proc/meminfo") if ":" in row}
@@ -108,6 +124,11 @@ def main():
         check("the clock goes on from there", any("2031" in row for row in shell("date")))
         found = listening(shell)
         check(f"nothing listens {found or ''}", not found)
+        for command in ("^/[n]etwork", "[u]dhcpc"):
+            found = rights(shell, command)
+            check(f"{command}: few rights {found if found != FEW else ''}", found == FEW)
+        modes = [shell(f"stat -c '%a %u' /dev/{name}") for name in ("gpiochip0", "mmcblk0")]
+        check(f"pins and card are others' ({modes})", modes == [["600 1000"], ["600 0"]])
         print(f"    memory in use: {before} KiB without, {used(shell)} KiB with a network")
         since = len(pi.lines)
         shell("kill -9 $(ps | awk '/[u]dhcpc/ { print $1 }')")
@@ -150,7 +171,7 @@ def main():
         check("the program for it can run", any("wpa_supplicant v2" in row for row in shell("wpa_supplicant -v")))
         # Short commands: the shell breaks long ones into lines.
         modes = [shell(f"stat -c '%a %u' {file}") for file in ("/run/network", "/run/network/wifi.conf", "/data/latchkey.toml")]
-        check(f"the password is root's and the job's to read ({modes})", modes == [["700 0"], ["600 0"], ["640 0"]])
+        check(f"the password is the network's and the job's to read ({modes})", modes == [["700 1001"], ["600 1001"], ["640 0"]])
         check("and is not in the log", not pi.says(KEY))
 
     subprocess.run([Path(__file__).with_name("radios.prepare"), work], check=True)
@@ -164,6 +185,9 @@ def main():
             if found[1] == "joined":
                 pi.wait(r"network address=10\.9\.0\.", 60)
                 check(f"{what}: an address over the air", True)
+                # Not the other radio's.
+                found = rights(Shell(pi), "[s]elf/fd/1")
+                check(f"{what}: few rights {found if found != FEW else ''}", found == FEW)
             else:
                 time.sleep(10)
                 check(f"{what}: no address", not pi.says(r"network address=10"))
