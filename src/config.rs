@@ -499,8 +499,11 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let here = text.lines().nth(line - 1).unwrap_or_default().trim();
-            // No value of any key: there may be passwords, and a quote that is missing makes one look like another.
+            // Where there may be passwords, no value of any key: a quote that is missing makes one look like another.
+            let lower = text.to_lowercase();
+            let secret = ["network", "wifi", "pass", "psk", "system", "console"];
             let here = match here.split_once('=') {
+                _ if !secret.iter().any(|word| lower.contains(word)) => here,
                 Some((key, _)) => key.trim(),
                 None if here.starts_with('[') => here,
                 None => "",

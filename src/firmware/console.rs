@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::job::{Ended, Restarts};
+use super::kept::Kept;
 
 /// How long lines wait for room: a full buffer of the driver's (4 KiB) takes a third of it at 115200 baud.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -122,13 +122,10 @@ impl Write for Console {
     }
 }
 
-/// A login for whoever knows a password: started anew, later and later if it keeps ending.
+/// A login for whoever knows a password.
 pub struct Login {
     hash: String,
-    child: Option<Child>,
-    started: Instant,
-    next: Instant,
-    restarts: Restarts,
+    process: Kept,
 }
 
 impl Login {
@@ -136,79 +133,58 @@ impl Login {
     pub fn new(hash: &str) -> Self {
         Self {
             hash: hash.to_owned(),
-            child: None,
-            started: Instant::now(),
-            next: Instant::now(),
-            restarts: Restarts::default(),
+            process: Kept::new(),
         }
     }
 
     /// Starts it if it does not run and it is time to.
     pub fn keep(&mut self) {
-        if self.child.is_some() || Instant::now() < self.next {
-            return;
-        }
-        self.started = Instant::now();
-        match self.start() {
-            Ok(child) => self.child = Some(child),
-            Err(error) => {
-                let delay = self.wait();
-                log::error!(
-                    "login_failed why={:?} next_in_ms={}",
-                    error.to_string(),
-                    delay.as_millis()
-                );
-            }
+        if let Some(pause) = self.process.keep(|| start(&self.hash)) {
+            log::error!(
+                "login_failed why={:?} next_in_ms={}",
+                pause.why,
+                pause.next_in.as_millis()
+            );
         }
     }
 
     /// The process `pid` has ended: perhaps it was this one.
     pub fn note_end(&mut self, pid: u32) {
-        if self.child.as_ref().is_some_and(|child| child.id() == pid) {
-            self.child = None;
-            let delay = self.wait();
+        if let Some(pause) = self.process.note_end(pid) {
             log::info!(
                 "login_ended age_s={} next_in_ms={}",
-                self.started.elapsed().as_secs(),
-                delay.as_millis()
+                pause.age.as_secs(),
+                pause.next_in.as_millis()
             );
         }
     }
+}
 
-    /// How long until the next.
-    fn wait(&mut self) -> Duration {
-        let delay = self.restarts.after(Ended::Refused, self.started.elapsed());
-        self.next = Instant::now() + delay;
-        delay
+fn start(hash: &str) -> io::Result<Child> {
+    let files = [
+        ("/etc/passwd", "root:x:0:0::/:/bin/sh\n".to_owned()),
+        // Busybox knows no account whose day of the last change (the 1) is empty.
+        ("/etc/shadow", format!("root:{hash}:1::::::\n")),
+    ];
+    for (path, text) in files {
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)?;
+            file.write_all(text.as_bytes())
+        };
+        write().map_err(|e| io::Error::other(format!("{path} cannot be written: {e}")))?;
     }
-
-    fn start(&self) -> io::Result<Child> {
-        let hash = &self.hash;
-        let files = [
-            ("/etc/passwd", "root:x:0:0::/:/bin/sh\n".to_owned()),
-            // Busybox knows no account whose day of the last change (the 1) is empty.
-            ("/etc/shadow", format!("root:{hash}:1::::::\n")),
-        ];
-        for (path, text) in files {
-            let write = || -> io::Result<()> {
-                let mut options = OpenOptions::new();
-                let mut file = options
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(path)?;
-                file.write_all(text.as_bytes())
-            };
-            write().map_err(|e| io::Error::other(format!("{path} cannot be written: {e}")))?;
-        }
-        let mut getty = Command::new("/bin/busybox");
-        // By its own name: what is called the console takes no control characters.
-        getty.args(["getty", "-L", "115200", &terminal(), "vt100"]);
-        getty
-            .spawn()
-            .map_err(|e| io::Error::other(format!("/bin/busybox cannot be started: {e}")))
-    }
+    let mut getty = Command::new("/bin/busybox");
+    // By its own name: what is called the console takes no control characters.
+    getty.args(["getty", "-L", "115200", &terminal(), "vt100"]);
+    getty
+        .spawn()
+        .map_err(|e| io::Error::other(format!("/bin/busybox cannot be started: {e}")))
 }
 
 /// The name of the terminal that `/dev/console` is.

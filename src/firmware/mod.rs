@@ -21,6 +21,7 @@ mod clock;
 mod console;
 mod decisions;
 mod job;
+mod kept;
 mod kernel;
 mod network;
 mod owner;

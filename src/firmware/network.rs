@@ -12,8 +12,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
@@ -22,7 +22,7 @@ use rustix::process::{Gid, Pid, Signal, Uid, kill_process_group, setpriority_pro
 use rustix::thread::{self, CapabilitySet, CapabilitySets, UnshareFlags};
 
 use super::console::Console;
-use super::job::{Ended, Restarts};
+use super::kept::{Kept, Pause};
 use super::{clock, kernel};
 use crate::config::{Config, Overrides, Wifi};
 use crate::journal;
@@ -54,10 +54,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The first process's side.
 pub struct Network {
     command: Command,
-    child: Option<Child>,
-    started: Instant,
-    next: Instant,
-    restarts: Restarts,
+    process: Kept,
 }
 
 impl Network {
@@ -74,41 +71,34 @@ impl Network {
             .stderr(Stdio::null());
         Self {
             command,
-            child: None,
-            started: Instant::now(),
-            next: Instant::now(),
-            restarts: Restarts::default(),
+            process: Kept::new(),
         }
     }
 
     /// Starts it if it does not run and it is time to.
     pub fn keep(&mut self) {
-        if self.child.is_some() || Instant::now() < self.next {
-            return;
-        }
-        self.started = Instant::now();
-        match self.command.spawn() {
-            Ok(child) => self.child = Some(child),
-            Err(error) => self.wait_after(&error.to_string()),
+        if let Some(pause) = self.process.keep(|| self.command.spawn()) {
+            tell_pause(&pause);
         }
     }
 
     /// The process `pid` has ended: perhaps it was this one.
     pub fn note_end(&mut self, pid: u32) {
-        if self.child.as_ref().is_some_and(|child| child.id() == pid) {
-            self.child = None;
+        if let Some(pause) = self.process.note_end(pid) {
             // Its own children.
             let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-            self.wait_after("ended");
+            tell_pause(&pause);
         }
     }
+}
 
-    fn wait_after(&mut self, why: &str) {
-        let delay = self.restarts.after(Ended::Refused, self.started.elapsed());
-        self.next = Instant::now() + delay;
-        log::warn!("network_ended why={why:?} next_in_ms={}", delay.as_millis());
-    }
+fn tell_pause(pause: &Pause) {
+    log::warn!(
+        "network_ended why={:?} next_in_ms={}",
+        pause.why,
+        pause.next_in.as_millis()
+    );
 }
 
 /// The process itself: its words are the partition and the configuration.
@@ -171,8 +161,8 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     loop {
         let found = find_interface(Path::new("/sys/class/net"), wifi.is_some());
         if found != interface {
-            supplicant.stop();
-            dhcp.stop();
+            supplicant.process.stop();
+            dhcp.process.stop();
             let _ = fs::remove_file(ADDRESS);
             let name = found.as_ref().map_or("gone", |(name, _)| name);
             log::info!("network interface={name}");
@@ -190,7 +180,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
                         .stdout(Stdio::piped());
                     command
                 });
-                if let Some(said) = supplicant.output() {
+                if let Some(said) = supplicant.process.output() {
                     std::thread::spawn(move || tell(said));
                 }
             }
@@ -349,75 +339,40 @@ fn wifi_state<'a>(last: &'a str, line: &str) -> &'a str {
     }
 }
 
-/// A program that is to run for good: started anew, later and later if it keeps ending.
+/// A program that is kept running.
 struct Program {
     name: &'static str,
-    child: Option<Child>,
-    started: Instant,
-    next: Instant,
-    restarts: Restarts,
+    process: Kept,
 }
 
 impl Program {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            child: None,
-            started: Instant::now(),
-            next: Instant::now(),
-            restarts: Restarts::default(),
+            process: Kept::new(),
         }
     }
 
     /// Starts it if it does not run and it is time to. Whether it runs.
     fn keep(&mut self, command: impl FnOnce() -> Command) -> bool {
-        if let Some(child) = &mut self.child {
-            match child.try_wait() {
-                Ok(None) => return true,
-                Ok(Some(status)) => self.wait_after(&status.to_string()),
-                Err(error) => self.wait_after(&error.to_string()),
-            }
-            return false;
+        let start = || command().stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        let ended = self.process.has_ended();
+        if let Some(pause) = ended.or_else(|| self.process.keep(start)) {
+            log::warn!(
+                "network_program_ended name={} why={:?} next_in_ms={}",
+                self.name,
+                pause.why,
+                pause.next_in.as_millis()
+            );
         }
-        if Instant::now() < self.next {
-            return false;
-        }
-        self.started = Instant::now();
-        let spawned = command().stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-        match spawned {
-            Ok(child) => self.child = Some(child),
-            Err(error) => self.wait_after(&error.to_string()),
-        }
-        self.child.is_some()
-    }
-
-    /// What it says, once for each start.
-    fn output(&mut self) -> Option<ChildStdout> {
-        self.child.as_mut()?.stdout.take()
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    fn wait_after(&mut self, why: &str) {
-        self.child = None;
-        let delay = self.restarts.after(Ended::Refused, self.started.elapsed());
-        self.next = Instant::now() + delay;
-        log::warn!(
-            "network_program_ended name={} why={why:?} next_in_ms={}",
-            self.name,
-            delay.as_millis()
-        );
+        self.process.is_running()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
 
     use super::*;
 

@@ -1,0 +1,89 @@
+//! A child that is to run for good: started anew, later and later if it keeps ending. What it is, and what is said of it, is
+//! its owner's business. Not the job, whose failures restart the board.
+
+use std::io;
+use std::process::{Child, ChildStdout};
+use std::time::{Duration, Instant};
+
+use super::job::{Ended, Restarts};
+
+pub struct Kept {
+    child: Option<Child>,
+    started: Instant,
+    next: Instant,
+    restarts: Restarts,
+}
+
+/// It does not run.
+pub struct Pause {
+    pub why: String,
+    /// How long it ran.
+    pub age: Duration,
+    /// When it is started again.
+    pub next_in: Duration,
+}
+
+impl Kept {
+    pub fn new() -> Self {
+        Self {
+            child: None,
+            started: Instant::now(),
+            next: Instant::now(),
+            restarts: Restarts::default(),
+        }
+    }
+
+    /// Starts it if it does not run and it is time to; how that failed.
+    pub fn keep(&mut self, start: impl FnOnce() -> io::Result<Child>) -> Option<Pause> {
+        if self.child.is_some() || Instant::now() < self.next {
+            return None;
+        }
+        self.started = Instant::now();
+        match start() {
+            Ok(child) => {
+                self.child = Some(child);
+                None
+            }
+            Err(error) => Some(self.pause(error.to_string())),
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// The process `pid` has ended: perhaps it was this one.
+    pub fn note_end(&mut self, pid: u32) -> Option<Pause> {
+        let is_it = self.child.as_ref().is_some_and(|child| child.id() == pid);
+        is_it.then(|| self.pause("ended".to_owned()))
+    }
+
+    /// Whether it has ended, where nobody else waits for children.
+    pub fn has_ended(&mut self) -> Option<Pause> {
+        match self.child.as_mut()?.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(self.pause(status.to_string())),
+            Err(error) => Some(self.pause(error.to_string())),
+        }
+    }
+
+    /// What it writes, once for each start.
+    pub fn output(&mut self) -> Option<ChildStdout> {
+        self.child.as_mut()?.stdout.take()
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn pause(&mut self, why: String) -> Pause {
+        self.child = None;
+        let age = self.started.elapsed();
+        let next_in = self.restarts.after(Ended::Refused, age);
+        self.next = Instant::now() + next_in;
+        Pause { why, age, next_in }
+    }
+}
