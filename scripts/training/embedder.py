@@ -205,8 +205,7 @@ def train(asked, say):
     optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], asked.rate)
     # All of it where the network is: 60 kB a face.
     photos_count, faces_count = len(learnt), len(crops)
-    everything = [torch.from_numpy(a).to(device) for a in (crops, *hints)]
-    crops, *hints = everything
+    crops, *hints = (torch.from_numpy(a).to(device) for a in (crops, *hints))
     targets = targets.to(device)
     rounds = asked.samples // asked.batch
     first, curve = 0, []
