@@ -1,5 +1,6 @@
-//! What a running Latchkey gives up before it looks at its first frame: a defect in a decoder or a network must not become
-//! a way into the machine. It keeps camera, GPIO, models and gallery, and nothing else.
+//! What Latchkey gives up before it looks at its first frame or photo: a defect in a decoder or a network must not become
+//! a way into the machine. The door keeps camera, GPIO, models and gallery; whoever learns from photos keeps these,
+//! models and gallery, and no device: no photo turns a relay on.
 //!
 //! Three layers, each of them for good, for every thread and for the guard:
 //!
@@ -39,12 +40,21 @@ pub struct Confined {
     pub calls: bool,
 }
 
-/// Gives up everything that running with `config` does not need. To be called while there is one thread only.
+/// What a process goes on to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'a> {
+    /// Works the door: all devices, and this program again as its guard. The gallery is only read.
+    Door,
+    /// Learns from these photos or folders of photos, and from what links in them lead to. The gallery is written.
+    Photos(&'a [PathBuf]),
+}
+
+/// Gives up everything that `work` with `config` does not need. To be called while there is one thread only.
 #[must_use]
-pub fn confine(config: &Config) -> Confined {
+pub fn confine(config: &Config, work: Work<'_>) -> Confined {
     // Landlock and seccomp ask for it; both set it themselves where this fails.
     let _ = rustix::thread::set_no_new_privs(true);
-    let files = match files(config) {
+    let files = match files(config, work) {
         Ok(RulesetStatus::FullyEnforced) => "full",
         Ok(RulesetStatus::PartiallyEnforced) => "partial",
         Ok(RulesetStatus::NotEnforced) | Err(_) => "none",
@@ -53,27 +63,39 @@ pub fn confine(config: &Config) -> Confined {
     Confined { files, calls }
 }
 
-fn files(config: &Config) -> Result<RulesetStatus, RulesetError> {
+fn files(config: &Config, work: Work<'_>) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
-    // The guard is this program again.
-    let program = AccessFs::ReadFile | AccessFs::Execute;
     let mut allowed: Vec<(PathBuf, BitFlags<AccessFs>)> = vec![
-        ("/dev".into(), devices),
         ("/proc".into(), read),
         ("/sys".into(), read),
         ("/etc/ld.so.cache".into(), AccessFs::ReadFile.into()),
     ];
-    allowed.extend(mapped().into_iter().map(|file| (file, program)));
     allowed.extend(config.model_files.iter().map(|at| (at.clone(), read)));
     // Its folder: a new gallery is another file of that name.
     let folder = config
         .gallery
         .parent()
         .filter(|p| !p.as_os_str().is_empty());
-    allowed.push((folder.unwrap_or(Path::new(".")).to_owned(), read));
-    if let Source::Pictures(folder) = config.camera.parsed_source() {
-        allowed.push((folder, read));
+    let folder = folder.unwrap_or(Path::new(".")).to_owned();
+    match work {
+        Work::Door => {
+            let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
+            let program = AccessFs::ReadFile | AccessFs::Execute;
+            allowed.push(("/dev".into(), devices));
+            allowed.extend(mapped().into_iter().map(|file| (file, program)));
+            allowed.push((folder, read));
+            if let Source::Pictures(pictures) = config.camera.parsed_source() {
+                allowed.push((pictures, read));
+            }
+        }
+        Work::Photos(photos) => {
+            let replace = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
+            allowed.push((folder, read | replace));
+            for path in photos {
+                allowed.push((path.clone(), read));
+                allowed.extend(links(path, FOLDERS).into_iter().map(|link| (link, read)));
+            }
+        }
     }
 
     let mut rules = Ruleset::default()
@@ -92,6 +114,26 @@ fn files(config: &Config) -> Result<RulesetStatus, RulesetError> {
         rules = rules.add_rule(PathBeneath::new(fd, access))?;
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+/// How deep photos lie: `test/Ada/1.jpg`.
+const FOLDERS: u32 = 3;
+
+/// The links in `folder` and in the folders in it, `depth` of them deep.
+fn links(folder: &Path, depth: u32) -> Vec<PathBuf> {
+    let Some(entries) = std::fs::read_dir(folder).ok().filter(|_| depth > 0) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_symlink() {
+            found.push(path.clone());
+        }
+        if path.is_dir() {
+            found.extend(links(&path, depth - 1));
+        }
+    }
+    found
 }
 
 /// The files that this process is made of: the program, its libraries, the loader.

@@ -337,3 +337,36 @@ fn fine_tuning_makes_a_whole_network_that_is_used_undone_and_deleted_with_whom_i
     assert!(said(&refused, 2).is_empty());
     assert!(complaints(&refused).contains("Ada is enrolled and has no photos"));
 }
+
+#[test]
+fn gives_up_what_it_does_not_need_before_the_first_photo() {
+    let house = House::new();
+    house.give("Ada", "data/Ada", 0..3);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .current_dir(house.0.path())
+        .args(["train", "--data", "data"])
+        .spawn()
+        .unwrap();
+    // Its threads read the photos.
+    let tasks = format!("/proc/{}/task", child.id());
+    let states = loop {
+        assert_eq!(child.try_wait().unwrap(), None, "ended before it was seen");
+        let tasks: Vec<_> = fs::read_dir(&tasks).unwrap().flatten().collect();
+        if tasks.len() > 1 {
+            let state = |t: &fs::DirEntry| fs::read_to_string(t.path().join("status")).ok();
+            break tasks.iter().filter_map(state).collect::<Vec<_>>();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(!states.is_empty());
+    for state in states {
+        assert!(state.contains("NoNewPrivs:\t1"), "{state}");
+        // A kernel that filters calls says how it does.
+        assert!(
+            state.contains("Seccomp:\t2") || !state.contains("Seccomp:"),
+            "{state}"
+        );
+    }
+}

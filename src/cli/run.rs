@@ -6,7 +6,7 @@ use super::{Exit, Failure, Loaded};
 use crate::capture::{CaptureError, Source};
 use crate::clock;
 use crate::config::{CardTables, Overrides};
-use crate::confine::{Confined, confine};
+use crate::confine::{Confined, Work, confine};
 use crate::output::Driver;
 use crate::pipeline::RunError;
 
@@ -41,7 +41,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         clock::halt();
     }
     // Before there is another thread. A check touches nothing that it would have to be kept from.
-    let confined = (!arguments.check).then(|| confine(&loaded.config));
+    let confined = (!arguments.check).then(|| confine(&loaded.config, Work::Door));
     let journal = crate::journal::start();
     log::info!(
         "start version={} board={} models={}:{}",

@@ -16,6 +16,7 @@ use self::tuning::fine_tune;
 use super::folder::{self, bar};
 use super::{Exit, Failure, Loaded, unchanged};
 use crate::config::{Config, Overrides};
+use crate::confine::{Work, confine};
 use crate::face::Embedding;
 use crate::learn::{Change, built_in, calibrate, measure};
 use crate::people::{Gallery, GalleryError, Operating, Person, Tuned, TunedPerson, tuned};
@@ -73,6 +74,7 @@ fn rate(text: &str) -> Result<f64, String> {
 const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
 /// Fewer strangers than this leave out much of what nobody looks like.
 const FEW_STRANGERS: usize = 50;
+
 /// Ends with [`Exit::No`] if somebody has no photo that can be used; the others are learnt all the same.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
@@ -92,6 +94,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
+    // Anybody may have made the photos. Before there is another thread.
+    let _ = confine(&loaded.config, Work::Photos(std::slice::from_ref(data)));
     let mut readers = folder::readers(&loaded, loaded.gated())?;
     let sha256 = readers[0].embedder_sha256().to_owned();
     // Told now rather than after all photos were read.

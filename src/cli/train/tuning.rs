@@ -1,10 +1,13 @@
 //! Fine-tuning: trains the embedder's top layers on everybody's photos, and takes the outcome only if it does better on
 //! photos and strangers that were held back from it.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::{Value, json};
 
 use super::Arguments;
@@ -315,11 +318,13 @@ fn exchange(
     network: &[u8],
     sha256: &str,
 ) -> Result<Vec<Embedder>, Failure> {
-    let failed = |e: std::io::Error| Failure::machine(format!("a temporary file: {e}"));
-    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    // In memory: it may write to the gallery's folder only, where nothing half tried shall lie.
+    let failed = |e: std::io::Error| Failure::machine(format!("a file in memory: {e}"));
+    let file = memfd_create("network", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut file = File::from(file);
     file.write_all(network).map_err(failed)?;
     let mut manifest = loaded.manifest.embedder().clone();
-    manifest.file = file.path().to_string_lossy().into_owned();
+    manifest.file = format!("proc/self/fd/{}", file.as_raw_fd());
     sha256.clone_into(&mut manifest.sha256);
     let engine: EngineSettings = loaded.config.engine;
     let folders = [Path::new("/").to_owned()];
