@@ -1,17 +1,18 @@
 //! What Latchkey gives up before it looks at its first frame or photo: a defect in a decoder or a network must not become
-//! a way into the machine. The door keeps camera, GPIO, models and gallery; whoever learns from photos keeps these,
-//! models and gallery, and no device: no photo turns a relay on.
+//! a way into the machine. Two kinds of process do so, and keep what each needs:
 //!
-//! Three layers, each of them for good, for every thread and for the guard:
+//! | layer | takes away | from the door | from whoever learns from photos |
+//! |---|---|---|---|
+//! | `no_new_privs` | privileges by running something (setuid, capabilities of files) | all | all |
+//! | Landlock | files | all but devices, models, gallery (to read), itself | all but models, photos, the gallery's folder |
+//! | | TCP, signals to others | all | all |
+//! | seccomp | sockets | but those within the machine: guard, service manager | all |
+//! | | running a program | | all |
+//! | | mounts, modules, tracing, namespaces, the clock, others' modes, typing for the terminal | all | all |
 //!
-//! | layer | takes away |
-//! |---|---|
-//! | `no_new_privs` | privileges by running something (setuid, capabilities of files) |
-//! | Landlock | all files but those below; TCP; signals to others |
-//! | seccomp | sockets but those within the machine, mounts, modules, tracing, namespaces, the clock |
-//!
-//! A kernel without one of them does with the others, and the log says so. It is no replacement for a user of its own:
-//! whose devices may be opened is still the file modes' business.
+//! Each is for good, for every thread and for the guard. A kernel without one of them does with the others, and the log
+//! says so. It is no replacement for a user of its own: whose devices may be opened is still the file modes' business.
+//! Whoever learns could still write another gallery; it cannot move a relay.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,9 @@ use seccompiler::{
     SeccompRule,
 };
 
-use crate::capture::Source;
+use crate::capture::{Source, pictures};
 use crate::config::Config;
+use crate::people::tuned;
 
 /// The newest Landlock that is made use of (Linux 6.12); an older kernel enforces what it knows.
 const LANDLOCK: ABI = ABI::V6;
@@ -43,9 +45,9 @@ pub struct Confined {
 /// What a process goes on to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
-    /// Works the door: all devices, and this program again as its guard. The gallery is only read.
+    /// Works the door, with this program again as its guard.
     Door,
-    /// Learns from these photos or folders of photos, and from what links in them lead to. The gallery is written.
+    /// Learns from these photos or folders of photos.
     Photos(&'a [PathBuf]),
 }
 
@@ -54,29 +56,37 @@ pub enum Work<'a> {
 pub fn confine(config: &Config, work: Work<'_>) -> Confined {
     // Landlock and seccomp ask for it; both set it themselves where this fails.
     let _ = rustix::thread::set_no_new_privs(true);
-    let files = match files(config, work) {
+    let files = match restrict(&files(config, work), work) {
         Ok(RulesetStatus::FullyEnforced) => "full",
         Ok(RulesetStatus::PartiallyEnforced) => "partial",
         Ok(RulesetStatus::NotEnforced) | Err(_) => "none",
     };
-    let calls = filter().is_ok_and(|filter| seccompiler::apply_filter_all_threads(&filter).is_ok());
+    let calls = [refusals(work), unknown()].into_iter().all(|filter| {
+        filter.is_ok_and(|filter| seccompiler::apply_filter_all_threads(&filter).is_ok())
+    });
     Confined { files, calls }
 }
 
-fn files(config: &Config, work: Work<'_>) -> Result<RulesetStatus, RulesetError> {
+/// A file, or a folder with all that is below it, and what may be done there.
+type Allowed = (PathBuf, BitFlags<AccessFs>);
+
+fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let mut allowed: Vec<(PathBuf, BitFlags<AccessFs>)> = vec![
+    let mut allowed: Vec<Allowed> = vec![
         ("/proc".into(), read),
         ("/sys".into(), read),
         ("/etc/ld.so.cache".into(), AccessFs::ReadFile.into()),
+        // It may be a link.
+        (config.gallery.clone(), AccessFs::ReadFile.into()),
     ];
-    allowed.extend(config.model_files.iter().map(|at| (at.clone(), read)));
+    for folder in &config.model_files {
+        allowed.push((folder.clone(), read));
+        // They may be links.
+        let network = |path: &Path| path.extension().is_some_and(|e| e == "tflite");
+        find(folder, FOLDERS, network, &mut allowed);
+    }
     // Its folder: a new gallery is another file of that name.
-    let folder = config
-        .gallery
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).to_owned();
+    let folder = tuned::folder(&config.gallery);
     match work {
         Work::Door => {
             let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
@@ -92,48 +102,58 @@ fn files(config: &Config, work: Work<'_>) -> Result<RulesetStatus, RulesetError>
             let replace = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
             allowed.push((folder, read | replace));
             for path in photos {
-                allowed.push((path.clone(), read));
-                allowed.extend(links(path, FOLDERS).into_iter().map(|link| (link, read)));
+                if path.is_file() {
+                    allowed.push((path.clone(), AccessFs::ReadFile.into()));
+                }
+                find(path, FOLDERS, pictures::is_picture, &mut allowed);
             }
         }
     }
+    allowed
+}
 
+/// How deep folders lie in one another: `photos/test/Ada/1.jpg`.
+const FOLDERS: u32 = 3;
+
+/// Allows to list `folder` and those in it, `depth` of them deep, and to read the files that are `wanted`, each by itself: a link
+/// to a file or a folder opens that, and nothing beside it.
+fn find(folder: &Path, depth: u32, wanted: fn(&Path) -> bool, allowed: &mut Vec<Allowed>) {
+    let Some(entries) = std::fs::read_dir(folder).ok().filter(|_| depth > 0) else {
+        return;
+    };
+    allowed.push((folder.to_owned(), AccessFs::ReadDir.into()));
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_dir() {
+            find(&path, depth - 1, wanted, allowed);
+        } else if wanted(&path) && path.is_file() {
+            allowed.push((path, AccessFs::ReadFile.into()));
+        }
+    }
+}
+
+fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, RulesetError> {
+    let scope = match work {
+        // The service manager's socket may be one.
+        Work::Door => Scope::Signal.into(),
+        Work::Photos(_) => Scope::Signal | Scope::AbstractUnixSocket,
+    };
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
         .handle_access(AccessNet::from_all(LANDLOCK))?
-        .scope(Scope::Signal)?
+        .scope(scope)?
         .create()?;
     for (path, access) in allowed {
         // What is not there cannot be allowed, nor is it missed.
-        let Ok(fd) = PathFd::new(&path) else { continue };
+        let Ok(fd) = PathFd::new(path) else { continue };
         let access = match path.is_dir() {
-            true => access,
-            false => access & AccessFs::from_file(LANDLOCK),
+            true => *access,
+            false => *access & AccessFs::from_file(LANDLOCK),
         };
-        rules = rules.add_rule(PathBeneath::new(fd, access))?;
+        // What no rule can be about stays shut.
+        let _ = (&mut rules).add_rule(PathBeneath::new(fd, access));
     }
     Ok(rules.restrict_self()?.ruleset)
-}
-
-/// How deep photos lie: `test/Ada/1.jpg`.
-const FOLDERS: u32 = 3;
-
-/// The links in `folder` and in the folders in it, `depth` of them deep.
-fn links(folder: &Path, depth: u32) -> Vec<PathBuf> {
-    let Some(entries) = std::fs::read_dir(folder).ok().filter(|_| depth > 0) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if path.is_symlink() {
-            found.push(path.clone());
-        }
-        if path.is_dir() {
-            found.extend(links(&path, depth - 1));
-        }
-    }
-    found
 }
 
 /// The files that this process is made of: the program, its libraries, the loader.
@@ -160,8 +180,12 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_clock_adjtime,
     libc::SYS_clock_settime,
     libc::SYS_delete_module,
+    libc::SYS_fchmodat,
+    libc::SYS_fchownat,
     libc::SYS_finit_module,
+    libc::SYS_fremovexattr,
     libc::SYS_fsconfig,
+    libc::SYS_fsetxattr,
     libc::SYS_fsmount,
     libc::SYS_fsopen,
     libc::SYS_init_module,
@@ -172,6 +196,8 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_kexec_file_load,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
+    libc::SYS_lremovexattr,
+    libc::SYS_lsetxattr,
     libc::SYS_mknodat,
     libc::SYS_mount,
     libc::SYS_mount_setattr,
@@ -187,6 +213,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_ptrace,
     libc::SYS_quotactl,
     libc::SYS_reboot,
+    libc::SYS_removexattr,
     libc::SYS_request_key,
     libc::SYS_setdomainname,
     libc::SYS_setgid,
@@ -199,6 +226,7 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_setreuid,
     libc::SYS_settimeofday,
     libc::SYS_setuid,
+    libc::SYS_setxattr,
     libc::SYS_swapoff,
     libc::SYS_swapon,
     libc::SYS_syslog,
@@ -206,20 +234,81 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
     libc::SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mknod,
 ];
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+/// Refused besides to whoever learns from photos, which starts no program and speaks to nobody.
+const REFUSED_TO_PHOTOS: &[libc::c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+];
+
+/// The namespaces that clone(2) makes.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
+];
+
+fn refusals(work: Work<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
+    let is = |argument, op, value: u64| {
+        SeccompRule::new(vec![SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            op,
+            value,
+        )?])
+    };
     let mut rules: BTreeMap<_, Vec<SeccompRule>> =
         REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     // AF_UNIX is for the guard and the service manager; nothing speaks to a network.
-    let far = SeccompCondition::new(
-        0,
-        SeccompCmpArgLen::Dword,
-        SeccompCmpOp::Ne,
-        u64::from(libc::AF_UNIX.unsigned_abs()),
-    )?;
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![far])?]);
-    let refusal = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let near = u64::from(libc::AF_UNIX.unsigned_abs());
+    rules.insert(libc::SYS_socket, vec![is(0, SeccompCmpOp::Ne, near)?]);
+    let flags = NAMESPACES.map(|flag| u64::from(flag.unsigned_abs()));
+    let namespaces = flags.map(|flag| is(0, SeccompCmpOp::MaskedEq(flag), flag));
+    rules.insert(
+        libc::SYS_clone,
+        namespaces.into_iter().collect::<Result<_, _>>()?,
+    );
+    // Both put text into the terminal as if it were typed there: a way out where that is root's.
+    let typing = [libc::TIOCSTI, libc::TIOCLINUX];
+    let typing = typing.map(|request| is(1, SeccompCmpOp::Eq, request));
+    rules.insert(
+        libc::SYS_ioctl,
+        typing.into_iter().collect::<Result<_, _>>()?,
+    );
+    if let Work::Photos(_) = work {
+        rules.extend(REFUSED_TO_PHOTOS.iter().map(|call| (*call, Vec::new())));
+    }
+    filter(rules, libc::EPERM)
+}
+
+/// What cannot be looked into is unknown to this kernel: the C library makes threads with clone(2) then.
+fn unknown() -> Result<BpfProgram, seccompiler::BackendError> {
+    filter(
+        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
+        libc::ENOSYS,
+    )
+}
+
+fn filter(
+    rules: BTreeMap<libc::c_long, Vec<SeccompRule>>,
+    error: libc::c_int,
+) -> Result<BpfProgram, seccompiler::BackendError> {
+    let refusal = SeccompAction::Errno(error.unsigned_abs());
     let machine = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, SeccompAction::Allow, refusal, machine)?.try_into()
 }

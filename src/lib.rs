@@ -28,8 +28,8 @@
 //! - Once running, the frame path neither allocates nor locks ([`alloc`] counts), but for the library that
 //!   decodes a camera's MJPEG.
 //! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
-//! - Before its first frame `run` gives up what it does not need ([`confine`]), and it tells a service manager that it
-//!   gets on ([`supervisor`]).
+//! - Before the first frame or photo what it does not need is given up ([`confine`]); `run` tells a service manager that
+//!   it gets on ([`supervisor`]).
 //! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
 
 pub mod alloc;

@@ -41,6 +41,14 @@ pub struct Show {
     pub looped: bool,
 }
 
+/// Whether a file of this name is taken for a picture.
+#[must_use]
+pub fn is_picture(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    let known = ["jpg", "jpeg", "png"];
+    known.iter().any(|e| extension.eq_ignore_ascii_case(e))
+}
+
 /// The pictures in folder `path`, by name; `path` itself if it is a file.
 ///
 /// # Errors
@@ -54,15 +62,9 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
         return Ok(vec![path.to_owned()]);
     }
     let entries = std::fs::read_dir(path).map_err(|e| wrong(e.to_string()))?;
-    let picture = |path: &PathBuf| {
-        let extension = path.extension().unwrap_or_default();
-        ["jpg", "jpeg", "png"]
-            .iter()
-            .any(|e| extension.eq_ignore_ascii_case(e))
-    };
     let mut files: Vec<_> = entries
         .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(picture)
+        .filter(|path| is_picture(path))
         .collect();
     if files.is_empty() {
         return Err(wrong("no pictures there".to_owned()));

@@ -10,7 +10,6 @@ use super::folder::bar;
 use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, pictures, print_json, unchanged};
 use crate::capture::Photo;
 use crate::config::Overrides;
-use crate::confine::{Work, confine};
 use crate::face::{Embedding, Reader};
 use crate::learn::built_in;
 use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
@@ -54,8 +53,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
     if !arguments.camera {
-        // Anybody may have made them. Before there is another thread.
-        let _ = confine(&loaded.config, Work::Photos(&photos));
+        loaded.confine_to(&photos);
     }
     let mut reader = loaded.reader(loaded.gated())?;
     // Told now rather than after all photos were read.

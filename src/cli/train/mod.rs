@@ -16,7 +16,6 @@ use self::tuning::fine_tune;
 use super::folder::{self, bar};
 use super::{Exit, Failure, Loaded, unchanged};
 use crate::config::{Config, Overrides};
-use crate::confine::{Work, confine};
 use crate::face::Embedding;
 use crate::learn::{Change, built_in, calibrate, measure};
 use crate::people::{Gallery, GalleryError, Operating, Person, Tuned, TunedPerson, tuned};
@@ -94,8 +93,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
-    // Anybody may have made the photos. Before there is another thread.
-    let _ = confine(&loaded.config, Work::Photos(std::slice::from_ref(data)));
+    loaded.confine_to(std::slice::from_ref(data));
     let mut readers = folder::readers(&loaded, loaded.gated())?;
     let sha256 = readers[0].embedder_sha256().to_owned();
     // Told now rather than after all photos were read.
