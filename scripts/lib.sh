@@ -122,7 +122,7 @@ cross_cargo() {
     rustc=$(cross_rustc) || die "no Rust for $cross_target: run scripts/setup --cross"
     RUSTC=$rustc CARGO_PROFILE_DEV_DEBUG=0 \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
-        cargo "$command" --locked --target "$cross_target" --config 'profile.dev.package."*".opt-level=1' "$@"
+        cargo "$command" --locked --target "$cross_target" "$@"
 }
 
 # new_enough RUSTC: whether it is the Rust that Cargo.toml asks for, or newer.

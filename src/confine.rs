@@ -15,12 +15,14 @@
 //! Whoever learns could still write another gallery; it cannot move a relay.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use rustix::fs::FsWord;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -143,7 +145,11 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(scope)?
         .create()?;
+    let mut widened = false;
     for (path, access) in allowed {
+        let root = has_passing_inodes(path).then(|| root_of(path));
+        widened |= root.is_some();
+        let path = root.as_ref().unwrap_or(path);
         // What is not there cannot be allowed, nor is it missed.
         let Ok(fd) = PathFd::new(path) else { continue };
         let access = match path.is_dir() {
@@ -153,7 +159,30 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
         // What no rule can be about stays shut.
         let _ = (&mut rules).add_rule(PathBeneath::new(fd, access));
     }
-    Ok(rules.restrict_self()?.ruleset)
+    let status = rules.restrict_self()?.ruleset;
+    Ok(match status {
+        RulesetStatus::FullyEnforced if widened => RulesetStatus::PartiallyEnforced,
+        status => status,
+    })
+}
+
+/// `V9FS_MAGIC` of linux/magic.h.
+const PLAN_9: FsWord = 0x0102_1997;
+
+/// Whether the file system makes another inode of a file at every look, as 9p does, by which virtual machines share folders: no
+/// rule about the file would be about the next look's.
+fn has_passing_inodes(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|about| about.f_type == PLAN_9)
+}
+
+/// The folder that the file system of `path` is mounted at: it stays the same one.
+fn root_of(path: &Path) -> PathBuf {
+    let mut root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
+    while let Some(parent) = root.parent().filter(|p| device(p) == device(&root)) {
+        root = parent.to_owned();
+    }
+    root
 }
 
 /// The files that this process is made of: the program, its libraries, the loader.
