@@ -10,8 +10,8 @@ play=5,visits=2,residents=1,strangers=1
 latchkey_as_its_user() { runuser -u latchkey -- latchkey --config /etc/latchkey/latchkey.toml "$@"; }
 journal() { journalctl --no-pager --output=cat --unit latchkey; }
 says() { journal | grep -qE "$1"; }
-times() { journal | grep -cE "$1"; }
-said_again() { [ "$(times "$1")" -gt "$2" ]; }
+told_times() { journal | grep -cE "$1"; }
+said_again() { [ "$(told_times "$1")" -gt "$2" ]; }
 state() { systemctl show --property=ActiveState --value latchkey; }
 main_process() { systemctl show --property=MainPID --value latchkey; }
 is_active() { [ "$(state)" = active ]; }
@@ -73,7 +73,7 @@ check "killed: it is ready again" wait_for 60 said_again "Started latchkey" 1
 say "hang"
 kill $! 2> /dev/null
 systemctl restart latchkey
-stopped=$(times "Watchdog timeout")
+stopped=$(told_times "Watchdog timeout")
 kill -STOP "$(main_process)"
 check "stopped: the watchdog finds it" wait_for 60 said_again "Watchdog timeout" "$stopped"
 check "stopped: it is ready again" wait_for 90 is_active
