@@ -15,14 +15,12 @@
 //! Whoever learns could still write another gallery; it cannot move a relay.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
-use rustix::fs::FsWord;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -147,9 +145,9 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
         .create()?;
     let mut widened = false;
     for (path, access) in allowed {
-        let root = has_passing_inodes(path).then(|| root_of(path));
-        widened |= root.is_some();
-        let path = root.as_ref().unwrap_or(path);
+        let shared = shared_mount(path);
+        widened |= shared.is_some();
+        let path = shared.as_ref().unwrap_or(path);
         // What is not there cannot be allowed, nor is it missed.
         let Ok(fd) = PathFd::new(path) else { continue };
         let access = match path.is_dir() {
@@ -166,23 +164,20 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
     })
 }
 
-/// `V9FS_MAGIC` of linux/magic.h.
-const PLAN_9: FsWord = 0x0102_1997;
-
-/// Whether the file system makes another inode of a file at every look, as 9p does, by which virtual machines share folders: no
-/// rule about the file would be about the next look's.
-fn has_passing_inodes(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|about| about.f_type == PLAN_9)
-}
-
-/// The folder that the file system of `path` is mounted at: it stays the same one.
-fn root_of(path: &Path) -> PathBuf {
-    let mut root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let device = |path: &Path| path.metadata().map(|m| m.dev()).ok();
-    while let Some(parent) = root.parent().filter(|p| device(p) == device(&root)) {
-        root = parent.to_owned();
-    }
-    root
+/// Where the file system of `path` is mounted if it is a 9p one, by which virtual machines share folders: it makes another inode
+/// of a file at every look, so no rule about the file would be about the next look's. By the kernel's list, as such a file
+/// system tells the other machine's kind for its own (proc_pid_mountinfo(5)).
+fn shared_mount(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        Some((Path::new(place.split(' ').nth(4)?), kind.starts_with("9p ")))
+    });
+    let of = mounts.filter(|(place, _)| path.starts_with(place));
+    // The last of those at one place covers the others.
+    let (place, shared) = of.max_by_key(|(place, _)| place.components().count())?;
+    shared.then(|| place.to_owned())
 }
 
 /// The files that this process is made of: the program, its libraries, the loader.
