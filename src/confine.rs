@@ -15,6 +15,7 @@
 //! Whoever learns could still write another gallery; it cannot move a relay.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -42,6 +43,14 @@ pub struct Confined {
     pub calls: bool,
 }
 
+/// As keys of the log.
+impl fmt::Display for Confined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = if self.calls { "yes" } else { "no" };
+        write!(f, "files={} calls={calls}", self.files)
+    }
+}
+
 /// What a process goes on to do.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
@@ -61,7 +70,7 @@ pub fn confine(config: &Config, work: Work<'_>) -> Confined {
         Ok(RulesetStatus::PartiallyEnforced) => "partial",
         Ok(RulesetStatus::NotEnforced) | Err(_) => "none",
     };
-    let calls = [refusals(work), unknown()].into_iter().all(|filter| {
+    let calls = [refusals(work), no_clone3()].into_iter().all(|filter| {
         filter.is_ok_and(|filter| seccompiler::apply_filter_all_threads(&filter).is_ok())
     });
     Confined { files, calls }
@@ -143,9 +152,10 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(scope)?
         .create()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut widened = false;
     for (path, access) in allowed {
-        let shared = shared_mount(path);
+        let shared = shared_mount(&mounts, path);
         widened |= shared.is_some();
         let path = shared.as_ref().unwrap_or(path);
         // What is not there cannot be allowed, nor is it missed.
@@ -167,9 +177,8 @@ fn restrict(allowed: &[Allowed], work: Work<'_>) -> Result<RulesetStatus, Rulese
 /// Where the file system of `path` is mounted if it is a 9p one, by which virtual machines share folders: it makes another inode
 /// of a file at every look, so no rule about the file would be about the next look's. By the kernel's list, as such a file
 /// system tells the other machine's kind for its own (proc_pid_mountinfo(5)).
-fn shared_mount(path: &Path) -> Option<PathBuf> {
+fn shared_mount(mounts: &str, path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mounts = mounts.lines().filter_map(|line| {
         let (place, kind) = line.split_once(" - ")?;
         Some((Path::new(place.split(' ').nth(4)?), kind.starts_with("9p ")))
@@ -321,7 +330,7 @@ fn refusals(work: Work<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 /// What cannot be looked into is unknown to this kernel: the C library makes threads with clone(2) then.
-fn unknown() -> Result<BpfProgram, seccompiler::BackendError> {
+fn no_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
     filter(
         BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
         libc::ENOSYS,

@@ -24,7 +24,7 @@ use rustix::process::DumpableBehavior;
 use signal_hook::consts::SIGPIPE;
 
 use crate::config::{Config, Overrides};
-use crate::confine::{Confined, Work, confine};
+use crate::confine::{Work, confine};
 use crate::face::{Reader, Settings};
 use crate::frame::PixelFormat;
 use crate::nn::Manifest;
@@ -251,9 +251,9 @@ impl Loaded {
     /// Gives up what learning from `photos`, which anybody may have made, does not need. To be called while there is one
     /// thread only.
     fn confine_to(&self, photos: &[PathBuf]) {
-        let Confined { files, calls } = confine(&self.config, Work::Photos(photos));
-        if files == "none" || !calls {
-            log::warn!("confined files={files} calls={calls} why=\"the kernel can no more\"");
+        let confined = confine(&self.config, Work::Photos(photos));
+        if confined.files == "none" || !confined.calls {
+            log::warn!("confined {confined} why=\"the kernel can no more\"");
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Exit, Failure, Loaded};
 use crate::capture::{CaptureError, Source};
 use crate::clock;
 use crate::config::{CardTables, Overrides};
-use crate::confine::{Confined, Work, confine};
+use crate::confine::{Work, confine};
 use crate::output::Driver;
 use crate::pipeline::RunError;
 
@@ -50,11 +50,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.name,
         loaded.manifest.embedder
     );
-    if let Some(Confined { files, calls }) = confined {
-        log::info!(
-            "confined files={files} calls={}",
-            if calls { "yes" } else { "no" }
-        );
+    if let Some(confined) = confined {
+        log::info!("confined {confined}");
     }
     let set = loaded.manifest.embedder().threshold;
     if loaded.rule.threshold < set {
