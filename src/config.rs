@@ -473,11 +473,15 @@ fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
     within("gate.sharpness", gate.sharpness, 0.0, 10.0)
 }
 
-/// Puts the keys of `over` into `under`, table by table.
+/// Puts the keys of `over` into `under`, table by table. `false` takes a table away: what the board file wires and the
+/// owner has not.
 fn overlay(under: &mut toml::Table, over: &toml::Table) {
     for (key, value) in over {
         match (under.get_mut(key), value) {
             (Some(toml::Value::Table(under)), toml::Value::Table(over)) => overlay(under, over),
+            (Some(toml::Value::Table(_)), toml::Value::Boolean(false)) => {
+                under.remove(key);
+            }
             _ => {
                 under.insert(key.clone(), value.clone());
             }
@@ -517,6 +521,7 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::LedLines;
 
     #[test]
     fn no_mistake_tells_a_password() {
@@ -554,6 +559,47 @@ mod tests {
             assert!(why.contains("latchkey.toml: "), "{why}");
             println!("{why}");
         }
+    }
+
+    #[test]
+    fn what_the_board_wires_can_be_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latchkey.toml");
+        let wiring = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let asked = Overrides {
+                config: Some(path.clone()),
+                board: Some("pi3".to_owned()),
+                ..Overrides::default()
+            };
+            Config::load(&asked).map(|c| c.output)
+        };
+        let whole = wiring("").unwrap();
+        assert!(whole.relay.is_some() && whole.button.is_some());
+        let leds = wiring("[output.leds]\ngranted = false\nrefused = false\n").unwrap();
+        let one = LedLines {
+            granted: None,
+            refused: None,
+            ..whole.leds
+        };
+        assert!(one.status.is_some());
+        assert_eq!(
+            leds,
+            Wiring {
+                leds: one,
+                ..whole.clone()
+            }
+        );
+        let none = wiring("[output]\nbutton = false\nleds = false\n").unwrap();
+        assert_eq!(
+            (none.relay, none.button, none.leds),
+            (whole.relay, None, LedLines::default())
+        );
+        let why = wiring("[output]\nbutton = true\n").unwrap_err().to_string();
+        assert!(
+            why.starts_with(&path.display().to_string()) && why.contains("output.button"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub mod firmware;
 pub mod frame;
 pub mod journal;
 pub mod learn;
+pub mod memory;
 pub mod nn;
 pub mod output;
 pub mod panics;

@@ -210,6 +210,12 @@ fn configuration_boards_manifests_names_and_arguments() {
                 says: &["gallery", "version", "newer latchkey"],
             },
             Case {
+                what: "gallery that is none, checked",
+                arguments: words("people check --gallery gallery"),
+                status: 1,
+                says: &["gallery", "version", "newer latchkey"],
+            },
+            Case {
                 what: "name with a path in it",
                 arguments: words("enroll ../../etc/passwd x.jpg"),
                 status: 2,
@@ -218,7 +224,7 @@ fn configuration_boards_manifests_names_and_arguments() {
             Case {
                 what: "forgetting somebody unknown",
                 arguments: words("people remove Eve --gallery none"),
-                status: 2,
+                status: 1,
                 says: &["\"Eve\"", "not enrolled", "latchkey people"],
             },
             Case {

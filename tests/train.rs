@@ -163,9 +163,12 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
     fs::create_dir(house.path("data/Empty")).unwrap();
     house.give("Cleo", "data/.hidden", 0..1);
     fs::write(house.path("data/notes.txt"), "bring milk").unwrap();
+    fs::write(house.path("data/Ben/phone.HEIC"), "....ftypheic").unwrap();
+    fs::write(house.path("data/Ben/.DS_Store"), "").unwrap();
 
+    // Somebody, whose folder is empty, was not learnt.
     let trained = house.run("train --data data");
-    let (report, told) = (said(&trained, 0), complaints(&trained));
+    let (report, told) = (said(&trained, 1), complaints(&trained));
     let line = |photo: &str| {
         let found = told.lines().find(|l| l.contains(photo));
         found
@@ -188,6 +191,9 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
     assert!(line("words.jpg").contains("not used"));
     assert!(line("black.png").contains("no face found"));
     assert!(line("data/Empty").contains("no pictures there"));
+    assert!(told.contains("Empty: none of 0 photos can be used"));
+    assert!(line("phone.HEIC").contains("is neither JPEG nor PNG"));
+    assert!(!told.contains(".DS_Store"), "{told}");
     assert!(line(".hidden").contains("begins with a dot"));
     assert!(line("notes.txt").contains("folder of their person's name"));
     assert!(report.contains("Ben: 4 of 8 photos learnt"), "{report}");

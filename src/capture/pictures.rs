@@ -41,12 +41,23 @@ pub struct Show {
     pub looped: bool,
 }
 
+/// What is wrong with a file that is none, and the mend.
+pub const NO_PICTURE: &str = "is neither JPEG nor PNG; save it as one of them";
+
 /// Whether a file of this name is taken for a picture.
 #[must_use]
 pub fn is_picture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     let known = ["jpg", "jpeg", "png"];
     known.iter().any(|e| extension.eq_ignore_ascii_case(e))
+}
+
+/// Whether computers leave such a file behind in folders of photos.
+#[must_use]
+pub fn is_clutter(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let known = ["thumbs.db", "desktop.ini"];
+    name.starts_with('.') || known.iter().any(|k| name.eq_ignore_ascii_case(k))
 }
 
 /// The pictures in folder `path`, by name; `path` itself if it is a file.

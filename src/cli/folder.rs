@@ -8,9 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Failure, Loaded};
 use crate::capture::pictures;
 use crate::face::{Reader, Settings};
+use crate::memory;
 use crate::people::check_name;
 
-/// A person's folder.
+/// A person's folder; without photos if none could be found in it, which is among what is wrong.
 pub struct Named {
     pub name: String,
     pub photos: Vec<PathBuf>,
@@ -46,18 +47,35 @@ pub fn people(folder: &Path, not: &[&str]) -> Result<(Vec<Named>, Vec<String>), 
         } else if let Err(e) = check_name(name) {
             wrong.push(format!("{shown}: not used: {e}"));
         } else {
+            wrong.extend(no_pictures(&path));
             match pictures::list(&path) {
                 Ok(photos) => people.push(Named {
                     name: name.to_owned(),
                     photos,
                 }),
-                Err(e) => wrong.push(format!("{e}: not used; JPEG and PNG pictures can be read")),
+                Err(e) => {
+                    wrong.push(format!("{e}: not used; JPEG and PNG pictures can be read"));
+                    people.push(Named {
+                        name: name.to_owned(),
+                        photos: Vec::new(),
+                    });
+                }
             }
         }
     }
     people.sort_by(|a, b| a.name.cmp(&b.name));
     wrong.sort();
     Ok((people, wrong))
+}
+
+/// Files among a person's photos that are of another kind, such as the HEIC of some phones.
+fn no_pictures(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = files.map(|e| e.path());
+    paths
+        .filter(|p| p.is_file() && !pictures::is_picture(p) && !pictures::is_clutter(p))
+        .map(|p| format!("{}: not used: {}", p.display(), pictures::NO_PICTURE))
+        .collect()
 }
 
 /// The photos in `folder` and in the folders in it; none if it is not there.
@@ -74,10 +92,16 @@ pub fn photos_below(folder: &Path) -> Vec<PathBuf> {
     photos
 }
 
-/// One reader a core.
+/// What a large photo takes, in KiB: 48 megapixels in three bytes each, and about as much again while it is decoded.
+const PHOTO: u64 = 256 << 10;
+
+/// One reader a core, if there is memory for a large photo each.
 pub fn readers(loaded: &Loaded, settings: Settings) -> Result<Vec<Reader>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..cores).map(|_| loaded.reader(settings)).collect()
+    let photos = usize::try_from(memory::available_kib() / PHOTO).unwrap_or(usize::MAX);
+    (0..cores.min(photos.max(1)))
+        .map(|_| loaded.reader(settings))
+        .collect()
 }
 
 /// `read` of every item, in the items' order, shared out among the readers; with a bar that shows how far it is.

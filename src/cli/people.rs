@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, NO_LONGER_TUNED, print_json, unchanged};
+use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, print_json, unchanged};
 use crate::config::{Config, Overrides};
-use crate::people::Gallery;
+use crate::people::{Gallery, GalleryError};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,17 +25,23 @@ enum Command {
         /// As `latchkey people` prints it
         name: String,
     },
+    /// Say whether the gallery is whole and of the networks in use
+    Check,
 }
 
-/// Listing an empty gallery ends with [`Exit::Done`]; removing somebody who is not in it is an error.
+/// Listing an empty gallery ends with [`Exit::Done`], removing somebody who is not in it with [`Exit::No`], as does the
+/// check of a gallery that only enrolling everybody again can mend.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {
-        let (id, tuned) = Gallery::update(&path, |g| {
+        let removed = Gallery::update(&path, |g| {
             let tuned = g.tuned().is_some();
             g.remove(name, &path).map(|id| (id, tuned))
-        })
-        .map_err(unchanged)?;
+        });
+        let (id, tuned) = match removed {
+            Err(error @ GalleryError::Unknown { .. }) => return Ok(no(&error)),
+            removed => removed.map_err(unchanged)?,
+        };
         if tuned {
             eprintln!("latchkey: {NO_LONGER_TUNED}");
         }
@@ -45,6 +51,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             println!("{name} ({id}) is forgotten");
         }
         return Ok(Exit::Done);
+    }
+    if let Some(Command::Check) = &arguments.command {
+        return check(asked, arguments.json);
     }
     let gallery = Gallery::load(&path)?;
     if arguments.json {
@@ -67,4 +76,25 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+fn check(asked: &Overrides, json: bool) -> Result<Exit, Failure> {
+    let loaded = Loaded::new(asked)?;
+    let path = &loaded.config.gallery;
+    let whole = Gallery::load(path).and_then(|g| {
+        let suits = g.suits(&loaded.manifest.embedder().sha256, path);
+        suits.map(|()| g.people().len())
+    });
+    match whole {
+        Ok(people) if json => print_json(&json!({"gallery": path, "people": people})),
+        Ok(people) => println!("{people} people enrolled in {}", path.display()),
+        Err(error @ GalleryError::Io { .. }) => return Err(unchanged(error)),
+        Err(error) => return Ok(no(&error)),
+    }
+    Ok(Exit::Done)
+}
+
+fn no(why: &GalleryError) -> Exit {
+    eprintln!("latchkey: {why}");
+    Exit::No
 }

@@ -65,6 +65,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.check {
         let gallery = crate::people::Gallery::load(&loaded.config.gallery)?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
+        if let Source::Pictures(folder) = loaded.config.camera.parsed_source() {
+            crate::capture::pictures::list(&folder)?;
+        }
         let door = Loaded::at_the_door(asked)?;
         door.reader(door.gated())?;
         if arguments.outputs {

@@ -141,15 +141,3 @@ pub fn hand_over_devices(user: u32) {
         }
     }
 }
-
-/// Memory that is in use, in KiB.
-pub fn memory_used() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let of = |key: &str| {
-        let line = text.lines().find_map(|l| l.strip_prefix(key))?;
-        line.split_ascii_whitespace().next()?.parse::<u64>().ok()
-    };
-    of("MemTotal:")
-        .unwrap_or(0)
-        .saturating_sub(of("MemAvailable:").unwrap_or(0))
-}

@@ -285,7 +285,7 @@ impl Firmware {
                 let up = kernel::uptime().as_secs_f32();
                 log::info!(
                     "boot step=ready up_s={up:.2} memory_kib={}",
-                    kernel::memory_used()
+                    crate::memory::used_kib()
                 );
             }
             if progress.alive {

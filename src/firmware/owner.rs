@@ -14,6 +14,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::card::{OwnerAccess, wait_for_child};
+use crate::capture::pictures::{NO_PICTURE, is_clutter, is_picture};
+use crate::config::{Config, ConfigError, Overrides};
 use crate::people::{check_name, write_whole};
 
 /// The owner's configuration, and the one in force.
@@ -91,6 +93,8 @@ impl Owner {
         if let Err(error) = self.gallery_folder() {
             report.mistake("the card", &format!("cannot be written: {error}"));
         }
+        // First: a configuration is checked with the gallery that it will have.
+        self.renew_gallery(&mut report, alive);
         self.configure(&mut report, alive);
         let mut removal = self.forget(&mut report, alive);
         let mut copied = self.take_photos(&mut report, alive);
@@ -108,8 +112,8 @@ impl Owner {
         let old = String::from_utf8_lossy(&old).into_owned();
         let mut says = says(&report);
         // What was told of photos that were learnt, and names that are forgotten, stays until something new was put there.
-        if says.is_empty() {
-            says = of_the_past(&old);
+        if report.done.is_empty() && removal.is_none() && copied.is_empty() {
+            says += &of_the_past(&old, &report.mistakes);
         }
         if removal.is_some() || !copied.is_empty() || says != old {
             let written = access.writing(&mut || {
@@ -118,6 +122,8 @@ impl Owner {
                     Some("") => fs::remove_file(self.folder.join(REMOVE))?,
                     Some(left) => self.replace(REMOVE, left)?,
                 }
+                // Names first: were the photos gone and a name not, it would be forgotten again, for good.
+                sync(&self.folder)?;
                 for photo in &copied {
                     fs::remove_file(photo)?;
                     // Goes with its last photo.
@@ -175,7 +181,14 @@ impl Owner {
             Err(error) => return report.mistake(CONFIG, &error.to_string()),
         };
         if fs::read(self.config()).is_ok_and(|old| old == text) {
+            // Taken by an earlier program, which may have known other keys.
+            if let Err(error) = self.in_force() {
+                report.mistake(CONFIG, &self.of_file(&self.config(), &error.to_string()));
+            }
             return;
+        }
+        if let Err(why) = self.is_meant(&text) {
+            return report.mistake(CONFIG, why);
         }
         let candidate = self.data.join("candidate.toml");
         let written = write_whole(&self.data.join("candidate.new"), &candidate, &text);
@@ -187,7 +200,7 @@ impl Owner {
         }
         let said = self.program(&["run", "--check", "--outputs"], Some(&candidate), alive);
         match said {
-            Ok((true, _)) => match fs::rename(&candidate, self.config())
+            Ok(said) if said.status == Some(0) => match fs::rename(&candidate, self.config())
                 .and_then(|()| sync(&self.data))
             {
                 Ok(()) => report.did(format!("configuration file={CONFIG} bytes={}", text.len())),
@@ -195,18 +208,69 @@ impl Owner {
                     report.mistake(CONFIG, &format!("cannot be taken into force: {error}"))
                 }
             },
-            Ok((false, lines)) => {
-                let why = lines.last().map_or("refused", String::as_str);
-                let why = why.replace(&*candidate.to_string_lossy(), CONFIG);
-                let why = why
-                    .strip_prefix("latchkey.toml: ")
-                    .unwrap_or(&why)
-                    .to_owned();
-                report.mistake(CONFIG, &why);
-            }
+            Ok(said) => report.mistake(CONFIG, &self.of_file(&candidate, said.last())),
             Err(error) => report.mistake(CONFIG, &format!("cannot be checked: {error}")),
         }
         let _ = fs::remove_file(&candidate);
+    }
+
+    fn in_force(&self) -> Result<Config, ConfigError> {
+        Config::load(&Overrides {
+            config: Some(self.config()),
+            ..Overrides::default()
+        })
+    }
+
+    /// What is wrong with the copy `path` of the configuration, said of the owner's.
+    fn of_file(&self, path: &Path, why: &str) -> String {
+        let why = why.replace(&*path.to_string_lossy(), CONFIG);
+        let short = why.strip_prefix("latchkey.toml: ").map(str::to_owned);
+        short.unwrap_or(why)
+    }
+
+    /// That a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files, and those
+    /// are right as far as they go: all has a default. The relay's must not be one for a relay that is wired otherwise.
+    fn is_meant(&self, text: &[u8]) -> Result<(), &'static str> {
+        if text.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+            return Err("is empty; was the card pulled out too soon? write it again");
+        }
+        let read =
+            |text: &[u8]| toml::from_str::<toml::Table>(std::str::from_utf8(text).ok()?).ok();
+        // What cannot be read is told better by the check.
+        let Some(new) = read(text) else {
+            return Ok(());
+        };
+        if new.to_string().contains(&*self.folder.to_string_lossy()) {
+            return Err("names a file on this drive, which is not there when the door is worked");
+        }
+        let relay = |file: &toml::Table| file.get("output")?.get("relay").cloned();
+        let old = fs::read(self.config()).ok().and_then(|old| read(&old));
+        if old.as_ref().and_then(relay).is_some() && relay(&new).is_none() {
+            return Err(
+                "no longer says what output.relay is; say it, also if it is as by default: the file may have been cut",
+            );
+        }
+        Ok(())
+    }
+
+    /// A gallery that is damaged, or that another image's networks made, is of no use: everybody is learnt anew from the
+    /// photos that are here.
+    fn renew_gallery(&self, report: &mut Report, alive: &mut dyn FnMut()) {
+        let gallery = self.data.join(GALLERY);
+        if !gallery.exists() {
+            return;
+        }
+        // One that is refused has no say in it: a card has one set of networks.
+        let config = Some(self.config()).filter(|_| self.in_force().is_ok());
+        let said = self.program(&["people", "check"], config.as_deref(), alive);
+        let Some(why) = said.ok().filter(|s| s.status == Some(1)) else {
+            return;
+        };
+        let aside = gallery.with_added_extension("unusable");
+        match fs::rename(&gallery, aside).and_then(|()| self.pending(true)) {
+            Ok(()) => report.did(format!("gallery_renewed why={:?}", why.last())),
+            Err(error) => report.mistake("the gallery", &error.to_string()),
+        }
     }
 
     /// Forgets who is listed. Returns what is to be left of the list if there is one: names that could not be.
@@ -223,31 +287,42 @@ impl Owner {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut left = String::new();
         for name in text.lines().map(str::trim).filter(|n| !n.is_empty()) {
-            if let Err(why) = self.forget_one(name, alive) {
-                report.mistake(REMOVE, &why);
-                left.push_str(name);
-                left.push_str("\r\n");
-            } else {
-                report.did(format!("forgotten name={}", crate::journal::value(name)));
+            match self.forget_one(name, alive) {
+                Ok(true) => report.did(format!("forgotten name={}", crate::journal::value(name))),
+                // Taken out all the same: it would be forgotten later, when it is somebody's.
+                Ok(false) => report.mistake(
+                    "a name to forget",
+                    &format!("{name}: nobody of that name is enrolled"),
+                ),
+                Err(why) => {
+                    report.mistake(REMOVE, &format!("{name}: {why}"));
+                    left.push_str(name);
+                    left.push_str("\r\n");
+                }
             }
         }
         (left.is_empty() || left.lines().ne(text.lines())).then_some(left)
     }
 
-    fn forget_one(&self, name: &str, alive: &mut dyn FnMut()) -> Result<(), String> {
-        check_name(name).map_err(|e| e.to_string())?;
+    /// Whether there was somebody to forget. From the gallery first: it is that which opens the door.
+    fn forget_one(&self, name: &str, alive: &mut dyn FnMut()) -> Result<bool, String> {
+        // A name that nobody can have may lead elsewhere.
+        if check_name(name).is_err() {
+            return Ok(false);
+        }
+        let said = self.program(&["people", "remove", name], Some(&self.config()), alive);
+        let said = said.map_err(|e| e.to_string())?;
+        let enrolled = match said.status {
+            Some(0) => true,
+            Some(1) => false,
+            _ => return Err(said.last().to_owned()),
+        };
         let photos = self.data.join(PHOTOS).join(name);
-        let had_photos = photos.exists();
-        if had_photos {
-            fs::remove_dir_all(&photos)
-                .map_err(|e| format!("the photos of {name} cannot be deleted: {e}"))?;
+        if !photos.exists() {
+            return Ok(enrolled);
         }
-        match self.program(&["people", "remove", name], Some(&self.config()), alive) {
-            Ok((true, _)) => Ok(()),
-            Ok((false, _)) if had_photos => Ok(()),
-            Ok((false, lines)) => Err(lines.last().map_or("refused", |l| l).to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        fs::remove_dir_all(&photos).map_err(|e| format!("the photos cannot be deleted: {e}"))?;
+        Ok(true)
     }
 
     /// Copies photos to the data partition. Returns those that are there now: the owner's may go.
@@ -281,8 +356,11 @@ impl Owner {
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
-                // What computers leave behind.
-                if file.starts_with('.') || file.eq_ignore_ascii_case("thumbs.db") {
+                if is_clutter(&photo) {
+                    continue;
+                }
+                if !is_picture(&photo) {
+                    report.mistake(&format!("{here}/{file}"), NO_PICTURE);
                     continue;
                 }
                 match self.take_photo(&photo, &name) {
@@ -307,7 +385,7 @@ impl Owner {
         let mut n = 1;
         loop {
             match fs::read(&place) {
-                Ok(old) if old == bytes => return self.pending(),
+                Ok(old) if old == bytes => return self.pending(false),
                 // Two phones may give one name.
                 Ok(_) => {
                     n += 1;
@@ -323,14 +401,17 @@ impl Owner {
                 "no room left on the card; use a larger card",
             ));
         }
-        self.pending()?;
+        self.pending(true)?;
         // Hidden: what is not whole is nobody's photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
         for_all(&place)
     }
 
-    fn pending(&self) -> io::Result<()> {
-        fs::write(self.data.join(PENDING), b"")
+    /// Photos are to be learnt; with as many tries as ever if there are `others` than before.
+    fn pending(&self, others: bool) -> io::Result<()> {
+        let mut file = File::options();
+        file.write(true).create(true).truncate(others);
+        file.open(self.data.join(PENDING)).map(|_| ())
     }
 
     /// Learns everybody whose photos are on the data partition, if some have come.
@@ -353,31 +434,41 @@ impl Owner {
         let photos = photos.to_string_lossy();
         let config = Some(self.config()).filter(|c| c.exists());
         match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
-            Ok((learnt, lines)) => {
-                for line in lines {
+            Ok(said) => {
+                for line in &said.lines {
                     let line = line.replace(&format!("{photos}/"), "");
                     log::info!("setup said={line:?}");
-                    match learnt {
-                        true => report.done.push(line),
-                        false => report.mistakes.push(line),
+                    match said.status {
+                        Some(0) => report.done.push(line),
+                        _ => report.mistakes.push(line),
                     }
                 }
-                // Not again before there are others: the same photos would do no better.
-                if let Err(error) = fs::remove_file(&pending) {
-                    report.mistake(PHOTOS, &error.to_string());
+                match said.status {
+                    // Not again before there are others: the same photos would do no better.
+                    Some(0 | 1) => {
+                        if let Err(error) = fs::remove_file(&pending) {
+                            report.mistake(PHOTOS, &error.to_string());
+                        }
+                    }
+                    Some(_) => report.mistake(PHOTOS, "are not learnt; tried again at the next start"),
+                    None => report.mistake(
+                        PHOTOS,
+                        "are not learnt: it was broken off, for want of memory perhaps; tried again at the next start, and \
+                         smaller photos may help",
+                    ),
                 }
             }
             Err(error) => report.mistake(PHOTOS, &format!("cannot be learnt: {error}")),
         }
     }
 
-    /// Runs this program as the user; whether it did what it was asked for, and what it said.
+    /// Runs this program as the user.
     fn program(
         &self,
         arguments: &[&str],
         config: Option<&Path>,
         alive: &mut dyn FnMut(),
-    ) -> io::Result<(bool, Vec<String>)> {
+    ) -> io::Result<Said> {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
@@ -409,7 +500,24 @@ impl Owner {
             .map(|l| l.strip_prefix("latchkey: ").unwrap_or(l).to_owned());
         // The engine's own line, and the log's.
         let lines = lines.filter(|l| !l.starts_with("INFO: ") && !l.trim().is_empty());
-        Ok((status.success(), lines.collect()))
+        Ok(Said {
+            status: status.code(),
+            lines: lines.collect(),
+        })
+    }
+}
+
+/// How this program ended when it was run for something, and what it said.
+struct Said {
+    /// As `latchkey --help` says; None: it was killed.
+    status: Option<i32>,
+    lines: Vec<String>,
+}
+
+impl Said {
+    /// Its last line: why it did not do what it was asked for.
+    fn last(&self) -> &str {
+        self.lines.last().map_or("refused", String::as_str)
     }
 }
 
@@ -434,13 +542,14 @@ fn says(report: &Report) -> String {
 }
 
 /// Of what the file said, all but what is looked at anew at every start, and would be told again.
-fn of_the_past(said: &str) -> String {
+fn of_the_past(said: &str, again: &[String]) -> String {
     let photos = format!("{PHOTOS}/");
     let anew = |line: &&str| {
         let line = line.trim_start();
         [CONFIG, REMOVE, &photos]
             .iter()
             .any(|f| line.starts_with(f))
+            || again.iter().any(|a| a == line)
     };
     if !said.lines().any(|l| anew(&l)) {
         return said.to_owned();

@@ -134,6 +134,8 @@ class Pi:
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
         self.lines, self.relay, self.levels, self.rest = [], [], [], b""
+        # When the pin was last looked at, and why it no longer is.
+        self.watched, self.blind = 0, None
         self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
@@ -167,8 +169,7 @@ class Pi:
         while not os.path.exists(self.monitor_path):
             time.sleep(0.01)
         link = socket.socket(socket.AF_UNIX)
-        link.connect(self.monitor_path)
-        talk = link.makefile("rw")
+        talk = None
 
         def ask(command, **arguments):
             talk.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
@@ -180,6 +181,8 @@ class Pi:
             raise ConnectionError
 
         try:
+            link.connect(self.monitor_path)
+            talk = link.makefile("rw")
             ask("qmp_capabilities")
             while True:
                 text = ask("human-monitor-command", **{"command-line": "xp /14wx 0x3f200000"})
@@ -191,9 +194,16 @@ class Pi:
                     self.levels.append([self.now(), state])
                 if on != (self.relay[-1][1] if self.relay else False):
                     self.relay.append([self.now(), on])
+                self.watched = self.now()
                 time.sleep(0.005)
-        except (ConnectionError, OSError, ValueError):
-            pass
+        except (ConnectionError, OSError, ValueError) as error:
+            # As it does when the machine ends.
+            self.blind = error
+
+    def off_throughout(self):
+        """Whether the relay was never on; only if its pin was looked at until now, or until the machine's end."""
+        ends = self.now() if self.process.poll() is None else self.watched
+        return not self.relay and bool(self.levels) and ends - self.watched < 5
 
     def wait(self, pattern, seconds, since=0):
         """The first line after `since` lines that matches: [its number, its match, when]."""

@@ -50,12 +50,14 @@ def ready(card, work, chance, check, what, people):
         print(f"    left beside, to be written over: {half}")
 
 
-def new_person(work):
-    """Photos of Cy, who is Ada under another name: a few seconds of learning less."""
-    folder = work / "enrol/Cy"
-    folder.mkdir(parents=True, exist_ok=True)
+def new_person(work, name):
+    """Photos of somebody new, who is Ada under another name: a few seconds of learning less."""
+    shutil.rmtree(work / "enrol", ignore_errors=True)
+    folder = work / "enrol" / name
+    folder.mkdir(parents=True)
     for photo in sorted((work / "scenes").glob("Ada-*.jpg"))[:3]:
         shutil.copy(photo, folder)
+    return work / "enrol"
 
 
 def main():
@@ -77,7 +79,6 @@ def main():
         count("first boot, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a first boot", 0)
         count("first boot, running")
-    new_person(work)
     card = enrolled(image, work)
     while cuts < times:
         # A new configuration each time.
@@ -85,13 +86,19 @@ def main():
         count("configuring, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a configuration", 2)
         count("configured, running")
-    # Learning takes minutes here: few of them.
-    for _ in range(times // 30):
-        card.put_folder(work / "enrol", "photos")
+    # Learning takes minutes here: few of them. Each time somebody new comes, and whoever came the last time goes, by a name
+    # that is listed twice.
+    for n in range(times // 30):
+        card.put_folder(new_person(work, f"Cy {n}"), "photos")
+        if n:
+            card.put(f"Cy {n - 1}\r\n" * 2, "remove.txt")
         count("learning, " + cut(card, work, chance, BOOT + 40)[1])
         ready(card, work, chance, check, f"cut {cuts}, of learning photos", 3)
         count("learnt, running")
         check("the photos are taken off the owner's partition", not [f for f in card.listing() if f.endswith(".jpg")])
+        check("and the names that were to be forgotten", card.read("remove.txt") is None)
+    # And everybody is still there at a start with nothing to do.
+    ready(card, work, chance, check, "at last", 3)
     for step, n in sorted(where.items()):
         print(f"    {n:4} cuts: {step}")
     print(f"    {cuts} cuts in all")

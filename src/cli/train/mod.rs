@@ -81,7 +81,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let begun = Instant::now();
     let (named, mut wrong) = folder::people(data, &SPECIAL)?;
-    if named.is_empty() {
+    let with_photos = |name: &str| {
+        let mut those = named.iter().filter(|n| !n.photos.is_empty());
+        those.any(|n| n.name == name)
+    };
+    if named.iter().all(|n| n.photos.is_empty()) {
         let but = wrong.first().map_or(String::new(), |w| format!(" ({w})"));
         return Err(Failure {
             exit: Exit::Usage,
@@ -99,10 +103,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     // Told now rather than after all photos were read.
     let gallery = Gallery::load(path)?;
     gallery.suits(&sha256, path)?;
-    let absent = gallery
-        .people()
-        .iter()
-        .find(|p| named.iter().all(|n| n.name != p.name));
+    let absent = gallery.people().iter().find(|p| !with_photos(&p.name));
     if let (Some(absent), true) = (absent, arguments.fine_tune) {
         return Err(Failure {
             exit: Exit::Usage,

@@ -108,6 +108,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         text,
     };
     let (mut named, _) = folder::people(&arguments.data, &[])?;
+    named.retain(|n| !n.photos.is_empty());
     if let Some(file) = &arguments.only {
         let text = std::fs::read_to_string(file).map_err(|e| {
             usage(format!(
