@@ -324,7 +324,9 @@ impl Config {
         let camera: CameraSettings =
             table(&owner_name, "camera", both(&hardware.camera, &owner.camera))?;
         check(&owner_name, "camera", camera.validate())?;
-        let output: Wiring = table(&owner_name, "output", both(&hardware.output, &owner.output))?;
+        let mut output = both(&hardware.output, &owner.output);
+        take_away(&mut output);
+        let output: Wiring = table(&owner_name, "output", output)?;
         check(&owner_name, "output", output.validate())?;
         let mut engine: EngineSettings =
             table(&owner_name, "engine", both(&hardware.engine, &owner.engine))?;
@@ -473,20 +475,24 @@ fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
     within("gate.sharpness", gate.sharpness, 0.0, 10.0)
 }
 
-/// Puts the keys of `over` into `under`, table by table. `false` takes a table away: what the board file wires and the
-/// owner has not.
+/// Puts the keys of `over` into `under`, table by table.
 fn overlay(under: &mut toml::Table, over: &toml::Table) {
     for (key, value) in over {
         match (under.get_mut(key), value) {
             (Some(toml::Value::Table(under)), toml::Value::Table(over)) => overlay(under, over),
-            (Some(toml::Value::Table(_)), toml::Value::Boolean(false)) => {
-                under.remove(key);
-            }
             _ => {
                 under.insert(key.clone(), value.clone());
             }
         }
     }
+}
+
+/// `false` is for what is not wired, though the board file may say that it is.
+fn take_away(output: &mut toml::Table) {
+    if let Some(toml::Value::Table(leds)) = output.get_mut("leds") {
+        leds.retain(|_, led| *led != toml::Value::Boolean(false));
+    }
+    output.retain(|_, what| *what != toml::Value::Boolean(false));
 }
 
 /// What is wrong in `text` and on which line, in one line.
@@ -565,15 +571,16 @@ mod tests {
     fn what_the_board_wires_can_be_taken_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latchkey.toml");
-        let wiring = |text: &str| {
+        let wiring_of = |board: &str, text: &str| {
             std::fs::write(&path, text).unwrap();
             let asked = Overrides {
                 config: Some(path.clone()),
-                board: Some("pi3".to_owned()),
+                board: Some(board.to_owned()),
                 ..Overrides::default()
             };
             Config::load(&asked).map(|c| c.output)
         };
+        let wiring = |text: &str| wiring_of("pi3", text);
         let whole = wiring("").unwrap();
         assert!(whole.relay.is_some() && whole.button.is_some());
         let leds = wiring("[output.leds]\ngranted = false\nrefused = false\n").unwrap();
@@ -595,6 +602,10 @@ mod tests {
             (none.relay, none.button, none.leds),
             (whole.relay, None, LedLines::default())
         );
+        // Also where there was nothing to take away.
+        let nothing = "[output]\nbutton = false\nleds = { granted = false }\n";
+        let host = wiring_of("host", "").unwrap();
+        assert_eq!(wiring_of("host", nothing).unwrap(), host);
         let why = wiring("[output]\nbutton = true\n").unwrap_err().to_string();
         assert!(
             why.starts_with(&path.display().to_string()) && why.contains("output.button"),

@@ -31,8 +31,8 @@ const REMOVE: &str = "remove.txt";
 const SAYS: &str = "latchkey-says.txt";
 /// Photos were copied and not learnt yet; its length is how often that was tried.
 const PENDING: &str = "photos.pending";
-/// Tries to learn: what takes the board down twice would do so again.
-const TRIES: u64 = 2;
+/// Starts in a row that may end while they learn: where learning takes the board down, the next one works the door.
+const TRIES: u64 = 3;
 /// A configuration is a few hundred bytes.
 const LARGEST_CONFIG: u64 = 64 << 10;
 /// Phones make 3 to 12 MB.
@@ -245,9 +245,16 @@ impl Owner {
         }
         let relay = |file: &toml::Table| file.get("output")?.get("relay").cloned();
         let old = fs::read(self.config()).ok().and_then(|old| read(&old));
-        if old.as_ref().and_then(relay).is_some() && relay(&new).is_none() {
+        let says_less = match (old.as_ref().and_then(relay), relay(&new)) {
+            (None, _) => false,
+            (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) => {
+                old.keys().any(|key| !new.contains_key(key))
+            }
+            (Some(_), new) => new.is_none(),
+        };
+        if says_less {
             return Err(
-                "no longer says what output.relay is; say it, also if it is as by default: the file may have been cut",
+                "says less of output.relay than before; say it all, also what is as by default: the file may have been cut",
             );
         }
         Ok(())
@@ -257,7 +264,8 @@ impl Owner {
     /// photos that are here.
     fn renew_gallery(&self, report: &mut Report, alive: &mut dyn FnMut()) {
         let gallery = self.data.join(GALLERY);
-        if !gallery.exists() {
+        let has_photos = |folder: &Path| sorted(&folder.join(PHOTOS)).is_ok_and(|p| !p.is_empty());
+        if !gallery.exists() || !has_photos(&self.data) && !has_photos(&self.folder) {
             return;
         }
         // One that is refused has no say in it: a card has one set of networks.
@@ -266,11 +274,19 @@ impl Owner {
         let Some(why) = said.ok().filter(|s| s.status == Some(1)) else {
             return;
         };
-        let aside = gallery.with_added_extension("unusable");
-        match fs::rename(&gallery, aside).and_then(|()| self.pending(true)) {
-            Ok(()) => report.did(format!("gallery_renewed why={:?}", why.last())),
+        log::warn!("setup gallery_unusable why={:?}", why.last());
+        let aside = self.pending(true).and_then(|()| sync(&self.data));
+        match aside.and_then(|()| fs::rename(&gallery, self.unusable())) {
+            Ok(()) => report.did(
+                "gallery_renewed what=\"it was damaged, or of other networks; all photos are learnt anew\"".to_owned(),
+            ),
             Err(error) => report.mistake("the gallery", &error.to_string()),
         }
+    }
+
+    /// A gallery that was of no use, until there is another.
+    fn unusable(&self) -> PathBuf {
+        self.data.join(GALLERY).with_added_extension("unusable")
     }
 
     /// Forgets who is listed. Returns what is to be left of the list if there is one: names that could not be.
@@ -317,6 +333,11 @@ impl Owner {
             Some(1) => false,
             _ => return Err(said.last().to_owned()),
         };
+        // Whoever it was is in there, too.
+        match fs::remove_file(self.unusable()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
+            _ => {}
+        }
         let photos = self.data.join(PHOTOS).join(name);
         if !photos.exists() {
             return Ok(enrolled);
@@ -359,8 +380,13 @@ impl Owner {
                 if is_clutter(&photo) {
                     continue;
                 }
-                if !is_picture(&photo) {
-                    report.mistake(&format!("{here}/{file}"), NO_PICTURE);
+                if photo.is_dir() || !is_picture(&photo) {
+                    let why = if photo.is_dir() {
+                        "is a folder; put its photos into that of the person"
+                    } else {
+                        NO_PICTURE
+                    };
+                    report.mistake(&format!("{here}/{file}"), why);
                     continue;
                 }
                 match self.take_photo(&photo, &name) {
@@ -379,7 +405,6 @@ impl Owner {
     fn take_photo(&self, photo: &Path, person: &str) -> io::Result<()> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let folder = self.data.join(PHOTOS).join(person);
-        fs::create_dir_all(&folder)?;
         let name = photo.file_name().unwrap_or_default().to_string_lossy();
         let mut place = folder.join(&*name);
         let mut n = 1;
@@ -402,6 +427,7 @@ impl Owner {
             ));
         }
         self.pending(true)?;
+        fs::create_dir_all(&folder)?;
         // Hidden: what is not whole is nobody's photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
         for_all(&place)
@@ -425,8 +451,13 @@ impl Owner {
             vec![b'.'; usize::try_from(tried + 1).unwrap_or(1)],
         );
         if tried >= TRIES || begun.and_then(|()| sync(&self.data)).is_err() {
-            report.mistake(PHOTOS, "were not learnt in two tries; put others there");
-            let _ = fs::remove_file(&pending);
+            report.mistake(
+                PHOTOS,
+                "are not learnt: the last starts ended while they learnt; the next one tries again",
+            );
+            if let Err(error) = self.pending(true) {
+                report.mistake(PHOTOS, &error.to_string());
+            }
             return;
         }
         log::info!("setup learning=photos what=\"the door waits for it\"");
@@ -443,19 +474,30 @@ impl Owner {
                         _ => report.mistakes.push(line),
                     }
                 }
-                match said.status {
+                let settled = match said.status {
                     // Not again before there are others: the same photos would do no better.
                     Some(0 | 1) => {
-                        if let Err(error) = fs::remove_file(&pending) {
-                            report.mistake(PHOTOS, &error.to_string());
+                        if self.data.join(GALLERY).exists() {
+                            let _ = fs::remove_file(self.unusable());
                         }
+                        fs::remove_file(&pending)
                     }
-                    Some(_) => report.mistake(PHOTOS, "are not learnt; tried again at the next start"),
-                    None => report.mistake(
-                        PHOTOS,
-                        "are not learnt: it was broken off, for want of memory perhaps; tried again at the next start, and \
-                         smaller photos may help",
-                    ),
+                    // It ended by itself: no try was lost.
+                    Some(_) => {
+                        report.mistake(PHOTOS, "are not learnt; the next start tries again");
+                        self.pending(true)
+                    }
+                    None => {
+                        report.mistake(
+                            PHOTOS,
+                            "are not learnt: it was broken off, for want of memory perhaps; a later start tries again. To take \
+                             large ones back, put the name into remove.txt, and smaller ones here",
+                        );
+                        Ok(())
+                    }
+                };
+                if let Err(error) = settled {
+                    report.mistake(PHOTOS, &error.to_string());
                 }
             }
             Err(error) => report.mistake(PHOTOS, &format!("cannot be learnt: {error}")),
@@ -543,10 +585,10 @@ fn says(report: &Report) -> String {
 
 /// Of what the file said, all but what is looked at anew at every start, and would be told again.
 fn of_the_past(said: &str, again: &[String]) -> String {
-    let photos = format!("{PHOTOS}/");
+    let photos = [format!("{PHOTOS}/"), format!("{PHOTOS}: ")];
     let anew = |line: &&str| {
         let line = line.trim_start();
-        [CONFIG, REMOVE, &photos]
+        [CONFIG, REMOVE, &photos[0], &photos[1]]
             .iter()
             .any(|f| line.starts_with(f))
             || again.iter().any(|a| a == line)

@@ -134,8 +134,8 @@ class Pi:
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
         self.lines, self.relay, self.levels, self.rest = [], [], [], b""
-        # When the pin was last looked at, and why it no longer is.
-        self.watched, self.blind = 0, None
+        # When the pin was last looked at.
+        self.watched = 0
         self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
@@ -196,14 +196,13 @@ class Pi:
                     self.relay.append([self.now(), on])
                 self.watched = self.now()
                 time.sleep(0.005)
-        except (ConnectionError, OSError, ValueError) as error:
+        except (ConnectionError, OSError, ValueError):
             # As it does when the machine ends.
-            self.blind = error
+            pass
 
     def off_throughout(self):
-        """Whether the relay was never on; only if its pin was looked at until now, or until the machine's end."""
-        ends = self.now() if self.process.poll() is None else self.watched
-        return not self.relay and bool(self.levels) and ends - self.watched < 5
+        """Whether the relay was never on, and its pin was looked at until now: to be asked while the machine runs."""
+        return not self.relay and bool(self.levels) and self.now() - self.watched < 5
 
     def wait(self, pattern, seconds, since=0):
         """The first line after `since` lines that matches: [its number, its match, when]."""

@@ -39,7 +39,7 @@ def ready(card, work, chance, check, what, people):
                 check(f"{what}: ready after {when:.1f} s", True)
         except TimeoutError as error:
             check(f"{what}: {error}", False)
-        lost = pi.says("data_lost|data_in_memory|gallery_refused|data_unmended")
+        lost = pi.says("data_lost|data_in_memory|gallery_refused|gallery_unusable|data_unmended")
         check(f"{what}: nothing is lost {lost}", not lost)
         time.sleep(chance.uniform(0, 3))
     partition = card.data()
@@ -88,7 +88,7 @@ def main():
         count("configured, running")
     # Learning takes minutes here: few of them. Each time somebody new comes, and whoever came the last time goes, by a name
     # that is listed twice.
-    for n in range(times // 30):
+    for n in range(max(1, times // 30)):
         card.put_folder(new_person(work, f"Cy {n}"), "photos")
         if n:
             card.put(f"Cy {n - 1}\r\n" * 2, "remove.txt")
