@@ -15,12 +15,15 @@ from visits import CONFIGURATION, enrolled
 
 # Here a boot takes that long, give or take.
 BOOT = 18
+# And learning at least so long.
+LEARNING = 40
 
 
-def cut(card, work, chance, longest):
-    """A start that ends at a random moment; when, and how far it was."""
+def cut(card, work, chance, longest, after=None):
+    """A start that ends at a random moment, from power-on or from the line `after`; when, and how far it was."""
     with Pi(card, work, watch=False) as pi:
-        end = chance.uniform(0, longest)
+        begun = pi.wait(after, 300)[2] if after else 0
+        end = begun + chance.uniform(0, longest)
         while pi.now() < end:
             time.sleep(0.01)
         steps = pi.says("boot step=")
@@ -92,7 +95,8 @@ def main():
         card.put_folder(new_person(work, f"Cy {n}"), "photos")
         if n:
             card.put(f"Cy {n - 1}\r\n" * 2, "remove.txt")
-        count("learning, " + cut(card, work, chance, BOOT + 40)[1])
+        count("to learn, " + cut(card, work, chance, BOOT)[1])
+        count("learning, " + cut(card, work, chance, LEARNING, "learning=photos")[1])
         ready(card, work, chance, check, f"cut {cuts}, of learning photos", 3)
         count("learnt, running")
         check("the photos are taken off the owner's partition", not [f for f in card.listing() if f.endswith(".jpg")])
