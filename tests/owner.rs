@@ -58,6 +58,12 @@ impl Card {
         fs::write(path, content).expect("written");
     }
 
+    fn put_photos(&self, name: &str, photos: &[Vec<u8>]) {
+        for (n, photo) in photos.iter().enumerate() {
+            self.put(&format!("photos/{name}/{n}.jpg"), photo);
+        }
+    }
+
     fn starts(&self) -> Report {
         self.starts_with(&Partition::default())
     }
@@ -92,6 +98,12 @@ fn photos(folder: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+/// That there is a mistake which says so.
+fn tells(report: &Report, said: &str) {
+    let told = &report.mistakes;
+    assert!(told.iter().any(|m| m.contains(said)), "{said}: {told:?}");
 }
 
 /// Six photos each of two people who never lived.
@@ -202,9 +214,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     let lived = tempfile::tempdir().expect("a folder");
     let [ada, ben] = people(lived.path());
     card.put("latchkey.toml", "board = \"host\"\n");
-    for (n, photo) in ada.iter().enumerate() {
-        card.put(&format!("photos/Ada/{n}.jpg"), photo);
-    }
+    card.put_photos("Ada", &ada);
     let report = card.starts();
     assert_eq!(report.mistakes, Vec::<String>::new());
     assert_eq!(
@@ -213,9 +223,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     );
 
     // Of the same names, and some that cannot be: Ada stays, Ben comes, each mistake is told and stays where it is.
-    for (n, photo) in ben.iter().enumerate() {
-        card.put(&format!("photos/Ben/{n}.jpg"), photo);
-    }
+    card.put_photos("Ben", &ben);
     card.put("photos/Ben/broken.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("photos/Ben/phone.heic", b"....ftypheic");
     card.put("photos/Ben/Thumbs.db", b"");
@@ -225,14 +233,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     assert_eq!(card.people(), ["Ada", "Ben"]);
     // And what computers leave behind.
     assert_eq!(card.photos_left(), 4);
-    assert!(
-        report
-            .mistakes
-            .iter()
-            .any(|m| m.starts_with("photos/Ben/phone.heic: is neither JPEG nor PNG")),
-        "{:?}",
-        report.mistakes
-    );
+    tells(&report, "photos/Ben/phone.heic: is neither JPEG nor PNG");
     let told = report.mistakes.join("\n") + &report.done.join("\n");
     for said in [
         "photos/lost.jpg: is in no person's folder",
@@ -252,9 +253,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     );
 
     // The same again, as after a power cut before they were taken off: nothing changes.
-    for (n, photo) in ben.iter().enumerate() {
-        card.put(&format!("photos/Ben/{n}.jpg"), photo);
-    }
+    card.put_photos("Ben", &ben);
     let before = photos(&card.owner.data.join("photos"));
     card.starts();
     assert_eq!(photos(&card.owner.data.join("photos")), before);
@@ -273,9 +272,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
         "{}",
         card.says()
     );
-    for (n, photo) in ada.iter().enumerate() {
-        card.put(&format!("photos/Nobody/{n}.jpg"), photo);
-    }
+    card.put_photos("Nobody", &ada);
     card.starts();
     card.starts();
     assert_eq!(card.people(), ["Ben", "Nobody"]);
@@ -289,11 +286,7 @@ fn where_nothing_lasts_nothing_is_taken_off_the_card() {
     card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("remove.txt", "\u{feff}Ada\r\n");
     let report = card.starts();
-    assert!(
-        report.mistakes.iter().any(|m| m.contains("keeps nothing")),
-        "{:?}",
-        report.mistakes
-    );
+    tells(&report, "keeps nothing");
     assert_eq!(card.photos_left(), 1);
     assert!(card.owner.folder.join("remove.txt").exists());
 }
@@ -342,9 +335,7 @@ fn learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_an
     let lived = tempfile::tempdir().expect("a folder");
     let [ada, _] = people(lived.path());
     card.put("latchkey.toml", "board = \"host\"\n");
-    for (n, photo) in ada.iter().enumerate() {
-        card.put(&format!("photos/Ada/{n}.jpg"), photo);
-    }
+    card.put_photos("Ada", &ada);
     let ours = card.owner.program.clone();
     card.owner.program = stand_in(&card, "kill -9 $$");
     let told = card.starts().mistakes.join("\n");
@@ -414,14 +405,7 @@ fn a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written() {
         ..Partition::default()
     };
     let report = card.starts_with(&locked);
-    assert!(
-        report
-            .mistakes
-            .iter()
-            .any(|m| m.contains("cannot be written")),
-        "{:?}",
-        report.mistakes
-    );
+    tells(&report, "cannot be written");
 
     let partition = Partition::default();
     card.starts_with(&partition);
