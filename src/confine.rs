@@ -4,7 +4,7 @@
 //! | layer | takes away | from the door | from whoever learns from photos |
 //! |---|---|---|---|
 //! | `no_new_privs` | privileges by running something (setuid, capabilities of files) | all | all |
-//! | Landlock | files | all but devices, models, gallery (to read), itself | all but models, photos, the gallery's folder |
+//! | Landlock | files | all but devices, models, gallery (to read), itself | all but models, photos (to read) |
 //! | | TCP, signals to others | all | all |
 //! | seccomp | sockets | but those within the machine: guard, service manager | all |
 //! | | running a program | | all |
@@ -13,7 +13,7 @@
 //!
 //! Each is for good, for every thread and for the guard. A kernel without one of them does with the others, and the log
 //! says so. It is no replacement for a user of its own: whose devices may be opened is still the file modes' business.
-//! Whoever learns could still write another gallery; it cannot move a relay.
+//! Photos are looked at in a process that can write no file: what it learns it answers to the one that writes the gallery.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,8 +90,6 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
         ("/proc".into(), read),
         ("/sys".into(), read),
         ("/etc/ld.so.cache".into(), AccessFs::ReadFile.into()),
-        // It may be a link.
-        (config.gallery.clone(), AccessFs::ReadFile.into()),
     ];
     for folder in &config.model_files {
         allowed.push((folder.clone(), read));
@@ -99,22 +97,21 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
         let network = |path: &Path| path.extension().is_some_and(|e| e == "tflite");
         find(folder, FOLDERS, network, &mut allowed);
     }
-    // Its folder: a new gallery is another file of that name.
-    let folder = tuned::folder(&config.gallery);
     match work {
         Work::Door => {
             let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
             let program = AccessFs::ReadFile | AccessFs::Execute;
             allowed.push(("/dev".into(), devices));
             allowed.extend(mapped().into_iter().map(|file| (file, program)));
-            allowed.push((folder, read));
+            // It may be a link. Its folder, too: a new gallery is another file of that name.
+            allowed.push((config.gallery.clone(), AccessFs::ReadFile.into()));
+            allowed.push((tuned::folder(&config.gallery), read));
             if let Source::Pictures(pictures) = config.camera.parsed_source() {
                 allowed.push((pictures, read));
             }
         }
+        // No file to write: what is learnt is answered to another process, which writes it.
         Work::Photos(photos) => {
-            let replace = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
-            allowed.push((folder, read | replace));
             for path in photos {
                 if path.is_file() {
                     allowed.push((path.clone(), AccessFs::ReadFile.into()));

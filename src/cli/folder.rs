@@ -112,26 +112,43 @@ pub fn each<I: Sync, T: Send>(
     read: impl Fn(&mut Reader, &I) -> T + Sync,
 ) -> Vec<T> {
     let bar = bar(what, items.len());
+    let mut read_all: Vec<(usize, T)> = Vec::new();
+    share(readers, items, read, |place, result| {
+        bar.inc(1);
+        read_all.push((place, result));
+    });
+    bar.finish_and_clear();
+    read_all.sort_by_key(|(place, _)| *place);
+    read_all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Shares the items out among the readers, and hands on what was read of each, with its place, as it comes.
+pub fn share<I: Sync, T: Send>(
+    readers: &mut [Reader],
+    items: &[I],
+    read: impl Fn(&mut Reader, &I) -> T + Sync,
+    hand_on: impl FnMut(usize, T),
+) {
+    let mut hand_on = hand_on;
     let next = AtomicUsize::new(0);
     let (done, results) = crossbeam_channel::unbounded();
-    let mut read_all: Vec<(usize, T)> = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         for reader in readers {
             let (next, done, read) = (&next, done.clone(), &read);
             scope.spawn(move || {
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(place) else { break };
-                    // Whoever asked is still listening.
+                    // The one who asked is still listening.
                     let _ = done.send((place, read(reader, item)));
                 }
             });
         }
         drop(done);
-        results.iter().inspect(|_| bar.inc(1)).collect()
+        for (place, result) in &results {
+            hand_on(place, result);
+        }
     });
-    bar.finish_and_clear();
-    read_all.sort_by_key(|(place, _)| *place);
-    read_all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A bar with the time left; without a terminal, one line.

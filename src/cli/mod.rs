@@ -9,6 +9,7 @@ mod enroll;
 mod eval;
 mod folder;
 mod identify;
+mod learner;
 mod people;
 mod probe;
 mod run;
@@ -25,10 +26,10 @@ use signal_hook::consts::SIGPIPE;
 
 use crate::config::{Config, Overrides};
 use crate::confine::{Work, confine};
-use crate::face::{Reader, Settings};
+use crate::face::{Embedder, Reader, Settings};
 use crate::frame::PixelFormat;
-use crate::nn::Manifest;
-use crate::people::{Gallery, GalleryError, Rule, tuned};
+use crate::nn::{Manifest, ModelFile};
+use crate::people::{Gallery, GalleryError, Rule, TunedError, tuned};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,10 +181,17 @@ pub fn main() -> ExitCode {
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
     }
-    if !matches!(arguments.command, Command::Run(_) | Command::Guard) {
-        // Whoever reads what is printed may have read enough (`latchkey identify ... | head`).
-        let enough = Arc::new(AtomicBool::new(true));
-        let _ = signal_hook::flag::register_conditional_shutdown(SIGPIPE, 0, enough);
+    if name == learner::NAME {
+        return match &arguments.command {
+            Command::Enroll(a) => enroll::learn(asked, a),
+            Command::Train(a) => train::learn(asked, a),
+            _ => Exit::Usage.into(),
+        };
+    }
+    // Those that learn write to another process, which may end before: that is for them to report.
+    let writes = matches!(arguments.command, Command::Train(_) | Command::Enroll(_));
+    if !writes && !matches!(arguments.command, Command::Run(_) | Command::Guard) {
+        end_when_unread();
     }
     if let Command::Guard = arguments.command {
         return crate::output::run_guard();
@@ -210,11 +218,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// From here on this process ends where nobody reads what it prints any more: that one may have read enough
+/// (`latchkey identify ... | head`).
+fn end_when_unread() {
+    let enough = Arc::new(AtomicBool::new(true));
+    let _ = signal_hook::flag::register_conditional_shutdown(SIGPIPE, 0, enough);
+}
+
 /// What every command that infers begins with.
 struct Loaded {
     config: Config,
     manifest: Manifest,
     rule: Rule,
+    /// The embedder that was fine-tuned for the gallery, where that is asked for and there is one.
+    tuned: Option<ModelFile>,
 }
 
 impl Loaded {
@@ -231,6 +248,7 @@ impl Loaded {
             config,
             manifest,
             rule,
+            tuned: None,
         })
     }
 
@@ -239,11 +257,17 @@ impl Loaded {
         let mut loaded = Self::new(asked)?;
         let path = &loaded.config.gallery;
         let gallery = Gallery::load(path)?;
-        if let Some(network) = gallery.tuned() {
-            gallery.suits(&loaded.manifest.embedder().sha256, path)?;
-            loaded.manifest = tuned::manifest(path, network)?;
-            let folder = tuned::folder(path);
-            loaded.config.model_files.push(folder);
+        if gallery.was_tuned_earlier() {
+            return Err(TunedError::Earlier.into());
+        }
+        if let Some(tuned) = gallery.tuned() {
+            let manifest = loaded.manifest.embedder();
+            gallery.suits(&manifest.sha256, path)?;
+            if loaded.rule.fixed {
+                return Err(TunedError::Threshold(loaded.rule.threshold).into());
+            }
+            let folders = &loaded.config.model_files;
+            loaded.tuned = Some(tuned::network(manifest, folders, tuned)?);
         }
         Ok(loaded)
     }
@@ -263,12 +287,12 @@ impl Loaded {
             engine,
             ..
         } = &self.config;
-        Ok(Reader::load(
-            &self.manifest,
-            model_files,
-            *engine,
-            settings,
-        )?)
+        let mut reader = Reader::load(&self.manifest, model_files, *engine, settings)?;
+        if let Some(file) = &self.tuned {
+            let manifest = self.manifest.embedder();
+            reader.exchange(Embedder::load(engine.build().as_ref(), file, manifest)?);
+        }
+        Ok(reader)
     }
 
     fn gated(&self) -> Settings {

@@ -35,7 +35,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {
         let removed = Gallery::update(&path, |g| {
-            let tuned = g.tuned().is_some();
+            let tuned = g.tuned().is_some() || g.was_tuned_earlier();
             g.remove(name, &path).map(|id| (id, tuned))
         });
         let (id, tuned) = match removed {

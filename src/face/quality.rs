@@ -22,7 +22,7 @@ pub struct Quality {
 }
 
 /// Why a face is not worth recognising.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unfit {
     /// Too few pixels.

@@ -1,30 +1,36 @@
 //! The operating point: from which cosine on a face is somebody, by what strangers' faces scored, and how much of the
 //! false accept rate that goes with it is proven.
 //!
-//! FAR: the share of strangers' faces taken for somebody. FRR: the share of faces of the enrolled that are not taken
-//! for them.
+//! FAR: the share of strangers taken for somebody. FRR: the share of faces of the enrolled that are not taken for them.
+//!
+//! Strangers are people here, each with one score, the highest of their photos: photos of one person go together and prove
+//! no more than one. What is proven is about a look at a stranger. A visit is many looks, which go together, and the best of
+//! them scores higher than one does.
 
 /// 95 %, one-sided.
 const DOUBT: f64 = 0.05;
 /// The 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_964;
 
+/// Of how many scores [`clear_of`] learns how they fall off.
+pub const TAIL: usize = 10;
+
 /// Where a cosine begins to be somebody.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
     /// Lowest cosine that is somebody.
     pub threshold: f32,
-    /// Strangers' faces that were tried.
+    /// Strangers who were tried: people, not photos.
     pub trials: usize,
     /// Those taken for somebody at the threshold.
     pub accepted: usize,
-    /// The FAR is below this at 95 % confidence, as far as the tried strangers stand for all.
+    /// The FAR of one look is below this at 95 % confidence, as far as the tried strangers stand for all.
     pub proven: f64,
     /// Whether that is as little as was asked for.
     pub shown: bool,
 }
 
-/// The threshold for a FAR of `far` (above 0, up to 1), by the scores of strangers' faces. Where they are too few to show
+/// The threshold for a FAR of `far` (above 0, up to 1), by the highest score of each stranger. Where they are too few to show
 /// that FAR, none of them is let in and the threshold is at least `least`, which was found with many more.
 #[must_use]
 pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
@@ -56,7 +62,7 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     measure(strangers, far, threshold)
 }
 
-/// What strangers' faces say of a threshold that was set by somebody else.
+/// What strangers' scores say of a threshold that was set without them.
 #[must_use]
 pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     let trials = strangers.len();
@@ -71,22 +77,28 @@ pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     }
 }
 
-/// A threshold for other scores of the same strangers that is as strict: as many deviations above their mean. The same one
-/// where they are too few to tell.
+/// A threshold that hardly any other stranger reaches, by the highest scores of `strangers`, of whom there must be more than
+/// [`TAIL`]; `None` where there are not.
+///
+/// The highest of as many others is above the highest of these with a chance of one half. Where scores fall off like an
+/// exponential of scale b, the difference of the two is logistic of scale b, and above 3 b with a chance of
+/// `1 / (1 + e^3)`, which is 5 %. b is the mean excess of the [`TAIL`] highest over the next one (Hill's estimator).
 #[must_use]
-pub fn carry_over(threshold: f32, from: &[f32], to: &[f32]) -> f32 {
-    let spread = |scores: &[f32]| {
-        let n = scores.len().max(1) as f32;
-        let mean = scores.iter().sum::<f32>() / n;
-        let squares = scores.iter().map(|s| (s - mean) * (s - mean)).sum::<f32>();
-        (mean, (squares / n).sqrt())
-    };
-    let ((mean, deviation), (new, new_deviation)) = (spread(from), spread(to));
-    if from.len() < 10 || deviation < 1e-4 {
-        return threshold;
-    }
-    let carried = ((threshold - mean) / deviation).mul_add(new_deviation, new);
-    carried.clamp(-1.0, 1.0)
+pub fn clear_of(strangers: &[f32]) -> Option<f32> {
+    let mut sorted = strangers.to_vec();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let (next, tail) = (*sorted.get(TAIL)?, &sorted[..TAIL]);
+    let scale = tail.iter().map(|s| s - next).sum::<f32>() / TAIL as f32;
+    Some((3.0_f32.mul_add(scale, sorted[0])).next_up().min(1.0))
+}
+
+/// How many strangers it takes to show a rate of `far`, above 0 and below 1, if none of them is let in: the smallest n with
+/// `(1 - far)^n <= 0.05`, about 3 / far (the rule of three).
+#[must_use]
+pub fn needed(far: f64) -> usize {
+    let n = (DOUBT.ln() / (-far).ln_1p()).ceil();
+    // 1e-9 of the strangers of this world.
+    n.clamp(1.0, 1e10) as usize
 }
 
 /// The upper end of the one-sided 95 % interval of a rate of which `accepted` in `trials` were seen (Clopper and Pearson,
@@ -167,12 +179,31 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_carried_over_is_as_strict() {
-        let from: Vec<f32> = (0..40).map(|i| 0.01 * i as f32).collect();
-        let to: Vec<f32> = from.iter().map(|s| 0.5 * s + 0.2).collect();
-        assert!((carry_over(0.6, &from, &to) - 0.5).abs() < 1e-5);
-        assert_eq!(carry_over(0.6, &from[..5], &to[..5]), 0.6, "too few");
-        assert_eq!(carry_over(0.6, &[0.1; 20], &[0.2; 20]), 0.6, "all the same");
+    fn as_many_as_are_needed_show_it_and_one_less_do_not() {
+        assert_eq!((needed(0.001), needed(0.05), needed(0.5)), (2995, 59, 5));
+        for far in [0.9, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0002] {
+            let n = needed(far);
+            assert!(proven_far(0, n) <= far + 1e-12, "{far}");
+            assert!(n == 1 || proven_far(0, n - 1) > far, "{far}");
+        }
+        assert!(needed(1e-300) > 1_000_000_000);
+    }
+
+    #[test]
+    fn one_in_twenty_of_other_strangers_is_above_the_highest() {
+        let mut chance = crate::chance::Chance::new(4);
+        let mut above = 0;
+        for _ in 0..2000 {
+            // Exponential, as the sum of two squares of normal numbers is.
+            let mut scores =
+                [(); 400].map(|()| 0.05 * (chance.normal().powi(2) + chance.normal().powi(2)));
+            let (some, others) = scores.split_at_mut(200);
+            let threshold = clear_of(some).expect("enough");
+            above += usize::from(others.iter().any(|s| *s >= threshold));
+        }
+        // The scale is an estimate by ten scores, so it is somewhat more.
+        assert!((60..200).contains(&above), "{above} of 2000");
+        assert_eq!(clear_of(&[0.5; TAIL]), None);
     }
 
     proptest! {

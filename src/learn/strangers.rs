@@ -8,22 +8,22 @@ use crate::face::{Embedding, FaceError, Landmarks, Reader};
 use crate::frame::{Image, Layout, PixelFormat};
 
 /// How many: from 100 on, more change nothing that could be measured.
-const PEOPLE: u32 = 100;
+pub const PEOPLE: u32 = 100;
 /// Whose play they are of; a number like any other, so that they are the same for everybody.
 const SEED: u64 = 41_000_001;
 
-/// One embedding each of a hundred people who never lived. `each` hears of every one of them, to show how far it is.
+/// Shows `each` one embedding each of [`PEOPLE`] people who never lived; `None` of a face that has none.
 ///
 /// # Errors
 /// [`FaceError`] if a network fails.
-pub fn built_in(reader: &mut Reader, mut each: impl FnMut()) -> Result<Vec<Embedding>, FaceError> {
-    let mut strangers = Vec::new();
+pub fn built_in(
+    reader: &mut Reader,
+    mut each: impl FnMut(Option<Embedding>),
+) -> Result<(), FaceError> {
     drawn(|image, landmarks| {
-        strangers.extend(reader.read_at(image, landmarks)?);
-        each();
+        each(reader.read_at(image, landmarks)?);
         Ok(())
-    })?;
-    Ok(strangers)
+    })
 }
 
 /// Shows `see` each of them, and where the landmarks are.

@@ -21,14 +21,7 @@ use ndarray::{Array, Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis
 
 use crate::chance::Chance;
 use crate::face::Embedding;
-use crate::nn::{Layer, Tensor, Weights, WeightsError};
-
-/// The network's own names of the layers, of what they read and of what they write.
-const LAYERS: [(&str, [&str; 2]); 3] = [
-    ("top/0", ["trunk", "top/0"]),
-    ("top/1", ["top/0", "top/1"]),
-    ("top/2", ["top/1", "embedding"]),
-];
+use crate::nn::{Layer, Patch, PatchedLayer, Tensor, Weights, WeightsError};
 
 /// Logits of a cosine, as of the head.
 const SCALE: f32 = 16.0;
@@ -135,11 +128,9 @@ impl Top {
         Ok(top)
     }
 
-    /// Puts the layers into an embedder's file; the ranges of what they say are those of `lessons`.
-    ///
-    /// # Errors
-    /// [`WeightsError`] if the file has no such layers.
-    pub fn put(&self, file: &mut Weights, lessons: &[Lesson]) -> Result<(), WeightsError> {
+    /// The layers as a patch for the embedder's file; the ranges of what they say are those of `lessons`.
+    #[must_use]
+    pub fn patch(&self, lessons: &[Lesson]) -> Patch {
         let mut reaches = [(); 3].map(|()| Vec::new());
         for some in lessons.chunks(BATCH) {
             let passed = self.pass(self.maps(some).view());
@@ -152,21 +143,31 @@ impl Top {
                 reach.extend(values.iter().step_by(step));
             }
         }
-        for (place, (name, ends)) in LAYERS.into_iter().enumerate() {
+        let mut place = 0;
+        Patch(reaches.map(|mut reach| {
             let weights = &self.weights[place];
+            let bias = self.biases[place].to_vec();
             // One output a row in the file, but for the second layer, which is as it is here.
             let weights: Vec<f32> = match place {
                 1 => weights.iter().copied().collect(),
                 _ => weights.t().iter().copied().collect(),
             };
-            let layer = Layer {
-                shape: file.layer(name)?.shape,
+            place += 1;
+            let range = reach_of(&mut reach);
+            PatchedLayer {
                 weights,
-                bias: self.biases[place].to_vec(),
-            };
-            file.replace(name, &layer, ends, reach_of(&mut reaches[place]))?;
-        }
-        Ok(())
+                bias,
+                range: [range.start, range.end],
+            }
+        }))
+    }
+
+    /// Puts the layers into an embedder's file; see [`Top::patch`].
+    ///
+    /// # Errors
+    /// [`WeightsError`] if the file has no such layers.
+    pub fn put(&self, file: &mut Weights, lessons: &[Lesson]) -> Result<(), WeightsError> {
+        self.patch(lessons).put(file)
     }
 
     /// The embedding of a face; `None` if it has no direction.

@@ -288,21 +288,6 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The text of this manifest with another file for the embedder in use.
-    ///
-    /// # Errors
-    /// Never: what was read can be written.
-    pub fn with_embedder(&self, file: &str, sha256: &str) -> Result<String, toml::ser::Error> {
-        let mut other = self.clone();
-        other.name = format!("{}-tuned", self.name);
-        if let Some(embedder) = other.embedders.get_mut(&self.embedder) {
-            file.clone_into(&mut embedder.file);
-            sha256.clone_into(&mut embedder.sha256);
-            "latchkey train --fine-tune".clone_into(&mut embedder.source);
-        }
-        toml::to_string(&other)
-    }
-
     /// The embedder in use.
     ///
     /// # Panics

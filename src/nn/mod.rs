@@ -5,6 +5,7 @@
 
 mod manifest;
 mod model;
+mod patch;
 pub mod tflite;
 mod weights;
 
@@ -13,6 +14,7 @@ pub use manifest::{
     InputManifest, LandmarksManifest, Manifest, ManifestError, Selection,
 };
 pub use model::{ModelError, ModelFile, hex};
+pub use patch::{Patch, PatchedLayer};
 pub use weights::{Layer, Weights, WeightsError};
 
 use crate::frame::TensorMut;

@@ -1,10 +1,12 @@
 //! A model file: mapped into memory, its sha256 compared with the manifest's before anything reads it
-//! as a network, and never copied.
+//! as a network, and never copied. A network that was made here lies in a sealed file in memory instead.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest, Sha256};
 
 /// Why a model file is not used.
@@ -81,7 +83,34 @@ impl ModelFile {
     /// # Errors
     /// [`ModelError`] if it cannot be read or is another file.
     pub fn open(path: &Path, want: &str, origin: &str) -> Result<Self, ModelError> {
-        let mapping = map(path).map_err(|source| ModelError::Unreadable {
+        let mapping = File::open(path).and_then(|file| map(&file));
+        Self::mapped(path, mapping, want, origin)
+    }
+
+    /// Writes `bytes` to a file in memory that nobody can change any more, not this process either, maps it, and compares
+    /// the checksum of what is mapped with `want`. `name` and `origin` are for errors.
+    ///
+    /// # Errors
+    /// [`ModelError`] if there is no such memory, or the checksum is another.
+    pub fn sealed(name: &str, bytes: &[u8], want: &str, origin: &str) -> Result<Self, ModelError> {
+        let write = || -> std::io::Result<Mmap> {
+            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+            let mut file = File::from(memfd_create("network", flags)?);
+            file.write_all(bytes)?;
+            let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+            fcntl_add_seals(&file, seals)?;
+            map(&file)
+        };
+        Self::mapped(Path::new(name), write(), want, origin)
+    }
+
+    fn mapped(
+        path: &Path,
+        mapping: std::io::Result<Mmap>,
+        want: &str,
+        origin: &str,
+    ) -> Result<Self, ModelError> {
+        let mapping = mapping.map_err(|source| ModelError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -134,8 +163,7 @@ impl ModelFile {
     unsafe_code,
     reason = "mapping a file is a promise about who else writes to it"
 )]
-fn map(path: &Path) -> std::io::Result<Mmap> {
-    let file = File::open(path)?;
+fn map(file: &File) -> std::io::Result<Mmap> {
     if file.metadata()?.len() == 0 {
         return Err(std::io::Error::new(
             std::io::ErrorKind::UnexpectedEof,
@@ -145,8 +173,9 @@ fn map(path: &Path) -> std::io::Result<Mmap> {
     // SAFETY: the mapping is private and read-only. What remains is another process that truncates
     // (SIGBUS ends this one, and with it the relay) or rewrites the file in place while it is mapped.
     // Model files are installed by renaming a new file over the old name, which leaves this mapping's
-    // inode alone, and on a device they lie on a read-only file system.
-    unsafe { Mmap::map(&file) }
+    // inode alone, and on a device they lie on a read-only file system. A sealed one cannot change.
+    // A shared mapping of a sealed file is refused by kernels before 6.7.
+    unsafe { MmapOptions::new().map_copy_read_only(file) }
 }
 
 /// Lower-case hexadecimal digits of `bytes`.
@@ -170,6 +199,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         file
+    }
+
+    #[test]
+    fn a_sealed_one_has_its_checksum_and_cannot_be_changed() {
+        let model = ModelFile::sealed("abc", b"abc", ABC, "here").unwrap();
+        assert_eq!((model.bytes(), &*model.name()), (&b"abc"[..], "abc"));
+        let other = ModelFile::sealed("abd", b"abd", ABC, "here");
+        assert!(matches!(other, Err(ModelError::Checksum { .. })));
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub enum WeightsError {
     /// Weights of another shape than the file has room for.
     #[error("layer {0:?} has other weights")]
     Shape(String),
+    /// Weights that are no numbers, or far larger than the file's own.
+    #[error("layer {0:?}: its weights cannot have come from training this network")]
+    Beyond(String),
 }
 
 /// A convolution as real numbers.
@@ -68,6 +71,25 @@ impl Weights {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The file, once nothing more is to be replaced.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Lowest and highest value that the 8-bit tensor `name` can hold.
+    ///
+    /// # Errors
+    /// [`WeightsError::Layer`].
+    pub fn range(&self, name: &str) -> Result<[f32; 2], WeightsError> {
+        let missing = || WeightsError::Layer(name.to_owned());
+        let tensor = self.tensor(name, INT8).ok_or_else(missing)?;
+        let step = self.scales(tensor).first().copied();
+        let zero = number(&self.bytes, tensor.zero_points.start).map(i64::from_le_bytes);
+        let (step, zero) = step.zip(zero).ok_or_else(missing)?;
+        Ok([-128, 127].map(|stored: i64| stored.saturating_sub(zero) as f32 * step))
     }
 
     /// The convolution called `name`.

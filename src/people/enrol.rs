@@ -2,6 +2,7 @@
 //!
 //! The embedding of every usable photo is kept: the head is learnt from them.
 
+use super::same::groups;
 use crate::face::{Embedding, Face, Unfit};
 
 /// The templates gathered for one person.
@@ -101,7 +102,8 @@ impl Enrolment {
             return Vec::new();
         }
         let all: Vec<Embedding> = self.known.iter().chain(&self.templates).copied().collect();
-        let groups = groups(&all, threshold);
+        let values: Vec<&[f32]> = all.iter().map(Embedding::values).collect();
+        let groups = groups(&values, threshold);
         let size = |group: usize| groups.iter().filter(|g| **g == group).count();
         let largest = (0..groups.len()).map(size).max().unwrap_or(0);
         let alone = (0..groups.len()).filter(|g| size(*g) == largest).count() == 1;
@@ -136,22 +138,6 @@ impl Enrolment {
     pub fn templates(&self) -> &[Embedding] {
         &self.templates
     }
-}
-
-/// The group of each template: the smallest place in it.
-fn groups(templates: &[Embedding], threshold: f32) -> Vec<usize> {
-    let mut groups: Vec<usize> = (0..templates.len()).collect();
-    for (i, one) in templates.iter().enumerate() {
-        for (j, other) in templates[..i].iter().enumerate() {
-            if one.cosine(other.values()) >= threshold {
-                let (from, to) = (groups[i].max(groups[j]), groups[i].min(groups[j]));
-                for group in groups.iter_mut().filter(|g| **g == from) {
-                    *group = to;
-                }
-            }
-        }
-    }
-    groups
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `LATCHGAL` |
-//! | 4 | version, little-endian: 3 |
+//! | 4 | version, little-endian: 4 |
 //! | 8 | length of the body, little-endian |
 //! | 32 | sha256 of the body |
 //! | rest | the body, [`Gallery`] in postcard's encoding |
@@ -14,7 +14,7 @@
 
 mod error;
 mod file;
-mod first;
+mod older;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -28,9 +28,10 @@ pub(crate) use self::file::write_whole;
 use super::head::directions;
 use super::tuned;
 use crate::face::Embedding;
+use crate::nn::Patch;
 
 const MAGIC: &[u8; 8] = b"LATCHGAL";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEAD: usize = 8 + 4 + 8 + 32;
 /// More than a hundred people with a hundred templates of 512 dimensions take.
 const MAX_BYTES: u64 = 32 << 20;
@@ -70,9 +71,9 @@ pub struct Operating {
     pub threshold: f32,
     /// The share of strangers' faces taken for somebody that was asked for, 0 to 1.
     pub far: f64,
-    /// Strangers' faces that were tried with the head as it is; 0 once it has changed since.
+    /// Strangers, people and not photos, that were tried with the head as it is; 0 once it has changed since.
     pub trials: u32,
-    /// Those of them that were taken for somebody.
+    /// Those of them of whom a photo was taken for somebody.
     pub accepted: u32,
 }
 
@@ -81,7 +82,11 @@ pub struct Operating {
 /// not know who comes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tuned {
-    /// Checksum of the fine-tuned embedder.
+    /// Checksum of the set's own embedder, into which the weights go.
+    pub set_sha256: String,
+    /// The weights of its top layers.
+    pub patch: Patch,
+    /// Checksum of the embedder with them: the fine-tuned one.
     pub embedder_sha256: String,
     /// In the order of [`Gallery::people`].
     pub people: Vec<TunedPerson>,
@@ -132,13 +137,16 @@ pub struct Gallery {
     /// The next person's number.
     next: u32,
     people: Vec<Person>,
-    /// Embeddings of people who are not enrolled, for the head to learn what nobody looks like.
-    strangers: Vec<Vec<f32>>,
+    /// Embeddings of people who are not enrolled, one place a person, for the head to learn what nobody looks like.
+    strangers: Vec<Vec<Vec<f32>>>,
     operating: Option<Operating>,
     tuned: Option<Tuned>,
     /// Whether the head is older than the people.
     #[serde(skip)]
     stale: bool,
+    /// Whether an earlier version fine-tuned a network for it.
+    #[serde(skip)]
+    tuned_earlier: bool,
 }
 
 /// What `bytes` say; nothing may be left of them.
@@ -215,9 +223,10 @@ impl Gallery {
             return Err(damaged("its checksum does not match".to_owned()));
         }
         let gallery = match version {
-            1 => first::read(body),
+            1 => older::first(body),
             // Nothing was fine-tuned then: what it lacks is the mark that nothing is.
-            2 => whole(&[body, &[0]].concat()),
+            2 => older::third(&[body, &[0]].concat()),
+            3 => older::third(body),
             _ => whole(body),
         };
         let mut gallery: Self = gallery.map_err(|e| damaged(e.to_string()))?;
@@ -242,7 +251,8 @@ impl Gallery {
                 return Err("a template in it is not one");
             }
         }
-        if !self.strangers.iter().all(|s| is_unit(s, dimensions)) {
+        let mut strangers = self.strangers.iter().flatten();
+        if !strangers.all(|s| is_unit(s, dimensions)) {
             return Err("a stranger's template in it is not one");
         }
         if self
@@ -259,7 +269,7 @@ impl Gallery {
             if people.len() != self.people.len()
                 || !all.all(|e| is_unit(e, dimensions))
                 || !(-1.0..=1.0).contains(&tuned.operating.threshold)
-                || tuned.embedder_sha256.len() != 64
+                || [&tuned.embedder_sha256, &tuned.set_sha256].map(String::len) != [64; 2]
             {
                 return Err("its fine-tuned head is not one");
             }
@@ -325,7 +335,7 @@ impl Gallery {
             .sync_all()
             .map_err(io("written, but its folder could not be synced"))?;
         // What learnt from somebody who was removed goes with them.
-        tuned::sweep(path, gallery.tuned.as_ref()).map_err(io(
+        tuned::sweep(path).map_err(io(
             "written, but a network that was fine-tuned before could not be deleted; delete it by hand",
         ))?;
         Ok(result)
@@ -337,8 +347,9 @@ impl Gallery {
         let tuned = self.tuned.iter().flat_map(|t| &t.people);
         let rows = self.people.iter().map(of).sum::<usize>()
             + tuned.map(|p| p.templates.len() + 1).sum::<usize>()
-            + self.strangers.len();
-        rows * self.dimensions()
+            + self.strangers.iter().map(Vec::len).sum::<usize>();
+        let weights = self.tuned.as_ref().map_or(0, |t| t.patch.values());
+        rows * self.dimensions() + weights
     }
 
     /// Learns the head anew if the people are others than when it was learnt.
@@ -347,7 +358,10 @@ impl Gallery {
             return;
         }
         let people: Vec<Vec<&[f32]>> = self.people.iter().map(Person::embeddings).collect();
-        let strangers: Vec<&[f32]> = self.strangers.iter().map(Vec::as_slice).collect();
+        let strangers = self.strangers.iter();
+        let strangers: Vec<Vec<&[f32]>> = strangers
+            .map(|s| s.iter().map(Vec::as_slice).collect())
+            .collect();
         let learnt = directions(&people, &strangers);
         for (person, direction) in self.people.iter_mut().zip(learnt) {
             person.direction = direction;
@@ -371,7 +385,7 @@ impl Gallery {
     pub fn dimensions(&self) -> usize {
         let templates = self.people.iter().flat_map(|p| &p.templates);
         // Strangers outlive the last person.
-        let mut all = templates.chain(&self.strangers);
+        let mut all = templates.chain(self.strangers.iter().flatten());
         all.next().map_or(0, Vec::len)
     }
 
@@ -418,9 +432,17 @@ impl Gallery {
         self.tuned.as_ref()
     }
 
+    /// Whether an earlier version fine-tuned a network for it, in a file beside it. That one is not loaded any more: faces
+    /// are told with the set's own. [`Gallery::update`] ends it, whatever it changes.
+    #[must_use]
+    pub const fn was_tuned_earlier(&self) -> bool {
+        self.tuned_earlier
+    }
+
     /// Puts that embedder into use, or, with `None`, the set's own. Everybody must have been added before.
     pub fn set_tuned(&mut self, tuned: Option<Tuned>) {
         self.tuned = tuned;
+        self.tuned_earlier = false;
     }
 
     /// Adds templates and views to `name`, who is enrolled if not yet.
@@ -486,15 +508,16 @@ impl Gallery {
         Ok(self.people.remove(place).id)
     }
 
-    /// Embeddings of people who are not enrolled; empty if none were given yet.
+    /// Embeddings of people who are not enrolled, one place a person; empty if none were given yet.
     #[must_use]
-    pub fn strangers(&self) -> &[Vec<f32>] {
+    pub fn strangers(&self) -> &[Vec<Vec<f32>>] {
         &self.strangers
     }
 
-    /// Puts others in the place of the strangers that the head learns from. They must be of the embedder of the enrolled.
-    pub fn set_strangers(&mut self, strangers: &[Embedding]) {
-        self.strangers = owned(strangers).collect();
+    /// Puts others in the place of the strangers that the head learns from, one place a person. They must be of the embedder
+    /// of the enrolled.
+    pub fn set_strangers(&mut self, strangers: &[Vec<Embedding>]) {
+        self.strangers = strangers.iter().map(|s| owned(s).collect()).collect();
         self.changed();
     }
 

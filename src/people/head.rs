@@ -24,24 +24,28 @@ const PULL: f32 = 0.1;
 const STEPS: usize = 300;
 
 /// The directions, of length 1, by which the people whose embeddings are `people` (each at least one) are told from each
-/// other and from `strangers`. All embeddings have the length 1 and equally many dimensions.
+/// other and from `strangers`, one place a stranger. Strangers are one class, in which each counts the same however many
+/// embeddings there are of them. All embeddings have the length 1 and equally many dimensions.
 #[must_use]
-pub fn directions(people: &[Vec<&[f32]>], strangers: &[&[f32]]) -> Vec<Vec<f32>> {
+pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<f32>> {
     let Some(dimensions) = people.first().and_then(|p| p.first()).map(|e| e.len()) else {
         return Vec::new();
     };
     let classes = people.len() + 1;
     let means = means(people, dimensions);
     // One row an example, one column a class; a class counts the same however many examples it has.
-    let given =
-        people.iter().filter(|p| !p.is_empty()).count() + usize::from(!strangers.is_empty());
+    let seen = |p: &&Vec<&[f32]>| !p.is_empty();
+    let others = strangers.iter().filter(seen).count();
+    let given = people.iter().filter(seen).count() + usize::from(others > 0);
     let (mut rows, mut owners, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    let all = people.iter().map(Vec::as_slice).chain([strangers]);
-    for (class, examples) in all.enumerate() {
+    // Whose class, how many share it, and their examples.
+    let known = people.iter().enumerate().map(|(class, p)| (class, 1, p));
+    let all = known.chain(strangers.iter().map(|s| (people.len(), others, s)));
+    for (class, share, examples) in all {
         for example in examples {
             rows.extend_from_slice(example);
             owners.push(class);
-            weights.push(1.0 / (given * examples.len()) as f32);
+            weights.push(1.0 / (given * share * examples.len()) as f32);
         }
     }
     let Ok(x) = Array2::from_shape_vec((owners.len(), dimensions), rows) else {
@@ -171,7 +175,8 @@ mod tests {
             .map(|p| p.iter().map(Vec::as_slice).collect())
             .collect();
         let others: Vec<&[f32]> = strangers.iter().map(Vec::as_slice).collect();
-        let learnt = directions(&views, &others);
+        let each: Vec<Vec<&[f32]>> = others.iter().map(|s| vec![*s]).collect();
+        let learnt = directions(&views, &each);
         // Of a direction only the angle is left, so the minimum is looked for along the length, too.
         let loss = |w: &[Vec<f32>], b: f32| {
             let mut sum = 0.0_f64;
@@ -216,6 +221,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_stranger_counts_once_however_many_photos_there_are() {
+        let mut chance = Chance::new(9);
+        let ada = around(&unit([1.0, 0.3, 0.0, 0.0]), 10, &mut chance);
+        let ada = [ada.iter().map(Vec::as_slice).collect::<Vec<_>>()];
+        let [one, other] = [unit([0.5, 1.0, 0.0, 0.0]), unit([0.5, 0.0, 1.0, 0.0])];
+        let once = directions(&ada, &[vec![&one[..]], vec![&other[..]]]);
+        let often = directions(&ada, &[vec![&one[..]; 120], vec![&other[..]]]);
+        assert!(dot(&once[0], &often[0]) > 0.999_99);
+        let apart = directions(&ada, &[vec![&one[..]], vec![&one[..]], vec![&other[..]]]);
+        assert!(dot(&once[0], &apart[0]) < 0.999_9, "two people count twice");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod gallery;
 mod guide;
 mod head;
 mod identify;
+mod same;
 pub mod tuned;
 
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
@@ -21,3 +22,5 @@ pub use gallery::{
 pub use guide::{Advice, Guide, Look};
 pub use head::{directions, likeness};
 pub use identify::{Identification, Identifier, Rule};
+pub use same::{SAME, people_of};
+pub use tuned::TunedError;

@@ -1,34 +1,78 @@
-//! The embedder that was fine-tuned for a gallery: two files beside it, named after it and the network's checksum.
+//! The embedder that was fine-tuned for a gallery: the set's own, verified, with the gallery's weights in its top layers.
 //!
-//! `GALLERY.tuned-CHECKSUM.tflite` is the whole network, for any TensorFlow Lite; `GALLERY.tuned-CHECKSUM.toml` is the
-//! manifest of the set with it in place of the set's own, and can be given to `--models`. They come before the gallery
-//! that names them and go after it, so that a gallery never names what is not there.
+//! The gallery names no file. What is loaded lies in memory, sealed, and has the checksum that it had when it was tried.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Error, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::gallery::Tuned;
-use crate::nn::{Manifest, ManifestError, Selection};
+use crate::nn::{EmbedderManifest, ModelError, ModelFile, WeightsError};
 
-/// What their names begin with.
-fn prefix(gallery: &Path) -> OsString {
-    let mut name = gallery.file_name().unwrap_or_default().to_owned();
-    name.push(".tuned-");
-    name
+/// Why a fine-tuned embedder is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum TunedError {
+    /// The set's own file, or memory, is missing.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The weights do not fit.
+    #[error("the gallery's fine-tuned weights: {0}; {REDO}")]
+    Weights(#[from] WeightsError),
+    /// They were trained from another network.
+    #[error(
+        "the gallery's fine-tuned weights are for embedder {found}, this set has {want}; {REDO}"
+    )]
+    Network {
+        /// What they are for.
+        found: String,
+        /// The embedder in use.
+        want: String,
+    },
+    /// The owner's threshold would be taken for this network's.
+    #[error(
+        "recognition.threshold = {0} is for the set's own network, the fine-tuned one needs another, which was measured: take \
+         the line out of the configuration, or go back to the set's own with `latchkey train --undo`"
+    )]
+    Threshold(f32),
+    /// Fine-tuned by a program that kept a network's file beside the gallery.
+    #[error(
+        "the gallery was fine-tuned by an earlier version, whose network is not loaded any more; {REDO}"
+    )]
+    Earlier,
 }
 
-/// The manifest's place; the network's has another ending.
-fn place(gallery: &Path, embedder_sha256: &str, ending: &str) -> PathBuf {
-    let short = embedder_sha256.get(..12).unwrap_or(embedder_sha256);
-    let mut name = prefix(gallery);
-    name.push(short);
-    name.push(ending);
-    gallery.with_file_name(name)
+const REDO: &str = "go back to the set's own network with `latchkey train --undo`, or train again";
+
+/// The embedder of `tuned`, whose set's own is that of `manifest`, with its file in one of `folders`.
+///
+/// # Errors
+/// [`TunedError`] if anything of it is not what it was when it was tried.
+pub fn network(
+    manifest: &EmbedderManifest,
+    folders: &[PathBuf],
+    tuned: &Tuned,
+) -> Result<ModelFile, TunedError> {
+    if tuned.set_sha256 != manifest.sha256 {
+        return Err(TunedError::Network {
+            found: tuned.set_sha256.clone(),
+            want: manifest.sha256.clone(),
+        });
+    }
+    let file = ModelFile::find(&manifest.file, folders)?;
+    let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
+    let patched = tuned.patch.applied(file.bytes())?;
+    let name = format!("{} with the gallery's weights", file.name());
+    let origin = "`latchkey train --fine-tune`";
+    Ok(ModelFile::sealed(
+        &name,
+        &patched,
+        &tuned.embedder_sha256,
+        origin,
+    )?)
 }
 
-/// The folder that they lie in.
+/// The folder that the gallery lies in.
 #[must_use]
 pub fn folder(gallery: &Path) -> PathBuf {
     match gallery.parent() {
@@ -37,64 +81,25 @@ pub fn folder(gallery: &Path) -> PathBuf {
     }
 }
 
-/// The set's manifest with the fine-tuned embedder of the gallery at `gallery`.
-///
-/// # Errors
-/// [`ManifestError`] if its file is missing, damaged or of another network.
-pub fn manifest(gallery: &Path, tuned: &Tuned) -> Result<Manifest, ManifestError> {
-    let path = place(gallery, &tuned.embedder_sha256, ".toml");
-    let set = path.to_string_lossy().into_owned();
-    let manifest = Manifest::load(&Selection {
-        set: set.clone(),
-        embedder: None,
-    })?;
-    if manifest.embedder().sha256 != tuned.embedder_sha256 {
-        return Err(ManifestError::Value {
-            path: set,
-            key: "embedders: sha256".to_owned(),
-            value: manifest.embedder().sha256.clone(),
-            mend: format!(
-                "the gallery says {}; fine-tune again",
-                tuned.embedder_sha256
-            ),
-        });
-    }
-    Ok(manifest)
+/// What the names of files begin with that earlier versions kept beside a gallery.
+fn prefix(gallery: &Path) -> OsString {
+    let mut name = gallery.file_name().unwrap_or_default().to_owned();
+    name.push(".tuned-");
+    name
 }
 
-/// Writes both files: `network` and the manifest of `set` with it in place of the set's own.
+/// Deletes the files of networks that earlier versions fine-tuned for the gallery at `gallery`: they have learnt from people
+/// who may be forgotten since.
 ///
 /// # Errors
 /// What the system says.
-pub fn write(gallery: &Path, set: &Manifest, network: &[u8], sha256: &str) -> std::io::Result<()> {
-    let file = place(gallery, sha256, ".tflite");
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let text = set.with_embedder(&name, sha256).map_err(Error::other)?;
-    let whole = |path: &Path, bytes: &[u8]| {
-        let beside = path.with_added_extension("new");
-        super::gallery::write_whole(&beside, path, bytes)
-    };
-    whole(&file, network)?;
-    whole(&place(gallery, sha256, ".toml"), text.as_bytes())
-}
-
-/// Deletes what was fine-tuned for the gallery at `gallery` but for what is in use.
-///
-/// # Errors
-/// What the system says.
-pub fn sweep(gallery: &Path, in_use: Option<&Tuned>) -> std::io::Result<()> {
-    let keep = [".toml", ".tflite"].map(|ending| {
-        let place = in_use.map(|t| place(gallery, &t.embedder_sha256, ending));
-        place.and_then(|p| p.file_name().map(ToOwned::to_owned))
-    });
+pub fn sweep(gallery: &Path) -> std::io::Result<()> {
     let prefix = prefix(gallery);
     let folder = folder(gallery);
     for entry in fs::read_dir(&folder)? {
         let name = entry?.file_name();
-        let ours = name
-            .as_encoded_bytes()
-            .starts_with(prefix.as_encoded_bytes());
-        if ours && !keep.iter().flatten().any(|k| *k == name) {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(prefix.as_encoded_bytes()) {
             match fs::remove_file(folder.join(&name)) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
                 _ => {}

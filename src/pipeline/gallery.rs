@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::face::Embedder;
 use crate::journal;
 use crate::nn::{EngineSettings, Manifest};
-use crate::people::{Gallery, Identifier, PersonId, Rule, Tuned, tuned};
+use crate::people::{Gallery, Identifier, PersonId, Rule, Tuned, TunedError, tuned};
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -43,16 +43,17 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// The embedder that faces are told with: the one that was fine-tuned for the gallery at `path`, or the set's own.
-    fn embedder(&self, path: &Path, tuned: Option<&Tuned>) -> Result<Embedder, String> {
-        let open = |manifest: &Manifest, folders: &[PathBuf]| {
-            Embedder::open(manifest.embedder(), folders, self.engine).map_err(|e| e.to_string())
-        };
-        let Some(tuned) = tuned else {
-            return open(&self.set, &self.folders);
-        };
-        let manifest = tuned::manifest(path, tuned).map_err(|e| e.to_string())?;
-        open(&manifest, &[tuned::folder(path)])
+    /// The set's own embedder.
+    fn own(&self) -> Result<Embedder, String> {
+        Embedder::open(self.set.embedder(), &self.folders, self.engine).map_err(|e| e.to_string())
+    }
+
+    /// The one with the gallery's weights.
+    fn tuned(&self, tuned: &Tuned) -> Result<Embedder, String> {
+        let manifest = self.set.embedder();
+        let file = tuned::network(manifest, &self.folders, tuned).map_err(|e| e.to_string())?;
+        let loaded = Embedder::load(self.engine.build().as_ref(), &file, manifest);
+        loaded.map_err(|e| e.to_string())
     }
 }
 
@@ -128,22 +129,28 @@ impl Watch {
         let own = &self.networks.set.embedder().sha256;
         gallery.suits(own, &self.path).map_err(|e| e.to_string())?;
         let (mut sha256, mut embedder) = (own.clone(), None);
+        if gallery.was_tuned_earlier() {
+            log::error!("tuned_refused why={:?}", TunedError::Earlier.to_string());
+        }
         if let Some(tuned) = gallery.tuned() {
-            if tuned.embedder_sha256 == self.in_force {
+            if self.rule.fixed {
+                // The people are enrolled with the set's own, too, and the owner's threshold is for that.
+                let why = TunedError::Threshold(self.rule.threshold).to_string();
+                log::error!("tuned_refused why={why:?}");
+            } else if tuned.embedder_sha256 == self.in_force {
                 sha256.clone_from(&self.in_force);
             } else {
-                match self.networks.embedder(&self.path, Some(tuned)) {
+                match self.networks.tuned(tuned) {
                     Ok(network) => {
                         sha256.clone_from(&tuned.embedder_sha256);
                         embedder = Some(network);
                     }
-                    // The people are enrolled with the set's own, too.
                     Err(why) => log::error!("tuned_refused why={why:?}"),
                 }
             }
         }
         if sha256 != self.in_force && embedder.is_none() {
-            embedder = Some(self.networks.embedder(&self.path, None)?);
+            embedder = Some(self.networks.own()?);
         }
         self.in_force.clone_from(&sha256);
         let identifier = Identifier::new(gallery.known(&sha256), self.rule);
@@ -183,6 +190,8 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::face::Embedding;
+    use crate::nn::{Patch, Weights, hex};
+    use crate::people::{GalleryError, Operating, TunedPerson};
 
     const RULE: Rule = Rule {
         threshold: 0.5,
@@ -217,5 +226,93 @@ mod tests {
         assert_eq!(poll(), None, "told already");
         std::fs::write(&path, &whole).expect("written");
         assert_eq!(poll(), Some(true), "whole again");
+    }
+
+    /// A gallery with Ada, and with `patch` for the set's embedder as the one of checksum `sha256`, which knows nobody.
+    fn with_weights(path: &Path, own: &str, patch: Patch, sha256: &str) -> Embedding {
+        let far = |first: f32| {
+            let values = (0..128).map(|k| if k == 0 { first } else { 1.0 });
+            Embedding::normalised(values).expect("a direction")
+        };
+        let (ada, other) = (far(30.0), far(-30.0));
+        Gallery::update(path, |g| {
+            g.add("Ada", &[ada], &[], own, path)?;
+            let other = other.values().to_vec();
+            g.set_tuned(Some(Tuned {
+                set_sha256: own.to_owned(),
+                patch,
+                embedder_sha256: sha256.to_owned(),
+                people: vec![TunedPerson {
+                    templates: vec![other.clone()],
+                    direction: other,
+                }],
+                operating: Operating {
+                    threshold: 0.5,
+                    far: 0.001,
+                    trials: 3000,
+                    accepted: 0,
+                },
+            }));
+            Ok::<_, GalleryError>(())
+        })
+        .expect("written");
+        ada
+    }
+
+    #[test]
+    fn a_gallerys_weights_are_used_only_if_they_make_the_network_that_was_tried() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("gallery");
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        let set = Manifest::load(&"latchkey".parse().expect("a name")).expect("built in");
+        let own = set.embedder().sha256.clone();
+        let file = std::fs::read(models.join(&set.embedder().file)).expect("part of the project");
+        let mut network = Weights::parse(file).expect("a network");
+        let patch = Patch::of(&network).expect("its layers");
+        patch.put(&mut network).expect("fits");
+        let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(network.bytes()));
+        // Whether the tuned network serves, which does not know Ada, and nothing else.
+        let serves = |rule: Rule| {
+            let networks = Networks {
+                set: set.clone(),
+                folders: vec![models.clone()],
+                engine: EngineSettings::default(),
+            };
+            let ada = Gallery::load(&path).expect("whole").people()[0].templates[0].clone();
+            let ada = Embedding::normalised(ada).expect("a direction");
+            let change = Watch::new(&path, rule, networks, &own)
+                .poll()
+                .expect("read");
+            let knows = change.knowledge.identifier.identify(&ada).who.is_some();
+            let loaded = change.knowledge.embedder.map(|e| e.sha256().to_owned());
+            assert_eq!(
+                loaded.as_deref(),
+                (!knows).then_some(&*sha256),
+                "one for the other"
+            );
+            !knows
+        };
+        let measured = Rule {
+            fixed: false,
+            ..RULE
+        };
+        with_weights(&path, &own, patch.clone(), &sha256);
+        assert!(serves(measured));
+        assert!(!serves(RULE), "the owner's threshold is for the set's own");
+        // Other weights than were tried, none that can be, and those of another network.
+        let mut other = patch.clone();
+        other.0[2].weights[7] *= 1.5;
+        with_weights(&path, &own, other, &sha256);
+        assert!(!serves(measured));
+        let mut wild = patch.clone();
+        wild.0[0].bias[0] = f32::NAN;
+        with_weights(&path, &own, wild, &sha256);
+        assert!(!serves(measured));
+        let mut short = patch.clone();
+        short.0[1].weights.truncate(9);
+        with_weights(&path, &own, short, &sha256);
+        assert!(!serves(measured));
+        with_weights(&path, &own, patch, &"0".repeat(64));
+        assert!(!serves(measured));
     }
 }

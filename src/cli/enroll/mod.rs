@@ -2,16 +2,19 @@
 
 mod camera;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::folder::bar;
-use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, pictures, print_json, unchanged};
-use crate::capture::Photo;
+use super::learner::{self, Learner, plain, read_all};
+use super::{
+    Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, pictures, print_json, unchanged,
+};
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
-use crate::learn::built_in;
+use crate::learn::{Changes, PEOPLE, built_in};
 use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
 
 #[derive(clap::Args)]
@@ -52,13 +55,14 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let photos = pictures(&arguments.photos)?;
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
-    if !arguments.camera {
-        loaded.confine_to(&photos);
-    }
-    let mut reader = loaded.reader(loaded.gated())?;
-    // Told now rather than after all photos were read.
+    let sha256 = loaded.manifest.embedder().sha256.clone();
+    // Known now rather than after all photos were read.
     let before = Gallery::load(path)?;
-    before.suits(reader.embedder_sha256(), path)?;
+    before.suits(&sha256, path)?;
+    let mut eyes = match arguments.camera {
+        true => Eyes::Camera(Box::new(loaded.reader(loaded.gated())?)),
+        false => Eyes::Learner(Learner::start(&loaded)?),
+    };
 
     let known = before.people().iter().find(|p| p.name == *name);
     let known: Vec<Embedding> = known
@@ -69,15 +73,16 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let had = known.len();
     let mut enrolment = Enrolment::of(known);
     let mut taken = Vec::new();
-    let mut outcomes = if arguments.camera {
-        taken = camera::pictures(&loaded, &mut reader, &mut enrolment, arguments)?;
-        let number = |k| Outcome {
-            picture: format!("picture {k}"),
-            refused: None,
-        };
-        (1..=taken.len()).map(number).collect()
-    } else {
-        from_photos(&photos, &mut reader, &mut enrolment)?
+    let mut outcomes = match &mut eyes {
+        Eyes::Camera(reader) => {
+            taken = camera::pictures(&loaded, reader, &mut enrolment, arguments)?;
+            let number = |k| Outcome {
+                picture: format!("picture {k}"),
+                refused: None,
+            };
+            (1..=taken.len()).map(number).collect()
+        }
+        Eyes::Learner(learner) => from_photos(&photos, learner, &mut enrolment)?,
     };
     let used: Vec<usize> = (0..outcomes.len())
         .filter(|i| outcomes[*i].refused.is_none())
@@ -87,9 +92,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     for outcome in &outcomes {
         if let Some(why) = &outcome.refused {
-            // Libraries put line breaks into their messages; ours are one line.
-            let why = why.replace('\n', " ");
-            eprintln!("latchkey: {}: not used: {why}", outcome.picture);
+            // Names of files may be anything.
+            eprintln!(
+                "latchkey: {}: not used: {}",
+                plain(&outcome.picture),
+                plain(why)
+            );
         }
     }
     let kept = enrolment.templates().len();
@@ -102,13 +110,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::No);
     }
     warn_of_likeness(&before, name, loaded.rule, &enrolment);
-    let sha256 = reader.embedder_sha256().to_owned();
     let mut strangers = Vec::new();
     if before.strangers().is_empty() {
-        let bar = bar("strangers who never lived", 100);
-        strangers = built_in(&mut reader, || bar.inc(1))?;
-        bar.finish_and_clear();
+        strangers = eyes.drawn()?.into_iter().map(|s| vec![s]).collect();
     }
+    drop(eyes);
+    end_when_unread();
     let id = Gallery::update(path, |g| {
         let id = g.add(name, enrolment.templates(), &[], &sha256, path)?;
         if g.strangers().is_empty() {
@@ -117,7 +124,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         Ok::<_, GalleryError>(id)
     })
     .map_err(unchanged)?;
-    if before.tuned().is_some() {
+    if before.tuned().is_some() || before.was_tuned_earlier() {
         eprintln!("latchkey: {NO_LONGER_TUNED}");
     }
     if let Some(folder) = &arguments.keep {
@@ -178,27 +185,52 @@ fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrol
     }
 }
 
+/// By what pictures are looked at.
+enum Eyes {
+    /// This process, as the camera's frames are nobody else's.
+    Camera(Box<Reader>),
+    /// A confined one, as photos may be anybody's.
+    Learner(Learner),
+}
+
+impl Eyes {
+    /// One embedding each of people who never lived.
+    fn drawn(&mut self) -> Result<Vec<Embedding>, Failure> {
+        let reader = match self {
+            Self::Learner(learner) => return Ok(learner.drawn()?),
+            Self::Camera(reader) => reader,
+        };
+        let mut strangers = Vec::new();
+        let bar = bar("strangers who never lived", PEOPLE as usize);
+        built_in(reader, |face| {
+            strangers.extend(face);
+            bar.inc(1);
+        })?;
+        bar.finish_and_clear();
+        Ok(strangers)
+    }
+}
+
+/// The process that reads the photos for [`run`].
+pub fn learn(asked: &Overrides, arguments: &Arguments) -> ExitCode {
+    // What cannot be listed is said by the one who asks.
+    let photos = pictures(&arguments.photos).unwrap_or_default();
+    learner::main(asked, &photos, Changes::ALL)
+}
+
 fn from_photos(
     photos: &[PathBuf],
-    reader: &mut Reader,
+    learner: &mut Learner,
     enrolment: &mut Enrolment,
 ) -> Result<Vec<Outcome>, Failure> {
-    let mut outcomes = Vec::new();
-    for path in photos {
-        let refused = match Photo::open(path) {
-            Ok(photo) => {
-                let faces = reader.read_photo(&photo.image())?;
-                enrolment
-                    .add(faces)
-                    .err()
-                    .map(|refusal| refusal.to_string())
-            }
-            Err(e) => Some(e.to_string()),
-        };
-        outcomes.push(Outcome {
-            picture: path.display().to_string(),
-            refused,
-        });
-    }
-    Ok(outcomes)
+    let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
+    let read = read_all(learner, "reading photos", &paths, 0, 0)?;
+    let outcomes = photos.iter().zip(read).map(|(path, shown)| Outcome {
+        picture: path.display().to_string(),
+        refused: match shown {
+            Ok(shown) => enrolment.add(&shown.faces).err().map(|r| r.to_string()),
+            Err(why) => Some(why),
+        },
+    });
+    Ok(outcomes.collect())
 }

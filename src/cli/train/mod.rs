@@ -7,18 +7,19 @@ mod trials;
 mod tuning;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
-use self::photos::{Learner, advise, learn_from, sort_out, strangers};
+use self::photos::{Learnt, advise, learn_from, sort_out, strangers};
 use self::summary::Summary;
-use self::trials::{Household, cross_validate, given, slices};
+use self::trials::{Household, cross_validate, given, rows};
 use self::tuning::fine_tune;
-use super::folder::{self, bar};
-use super::{Exit, Failure, Loaded, unchanged};
+use super::learner::{self, Learner, plain};
+use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, folder, unchanged};
 use crate::config::{Config, Overrides};
 use crate::face::Embedding;
-use crate::learn::{Change, built_in, calibrate, measure};
-use crate::people::{Gallery, GalleryError, Operating, Person, Tuned, TunedPerson, tuned};
+use crate::learn::{Change, Changes, calibrate, measure};
+use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -33,14 +34,14 @@ pub struct Arguments {
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
     without: Vec<Change>,
-    /// Share of strangers' faces that may be taken for somebody
+    /// Share of strangers that one look may take for somebody
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     far: f64,
     /// What the views follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Train the top layers of the network, too, and take them if they do better on photos and strangers held back; everybody
-    /// enrolled must be in the folder
+    /// Train the top layers of the network, too, and take them if strangers held back show that no more of them get in; it
+    /// takes thousands of strangers for --far 0.001, and everybody enrolled must be in the folder
     #[arg(long)]
     fine_tune: bool,
     /// Go back to the network as it was before it was fine-tuned
@@ -57,8 +58,8 @@ pub struct Arguments {
 /// Says what is wrong with photos, a line each.
 fn tell(wrong: &[String]) {
     for text in wrong {
-        // Libraries put line breaks into their messages; ours are one line.
-        eprintln!("latchkey: {}", text.replace('\n', " "));
+        // Names of files may be anything.
+        eprintln!("latchkey: {}", plain(text));
     }
 }
 
@@ -74,7 +75,8 @@ const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
 /// Fewer strangers than this leave out much of what nobody looks like.
 const FEW_STRANGERS: usize = 50;
 
-/// Ends with [`Exit::No`] if somebody has no photo that can be used; the others are learnt all the same.
+/// Ends with [`Exit::No`] if somebody has no photo that can be used, or fine-tuning was asked for and there are too few
+/// strangers for it; all else is learnt all the same.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
         return undo(asked);
@@ -97,12 +99,23 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
-    loaded.confine_to(std::slice::from_ref(data));
-    let mut readers = folder::readers(&loaded, loaded.gated())?;
-    let sha256 = readers[0].embedder_sha256().to_owned();
-    // Told now rather than after all photos were read.
+    let embedder = loaded.manifest.embedder();
+    let sha256 = embedder.sha256.clone();
+    let same = SAME * embedder.threshold;
+    if loaded.rule.fixed && arguments.fine_tune {
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: format!(
+                "recognition.threshold = {} is for the set's own network, a fine-tuned one needs another, which is measured: take \
+                 the line out of the configuration to fine-tune; nothing was changed",
+                loaded.rule.threshold
+            ),
+        });
+    }
+    // Known now rather than after all photos were read.
     let gallery = Gallery::load(path)?;
     gallery.suits(&sha256, path)?;
+    let was_tuned = gallery.tuned().is_some() || gallery.was_tuned_earlier();
     let absent = gallery.people().iter().find(|p| !with_photos(&p.name));
     if let (Some(absent), true) = (absent, arguments.fine_tune) {
         return Err(Failure {
@@ -116,13 +129,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         });
     }
 
-    let mut learners = learn_from(
-        &mut readers,
-        &named,
-        arguments,
-        loaded.rule.threshold,
-        &mut wrong,
-    )?;
+    let mut learner = Learner::start(&loaded)?;
+    let threshold = loaded.rule.threshold;
+    let mut learners = learn_from(&mut learner, &named, arguments, threshold, &mut wrong)?;
     sort_out(&mut learners, &mut wrong);
     // Said before strangers are drawn, which takes seconds.
     if learners.iter().all(|l| l.examples.is_empty()) {
@@ -133,13 +142,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         );
         return Ok(Exit::No);
     }
-    let strangers = strangers(&mut readers, &data.join("unknown"), &mut wrong)?;
-    let mut nobody: Vec<Embedding> = strangers.iter().map(|s| s.embedding).collect();
-    if nobody.len() < FEW_STRANGERS {
-        let bar = bar("strangers who never lived", 100);
-        nobody.extend(built_in(&mut readers[0], || bar.inc(1))?);
-        bar.finish_and_clear();
-    }
+    let strangers = strangers(&mut learner, &data.join("unknown"), same, &mut wrong)?;
+    let drawn = match strangers.people.len() {
+        0..FEW_STRANGERS => learner.drawn()?,
+        _ => Vec::new(),
+    };
     tell(&wrong);
     let empty: Vec<String> = learners
         .iter()
@@ -155,31 +162,50 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         stay: gallery.people().iter().filter(stay).collect(),
         learners: &learners,
     };
-    let fakes = &nobody[strangers.len()..];
-    let (mut genuine, mut impostors) = cross_validate(&household, &strangers, fakes);
-    let known = household.known(|_| true, &slices(&nobody));
-    let (theirs, others) = given(&mut readers, &data.join("validation"), &household, &known)?;
-    genuine.extend(theirs);
-    impostors.extend(others);
+    let (mut genuine, mut impostors) = cross_validate(&household, &strangers, &drawn);
+    let nobody = rows(&strangers, strangers.people.iter(), &drawn);
+    let known = household.known(|_| true, &nobody);
+    let mut before: Vec<&[f32]> = strangers
+        .photos
+        .iter()
+        .map(|s| s.embedding.values())
+        .collect();
+    let mut try_out = |folder: &str, before: &[&[f32]]| {
+        given(
+            &mut learner,
+            &data.join(folder),
+            &household,
+            &known,
+            before,
+            same,
+        )
+    };
+    let validation = try_out("validation", &before)?;
+    genuine.extend(&validation.genuine);
+    impostors.extend(&validation.impostors);
     let rule = loaded.rule;
     let calibration = if rule.fixed {
         measure(&impostors, arguments.far, rule.threshold)
     } else {
         calibrate(&impostors, arguments.far, rule.threshold)
     };
-    let test = given(&mut readers, &data.join("test"), &household, &known)?;
+    before.extend(validation.faces.iter().map(Embedding::values));
+    let test = try_out("test", &before)?;
 
     let tuning = match arguments.fine_tune {
         true => Some(fine_tune(
             &loaded,
-            &mut readers,
+            &mut learner,
             &learners,
             &strangers,
             arguments,
         )?),
         false => None,
     };
-    let better = tuning.as_ref().filter(|t| t.is_better());
+    // Ends it: what it has printed comes before the summary.
+    drop(learner);
+    end_when_unread();
+    let taken = tuning.as_ref().and_then(tuning::Outcome::taken);
 
     if !arguments.dry_run {
         Gallery::update(path, |g| -> Result<(), GalleryError> {
@@ -190,7 +216,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 g.clear(&l.name);
                 g.add(&l.name, &photos, &views, &sha256, path)?;
             }
-            g.set_strangers(&nobody);
+            g.set_strangers(&strangers.by_person(&drawn));
             g.learn();
             let counted = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             g.set_operating(Operating {
@@ -199,20 +225,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 trials: counted(calibration.trials),
                 accepted: counted(calibration.accepted),
             });
-            if let Some(t) = better {
-                let written = tuned::write(path, &loaded.manifest, &t.network, &t.sha256);
-                written.map_err(|source| GalleryError::Io {
-                    path: path.clone(),
-                    doing: "cannot write the fine-tuned network beside it; the old gallery stays in force",
-                    source,
-                })?;
-                let people = in_order(g, &learners, &t.people);
+            if let Some(tuned) = taken {
+                let people = in_order(g, &learners, &tuned.people);
                 if people.len() == g.people().len() {
-                    g.set_tuned(Some(Tuned {
-                        embedder_sha256: t.sha256.clone(),
-                        people,
-                        operating: t.operating,
-                    }));
+                    let tuned = tuned.clone();
+                    g.set_tuned(Some(Tuned { people, ..tuned }));
                 } else {
                     eprintln!(
                         "latchkey: somebody was enrolled meanwhile, whom the fine-tuned network does not know: not used"
@@ -222,11 +239,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             Ok(())
         })
         .map_err(unchanged)?;
+        if was_tuned && taken.is_none() {
+            eprintln!("latchkey: {NO_LONGER_TUNED}");
+        }
     }
     let summary = Summary {
         learners: &learners,
         empty: &empty,
-        strangers: strangers.len(),
+        strangers: &strangers,
+        tried_photos: strangers.photos.len() + validation.faces.len() - validation.again,
         calibration,
         far: arguments.far,
         genuine: &genuine,
@@ -241,7 +262,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         summary.print();
     }
-    Ok(if empty.is_empty() {
+    let asked_in_vain = matches!(tuning, Some(tuning::Outcome::TooFew { .. }));
+    Ok(if empty.is_empty() && !asked_in_vain {
         Exit::Done
     } else {
         Exit::No
@@ -249,17 +271,23 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// What the fine-tuned network says of each of `learners`, in the gallery's order.
-fn in_order(gallery: &Gallery, learners: &[Learner], people: &[TunedPerson]) -> Vec<TunedPerson> {
+fn in_order(gallery: &Gallery, learners: &[Learnt], people: &[TunedPerson]) -> Vec<TunedPerson> {
     let of = |p: &Person| learners.iter().position(|l| l.name == p.name);
     let places = gallery.people().iter().filter_map(of);
     places.map(|place| people[place].clone()).collect()
+}
+
+/// The process that reads the photos for [`run`].
+pub fn learn(asked: &Overrides, arguments: &Arguments) -> ExitCode {
+    let photos = arguments.data.as_slice();
+    learner::main(asked, photos, Changes::without(&arguments.without))
 }
 
 /// Ends with [`Exit::No`] if nothing was fine-tuned.
 fn undo(asked: &Overrides) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     let had = Gallery::update(&path, |g| -> Result<bool, GalleryError> {
-        let had = g.tuned().is_some();
+        let had = g.tuned().is_some() || g.was_tuned_earlier();
         g.set_tuned(None);
         Ok(had)
     })

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Arguments;
-use crate::capture::Photo;
 use crate::cli::Failure;
-use crate::cli::folder::{self, Named, each};
-use crate::face::{Embedding, Face, FaceError, Landmarks, Reader};
-use crate::frame::Sampler;
-use crate::learn::{Changes, FaceCut};
-use crate::people::{DUPLICATE, Enrolment, Refusal};
+use crate::cli::folder::{self, Named};
+use crate::cli::learner::{Learner, largest, read_all};
+use crate::face::{Embedding, Landmarks};
+use crate::people::{DUPLICATE, Enrolment, Refusal, people_of};
 
 /// Fewer photos of a person than this are few.
 const FEW_PHOTOS: usize = 10;
@@ -17,14 +15,6 @@ const FEW_PHOTOS: usize = 10;
 const FRONTAL: f32 = 0.15;
 /// Light that differs by less than this, in steps of 256, is the same in all photos.
 const SAME_LIGHT: f32 = 25.0;
-
-/// What was read of one photo.
-struct Shown {
-    faces: Vec<Face>,
-    views: Vec<Embedding>,
-    /// Mean tone of the cut-out face, 0 to 255.
-    light: f32,
-}
 
 /// A photo that counts.
 pub struct Example {
@@ -37,27 +27,26 @@ pub struct Example {
 }
 
 /// Somebody to be learnt.
-pub struct Learner {
+pub struct Learnt {
     pub name: String,
     pub given: usize,
     pub examples: Vec<Example>,
 }
 
-/// Reads everybody's photos, and keeps those that can be used.
+/// Has everybody's photos read, and keeps those that can be used.
 pub fn learn_from(
-    readers: &mut [Reader],
+    learner: &mut Learner,
     named: &[Named],
     arguments: &Arguments,
     threshold: f32,
     wrong: &mut Vec<String>,
-) -> Result<Vec<Learner>, Failure> {
-    let changes = Changes::without(&arguments.without);
-    let all: Vec<&PathBuf> = named.iter().flat_map(|n| &n.photos).collect();
-    let jobs: Vec<(usize, &PathBuf)> = all.into_iter().enumerate().collect();
-    let shown = each(readers, "reading photos", &jobs, |reader, (k, photo)| {
-        let seed = arguments.seed.wrapping_add(*k as u64);
-        show(reader, photo, seed, arguments.views, changes)
-    });
+) -> Result<Vec<Learnt>, Failure> {
+    let all: Vec<&Path> = named
+        .iter()
+        .flat_map(|n| n.photos.iter().map(PathBuf::as_path))
+        .collect();
+    let what = "reading photos";
+    let shown = read_all(learner, what, &all, arguments.views, arguments.seed)?;
     let mut shown = shown.into_iter();
     let mut learners = Vec::new();
     for person in named {
@@ -67,8 +56,7 @@ pub fn learn_from(
             let Some(result) = shown.next() else { break };
             let refused = match result {
                 Err(why) => why,
-                Ok(Err(e)) => return Err(e.into()),
-                Ok(Ok(shown)) => match (enrolment.add(&shown.faces), shown.faces.first()) {
+                Ok(shown) => match (enrolment.add(&shown.faces), shown.faces.first()) {
                     (Ok(()), Some(face)) => {
                         if let Ok(embedding) = face.embedding {
                             examples.push(Example {
@@ -93,7 +81,7 @@ pub fn learn_from(
             let example = examples.remove(place);
             wrong.push(format!("{}: not used: {refusal}", example.photo.display()));
         }
-        learners.push(Learner {
+        learners.push(Learnt {
             name: person.name.clone(),
             given: person.photos.len(),
             examples,
@@ -104,11 +92,11 @@ pub fn learn_from(
 
 /// Photos that are in two people's folders, or look more like somebody else than like the rest of their folder, are
 /// nobody's.
-pub fn sort_out(learners: &mut [Learner], wrong: &mut Vec<String>) {
+pub fn sort_out(learners: &mut [Learnt], wrong: &mut Vec<String>) {
     let mut out: Vec<(usize, usize, String)> = Vec::new();
     for (i, learner) in learners.iter().enumerate() {
         for (k, example) in learner.examples.iter().enumerate() {
-            let likeness = |of: &Learner, skip: Option<usize>| {
+            let likeness = |of: &Learnt, skip: Option<usize>| {
                 let others = of
                     .examples
                     .iter()
@@ -150,107 +138,82 @@ pub fn sort_out(learners: &mut [Learner], wrong: &mut Vec<String>) {
     }
 }
 
-/// Faces and views of one photo; the outer error says why it is no photo.
-fn show(
-    reader: &mut Reader,
-    photo: &Path,
-    seed: u64,
-    views: u32,
-    changes: Changes,
-) -> Result<Result<Shown, FaceError>, String> {
-    let photo = Photo::open(photo).map_err(|e| e.to_string())?;
-    let mut read = || {
-        let image = photo.image();
-        let faces = reader.read_photo(&image)?.to_vec();
-        let mut shown = Shown {
-            faces,
-            views: Vec::new(),
-            light: 0.0,
-        };
-        let Some(face) = shown.faces.first().filter(|f| f.embedding.is_ok()) else {
-            return Ok(shown);
-        };
-        let mut sampler = Sampler::new(image.layout().width, 256);
-        let Some(cut) = FaceCut::new(&image, &face.landmarks, &mut sampler)? else {
-            return Ok(shown);
-        };
-        shown.light = cut.light();
-        for number in 0..views {
-            let view = cut.view(seed, number, changes, &mut sampler)?;
-            if let Ok(image) = view.image() {
-                shown
-                    .views
-                    .extend(reader.read_at(&image, view.landmarks())?);
-            }
-        }
-        Ok(shown)
-    };
-    Ok(read())
-}
-
-/// Somebody who is not to be known.
+/// A photo of one who is not to be known.
 pub struct Stranger {
     pub photo: PathBuf,
     pub landmarks: Landmarks,
     pub embedding: Embedding,
 }
 
-/// The largest face of each photo of strangers and things; a thing has none.
-pub fn strangers(
-    readers: &mut [Reader],
-    folder: &Path,
-    wrong: &mut Vec<String>,
-) -> Result<Vec<Stranger>, Failure> {
-    let photos = folder::photos_below(folder);
-    if photos.is_empty() {
-        return Ok(Vec::new());
+/// Photos of those who are not to be known, and which of them show one person.
+#[derive(Default)]
+pub struct Strangers {
+    pub photos: Vec<Stranger>,
+    /// The places of each person's photos.
+    pub people: Vec<Vec<usize>>,
+}
+
+impl Strangers {
+    /// The embeddings of one of the people.
+    pub fn faces<'a>(&'a self, person: &'a [usize]) -> impl Iterator<Item = &'a Embedding> {
+        person.iter().map(|place| &self.photos[*place].embedding)
     }
-    let read = each(readers, "reading strangers", &photos, |reader, photo| {
-        largest(reader, photo)
-    });
-    let mut strangers: Vec<Stranger> = Vec::new();
-    for (photo, face) in photos.iter().zip(read) {
-        match face {
-            Err(why) => wrong.push(format!("{}: not used: {why}", photo.display())),
-            Ok(face) => {
-                if let Some((landmarks, embedding)) = face? {
-                    let again = strangers
-                        .iter()
-                        .any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE);
-                    if again {
-                        wrong.push(format!(
-                            "{}: not used: the same picture as one before",
-                            photo.display()
-                        ));
-                    } else {
-                        strangers.push(Stranger {
-                            photo: photo.clone(),
-                            landmarks,
-                            embedding,
-                        });
-                    }
-                }
+
+    /// All embeddings, and those of people who never lived, one place a person.
+    pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
+        let real = self.people.iter().map(|p| self.faces(p).copied().collect());
+        real.chain(drawn.iter().map(|d| vec![*d])).collect()
+    }
+}
+
+/// The largest face of each photo of strangers and things; a thing has none. Faces with a cosine of `same` or more are one
+/// person's.
+pub fn strangers(
+    learner: &mut Learner,
+    folder: &Path,
+    same: f32,
+    wrong: &mut Vec<String>,
+) -> Result<Strangers, Failure> {
+    let photos = folder::photos_below(folder);
+    let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
+    let read = read_all(learner, "reading strangers", &paths, 0, 0)?;
+    let mut strangers = Strangers::default();
+    for (photo, shown) in photos.iter().zip(read) {
+        let face = match shown {
+            Ok(shown) => largest(&shown),
+            Err(why) => {
+                wrong.push(format!("{}: not used: {why}", photo.display()));
+                continue;
             }
+        };
+        let Some((landmarks, embedding)) = face else {
+            continue;
+        };
+        let mut before = strangers.photos.iter();
+        if before.any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE) {
+            wrong.push(format!(
+                "{}: not used: the same picture as one before",
+                photo.display()
+            ));
+        } else {
+            strangers.photos.push(Stranger {
+                photo: photo.clone(),
+                landmarks,
+                embedding,
+            });
         }
     }
+    let faces: Vec<&[f32]> = strangers
+        .photos
+        .iter()
+        .map(|s| s.embedding.values())
+        .collect();
+    strangers.people = people_of(&faces, same);
     Ok(strangers)
 }
 
-/// The largest face of a photo, if it is one to recognise somebody by; the outer error says why it is no photo.
-pub fn largest(
-    reader: &mut Reader,
-    photo: &Path,
-) -> Result<Result<Option<(Landmarks, Embedding)>, FaceError>, String> {
-    let photo = Photo::open(photo).map_err(|e| e.to_string())?;
-    let faces = reader.read_photo(&photo.image());
-    Ok(faces.map(|faces| {
-        let face = faces.first()?;
-        Some((face.landmarks, face.embedding.ok()?))
-    }))
-}
-
 /// What would have made these photos better.
-pub fn advise(learner: &Learner) {
+pub fn advise(learner: &Learnt) {
     let (name, n) = (&learner.name, learner.examples.len());
     if n == 0 {
         eprintln!(

@@ -4,22 +4,25 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::photos::Learner;
-use super::trials::Genuine;
-use super::tuning::Tuning;
+use super::photos::{Learnt, Strangers};
+use super::trials::{Genuine, Given};
+use super::tuning::Outcome;
 use crate::cli::print_json;
-use crate::learn::{Calibration, proven_far, wilson};
+use crate::learn::{Calibration, needed, wilson};
 use crate::people::Rule;
 
 pub struct Summary<'a> {
-    pub learners: &'a [Learner],
+    pub learners: &'a [Learnt],
     pub empty: &'a [String],
-    pub strangers: usize,
+    /// In `unknown`.
+    pub strangers: &'a Strangers,
+    /// Photos of strangers, there and in `validation`, that the threshold was tried on.
+    pub tried_photos: usize,
     pub calibration: Calibration,
     pub far: f64,
     pub genuine: &'a [Genuine],
-    pub test: &'a (Vec<Genuine>, Vec<f32>),
-    pub tuning: Option<&'a Tuning>,
+    pub test: &'a Given,
+    pub tuning: Option<&'a Outcome>,
     pub seconds: f32,
     pub gallery: Option<&'a PathBuf>,
     pub rule: Rule,
@@ -79,41 +82,49 @@ impl Summary<'_> {
             ""
         };
         println!(
-            "a face is somebody from a likeness of {:.3} on{set}: {} of {} strangers' faces tried would be let in",
-            c.threshold, c.accepted, c.trials
+            "a face is somebody from a likeness of {:.3} on{set}: {} of {} ({} of them) would be let in",
+            c.threshold,
+            c.accepted,
+            people(c.trials, "stranger"),
+            photos(self.tried_photos)
         );
         let asked = 100.0 * self.far;
-        if c.shown {
+        let needed = needed(self.far);
+        if c.trials == 0 {
             println!(
-                "proven at 95 %: fewer than {:.2} % of strangers' faces are taken for somebody (asked for: {asked} %)",
-                100.0 * c.proven
-            );
-        } else if c.trials == 0 {
-            println!(
-                "not proven: no photos of strangers were given; put photos of others into `unknown`, {} of them to show \
-                 {asked} %",
-                needed(self.far)
+                "not proven: no photos of strangers were given; put photos of others into `unknown`, of {needed} people to \
+                 show {asked} %"
             );
         } else {
+            let shown = if c.shown {
+                format!("asked for: {asked} %")
+            } else {
+                format!("{asked} % takes {needed} people, of whom none is let in")
+            };
             println!(
-                "proven at 95 %: fewer than {:.2} %; {asked} % cannot be shown with {} strangers' faces, it takes {}",
-                100.0 * c.proven,
-                c.trials,
-                needed(self.far)
+                "proven at 95 %: one look takes fewer than {:.2} % of strangers for somebody ({shown}); a visit is many looks, and \
+                 the best of them gets in more often",
+                100.0 * c.proven
             );
         }
-        let (genuine, impostors) = self.test;
-        if !genuine.is_empty() || !impostors.is_empty() {
-            let seen = self.recognised(genuine);
-            let let_in = impostors.iter().filter(|s| **s >= c.threshold).count();
+        let test = self.test;
+        if !test.genuine.is_empty() || !test.faces.is_empty() {
+            let seen = self.recognised(&test.genuine);
+            let let_in = test.impostors.iter().filter(|s| **s >= c.threshold).count();
             println!(
-                "test: {} of {} faces of the enrolled recognised, {} taken for another; {let_in} of {} strangers' faces \
-                 let in",
+                "test: {} of {} faces of the enrolled recognised, {} taken for another; {let_in} of {} ({} of them) let in",
                 seen.right,
                 seen.of,
                 seen.wrong,
-                impostors.len()
+                people(test.impostors.len(), "stranger"),
+                photos(test.faces.len() - test.again)
             );
+            if test.again > 0 {
+                println!(
+                    "{} in `test/unknown` show people of `unknown` or `validation` and were left out: test with others",
+                    photos(test.again)
+                );
+            }
         }
         if let Some(tuning) = self.tuning {
             println!("{}", tuning.say());
@@ -142,27 +153,31 @@ impl Summary<'_> {
         print_json(&json!({
             "people": people,
             "without_photos": self.empty,
-            "strangers": self.strangers,
+            "strangers": {"photos": self.strangers.photos.len(), "people": self.strangers.people.len()},
             "wrong": wrong,
             "threshold": c.threshold,
-            "far": {"asked": self.far, "trials": c.trials, "accepted": c.accepted, "below_at_95": c.proven, "shown": c.shown},
+            "far": {
+                "asked": self.far, "trials": c.trials, "photos": self.tried_photos, "accepted": c.accepted,
+                "below_at_95": c.proven, "shown": c.shown,
+            },
             "cross_validation": rates(self.genuine),
             "test": {
-                "enrolled": rates(&self.test.0),
-                "strangers": self.test.1.len(),
-                "let_in": self.test.1.iter().filter(|s| **s >= c.threshold).count(),
+                "enrolled": rates(&self.test.genuine),
+                "strangers": self.test.impostors.len(),
+                "photos": self.test.faces.len() - self.test.again,
+                "let_in": self.test.impostors.iter().filter(|s| **s >= c.threshold).count(),
             },
-            "fine_tuning": self.tuning.map(Tuning::json),
+            "fine_tuning": self.tuning.map(Outcome::json),
             "seconds": self.seconds,
             "gallery": self.gallery,
         }));
     }
 }
 
-/// Strangers that show a FAR if none of them is let in.
-fn needed(far: f64) -> usize {
-    (1..)
-        .map(|k| k * 50)
-        .find(|n| proven_far(0, *n) <= far)
-        .unwrap_or(usize::MAX)
+fn people(count: usize, who: &str) -> String {
+    format!("{count} {who}{}", if count == 1 { "" } else { "s" })
+}
+
+fn photos(count: usize) -> String {
+    people(count, "photo")
 }

@@ -1,37 +1,34 @@
 //! Tries on faces that were not learnt: photos held back in turns, strangers in halves, and the folders `validation` and
 //! `test`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::photos::{Learner, Stranger, largest};
+use super::photos::{Learnt, Strangers};
 use crate::cli::Failure;
-use crate::cli::folder::{self, Named, each};
-use crate::face::{Embedding, Reader};
-use crate::people::{Person, directions, likeness};
+use crate::cli::folder::{self, Named};
+use crate::cli::learner::{Learner, largest, read_all};
+use crate::face::Embedding;
+use crate::people::{Person, directions, likeness, people_of};
 
 /// Parts into which photos are divided to try the rest on each.
 pub const PARTS: usize = 5;
 
-pub fn slices(embeddings: &[Embedding]) -> Vec<&[f32]> {
-    embeddings.iter().map(Embedding::values).collect()
-}
-
 /// Everybody whom the head is to know: those who are learnt and, after them, those who stay as they were.
 pub struct Household<'a> {
-    pub learners: &'a [Learner],
+    pub learners: &'a [Learnt],
     pub stay: Vec<&'a Person>,
 }
 
 impl<'a> Household<'a> {
     /// Learns, of the learners, the photos that `keep` names by their places, and their views.
-    pub fn known(&self, keep: impl Fn(usize) -> bool, strangers: &[&[f32]]) -> Known {
+    pub fn known(&self, keep: impl Fn(usize) -> bool, strangers: &[Vec<&[f32]>]) -> Known {
         let keep = &keep;
-        let kept = |l: &'a Learner| {
+        let kept = |l: &'a Learnt| {
             let kept = l.examples.iter().enumerate();
             kept.filter(|(k, _)| keep(*k)).map(|(_, e)| e)
         };
-        let templates = |l: &'a Learner| kept(l).map(|e| e.embedding.values()).collect();
-        let rows = |l: &'a Learner| {
+        let templates = |l: &'a Learnt| kept(l).map(|e| e.embedding.values()).collect();
+        let rows = |l: &'a Learnt| {
             let all = kept(l).flat_map(|e| [&e.embedding].into_iter().chain(&e.views));
             all.map(Embedding::values).collect()
         };
@@ -61,7 +58,7 @@ pub struct Known {
 
 impl Known {
     /// Learns the people whose photos are `templates` and whose photos and views are `rows`.
-    pub fn new(templates: &[Vec<&[f32]>], rows: &[Vec<&[f32]>], strangers: &[&[f32]]) -> Self {
+    pub fn new(templates: &[Vec<&[f32]>], rows: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Self {
         let own = |t: &Vec<&[f32]>| t.iter().map(|t| t.to_vec()).collect();
         Self {
             directions: directions(rows, strangers),
@@ -91,21 +88,26 @@ impl Known {
     pub fn nearest(&self, face: &Embedding) -> f32 {
         self.likenesses(face).fold(-1.0, f32::max)
     }
+
+    /// How alike the one of a stranger's faces is that is most like anybody.
+    pub fn highest<'a>(&self, faces: impl Iterator<Item = &'a Embedding>) -> f32 {
+        faces.map(|face| self.nearest(face)).fold(-1.0, f32::max)
+    }
 }
 
 /// How an enrolled person's face did: likeness to them, and to whom of the others it is most like.
 pub type Genuine = (f32, f32);
 
 /// Scores of photos and of strangers by heads that learnt from none of them: photos in turns of [`PARTS`], strangers in
-/// halves.
+/// halves, people and not photos. Of each stranger the highest score.
 pub fn cross_validate(
     household: &Household<'_>,
-    strangers: &[Stranger],
+    strangers: &Strangers,
     fakes: &[Embedding],
 ) -> (Vec<Genuine>, Vec<f32>) {
     let (mut genuine, mut impostors) = (Vec::new(), Vec::new());
-    let everybody = strangers.iter().map(|s| &s.embedding).chain(fakes);
-    let everybody: Vec<&[f32]> = everybody.map(Embedding::values).collect();
+    let people = &strangers.people;
+    let everybody = rows(strangers, people.iter(), fakes);
     for part in 0..PARTS {
         let kept = |k: usize| k % PARTS != part;
         // Somebody has a single photo: nothing is left to learn them from.
@@ -123,46 +125,101 @@ pub fn cross_validate(
         }
     }
     for half in 0..2 {
-        let learnt = strangers.iter().skip(1 - half).step_by(2);
-        let learnt = learnt.map(|s| &s.embedding).chain(fakes);
-        let learnt: Vec<&[f32]> = learnt.map(Embedding::values).collect();
+        let learnt = rows(strangers, people.iter().skip(1 - half).step_by(2), fakes);
         let known = household.known(|_| true, &learnt);
-        let tried = strangers.iter().skip(half).step_by(2);
-        impostors.extend(tried.map(|s| known.nearest(&s.embedding)));
+        let tried = people.iter().skip(half).step_by(2);
+        impostors.extend(tried.map(|person| known.highest(strangers.faces(person))));
     }
     (genuine, impostors)
 }
 
-/// Scores of the photos in `folder`: of people who are known, and of all others.
+/// The embeddings of some of the strangers, and of those who never lived, one place a person.
+pub fn rows<'a>(
+    strangers: &'a Strangers,
+    some: impl Iterator<Item = &'a Vec<usize>>,
+    fakes: &'a [Embedding],
+) -> Vec<Vec<&'a [f32]>> {
+    let of = |person: &'a Vec<usize>| strangers.faces(person).map(Embedding::values).collect();
+    let fakes = fakes.iter().map(|f| vec![f.values()]);
+    some.map(of).chain(fakes).collect()
+}
+
+/// How the photos in a folder did.
+#[derive(Default)]
+pub struct Given {
+    /// Photos of people who are known.
+    pub genuine: Vec<Genuine>,
+    /// Everybody else, each with the highest score of their photos.
+    pub impostors: Vec<f32>,
+    /// The photos of those.
+    pub faces: Vec<Embedding>,
+    /// Photos that were left out, as they show people who were learnt or tried before.
+    pub again: usize,
+}
+
+/// Tries the photos in `folder`. Strangers are counted as people, and not at all if they are among `before`: a threshold
+/// that was found with somebody's photo says nothing when it refuses them.
 pub fn given(
-    readers: &mut [Reader],
+    learner: &mut Learner,
     folder: &Path,
     household: &Household<'_>,
     known: &Known,
-) -> Result<(Vec<Genuine>, Vec<f32>), Failure> {
-    let (mut genuine, mut impostors) = (Vec::new(), Vec::new());
+    before: &[&[f32]],
+    same: f32,
+) -> Result<Given, Failure> {
+    let mut given = Given::default();
     if !folder.is_dir() {
-        return Ok((genuine, impostors));
+        return Ok(given);
     }
     let (people, _) = folder::people(folder, &["unknown"])?;
     let unknown = Named {
         name: String::new(),
         photos: folder::photos_below(&folder.join("unknown")),
     };
-    for person in people.iter().chain([&unknown]) {
+    // Whose folder each stranger's photo is in; none of those in `unknown`.
+    let mut owners = Vec::new();
+    for (number, person) in people.iter().chain([&unknown]).enumerate() {
         let who = household.place(&person.name);
-        let read = each(readers, "trying photos", &person.photos, |reader, photo| {
-            largest(reader, photo)
-        });
-        for face in read.into_iter().filter_map(Result::ok) {
-            match (who, face?) {
-                (Some(who), Some((_, face))) => genuine.push(known.score(who, &face)),
+        let paths: Vec<&Path> = person.photos.iter().map(PathBuf::as_path).collect();
+        let read = read_all(learner, "trying photos", &paths, 0, 0)?;
+        for shown in read.into_iter().filter_map(Result::ok) {
+            match (who, largest(&shown)) {
+                (Some(who), Some((_, face))) => given.genuine.push(known.score(who, &face)),
                 // Not found, not let in.
-                (Some(_), None) => genuine.push((-1.0, -1.0)),
-                (None, Some((_, face))) => impostors.push(known.nearest(&face)),
+                (Some(_), None) => given.genuine.push((-1.0, -1.0)),
+                (None, Some((_, face))) => {
+                    owners.push(Some(number).filter(|n| *n < people.len()));
+                    given.faces.push(face);
+                }
                 (None, None) => {}
             }
         }
     }
-    Ok((genuine, impostors))
+    let theirs = given.faces.iter().map(Embedding::values);
+    let all: Vec<&[f32]> = before.iter().copied().chain(theirs).collect();
+    let mut groups = people_of(&all, same);
+    for number in 0..people.len() {
+        let of_folder = |group: &Vec<usize>| {
+            let mut owned = group
+                .iter()
+                .filter_map(|place| place.checked_sub(before.len()));
+            owned.any(|k| owners[k] == Some(number))
+        };
+        let (one, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(of_folder);
+        groups = others;
+        groups.extend(Some(one.concat()).filter(|one| !one.is_empty()));
+    }
+    for group in groups {
+        if let Some(places) = group
+            .iter()
+            .map(|p| p.checked_sub(before.len()))
+            .collect::<Option<Vec<_>>>()
+        {
+            let faces = places.iter().map(|k| &given.faces[*k]);
+            given.impostors.push(known.highest(faces));
+        } else {
+            given.again += group.iter().filter(|place| **place >= before.len()).count();
+        }
+    }
+    Ok(given)
 }

@@ -1,393 +1,473 @@
-//! Fine-tuning: trains the embedder's top layers on everybody's photos, and takes the outcome only if it does better on
-//! photos and strangers that were held back from it.
+//! Fine-tuning: has the embedder's top layers trained on everybody's photos, and takes the outcome only if strangers who had
+//! no part in it show that it lets in no more of them.
+//!
+//! Real strangers are divided by person. Some are learnt from. Others find the threshold, which belongs to the tuned network,
+//! and say whether it is worth having. The last ones judge: the 95 % upper bound of the share of them that is let in must be
+//! no more than before, and no more than what was asked for. Photos of the enrolled are divided in the same way.
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Arguments;
-use super::photos::{Learner, Stranger};
+use super::photos::{Learnt, Strangers};
 use super::trials::{Known, PARTS};
-use crate::capture::Photo;
-use crate::cli::folder::{bar, each};
+use crate::chance::Chance;
+use crate::cli::folder::bar;
+use crate::cli::learner::{Learner, Sight, Subject};
 use crate::cli::{Failure, Loaded};
-use crate::face::{Embedder, Embedding, FaceError, Landmarks, Reader};
-use crate::frame::{Image, Sampler};
-use crate::learn::{
-    Changes, FaceCut, Lesson, TUNING_VIEWS, Top, Trunk, calibrate, carry_over, drawn, measure,
-};
-use crate::nn::{EngineSettings, ModelFile, Weights, hex};
-use crate::people::{Operating, TunedPerson};
+use crate::face::Embedding;
+use crate::learn::{PEOPLE, TAIL, TUNING_VIEWS, Top, calibrate, clear_of, needed, proven_far};
+use crate::nn::{ModelFile, hex};
+use crate::people::{Operating, Tuned, TunedPerson};
 
-/// Strangers that are learnt from or held back, at most.
-const MOST_STRANGERS: usize = 300;
+/// Strangers that are learnt from, at least: fewer leave out much of what nobody looks like.
+const LEAST_LEARNT: usize = 50;
+/// Strangers that are learnt from, at most: more take memory and change little.
+const MOST_LEARNT: usize = 300;
+/// Looks at each face that is held back: as it is, and in a view.
+const LOOKS: usize = 2;
 
-/// Where a face is seen.
-enum Sight {
-    Photo(PathBuf, Landmarks),
-    Cut(Box<FaceCut>),
+/// What a photo is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Is learnt from.
+    Learn,
+    /// Finds the threshold, and whether the network is worth having.
+    Select,
+    /// Judges it.
+    Judge,
 }
 
-/// A face to learn from, or to try the outcome on.
-struct Subject {
+/// A face, and what it is for.
+struct Part {
     /// The place of whom it shows; `None` is a stranger.
     who: Option<usize>,
-    /// Whether it is kept from the training.
-    held: bool,
-    /// A stranger who has lived.
-    real: bool,
-    seed: u64,
+    /// Which stranger it shows.
+    stranger: usize,
+    role: Role,
     sight: Sight,
 }
 
-/// What a network says of a face: of its picture, then of its views.
-type Said = Vec<(Embedding, Option<Trunk>)>;
+/// How many strangers it takes, people and not photos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    learn: usize,
+    select: usize,
+    judge: usize,
+}
 
-/// How a network and its head do on what was held back.
+impl Need {
+    /// To show a share of strangers let in of `far`, if none is.
+    fn to_show(far: f64) -> Self {
+        let judge = needed(far);
+        Self {
+            learn: LEAST_LEARNT,
+            // A threshold that was found with fewer than judge it would not stand up to them.
+            select: judge.max(TAIL + 1),
+            judge,
+        }
+    }
+
+    const fn all(self) -> usize {
+        self.learn + self.select + self.judge
+    }
+}
+
+/// What came of fine-tuning.
+pub enum Outcome {
+    /// There are too few strangers to know what it would do.
+    TooFew {
+        far: f64,
+        photos: usize,
+        people: usize,
+        need: Need,
+    },
+    Tried(Box<Trial>),
+}
+
+/// How a network, its head and its threshold do on what was held back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stand {
-    /// Looks at the enrolled that are refused if no look at a stranger lets one in.
-    refused: usize,
-    /// Looks at the enrolled.
+    threshold: f32,
+    /// Looks at the enrolled that are not taken for them.
+    missed: usize,
     looks: usize,
+    /// Strangers, people, of whom a look is taken for somebody.
+    let_in: usize,
+    strangers: usize,
     /// How far the likenesses of the enrolled lie above those of strangers, in deviations.
     apart: f64,
 }
 
-/// What came of it.
-pub struct Tuning {
-    /// The network's file.
-    pub network: Vec<u8>,
-    pub sha256: String,
-    /// In the order of the learners.
-    pub people: Vec<TunedPerson>,
-    pub operating: Operating,
-    before: Stand,
-    after: Stand,
-    strangers: usize,
+impl Stand {
+    /// Below this lies the share of strangers let in, at 95 %.
+    fn far(self) -> f64 {
+        proven_far(self.let_in, self.strangers)
+    }
+
+    /// Below this lies the share of looks at the enrolled that are missed, at 95 %.
+    fn frr(self) -> f64 {
+        proven_far(self.missed, self.looks)
+    }
+}
+
+/// A tuned network that was tried: before and after, by those who select and by those who judge.
+pub struct Trial {
+    tuned: Tuned,
+    select: [Stand; 2],
+    judge: [Stand; 2],
+    far: f64,
     seconds: f32,
 }
 
-/// Trains and measures. `readers` are of the set's own embedder.
+/// Trains, and tries what came of it.
 pub fn fine_tune(
     loaded: &Loaded,
-    readers: &mut [Reader],
-    learners: &[Learner],
-    strangers: &[Stranger],
+    learner: &mut Learner,
+    learnt: &[Learnt],
+    strangers: &Strangers,
     arguments: &Arguments,
-) -> Result<Tuning, Failure> {
+) -> Result<Outcome, Failure> {
     let begun = Instant::now();
+    let need = Need::to_show(arguments.far);
+    if strangers.people.len() < need.all() {
+        return Ok(Outcome::TooFew {
+            far: arguments.far,
+            photos: strangers.photos.len(),
+            people: strangers.people.len(),
+            need,
+        });
+    }
     let manifest = loaded.manifest.embedder();
     let file = ModelFile::find(&manifest.file, &loaded.config.model_files)?;
     let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
-    let wrong = |e: crate::nn::WeightsError| Failure {
-        exit: crate::cli::Exit::Usage,
-        text: format!(
-            "{}: {e}; only the set `latchkey` can be fine-tuned",
-            file.path().display()
-        ),
-    };
-    let mut network = Weights::parse(file.bytes().to_vec()).map_err(wrong)?;
-    let top = Top::of(&network).map_err(wrong)?;
 
-    let subjects = subjects(learners, strangers, arguments)?;
-    let views = arguments.views.max(TUNING_VIEWS);
-    let frozen = look(
-        readers,
-        "reading for fine-tuning",
-        &subjects,
-        views,
-        arguments,
-    )?;
-    let known = learn(learners.len(), &subjects, &frozen, arguments, |s| !s.held);
-    let mut lessons = Vec::new();
-    for (subject, said) in subjects.iter().zip(&frozen).filter(|(s, _)| !s.held) {
-        let Some((own, _)) = said.first() else {
-            continue;
-        };
-        lessons.extend(said.iter().filter_map(|(_, trunk)| {
-            Some(Lesson {
-                trunk: trunk.clone()?,
-                who: subject.who,
-                frozen: *own,
-            })
-        }));
-    }
+    let parts = parts(learnt, strangers, need, arguments.seed);
+    let views = |role: Role| match role {
+        Role::Learn => arguments.views.max(TUNING_VIEWS),
+        Role::Select | Role::Judge => LOOKS as u32 - 1,
+    };
+    let (roles, asked): (Vec<Role>, Vec<u32>) =
+        parts.iter().map(|p| (p.role, views(p.role))).unzip();
+    let people: Vec<(Option<usize>, usize)> = parts.iter().map(|p| (p.who, p.stranger)).collect();
+    let subjects = parts.into_iter().enumerate().map(|(place, part)| Subject {
+        sight: part.sight,
+        seed: arguments.seed.wrapping_add(place as u64),
+        views: views(part.role),
+        learnt: (part.role == Role::Learn).then(|| part.who.and_then(|w| u32::try_from(w).ok())),
+    });
+    let shown = bar("reading for fine-tuning", roles.len());
+    let frozen = learner.study(subjects.collect(), || shown.inc(1));
+    shown.finish_and_clear();
+    let frozen = Seen::new(&roles, &people, frozen?);
+    let known = frozen.learn(learnt.len(), arguments);
+
     let progress = bar("fine-tuning", Top::epochs());
     let directions = known.directions.clone();
-    let tuned = top.tuned(&lessons, &directions, arguments.seed, |_| progress.inc(1));
+    let patch = learner.tune(directions, arguments.seed, || progress.inc(1));
     progress.finish_and_clear();
-    tuned.put(&mut network, &lessons).map_err(wrong)?;
-    drop(lessons);
+    let patch = patch?;
+    let network = patch.applied(file.bytes()).map_err(|e| Failure {
+        exit: crate::cli::Exit::Usage,
+        text: format!(
+            "{}: {e}; only the set `latchkey` can be fine-tuned; nothing was changed",
+            file.path().display()
+        ),
+    })?;
+    let shown = bar("trying the fine-tuned network", roles.len());
+    let tuned = learner.again(&asked, || shown.inc(1));
+    shown.finish_and_clear();
+    let tuned = Seen::new(&roles, &people, tuned?);
+    let known_tuned = tuned.learn(learnt.len(), arguments);
 
-    // What the door will see is what counts: the file, run as the door runs it.
-    let bytes = network.bytes().to_vec();
-    let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-    let own = exchange(loaded, readers, &bytes, &sha256)?;
-    let anew = look(
-        readers,
-        "trying the fine-tuned network",
-        &subjects,
-        views,
-        arguments,
-    );
-    for (reader, embedder) in readers.iter_mut().zip(own) {
-        reader.exchange(embedder);
-    }
-    let anew = anew?;
-    let tuned = learn(learners.len(), &subjects, &anew, arguments, |s| !s.held);
-
-    let scores = |known: &Known, said: &[Said], real: bool| -> Vec<f32> {
-        let held = subjects.iter().zip(said);
-        let held = held.filter(|(s, _)| s.held && s.who.is_none() && (s.real || !real));
-        let each = held.filter_map(|(_, said)| said.first());
-        each.map(|(e, _)| known.nearest(e)).collect()
+    let margin = loaded.rule.margin;
+    let own = frozen.strangers(&known, Role::Select);
+    let own = calibrate(&own, arguments.far, loaded.rule.threshold).threshold;
+    // There are enough of them; were there not, nobody would get in.
+    let other = clear_of(&tuned.strangers(&known_tuned, Role::Select)).unwrap_or(1.0);
+    let stand = |role| {
+        [
+            frozen.stand(&known, role, own, margin),
+            tuned.stand(&known_tuned, role, other, margin),
+        ]
     };
-    let [was, is] = [scores(&known, &frozen, false), scores(&tuned, &anew, false)];
-    let strict = carry_over(loaded.rule.threshold, &was, &is);
-    let tried = scores(&tuned, &anew, true);
-    let calibration = if loaded.rule.fixed {
-        measure(&tried, arguments.far, loaded.rule.threshold)
-    } else {
-        calibrate(&tried, arguments.far, strict)
-    };
+    let (select, judge) = (stand(Role::Select), stand(Role::Judge));
     let counted = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let everybody = learn(learners.len(), &subjects, &anew, arguments, |_| true);
-    let people = everybody.templates.into_iter().zip(everybody.directions);
-    Ok(Tuning {
-        people: people
-            .map(|(templates, direction)| TunedPerson {
-                templates,
-                direction,
-            })
-            .collect(),
-        operating: Operating {
-            threshold: calibration.threshold,
-            far: arguments.far,
-            trials: counted(calibration.trials),
-            accepted: counted(calibration.accepted),
+    // The head that was judged is the one that will be used.
+    let people = known_tuned
+        .templates
+        .into_iter()
+        .zip(known_tuned.directions);
+    let people = people.map(|(templates, direction)| TunedPerson {
+        templates,
+        direction,
+    });
+    Ok(Outcome::Tried(Box::new(Trial {
+        tuned: Tuned {
+            set_sha256: manifest.sha256.clone(),
+            embedder_sha256: hex(&Sha256::digest(&network)),
+            patch,
+            people: people.collect(),
+            operating: Operating {
+                threshold: other,
+                far: arguments.far,
+                trials: counted(judge[1].strangers),
+                accepted: counted(judge[1].let_in),
+            },
         },
-        before: stand(&subjects, &frozen, &known),
-        after: stand(&subjects, &anew, &tuned),
-        strangers: was.len(),
+        select,
+        judge,
+        far: arguments.far,
         seconds: begun.elapsed().as_secs_f32(),
-        network: bytes,
-        sha256,
-    })
+    })))
 }
 
-impl Tuning {
-    /// Whether it does better than the set's own network on what was held back, by both measures.
-    pub fn is_better(&self) -> bool {
-        self.before.looks > 0
-            && self.after.refused <= self.before.refused
-            && self.after.apart > self.before.apart
+/// Of each person every tenth photo selects and every tenth judges; strangers do by person, in an order that chance decides.
+fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (who, learnt) in learnt.iter().enumerate() {
+        parts.extend(learnt.examples.iter().enumerate().map(|(k, e)| Part {
+            who: Some(who),
+            stranger: 0,
+            role: match k % (2 * PARTS) {
+                k if k == PARTS - 1 => Role::Select,
+                k if k == 2 * PARTS - 1 => Role::Judge,
+                _ => Role::Learn,
+            },
+            sight: Sight::photo(&e.photo, &e.landmarks),
+        }));
+    }
+    let mut order: Vec<usize> = (0..strangers.people.len()).collect();
+    Chance::new(seed).shuffle(&mut order);
+    // What is more than needed goes in equal parts to those who select and those who judge.
+    let learn = need
+        .learn
+        .max(order.len().saturating_sub(need.select + need.judge) / 3);
+    let learn = learn.min(MOST_LEARNT);
+    let judge = need.judge + (order.len() - learn - need.select - need.judge) / 2;
+    for (k, person) in order.into_iter().enumerate() {
+        let role = match k {
+            k if k < learn => Role::Learn,
+            k if k < learn + judge => Role::Judge,
+            _ => Role::Select,
+        };
+        parts.extend(strangers.people[person].iter().map(|place| {
+            let photo = &strangers.photos[*place];
+            Part {
+                who: None,
+                stranger: person,
+                role,
+                sight: Sight::photo(&photo.photo, &photo.landmarks),
+            }
+        }));
+    }
+    // Those who never lived are learnt from, and prove nothing.
+    let drawn = (0..PEOPLE).map(|number| Part {
+        who: None,
+        stranger: strangers.people.len() + number as usize,
+        role: Role::Learn,
+        sight: Sight::Drawn(number),
+    });
+    parts.extend(drawn);
+    parts
+}
+
+/// What a network says of everybody.
+struct Seen<'a> {
+    roles: &'a [Role],
+    /// Whom each shows: the place of one who is learnt, or which stranger.
+    people: &'a [(Option<usize>, usize)],
+    said: Vec<Vec<Embedding>>,
+}
+
+impl<'a> Seen<'a> {
+    const fn new(
+        roles: &'a [Role],
+        people: &'a [(Option<usize>, usize)],
+        said: Vec<Vec<Embedding>>,
+    ) -> Self {
+        Self {
+            roles,
+            people,
+            said,
+        }
     }
 
-    /// What it did, in a line.
+    fn of(&self, role: Role) -> impl Iterator<Item = ((Option<usize>, usize), &[Embedding])> {
+        let all = self.roles.iter().zip(self.people).zip(&self.said);
+        all.filter(move |((r, _), _)| **r == role)
+            .map(|((_, who), said)| (*who, &said[..]))
+    }
+
+    /// What is learnt: photos for templates, and for the head as many views besides as training without fine-tuning would
+    /// take.
+    fn learn(&self, people: usize, arguments: &Arguments) -> Known {
+        let (mut templates, mut rows) = (vec![Vec::new(); people], vec![Vec::new(); people]);
+        let mut strangers = std::collections::BTreeMap::<usize, Vec<&[f32]>>::new();
+        for ((who, stranger), said) in self.of(Role::Learn) {
+            let mut faces = said.iter().map(Embedding::values);
+            let Some(photo) = faces.next() else { continue };
+            match who {
+                Some(who) => {
+                    templates[who].push(photo);
+                    rows[who].push(photo);
+                    rows[who].extend(faces.take(arguments.views as usize));
+                }
+                None => strangers.entry(stranger).or_default().push(photo),
+            }
+        }
+        let strangers: Vec<Vec<&[f32]>> = strangers.into_values().collect();
+        Known::new(&templates, &rows, &strangers)
+    }
+
+    /// The highest score of each stranger.
+    fn strangers(&self, known: &Known, role: Role) -> Vec<f32> {
+        let mut scores = std::collections::BTreeMap::<usize, f32>::new();
+        for ((who, stranger), said) in self.of(role) {
+            if who.is_none() {
+                let score = scores.entry(stranger).or_insert(-1.0);
+                *score = score.max(known.highest(said.iter().take(LOOKS)));
+            }
+        }
+        scores.into_values().collect()
+    }
+
+    fn stand(&self, known: &Known, role: Role, threshold: f32, margin: f32) -> Stand {
+        let (mut genuine, mut missed) = (Vec::new(), 0);
+        for ((who, _), said) in self.of(role) {
+            let Some(who) = who else { continue };
+            for face in said.iter().take(LOOKS) {
+                let (own, other) = known.score(who, face);
+                missed += usize::from(own < threshold || own - other < margin);
+                genuine.push(own);
+            }
+            // Not seen, not recognised.
+            missed += LOOKS.saturating_sub(said.len());
+            genuine.extend((said.len()..LOOKS).map(|_| -1.0));
+        }
+        let strangers = self.strangers(known, role);
+        let spread = |scores: &[f32]| {
+            let n = scores.len().max(1) as f64;
+            let mean = scores.iter().map(|s| f64::from(*s)).sum::<f64>() / n;
+            let squares = scores.iter().map(|s| (f64::from(*s) - mean).powi(2));
+            (mean, squares.sum::<f64>() / n)
+        };
+        let ((own, own_variance), (other, other_variance)) = (spread(&genuine), spread(&strangers));
+        Stand {
+            threshold,
+            missed,
+            looks: genuine.len(),
+            let_in: strangers.iter().filter(|s| **s >= threshold).count(),
+            strangers: strangers.len(),
+            apart: (own - other) / (0.5 * (own_variance + other_variance)).sqrt().max(1e-6),
+        }
+    }
+}
+
+impl Trial {
+    /// Whether it is worth having, by those who select.
+    fn is_better(&self) -> bool {
+        let [before, after] = self.select;
+        before.looks > 0 && after.missed <= before.missed && after.apart > before.apart
+    }
+
+    /// Whether it is as safe as before, and as safe as was asked for, and misses no more, by those who judge.
+    fn is_proven(&self) -> bool {
+        let [before, after] = self.judge;
+        after.looks > 0 && after.far() <= before.far().min(self.far) && after.frr() <= before.frr()
+    }
+}
+
+impl Outcome {
+    /// What is to be put into use, if it is to be.
+    pub fn taken(&self) -> Option<&Tuned> {
+        match self {
+            Self::Tried(trial) if trial.is_better() && trial.is_proven() => Some(&trial.tuned),
+            _ => None,
+        }
+    }
+
+    /// What it did, and what not, in a line.
     pub fn say(&self) -> String {
-        let (before, after) = (self.before, self.after);
-        let verdict = if self.is_better() {
-            "in use; `latchkey train --undo` goes back"
-        } else {
-            "no better: the set's own network stays"
+        let trial = match self {
+            Self::TooFew {
+                far,
+                photos,
+                people,
+                need,
+            } => {
+                return format!(
+                    "not fine-tuned: it takes {} strangers in `unknown`: {} to judge it by (if none of them is let in, fewer than \
+                     {} % are, at 95 %), {} others to find its threshold with, and {} others to learn from; {photos} photos of {}, \
+                     {} are missing. The set's own network is in use",
+                    need.all(),
+                    need.judge,
+                    100.0 * far,
+                    need.select,
+                    need.learn,
+                    match people {
+                        0 => "nobody were given".to_owned(),
+                        1 => "one person were given".to_owned(),
+                        people => format!("{people} people were given"),
+                    },
+                    need.all() - people
+                );
+            }
+            Self::Tried(trial) => trial,
+        };
+        let ([before, after], [_, chosen]) = (trial.judge, trial.select);
+        let verdict = match self.taken() {
+            Some(_) => "in use; `latchkey train --undo` goes back",
+            None if !trial.is_better() => "no better: the set's own network stays in use",
+            None => "not proven as safe as before: the set's own network stays in use",
         };
         format!(
-            "fine-tuned in {:.1} s: of {} looks held back, {} are refused where no stranger of {} gets in, {} before; \
-             strangers lie {:.2} deviations below, {:.2} before: {verdict}",
-            self.seconds,
+            "fine-tuned in {:.1} s: from a likeness of {:.3} on, found with {} strangers, {} of {} others would be let in by \
+             one look (95 %: fewer than {:.2} %), {} before (fewer than {:.2} %); {} of {} looks at the enrolled are missed, {} \
+             before: {verdict}",
+            trial.seconds,
+            after.threshold,
+            chosen.strangers,
+            after.let_in,
+            after.strangers,
+            100.0 * after.far(),
+            before.let_in,
+            100.0 * before.far(),
+            after.missed,
             after.looks,
-            after.refused,
-            self.strangers,
-            before.refused,
-            after.apart,
-            before.apart
+            before.missed,
         )
     }
 
     pub fn json(&self) -> Value {
-        let stand = |s: Stand| json!({"looks": s.looks, "refused": s.refused, "apart": s.apart});
-        json!({
-            "better": self.is_better(),
-            "before": stand(self.before),
-            "after": stand(self.after),
-            "strangers_held_back": self.strangers,
-            "sha256": self.sha256,
-            "threshold": self.operating.threshold,
-            "seconds": self.seconds,
-        })
-    }
-}
-
-/// Of each person every fifth photo is held back, and every other stranger.
-fn subjects(
-    learners: &[Learner],
-    strangers: &[Stranger],
-    arguments: &Arguments,
-) -> Result<Vec<Subject>, Failure> {
-    let mut subjects = Vec::new();
-    for (who, learner) in learners.iter().enumerate() {
-        subjects.extend(learner.examples.iter().enumerate().map(|(k, e)| Subject {
-            who: Some(who),
-            held: k % PARTS == PARTS - 1,
-            real: true,
-            seed: 0,
-            sight: Sight::Photo(e.photo.clone(), e.landmarks),
-        }));
-    }
-    let step = strangers.len().div_ceil(MOST_STRANGERS).max(1);
-    let some = strangers.iter().step_by(step).enumerate();
-    subjects.extend(some.map(|(k, s)| Subject {
-        who: None,
-        held: k % 2 == 1,
-        real: true,
-        seed: 0,
-        sight: Sight::Photo(s.photo.clone(), s.landmarks),
-    }));
-    let mut sampler = Sampler::new(640, 256);
-    let mut number = 0;
-    drawn(|image, landmarks| {
-        if let Some(cut) = FaceCut::new(image, landmarks, &mut sampler)? {
-            subjects.push(Subject {
-                who: None,
-                held: number % 2 == 1,
-                real: false,
-                seed: 0,
-                sight: Sight::Cut(Box::new(cut)),
-            });
-        }
-        number += 1;
-        Ok(())
-    })?;
-    for (place, subject) in subjects.iter_mut().enumerate() {
-        subject.seed = arguments.seed.wrapping_add(place as u64);
-    }
-    Ok(subjects)
-}
-
-/// What the readers' embedder says of everybody.
-fn look(
-    readers: &mut [Reader],
-    what: &'static str,
-    subjects: &[Subject],
-    views: u32,
-    arguments: &Arguments,
-) -> Result<Vec<Said>, Failure> {
-    let changes = Changes::without(&arguments.without);
-    let said = each(readers, what, subjects, |reader, subject| {
-        let mut said = Vec::new();
-        let mut sampler = Sampler::new(640, 256);
-        let mut read = |image: &Image<'_>, landmarks: &Landmarks| -> Result<(), FaceError> {
-            let embedding = reader.read_at(image, landmarks)?;
-            let trunk = reader.trunk().and_then(Trunk::of);
-            said.extend(embedding.map(|e| (e, trunk)));
-            Ok(())
-        };
-        let cut = match &subject.sight {
-            Sight::Photo(path, landmarks) => {
-                let photo = Photo::open(path)?;
-                let image = photo.image();
-                read(&image, landmarks)?;
-                FaceCut::new(&image, landmarks, &mut sampler).map_err(FaceError::from)?
-            }
-            Sight::Cut(cut) => {
-                read(&cut.image()?, cut.landmarks())?;
-                Some((**cut).clone())
-            }
-        };
-        for number in 0..views {
-            let Some(cut) = &cut else { break };
-            let view = cut.view(subject.seed, number, changes, &mut sampler);
-            let view = view.map_err(FaceError::from)?;
-            read(&view.image()?, view.landmarks())?;
-        }
-        Ok(said)
-    });
-    said.into_iter().collect()
-}
-
-/// Puts the network of these bytes into every reader; gives their own ones back.
-fn exchange(
-    loaded: &Loaded,
-    readers: &mut [Reader],
-    network: &[u8],
-    sha256: &str,
-) -> Result<Vec<Embedder>, Failure> {
-    // In memory: it may write to the gallery's folder only, where nothing half tried shall lie.
-    let failed = |e: std::io::Error| Failure::machine(format!("a file in memory: {e}"));
-    let file = memfd_create("network", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut file = File::from(file);
-    file.write_all(network).map_err(failed)?;
-    let mut manifest = loaded.manifest.embedder().clone();
-    manifest.file = format!("proc/self/fd/{}", file.as_raw_fd());
-    sha256.clone_into(&mut manifest.sha256);
-    let engine: EngineSettings = loaded.config.engine;
-    let folders = [Path::new("/").to_owned()];
-    let open = |_: &Reader| Embedder::open(&manifest, &folders, engine);
-    let anew = readers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let all = readers.iter_mut().zip(anew);
-    Ok(all
-        .map(|(reader, embedder)| reader.exchange(embedder))
-        .collect())
-}
-
-/// What is learnt of those whom `keep` names: photos for templates, and for the head as many views besides as training
-/// without fine-tuning would take.
-fn learn(
-    people: usize,
-    subjects: &[Subject],
-    said: &[Said],
-    arguments: &Arguments,
-    keep: impl Fn(&Subject) -> bool,
-) -> Known {
-    let (mut templates, mut rows) = (vec![Vec::new(); people], vec![Vec::new(); people]);
-    let mut strangers = Vec::new();
-    for (subject, said) in subjects.iter().zip(said).filter(|(s, _)| keep(s)) {
-        let mut faces = said.iter().map(|(e, _)| e.values());
-        let Some(photo) = faces.next() else { continue };
-        match subject.who {
-            Some(who) => {
-                templates[who].push(photo);
-                rows[who].push(photo);
-                rows[who].extend(faces.take(arguments.views as usize));
-            }
-            None => strangers.push(photo),
-        }
-    }
-    Known::new(&templates, &rows, &strangers)
-}
-
-/// How a network does on what was held back: each face as it is and in one view.
-fn stand(subjects: &[Subject], said: &[Said], known: &Known) -> Stand {
-    const LOOKS: usize = 2;
-    let (mut genuine, mut impostors) = (Vec::new(), Vec::new());
-    for (subject, said) in subjects.iter().zip(said).filter(|(s, _)| s.held) {
-        for (face, _) in said.iter().take(LOOKS) {
-            match subject.who {
-                Some(who) => {
-                    let (own, other) = known.score(who, face);
-                    genuine.push(if own > other { own } else { -1.0 });
-                }
-                None => impostors.push(known.nearest(face)),
+        match self {
+            Self::TooFew {
+                photos,
+                people,
+                need,
+                ..
+            } => json!({
+                "taken": false,
+                "strangers": {"photos": photos, "people": people, "needed": need.all(), "missing": need.all() - people},
+            }),
+            Self::Tried(trial) => {
+                let stand = |s: Stand| {
+                    json!({
+                        "threshold": s.threshold, "looks": s.looks, "missed": s.missed, "strangers": s.strangers,
+                        "let_in": s.let_in, "far_below_at_95": s.far(), "apart": s.apart,
+                    })
+                };
+                let both = |[before, after]: [Stand; 2]| json!({"before": stand(before), "after": stand(after)});
+                json!({
+                    "taken": self.taken().is_some(),
+                    "selected_by": both(trial.select),
+                    "judged_by": both(trial.judge),
+                    "sha256": trial.tuned.embedder_sha256,
+                    "seconds": trial.seconds,
+                })
             }
         }
-    }
-    let highest = impostors.iter().copied().fold(-1.0, f32::max);
-    let spread = |scores: &[f32]| {
-        let n = scores.len().max(1) as f64;
-        let mean = scores.iter().map(|s| f64::from(*s)).sum::<f64>() / n;
-        let squares = scores.iter().map(|s| (f64::from(*s) - mean).powi(2));
-        (mean, squares.sum::<f64>() / n)
-    };
-    let ((own, own_variance), (other, other_variance)) = (spread(&genuine), spread(&impostors));
-    Stand {
-        refused: genuine.iter().filter(|s| **s <= highest).count(),
-        looks: genuine.len(),
-        apart: (own - other) / (0.5 * (own_variance + other_variance)).sqrt().max(1e-6),
     }
 }

@@ -210,15 +210,24 @@ fn what_was_measured_of_a_head_is_not_said_of_another() {
     assert_eq!((now.threshold, now.trials), (0.6, 0));
 }
 
+fn patch() -> Patch {
+    let layer = |n: u16| crate::nn::PatchedLayer {
+        weights: (0..n).map(f32::from).collect(),
+        bias: vec![0.5; 3],
+        range: [-1.0, 2.0],
+    };
+    Patch([layer(4), layer(5), layer(6)])
+}
+
 fn fine_tuned(path: &Path, sha256: &str) {
-    let set = crate::nn::Manifest::load(&"latchkey".parse().unwrap()).unwrap();
     Gallery::update(path, |g| -> Result<(), GalleryError> {
-        tuned::write(path, &set, b"a network", sha256).unwrap();
         let seen = |seed| TunedPerson {
             templates: vec![direction(seed).values().to_vec()],
             direction: direction(seed).values().to_vec(),
         };
         g.set_tuned(Some(Tuned {
+            set_sha256: "a".repeat(64),
+            patch: patch(),
             embedder_sha256: sha256.to_owned(),
             people: vec![seen(11), seen(13)],
             operating: Operating {
@@ -234,7 +243,7 @@ fn fine_tuned(path: &Path, sha256: &str) {
 }
 
 #[test]
-fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_no_file_of_it_is_left() {
+fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_nothing_is_left_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     let files = || std::fs::read_dir(folder.path()).unwrap().count();
@@ -247,25 +256,80 @@ fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_no_file_of
     let own = first("aa");
     let [one, other] = ["1", "2"].map(|digit| digit.repeat(64));
     fine_tuned(&path, &one);
-    assert_eq!(files(), 3);
+    assert_eq!(files(), 1, "the weights are in the gallery");
     assert_eq!(first(&one), direction(11).values());
     assert_eq!(first("aa"), own, "the set's own knows them still");
     let gallery = Gallery::load(&path).unwrap();
+    assert_eq!(gallery.tuned().unwrap().patch, patch());
     assert!(gallery.suits(&one, &path).is_ok() && gallery.suits("aa", &path).is_ok());
     assert!(gallery.suits(&other, &path).is_err());
-    let manifest = tuned::manifest(&path, gallery.tuned().unwrap()).unwrap();
-    assert_eq!(manifest.embedder().sha256, one);
-    // Another in its place: the first is gone.
-    fine_tuned(&path, &other);
-    assert_eq!(files(), 3);
-    assert!(tuned::manifest(&path, gallery.tuned().unwrap()).is_err());
+    let before = std::fs::metadata(&path).unwrap().len();
     Gallery::update(&path, |g| g.remove("Grace", &path)).unwrap();
-    assert_eq!(files(), 1);
     assert!(Gallery::load(&path).unwrap().tuned().is_none());
-    // A crash left a half-written one behind.
-    std::fs::write(folder.path().join("gallery.tuned-123.tflite.new"), b"half").unwrap();
+    assert!(std::fs::metadata(&path).unwrap().len() < before);
+}
+
+/// The file at `path` as the third version had it, with the name of a fine-tuned network, or none.
+fn as_of_the_third(path: &Path, tuned: bool) {
+    let g = Gallery::load(path).unwrap();
+    let strangers: Vec<Vec<f32>> = g.strangers.iter().flatten().cloned().collect();
+    let seen: Vec<TunedPerson> = g
+        .people
+        .iter()
+        .map(|p| TunedPerson {
+            templates: p.templates.clone(),
+            direction: p.direction.clone(),
+        })
+        .collect();
+    let operating = Operating {
+        threshold: 0.6,
+        far: 0.001,
+        trials: 0,
+        accepted: 0,
+    };
+    let tuned = tuned.then(|| ("1".repeat(64), seen, operating));
+    let body = (
+        &g.embedder_sha256,
+        g.next,
+        &g.people,
+        strangers,
+        g.operating,
+        tuned,
+    );
+    let body = postcard::to_stdvec(&body).unwrap();
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(3_u32.to_le_bytes());
+    bytes.extend((body.len() as u64).to_le_bytes());
+    bytes.extend(Sha256::digest(&body));
+    bytes.extend(&body);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_gallery_of_the_third_version_is_read_and_its_network_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    with_two(&path);
+    Gallery::update(&path, |g| -> Result<(), GalleryError> {
+        g.set_strangers(&[vec![direction(7)], vec![direction(8)]]);
+        Ok(())
+    })
+    .unwrap();
+    let now = Gallery::load(&path).unwrap();
+    as_of_the_third(&path, false);
+    assert_eq!(Gallery::load(&path).unwrap(), now);
+    as_of_the_third(&path, true);
+    let gallery = Gallery::load(&path).unwrap();
+    assert!(gallery.was_tuned_earlier() && gallery.tuned().is_none());
+    assert_eq!(gallery.people(), now.people());
+    // Its files go with the next change, whatever that is, and half-written ones.
+    for file in ["gallery.tuned-123.tflite", "gallery.tuned-123.tflite.new"] {
+        std::fs::write(folder.path().join(file), b"a network").unwrap();
+    }
     Gallery::update(&path, |g| g.add("Cleo", &[direction(5)], &[], "aa", &path)).unwrap();
     assert_eq!(files(), 1);
+    assert!(!Gallery::load(&path).unwrap().was_tuned_earlier());
 }
 
 #[test]
@@ -274,7 +338,8 @@ fn a_gallery_of_the_second_version_is_read() {
     let path = folder.path().join("gallery");
     with_two(&path);
     let now = Gallery::load(&path).unwrap();
-    // The same but for the mark that nothing is fine-tuned.
+    // The same as the third but for the mark that nothing is fine-tuned.
+    as_of_the_third(&path, false);
     let bytes = std::fs::read(&path).unwrap();
     let body = &bytes[HEAD..bytes.len() - 1];
     let mut old = MAGIC.to_vec();
@@ -292,7 +357,7 @@ fn when_the_last_one_has_gone_the_gallery_is_empty_and_not_damaged() {
     let path = folder.path().join("gallery");
     with_two(&path);
     Gallery::update(&path, |g| -> Result<(), GalleryError> {
-        g.set_strangers(&[direction(7), direction(8)]);
+        g.set_strangers(&[vec![direction(7)], vec![direction(8)]]);
         Ok(())
     })
     .unwrap();

@@ -4,7 +4,7 @@ use super::tally::{Scores, Tally};
 use super::{Arguments, FAR, LEFT, Seen, Shot, Somebody};
 use crate::chance::Chance;
 use crate::face::Embedding;
-use crate::learn::{Lesson, Top, calibrate, carry_over};
+use crate::learn::{Lesson, Top, calibrate};
 use crate::nn::{Weights, WeightsError};
 use crate::people::{directions, likeness};
 
@@ -87,12 +87,8 @@ pub fn tally(
                 .map_err(|e| e.to_string())?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
             let anew = draw.known(&tuned, views);
-            let of = |scores: Scores<'_>| -> Vec<f32> { scores.calibration };
-            let [before, after] = [
-                of(draw.scores(&own, &|who, face| known.likeness(who, face), least)),
-                of(draw.scores(&tuned, &|who, face| anew.likeness(who, face), least)),
-            ];
-            let least = carry_over(least, &before, &after);
+            // The set's threshold says nothing of another network: only what these strangers' faces say of it.
+            let least = -1.0;
             methods.push(draw.scores(&tuned, &|who, face| anew.likeness(who, face), least));
         }
         tally.add(&methods);
@@ -158,7 +154,7 @@ impl<'a> Draw<'a> {
             .map(|p| p.iter().map(Vec::as_slice).collect())
             .collect();
         let strangers = of(&self.unknown, 0);
-        let strangers: Vec<&[f32]> = strangers.iter().map(Vec::as_slice).collect();
+        let strangers: Vec<Vec<&[f32]>> = strangers.iter().map(|s| vec![&s[..]]).collect();
         Known {
             directions: directions(&learnt, &strangers),
             means: templates.iter().map(|t| mean(t)).collect(),
@@ -194,7 +190,6 @@ impl<'a> Draw<'a> {
             genuine: genuine.collect(),
             impostors: of(&self.impostors),
             threshold: calibrate(&calibration, FAR, least).threshold,
-            calibration,
         }
     }
 

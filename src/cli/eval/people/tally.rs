@@ -50,9 +50,7 @@ pub struct Scores<'a> {
     pub genuine: Vec<(bool, f32, Option<&'a Shot>)>,
     /// Of strangers.
     pub impostors: Vec<(f32, &'a Shot)>,
-    /// Of strangers that the threshold is found with.
-    pub calibration: Vec<f32>,
-    /// That threshold.
+    /// The threshold that other strangers found.
     pub threshold: f32,
 }
 

@@ -1,0 +1,552 @@
+//! Learning from photos, which anybody may have made, in a process of its own that can read them and answer, and no more.
+//! This one, which writes the gallery, decodes no picture: it asks, checks every answer, and computes the rest.
+//!
+//! ```text
+//! train, enroll ── questions: photos, by path ──▶ learner (this program again, confined: no file to write, no device,
+//!   writes the     ◀── answers: embeddings, ──     no network, no program to start)
+//!   gallery            weights, why not
+//! ```
+//!
+//! The learner is given the same arguments. What it prints comes through this process, escaped. When it answers what cannot
+//! be, nothing is changed. When a photo ends it or keeps it busy for too long, that photo is left out, and another one reads
+//! the rest.
+
+mod serve;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use self::serve::Bench;
+use self::wire::{Answer, Ask, Breach};
+pub use self::wire::{Shown, Sight, Subject, Wanted, plain};
+use super::folder::{self, bar};
+use super::{Exit, Failure, Loaded};
+use crate::config::Overrides;
+use crate::face::{Embedding, Landmarks};
+use crate::learn::{Changes, PEOPLE, Top};
+use crate::nn::Patch;
+
+/// As which this program learns: its first argument as the kernel has it.
+pub const NAME: &str = "latchkey-learner";
+
+/// How long it may say nothing: one answer is one photo, or once through the lessons of a fine-tuning, on the slowest board.
+const SILENCE: Duration = Duration::from_secs(10 * 60);
+/// How many photos may end it before it is given up.
+const MOST_ENDED: usize = 20;
+/// What is passed on of what it prints.
+const MOST_PRINTED: u64 = 64 << 10;
+
+/// Why nothing more comes from a learner. Nothing was changed then.
+#[derive(Debug)]
+pub enum LearnerError {
+    /// It could not be started.
+    Start(std::io::Error),
+    /// It answered what no learner answers.
+    Breach(Breach),
+    /// It ended, or was killed.
+    Ended(String),
+    /// It does not answer.
+    Silent,
+    /// It cannot go on, as it says.
+    Failed(String, Exit),
+}
+
+impl std::fmt::Display for LearnerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start(error) => write!(f, "the learner cannot be started: {error}"),
+            Self::Breach(breach) => write!(
+                f,
+                "the learner answered {breach} and was stopped; nothing was changed. A photo may have been made to do this: try \
+                 with fewer photos to find it, and leave it out"
+            ),
+            Self::Ended(how) => write!(
+                f,
+                "the learner ended before it was done ({how}); nothing was changed. There may be too little memory: try with fewer \
+                 photos"
+            ),
+            Self::Silent => write!(
+                f,
+                "the learner has not answered for {} minutes and was stopped; nothing was changed",
+                SILENCE.as_secs() / 60
+            ),
+            Self::Failed(why, _) => f.write_str(why),
+        }
+    }
+}
+
+impl From<Breach> for LearnerError {
+    fn from(breach: Breach) -> Self {
+        Self::Breach(breach)
+    }
+}
+
+impl From<LearnerError> for Failure {
+    fn from(error: LearnerError) -> Self {
+        let exit = match &error {
+            LearnerError::Failed(_, exit) => *exit,
+            _ => Exit::Machine,
+        };
+        Self {
+            exit,
+            text: error.to_string(),
+        }
+    }
+}
+
+/// A learner at work. Dropping it ends it.
+pub struct Learner {
+    command: Command,
+    sha256: String,
+    dimensions: usize,
+    silence: Duration,
+    process: Process,
+}
+
+/// The process that it is.
+struct Process {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+    printed: Option<JoinHandle<()>>,
+}
+
+impl Learner {
+    /// Starts this program once more, with its own arguments, and waits until it is ready to learn with the embedder of
+    /// `loaded`.
+    pub fn start(loaded: &Loaded) -> Result<Self, LearnerError> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(NAME).args(std::env::args_os().skip(1));
+        let embedder = loaded.manifest.embedder();
+        Self::start_as(command, &embedder.sha256, embedder.dimensions, SILENCE)
+    }
+
+    /// Starts `command`, which must be ready with the embedder of this checksum and so many dimensions.
+    fn start_as(
+        mut command: Command,
+        sha256: &str,
+        dimensions: usize,
+        silence: Duration,
+    ) -> Result<Self, LearnerError> {
+        let mut learner = Self {
+            process: Process::start(&mut command)?,
+            command,
+            sha256: sha256.to_owned(),
+            dimensions,
+            silence,
+        };
+        learner.wait_until_ready()?;
+        Ok(learner)
+    }
+
+    /// Another process in the place of one that has ended.
+    fn renew(&mut self) -> Result<(), LearnerError> {
+        self.process = Process::start(&mut self.command)?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), LearnerError> {
+        match self.next()? {
+            Answer::Ready(has) if has == self.sha256 => Ok(()),
+            Answer::Ready(_) => Err(Breach::Numbers.into()),
+            other => Err(not_asked(other)),
+        }
+    }
+
+    /// The faces of photos, in their order; the inner error says why one is no photo. `step` hears of every answer.
+    ///
+    /// A photo that ends the process, for want of memory or by a defect of a decoder, is one that cannot be used: those that
+    /// were not read by then are read by another one, one at a time, so that it is known which it was.
+    pub fn photos(
+        &mut self,
+        wanted: &[Wanted],
+        mut step: impl FnMut(),
+    ) -> Result<Vec<Result<Shown, String>>, LearnerError> {
+        let mut shown: Vec<Option<Result<Shown, String>>> = Vec::new();
+        shown.resize_with(wanted.len(), || None);
+        if let Err(error) = self.some(wanted, &mut shown, &mut step) {
+            error.of_a_photo()?;
+            self.renew()?;
+            let mut ended = 0;
+            for (photo, shown) in wanted.chunks(1).zip(shown.chunks_mut(1)) {
+                if shown[0].is_some() {
+                    continue;
+                }
+                if let Err(error) = self.some(photo, shown, &mut step) {
+                    let how = error.of_a_photo()?;
+                    ended += 1;
+                    if ended > MOST_ENDED {
+                        return Err(LearnerError::Ended(how));
+                    }
+                    shown[0] = Some(Err(format!(
+                        "it ended the process that read it ({how}): it may be damaged, or too large for this machine's memory"
+                    )));
+                    step();
+                    self.renew()?;
+                }
+            }
+        }
+        let all: Option<Vec<_>> = shown.into_iter().collect();
+        Ok(all.ok_or(Breach::Count)?)
+    }
+
+    /// Puts what is seen in photos into `shown`, as it comes.
+    fn some(
+        &mut self,
+        wanted: &[Wanted],
+        shown: &mut [Option<Result<Shown, String>>],
+        mut step: impl FnMut(),
+    ) -> Result<(), LearnerError> {
+        let dimensions = self.dimensions;
+        self.ask(&Ask::Photos(wanted.to_vec()), |answer| {
+            let Answer::Photo(place, seen) = answer else {
+                return Err(answer);
+            };
+            let place = place as usize;
+            let free = shown.get_mut(place).filter(|s| s.is_none());
+            let Some(free) = free else {
+                return Ok(Err(Breach::Place));
+            };
+            *free = Some(match seen {
+                Ok(seen) => match seen.check(dimensions, wanted[place].views as usize) {
+                    Ok(shown) => Ok(shown),
+                    Err(breach) => return Ok(Err(breach)),
+                },
+                Err(why) => Err(plain(&why)),
+            });
+            step();
+            Ok(Ok(()))
+        })?;
+        match shown.iter().all(Option::is_some) {
+            true => Ok(()),
+            false => Err(Breach::Count.into()),
+        }
+    }
+
+    /// One embedding each of people who never lived.
+    pub fn drawn(&mut self) -> Result<Vec<Embedding>, LearnerError> {
+        let bar = bar("strangers who never lived", PEOPLE as usize);
+        let (mut faces, mut count) = (Vec::new(), 0);
+        let dimensions = self.dimensions;
+        let asked = self.ask(&Ask::Drawn, |answer| {
+            let Answer::Drawn(values) = answer else {
+                return Err(answer);
+            };
+            count += 1;
+            if count > PEOPLE {
+                return Ok(Err(Breach::Count));
+            }
+            bar.inc(1);
+            let face = values.map(|v| wire::embedding(&v, dimensions)).transpose();
+            Ok(face.map(|face| faces.extend(face)))
+        });
+        bar.finish_and_clear();
+        asked?;
+        match count {
+            PEOPLE => Ok(faces),
+            _ => Err(Breach::Count.into()),
+        }
+    }
+
+    /// What the network says of each subject: of its face, then of its views. The learner keeps what it is to learn.
+    pub fn study(
+        &mut self,
+        subjects: Vec<Subject>,
+        step: impl FnMut(),
+    ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
+        let views: Vec<u32> = subjects.iter().map(|s| s.views).collect();
+        self.subjects(&Ask::Study(subjects), &views, step)
+    }
+
+    /// What the network says of the same subjects, whose numbers of views are `views`, once it is tuned.
+    pub fn again(
+        &mut self,
+        views: &[u32],
+        step: impl FnMut(),
+    ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
+        self.subjects(&Ask::Again, views, step)
+    }
+
+    fn subjects(
+        &mut self,
+        ask: &Ask,
+        views: &[u32],
+        mut step: impl FnMut(),
+    ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
+        let mut said: Vec<Option<Vec<Embedding>>> = vec![None; views.len()];
+        let dimensions = self.dimensions;
+        self.ask(ask, |answer| {
+            let Answer::Subject(place, faces) = answer else {
+                return Err(answer);
+            };
+            let place = place as usize;
+            let free = said.get_mut(place).filter(|s| s.is_none());
+            let Some(free) = free else {
+                return Ok(Err(Breach::Place));
+            };
+            if faces.len() > views[place] as usize + 1 {
+                return Ok(Err(Breach::Count));
+            }
+            step();
+            let faces = faces.iter().map(|f| wire::embedding(f, dimensions));
+            Ok(faces.collect::<Result<Vec<_>, _>>().map(|faces| {
+                *free = Some(faces);
+            }))
+        })?;
+        let all: Option<Vec<_>> = said.into_iter().collect();
+        Ok(all.ok_or(Breach::Count)?)
+    }
+
+    /// Weights for the network's top layers, trained on what was studied. They are for [`Patch::put`] to check.
+    pub fn tune(
+        &mut self,
+        directions: Vec<Vec<f32>>,
+        seed: u64,
+        mut step: impl FnMut(),
+    ) -> Result<Patch, LearnerError> {
+        let (mut patch, mut epochs) = (None, 0);
+        self.ask(&Ask::Tune(directions, seed), |answer| {
+            match answer {
+                Answer::Epoch if epochs < Top::epochs() => {
+                    epochs += 1;
+                    step();
+                }
+                Answer::Patch(weights) if patch.is_none() => patch = Some(*weights),
+                Answer::Epoch | Answer::Patch(_) => return Ok(Err(Breach::Count)),
+                other => return Err(other),
+            }
+            Ok(Ok(()))
+        })?;
+        Ok(patch.ok_or(Breach::Count)?)
+    }
+
+    /// Asks, and hands every answer to `each` until the last has come. `each` gives back what it is not for.
+    fn ask(
+        &mut self,
+        ask: &Ask,
+        mut each: impl FnMut(Answer) -> Result<Result<(), Breach>, Answer>,
+    ) -> Result<(), LearnerError> {
+        let bytes = wire::frame(ask).map_err(LearnerError::Start)?;
+        let Some(mut to) = self.process.to.take() else {
+            return Err(Breach::Turn.into());
+        };
+        // From another thread: one that reads nothing would hold this one up for ever.
+        let sent = std::thread::spawn(move || to.write_all(&bytes).map(|()| to));
+        loop {
+            match each(self.next()?) {
+                Ok(fit) => fit?,
+                Err(Answer::Done) => break,
+                Err(other) => return Err(not_asked(other)),
+            }
+        }
+        // Done with what it has read: the other thread is about to end.
+        let end = Instant::now() + Duration::from_secs(5);
+        while !sent.is_finished() {
+            if Instant::now() > end {
+                return Err(Breach::Turn.into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match sent.join() {
+            Ok(Ok(to)) => self.process.to = Some(to),
+            _ => return Err(self.process.ended()),
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Answer, LearnerError> {
+        let mut waiting = Waiting {
+            from: &mut self.process.from,
+            silence: self.silence,
+            silent: false,
+        };
+        let read = wire::read(&mut waiting, wire::MOST_BYTES);
+        if waiting.silent {
+            return Err(LearnerError::Silent);
+        }
+        match read {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(self.process.ended()),
+        }
+    }
+}
+
+/// What an answer means that was not asked for.
+fn not_asked(answer: Answer) -> LearnerError {
+    match answer {
+        Answer::Failed(why, machine) => {
+            let exit = if machine { Exit::Machine } else { Exit::Usage };
+            LearnerError::Failed(plain(&why), exit)
+        }
+        _ => Breach::Turn.into(),
+    }
+}
+
+impl LearnerError {
+    /// How the process ended, if a photo may have ended it.
+    fn of_a_photo(self) -> Result<String, Self> {
+        match self {
+            Self::Ended(how) => Ok(how),
+            Self::Silent => Ok(format!(
+                "{} minutes without an answer",
+                SILENCE.as_secs() / 60
+            )),
+            other => Err(other),
+        }
+    }
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Result<Self, LearnerError> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(LearnerError::Start)?;
+        let missing = || LearnerError::Start(std::io::Error::other("no pipe"));
+        let from = child.stdout.take().ok_or_else(missing)?;
+        let printed = child.stderr.take().ok_or_else(missing)?;
+        Ok(Self {
+            to: child.stdin.take(),
+            child,
+            from: BufReader::new(from),
+            printed: Some(std::thread::spawn(move || pass_on(printed))),
+        })
+    }
+
+    /// How it ended.
+    fn ended(&mut self) -> LearnerError {
+        // It has closed its end; it may do so and stay.
+        let end = Instant::now() + Duration::from_secs(2);
+        let mut status = self.child.try_wait();
+        while matches!(status, Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+            status = self.child.try_wait();
+        }
+        LearnerError::Ended(match status {
+            Ok(Some(status)) => status.to_string(),
+            Ok(None) => "it closed its pipe".to_owned(),
+            Err(error) => error.to_string(),
+        })
+    }
+}
+
+/// Ends it, and passes on what it has printed.
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.to.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // A process that it has left behind may hold the pipe: nobody waits for that.
+        let end = Instant::now() + Duration::from_secs(1);
+        let printing = || self.printed.as_ref().is_some_and(|p| !p.is_finished());
+        while printing() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Waits for bytes no longer than `silence`.
+struct Waiting<'a> {
+    from: &'a mut BufReader<ChildStdout>,
+    silence: Duration,
+    silent: bool,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.from.buffer().is_empty() {
+            let timeout = Timespec::try_from(self.silence).ok();
+            let mut fds = [PollFd::new(self.from.get_ref(), PollFlags::IN)];
+            if poll(&mut fds, timeout.as_ref())? == 0 {
+                self.silent = true;
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+        }
+        self.from.read(buf)
+    }
+}
+
+/// Prints what the learner prints, a line at a time, escaped, and drops what is too much.
+fn pass_on(printed: impl Read) {
+    let mut printed = BufReader::new(printed.take(MOST_PRINTED));
+    let mut line = Vec::new();
+    while printed.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        eprintln!("{}", plain(&String::from_utf8_lossy(&line)));
+        line.clear();
+    }
+    // It goes on all the same.
+    let _ = std::io::copy(&mut printed.into_inner().into_inner(), &mut std::io::sink());
+}
+
+/// The life of a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
+/// `photos` are files or folders, all that it will be able to read besides the networks.
+pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
+    // It is of no use without the one who asks, and might hold a board's memory.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let (from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
+    let begin = || {
+        let loaded = Loaded::new(asked)?;
+        // Before the first byte of a photo is read: this process's memory and time are to be bounded here, too.
+        loaded.confine_to(photos);
+        let readers = folder::readers(&loaded, loaded.gated())?;
+        Ok::<_, Failure>((loaded, readers))
+    };
+    let served = match begin() {
+        Ok((loaded, readers)) => Bench {
+            loaded: &loaded,
+            readers,
+            changes,
+            studied: Vec::new(),
+            lessons: Vec::new(),
+            cuts: Vec::new(),
+        }
+        .serve(from, to),
+        Err(failure) => {
+            let failed = Answer::Failed(failure.text, failure.exit == Exit::Machine);
+            wire::answer(&mut to, &failed)
+        }
+    };
+    // The one who asks has gone, or says why.
+    match served {
+        Ok(()) => Exit::Done.into(),
+        Err(_) => Exit::Machine.into(),
+    }
+}
+
+/// The faces of `photos`, in their order, with so many views of the largest, the seed counting up from `seed`; the inner
+/// error says why one is no photo.
+pub fn read_all(
+    learner: &mut Learner,
+    what: &'static str,
+    photos: &[&Path],
+    views: u32,
+    seed: u64,
+) -> Result<Vec<Result<Shown, String>>, LearnerError> {
+    if photos.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bar = bar(what, photos.len());
+    let seeds = (0..).map(|k: u64| seed.wrapping_add(k));
+    let wanted = photos.iter().zip(seeds);
+    let wanted = wanted.map(|(photo, seed)| Wanted::new(photo, seed, views));
+    let shown = learner.photos(&wanted.collect::<Vec<_>>(), || bar.inc(1));
+    bar.finish_and_clear();
+    shown
+}
+
+/// Of a photo's largest face, if it is one to recognise somebody by.
+pub fn largest(shown: &Shown) -> Option<(Landmarks, Embedding)> {
+    let face = shown.faces.first()?;
+    Some((face.landmarks, face.embedding.ok()?))
+}

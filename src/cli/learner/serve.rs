@@ -1,0 +1,280 @@
+//! The learner itself: looks at photos and answers, and can do nothing else. It starts with what it needs, and no file that
+//! it could write.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+
+use super::wire::{self, Answer, Ask, Seen, Sight, Subject, Wanted};
+use crate::capture::Photo;
+use crate::cli::folder::share;
+use crate::cli::{Exit, Failure, Loaded};
+use crate::face::{Embedder, Embedding, FaceError, Landmarks, Point, Reader};
+use crate::frame::{Image, Sampler};
+use crate::learn::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
+use crate::nn::{ModelFile, Patch, Weights, hex};
+
+/// What it works with.
+pub struct Bench<'a> {
+    pub loaded: &'a Loaded,
+    pub readers: Vec<Reader>,
+    pub changes: Changes,
+    /// What was studied, for fine-tuning.
+    pub studied: Vec<Subject>,
+    pub lessons: Vec<Lesson>,
+    /// The faces of those who never lived.
+    pub cuts: Vec<FaceCut>,
+}
+
+/// What a network says of a face: of its picture, then of its views.
+type Said = Vec<(Embedding, Option<Trunk>)>;
+
+impl Bench<'_> {
+    /// Answers until nothing more is asked.
+    pub fn serve(&mut self, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+        let sha256 = self.loaded.manifest.embedder().sha256.clone();
+        wire::answer(&mut to, &Answer::Ready(sha256))?;
+        while let Some(asked) = wire::question(&mut from)? {
+            let done = match asked {
+                Ask::Photos(wanted) => self.photos(&wanted, &mut to)?,
+                Ask::Drawn => self.drawn(&mut to)?,
+                Ask::Study(subjects) => {
+                    self.studied = subjects;
+                    self.study(&mut to, true)?
+                }
+                Ask::Tune(directions, seed) => self.tune(&directions, seed, &mut to)?,
+                Ask::Again => self.study(&mut to, false)?,
+            };
+            let last = match done {
+                Ok(()) => Answer::Done,
+                Err(failure) => Answer::Failed(failure.text, failure.exit == Exit::Machine),
+            };
+            wire::answer(&mut to, &last)?;
+        }
+        Ok(())
+    }
+
+    fn photos(
+        &mut self,
+        wanted: &[Wanted],
+        to: &mut impl Write,
+    ) -> io::Result<Result<(), Failure>> {
+        let changes = self.changes;
+        let mut failed = Ok(());
+        let mut sent = Ok(());
+        share(
+            &mut self.readers,
+            wanted,
+            |reader, wanted| show(reader, wanted, changes),
+            |place, shown| {
+                let seen = match shown {
+                    Ok(Ok(seen)) => Ok(seen),
+                    Ok(Err(e)) => {
+                        failed = Err(e.into());
+                        return;
+                    }
+                    Err(why) => Err(why),
+                };
+                let answer = Answer::Photo(u32::try_from(place).unwrap_or(u32::MAX), seen);
+                if sent.is_ok() {
+                    sent = wire::answer(to, &answer);
+                }
+            },
+        );
+        sent.map(|()| failed)
+    }
+
+    fn drawn(&mut self, to: &mut impl Write) -> io::Result<Result<(), Failure>> {
+        let mut sent = Ok(());
+        let done = built_in(&mut self.readers[0], |face| {
+            if sent.is_ok() {
+                let values = face.map(|e| e.values().to_vec());
+                sent = wire::answer(to, &Answer::Drawn(values));
+            }
+        });
+        sent.map(|()| done.map_err(Failure::from))
+    }
+
+    /// Looks at what was studied, and keeps the lessons of it if it is to `learn`.
+    fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), Failure>> {
+        if learn {
+            self.lessons.clear();
+            if let Err(e) = self.draw() {
+                return Ok(Err(e.into()));
+            }
+        }
+        let (cuts, changes, lessons) = (&self.cuts, self.changes, &mut self.lessons);
+        let subjects = &self.studied;
+        let mut failed = Ok(());
+        let mut sent = Ok(());
+        let mut kept: Vec<(usize, Vec<Lesson>)> = Vec::new();
+        share(
+            &mut self.readers,
+            subjects,
+            |reader, subject| look(reader, subject, cuts, changes, learn),
+            |place, said| {
+                let said = match said {
+                    Ok(said) => said,
+                    Err(e) => {
+                        failed = Err(e.into());
+                        return;
+                    }
+                };
+                let embeddings = said.iter().map(|(e, _)| e.values().to_vec()).collect();
+                let place_sent = u32::try_from(place).unwrap_or(u32::MAX);
+                if sent.is_ok() {
+                    sent = wire::answer(to, &Answer::Subject(place_sent, embeddings));
+                }
+                let own = said.first().map(|(e, _)| *e);
+                if let (Some(who), Some(frozen), true) = (subjects[place].learnt, own, learn) {
+                    let of = |(_, trunk): (_, Option<Trunk>)| {
+                        Some(Lesson {
+                            trunk: trunk?,
+                            who: who.map(|w| w as usize),
+                            frozen,
+                        })
+                    };
+                    kept.push((place, said.into_iter().filter_map(of).collect()));
+                }
+            },
+        );
+        // The same order whoever was faster: what is learnt follows from it.
+        kept.sort_by_key(|(place, _)| *place);
+        lessons.extend(kept.into_iter().flat_map(|(_, l)| l));
+        sent.map(|()| failed)
+    }
+
+    /// Draws those who never lived, if they are to be studied.
+    fn draw(&mut self) -> Result<(), FaceError> {
+        let asked = |s: &Subject| matches!(s.sight, Sight::Drawn(_));
+        if !self.cuts.is_empty() || !self.studied.iter().any(asked) {
+            return Ok(());
+        }
+        let mut sampler = Sampler::new(640, 256);
+        drawn(|image, landmarks| {
+            self.cuts
+                .extend(FaceCut::new(image, landmarks, &mut sampler)?);
+            Ok(())
+        })
+    }
+
+    fn tune(
+        &mut self,
+        directions: &[Vec<f32>],
+        seed: u64,
+        to: &mut impl Write,
+    ) -> io::Result<Result<(), Failure>> {
+        let mut sent = Ok(());
+        let done = self.trained(directions, seed, || {
+            if sent.is_ok() {
+                sent = wire::answer(to, &Answer::Epoch);
+            }
+        });
+        sent?;
+        Ok(match done {
+            Ok(patch) => {
+                wire::answer(to, &Answer::Patch(Box::new(patch)))?;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Trains, and puts the network with the new weights into every reader: what the door will see is what counts.
+    fn trained(
+        &mut self,
+        directions: &[Vec<f32>],
+        seed: u64,
+        mut each: impl FnMut(),
+    ) -> Result<Patch, Failure> {
+        let manifest = self.loaded.manifest.embedder();
+        let file = ModelFile::find(&manifest.file, &self.loaded.config.model_files)?;
+        let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
+        let top = Top::of(&Weights::parse(file.bytes().to_vec())?)?;
+        let tuned = top.tuned(&self.lessons, directions, seed, |_| each());
+        let patch = tuned.patch(&self.lessons);
+        self.lessons = Vec::new();
+        let bytes = patch.applied(file.bytes())?;
+        let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
+        let file = ModelFile::sealed(&file.name(), &bytes, &sha256, "training")?;
+        let engine = self.loaded.config.engine;
+        for reader in &mut self.readers {
+            let embedder = Embedder::load(engine.build().as_ref(), &file, manifest)?;
+            drop(reader.exchange(embedder));
+        }
+        Ok(patch)
+    }
+}
+
+/// Faces and views of one photo; the outer error says why it is no photo.
+fn show(
+    reader: &mut Reader,
+    wanted: &Wanted,
+    changes: Changes,
+) -> Result<Result<Seen, FaceError>, String> {
+    let photo = Photo::open(&wanted.path()).map_err(|e| e.to_string())?;
+    let mut read = || {
+        let image = photo.image();
+        let faces = reader.read_photo(&image)?.to_vec();
+        let (mut views, mut light) = (Vec::new(), 0.0);
+        if let Some(face) = faces.first().filter(|f| f.embedding.is_ok()) {
+            let mut sampler = Sampler::new(image.layout().width, 256);
+            if let Some(cut) = FaceCut::new(&image, &face.landmarks, &mut sampler)? {
+                light = cut.light();
+                for number in 0..wanted.views {
+                    let view = cut.view(wanted.seed, number, changes, &mut sampler)?;
+                    if let Ok(image) = view.image() {
+                        views.extend(reader.read_at(&image, view.landmarks())?);
+                    }
+                }
+            }
+        }
+        Ok(Seen::of(&faces, &views, light))
+    };
+    Ok(read())
+}
+
+/// What the reader's embedder says of a subject.
+fn look(
+    reader: &mut Reader,
+    subject: &Subject,
+    cuts: &[FaceCut],
+    changes: Changes,
+    learn: bool,
+) -> Result<Said, Failure> {
+    let mut said = Vec::new();
+    let mut sampler = Sampler::new(640, 256);
+    let keeps = learn && subject.learnt.is_some();
+    let mut read = |image: &Image<'_>, landmarks: &Landmarks| -> Result<(), FaceError> {
+        let embedding = reader.read_at(image, landmarks)?;
+        let trunk = reader.trunk().filter(|_| keeps).and_then(Trunk::of);
+        said.extend(embedding.map(|e| (e, trunk)));
+        Ok(())
+    };
+    let cut = match &subject.sight {
+        Sight::Photo { path, landmarks } => {
+            let landmarks = landmarks.map(|[x, y]| Point { x, y });
+            let path = OsString::from_vec(path.clone());
+            let photo = Photo::open(path.as_ref())?;
+            let image = photo.image();
+            read(&image, &landmarks)?;
+            match subject.views {
+                0 => None,
+                _ => FaceCut::new(&image, &landmarks, &mut sampler)?,
+            }
+        }
+        Sight::Drawn(number) => {
+            let cut = cuts.get(*number as usize).cloned();
+            if let Some(cut) = &cut {
+                read(&cut.image()?, cut.landmarks())?;
+            }
+            cut
+        }
+    };
+    for number in 0..subject.views {
+        let Some(cut) = &cut else { break };
+        let view = cut.view(subject.seed, number, changes, &mut sampler)?;
+        read(&view.image()?, view.landmarks())?;
+    }
+    Ok(said)
+}

@@ -1,0 +1,341 @@
+//! Learners that answer what they like: real processes at real pipes, whose answers another program wrote.
+
+use super::wire::{Breach, Seen, frame, read};
+use super::*;
+use crate::face::{Face, Quality, Rect, Unfit};
+use crate::nn::PatchedLayer;
+use proptest::prelude::*;
+
+const SHA256: &str = "its checksum";
+
+/// A learner that answers `answers` whatever it is asked, and then does what `then` says.
+fn start(answers: &[u8], then: &str, silence: Duration) -> Result<Learner, LearnerError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("answers"), answers).expect("written");
+    let mut command = Command::new("/bin/sh");
+    let script = format!("cat \"$0/answers\"; {then}");
+    command.args(["-c", &script]).arg(folder.path());
+    let learner = Learner::start_as(command, SHA256, 2, silence);
+    FOLDERS.with_borrow_mut(|all| all.push(folder));
+    learner
+}
+
+thread_local! {
+    /// What the learners of a test read, until it ends.
+    static FOLDERS: std::cell::RefCell<Vec<tempfile::TempDir>> = std::cell::RefCell::default();
+}
+
+fn frames(answers: &[Answer]) -> Vec<u8> {
+    let ready = Answer::Ready(SHA256.to_owned());
+    let all = [ready]
+        .into_iter()
+        .map(|a| frame(&a))
+        .chain(answers.iter().map(frame));
+    all.collect::<Result<Vec<_>, _>>()
+        .expect("encoded")
+        .concat()
+}
+
+/// What comes of asking it for the faces of two photos, with one view each.
+fn asked(answers: &[u8], then: &str) -> Result<usize, LearnerError> {
+    let mut learner = start(answers, then, Duration::from_secs(20))?;
+    let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+    let shown = learner.photos(&wanted, || ());
+    shown.map(|all| all.iter().filter(|s| s.is_ok()).count())
+}
+
+fn face(embedding: Result<Embedding, Unfit>) -> Face {
+    Face {
+        bbox: Rect {
+            x: 1.0,
+            y: 2.0,
+            width: 30.0,
+            height: 40.0,
+        },
+        score: 0.9,
+        landmarks: Landmarks::default(),
+        quality: Quality::default(),
+        embedding,
+    }
+}
+
+fn unit() -> Embedding {
+    Embedding::normalised([0.6, 0.8]).expect("a direction")
+}
+
+fn seen(place: u32) -> Answer {
+    Answer::Photo(place, Ok(Seen::of(&[face(Ok(unit()))], &[unit()], 100.0)))
+}
+
+/// The frame of an answer about a photo with other bytes in it: `from` occurs once.
+fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = frame(&seen(0)).expect("encoded");
+    let places: Vec<usize> = (0..bytes.len())
+        .filter(|k| bytes[*k..].starts_with(from))
+        .collect();
+    let place = *places.first().expect("it is in there");
+    bytes.splice(place..place + from.len(), to.iter().copied());
+    let length = u32::try_from(bytes.len() - 4).expect("short");
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    [frames(&[]), bytes, frames(&[])].concat()
+}
+
+fn is_breach(answers: &[u8], breach: Breach) {
+    match asked(answers, "exec sleep 60") {
+        Err(LearnerError::Breach(b)) if b == breach => {}
+        other => panic!("{breach:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_learner_that_does_as_it_should_is_believed() {
+    let no_photo = Answer::Photo(1, Err("1.jpg: \u{1b}[2Jno picture".to_owned()));
+    let answers = frames(&[no_photo, seen(0), Answer::Done]);
+    assert_eq!(asked(&answers, "exec sleep 60").expect("answered"), 1);
+    let mut learner = start(&answers, "exec sleep 60", Duration::from_secs(20)).expect("started");
+    let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+    let shown = learner.photos(&wanted, || ()).expect("answered");
+    let Err(why) = &shown[1] else {
+        panic!("no photo");
+    };
+    assert_eq!(
+        why, "1.jpg: \\u{1b}[2Jno picture",
+        "nothing that a terminal obeys"
+    );
+    let (_, own) = largest(shown[0].as_ref().ok().expect("a photo")).expect("a face");
+    assert!(own.cosine(unit().values()) > 0.9999);
+}
+
+#[test]
+fn garbage_and_what_is_too_long_are_refused_before_memory_is_taken_for_them() {
+    is_breach(
+        b"GARBAGE GARBAGE",
+        Breach::Long(0x4252_4147, wire::MOST_BYTES),
+    );
+    is_breach(&[5, 0, 0, 0, 255, 255, 255, 255, 255], Breach::Garbled);
+    let most = u32::try_from(wire::MOST_BYTES).expect("small");
+    let long = [frames(&[]), (most + 1).to_le_bytes().to_vec()].concat();
+    is_breach(&long, Breach::Long(wire::MOST_BYTES + 1, wire::MOST_BYTES));
+    // One byte behind the answer.
+    let mut longer = frame(&seen(0)).expect("encoded");
+    longer.push(0);
+    longer[0] += 1;
+    is_breach(&[frames(&[]), longer].concat(), Breach::Garbled);
+    // A photo with four thousand million faces, of which none follows.
+    let huge = [
+        frames(&[]),
+        vec![8, 0, 0, 0, 1, 0, 0, 255, 255, 255, 255, 15],
+    ]
+    .concat();
+    is_breach(&huge, Breach::Garbled);
+    // Another network's.
+    let other = frame(&Answer::Ready("another".to_owned())).expect("encoded");
+    is_breach(&other, Breach::Numbers);
+}
+
+#[test]
+fn numbers_that_cannot_be_are_refused() {
+    let [x, _] = [0.6_f32, 0.8].map(f32::to_le_bytes);
+    for wrong in [f32::NAN, f32::INFINITY, -3.0, 0.0] {
+        is_breach(&changed(&x, &wrong.to_le_bytes()), Breach::Numbers);
+    }
+    for wrong in [f32::NAN, f32::INFINITY, 1e30] {
+        // Its width, and its light.
+        for number in [30.0_f32, 100.0] {
+            is_breach(
+                &changed(&number.to_le_bytes(), &wrong.to_le_bytes()),
+                Breach::Numbers,
+            );
+        }
+    }
+    // Of another network's length.
+    let long = Embedding::normalised([0.6, 0.8, 0.1]).expect("a direction");
+    let answer = Answer::Photo(0, Ok(Seen::of(&[face(Ok(long))], &[], 100.0)));
+    is_breach(&frames(&[answer]), Breach::Numbers);
+}
+
+#[test]
+fn answers_about_what_was_not_asked_are_refused() {
+    is_breach(&frames(&[seen(2)]), Breach::Place);
+    is_breach(&frames(&[seen(u32::MAX)]), Breach::Place);
+    is_breach(&frames(&[seen(1), seen(1)]), Breach::Place);
+    is_breach(&frames(&[seen(1), Answer::Done]), Breach::Count);
+    let crowd = Seen::of(&[face(Ok(unit())); 9], &[], 100.0);
+    is_breach(&frames(&[Answer::Photo(0, Ok(crowd))]), Breach::Count);
+    let views = Seen::of(&[face(Ok(unit()))], &[unit(), unit()], 100.0);
+    is_breach(&frames(&[Answer::Photo(0, Ok(views))]), Breach::Count);
+    let layer = || PatchedLayer {
+        weights: vec![1.0],
+        bias: vec![1.0],
+        range: [0.0, 1.0],
+    };
+    let patch = || Answer::Patch(Box::new(Patch([layer(), layer(), layer()])));
+    let late = Answer::Ready(SHA256.to_owned());
+    for turn in [
+        patch(),
+        Answer::Epoch,
+        Answer::Drawn(None),
+        late,
+        Answer::Subject(0, vec![]),
+    ] {
+        is_breach(&frames(&[turn]), Breach::Turn);
+    }
+
+    // The same of the other questions.
+    let start = |answers: &[Answer]| {
+        start(&frames(answers), "exec sleep 60", Duration::from_secs(20)).expect("started")
+    };
+    let breach = |error: LearnerError| match error {
+        LearnerError::Breach(breach) => breach,
+        other => panic!("{other}"),
+    };
+    let people = |n: u32| -> Vec<Answer> { (0..n).map(|_| Answer::Drawn(None)).collect() };
+    let drawn = start(&people(PEOPLE + 1)).drawn();
+    assert_eq!(breach(drawn.expect_err("too many")), Breach::Count);
+    let few = [people(PEOPLE - 1), vec![Answer::Done]].concat_answers();
+    assert_eq!(
+        breach(start(&few).drawn().expect_err("too few")),
+        Breach::Count
+    );
+    let nan = Answer::Drawn(Some(vec![f32::NAN, 1.0]));
+    assert_eq!(
+        breach(start(&[nan]).drawn().expect_err("no face")),
+        Breach::Numbers
+    );
+    let subject = || Subject {
+        sight: Sight::Drawn(0),
+        seed: 1,
+        views: 1,
+        learnt: None,
+    };
+    let values = || unit().values().to_vec();
+    for (answers, wrong) in [
+        (
+            vec![Answer::Subject(0, vec![values(), values(), values()])],
+            Breach::Count,
+        ),
+        (vec![Answer::Subject(1, vec![values()])], Breach::Place),
+        (
+            vec![Answer::Subject(0, vec![vec![1.0, 1.0]])],
+            Breach::Numbers,
+        ),
+        (vec![Answer::Done], Breach::Count),
+    ] {
+        let studied = start(&answers).study(vec![subject()], || ());
+        assert_eq!(breach(studied.expect_err("wrong")), wrong);
+    }
+    let epochs: Vec<Answer> = (0..=Top::epochs()).map(|_| Answer::Epoch).collect();
+    for answers in [epochs, vec![patch(), patch()], vec![Answer::Done]] {
+        let tuned = start(&answers).tune(vec![], 1, || ());
+        assert_eq!(breach(tuned.expect_err("wrong")), Breach::Count);
+    }
+}
+
+/// Answers after each other.
+trait Concat {
+    fn concat_answers(self) -> Vec<Answer>;
+}
+
+impl Concat for [Vec<Answer>; 2] {
+    fn concat_answers(self) -> Vec<Answer> {
+        self.into_iter().flatten().collect()
+    }
+}
+
+#[test]
+fn photos_that_end_it_are_named_and_the_others_are_read() {
+    // Once it has answered about one photo it ends; another one answers about the first that it is asked about, and ends.
+    let half = frames(&[seen(0)]);
+    for (then, how) in [
+        ("exit 7", "exit status: 7"),
+        ("kill -9 $$", "signal: 9"),
+        ("kill -SEGV $$", "signal: 11"),
+        ("exec >&- <&- 2>&-; exec sleep 60", "closed its pipe"),
+    ] {
+        let mut learner = start(&half, then, Duration::from_secs(20)).expect("started");
+        let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+        let mut steps = 0;
+        let shown = learner.photos(&wanted, || steps += 1);
+        // The answer comes, the last word does not: nobody knows whether it is well.
+        let shown = shown.expect("one photo cannot take the other down");
+        assert!(shown[0].is_ok(), "{then}");
+        let Err(why) = &shown[1] else {
+            panic!("{then}: its reader never was done");
+        };
+        assert!(
+            why.contains("it ended the process that read it") && why.contains(how),
+            "{why}"
+        );
+        assert_eq!(steps, 3, "one is asked about twice");
+    }
+    // Of a hundred each of which ends it, it is given up before the last.
+    let none = frames(&[]);
+    let mut learner = start(&none, "exit 7", Duration::from_secs(20)).expect("started");
+    let wanted = vec![Wanted::new(Path::new("1.jpg"), 1, 1); 100];
+    let ended = learner.photos(&wanted, || ());
+    assert!(matches!(ended, Err(LearnerError::Ended(how)) if how.contains("exit status: 7")));
+    // And if it cannot even begin.
+    assert!(
+        matches!(asked(&none[..2], "exit 3"), Err(LearnerError::Ended(how)) if how.contains('3'))
+    );
+}
+
+#[test]
+fn one_that_is_silent_or_does_not_listen_is_not_waited_for() {
+    let short = Duration::from_millis(300);
+    assert!(matches!(
+        start(&[], "exec sleep 60", short),
+        Err(LearnerError::Silent)
+    ));
+    let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
+    assert!(matches!(silent.drawn(), Err(LearnerError::Silent)));
+    // A question that is longer than a pipe holds, and one who says that it is answered.
+    for answers in [vec![], vec![Answer::Done]] {
+        let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
+        let long = vec![vec![0.5; 128]; 1000];
+        let begun = Instant::now();
+        let tuned = deaf.tune(long, 1, || ());
+        let given_up = matches!(
+            tuned,
+            Err(LearnerError::Silent | LearnerError::Breach(Breach::Turn))
+        );
+        assert!(given_up && begun.elapsed() < Duration::from_secs(30));
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_and_one_that_says_why_are_errors() {
+    let missing = Learner::start_as(Command::new("/nowhere"), SHA256, 2, SILENCE);
+    assert!(matches!(missing, Err(LearnerError::Start(_))));
+    let why = Answer::Failed("a\u{202e}b\nc".to_owned(), true);
+    let failed = asked(&frames(&[why]), "exit 0").expect_err("it says so");
+    assert!(
+        matches!(&failed, LearnerError::Failed(text, Exit::Machine) if text == "a\\u{202e}b c")
+    );
+}
+
+proptest! {
+    /// Whatever comes: an answer that passes its checks, or an error; no panic.
+    #[test]
+    fn any_bytes_are_an_answer_or_an_error(bytes: Vec<u8>, at in 0_usize..200, with: u8) {
+        let _ = read::<Answer>(&mut &bytes[..], wire::MOST_BYTES);
+        let mut bytes = frame(&seen(0)).expect("encoded");
+        let place = at % bytes.len();
+        bytes[place] = with;
+        if let Ok(Ok(Answer::Photo(_, Ok(seen)))) = read(&mut &bytes[..], wire::MOST_BYTES)
+            && let Ok(shown) = seen.check(2, 1)
+        {
+            for face in &shown.faces {
+                let embedding = face.embedding.map_or(1.0, |e| e.cosine(e.values()));
+                prop_assert!((embedding - 1.0).abs() < 1e-3);
+                prop_assert!(face.bbox.area().is_finite());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_printed_has_nothing_that_a_terminal_obeys(text: String) {
+        let plain = plain(&text);
+        prop_assert!(!plain.chars().any(char::is_control), "{plain:?}");
+    }
+}

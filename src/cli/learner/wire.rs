@@ -1,0 +1,300 @@
+//! What is asked of the learner and what it answers: messages of bounded length, each checked before it is believed.
+//!
+//! A frame is its length (4 bytes, little-endian) and so many bytes of postcard. The learner has looked at photos that
+//! anybody may have made: its answers are data of a stranger. Numbers are finite, embeddings have length 1 and as many
+//! dimensions as asked for, places are among those that were asked about, and text is cut and escaped.
+
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::face::{Embedding, Face, Landmarks, MAX_FACES, Point, Quality, Rect, Unfit};
+use crate::nn::Patch;
+
+/// What is asked, by the program that may write the gallery.
+#[derive(Serialize, Deserialize)]
+pub enum Ask {
+    /// The faces of photos. Answered by [`Answer::Photo`], one a photo in any order.
+    Photos(Vec<Wanted>),
+    /// People who never lived. Answered by [`Answer::Drawn`].
+    Drawn,
+    /// Faces for fine-tuning, to keep what is learnt from. Answered by [`Answer::Subject`], one a subject in any order.
+    Study(Vec<Subject>),
+    /// The top layers, trained on what was studied: the directions of the enrolled, and what chance follows from. Answered by
+    /// [`Answer::Epoch`] and [`Answer::Patch`].
+    Tune(Vec<Vec<f32>>, u64),
+    /// The subjects again, by the network with that patch. Answered as [`Ask::Study`].
+    Again,
+}
+
+/// A photo whose faces are asked for.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    path: Vec<u8>,
+    /// What its views follow from.
+    pub seed: u64,
+    /// How many views of the largest face.
+    pub views: u32,
+}
+
+impl Wanted {
+    pub fn new(path: &Path, seed: u64, views: u32) -> Self {
+        let path = path.as_os_str().as_bytes().to_vec();
+        Self { path, seed, views }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        std::ffi::OsString::from_vec(self.path.clone()).into()
+    }
+}
+
+/// A face for fine-tuning.
+#[derive(Serialize, Deserialize)]
+pub struct Subject {
+    pub sight: Sight,
+    pub seed: u64,
+    /// How many views besides the face as it is.
+    pub views: u32,
+    /// Whether it is learnt from, and then whose it is: the place of a direction; `Some(None)` is a stranger.
+    pub learnt: Option<Option<u32>>,
+}
+
+/// Where a face is seen.
+#[derive(Serialize, Deserialize)]
+pub enum Sight {
+    /// In a photo.
+    Photo {
+        path: Vec<u8>,
+        landmarks: [[f32; 2]; 5],
+    },
+    /// The person of this number who never lived.
+    Drawn(u32),
+}
+
+impl Sight {
+    pub fn photo(path: &Path, landmarks: &Landmarks) -> Self {
+        Self::Photo {
+            path: path.as_os_str().as_bytes().to_vec(),
+            landmarks: landmarks.map(|p| [p.x, p.y]),
+        }
+    }
+}
+
+/// What the learner answers. [`Answer::Done`] follows the last answer to every question, and [`Answer::Failed`] may come in
+/// the place of any.
+#[derive(Serialize, Deserialize)]
+pub enum Answer {
+    /// It has its networks, of which the embedder has this checksum, and nothing but what it needs.
+    Ready(String),
+    Photo(u32, Result<Seen, String>),
+    Drawn(Option<Vec<f32>>),
+    Subject(u32, Vec<Vec<f32>>),
+    Epoch,
+    Patch(Box<Patch>),
+    Done,
+    /// Why it cannot go on, and whether that is the machine's fault.
+    Failed(String, bool),
+}
+
+/// Of a face its box, score and five points, and [`Quality`] in the order of its fields.
+type Numbers = ([f32; 4], f32, [[f32; 2]; 5], [f32; 5]);
+
+/// What is seen in a photo.
+#[derive(Serialize, Deserialize)]
+pub struct Seen {
+    /// Largest first.
+    faces: Vec<Numbers>,
+    /// Of the largest.
+    embedding: Result<Vec<f32>, Unfit>,
+    views: Vec<Vec<f32>>,
+    light: f32,
+}
+
+/// As [`Seen`], checked.
+pub struct Shown {
+    pub faces: Vec<Face>,
+    /// Of the largest.
+    pub views: Vec<Embedding>,
+    /// Mean tone of the cut-out face, 0 to 255.
+    pub light: f32,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    #[error("{0} bytes, where {1} are the most")]
+    Long(u64, u64),
+    #[error("what is no answer")]
+    Garbled,
+    #[error("out of turn")]
+    Turn,
+    #[error("about what it was not asked, or twice")]
+    Place,
+    #[error("numbers that cannot be")]
+    Numbers,
+    #[error("more or fewer than was asked for")]
+    Count,
+}
+
+/// The most bytes of an answer. A patch of the top layers is 350 KB, the faces of a photo with fifty views 110 KB.
+pub const MOST_BYTES: u64 = 1 << 20;
+/// The most bytes of a question: some ten thousand photos. It is the learner that reads them, from whoever started it.
+const MOST_ASKED: u64 = 64 << 20;
+/// The longest text that is printed of an answer, in characters.
+const MOST_TEXT: usize = 1000;
+
+/// A message as a frame.
+pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 4];
+    bytes.extend(postcard::to_stdvec(message).map_err(io::Error::other)?);
+    let length = u32::try_from(bytes.len() - 4).map_err(io::Error::other)?;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// The next message; the inner error is the sender's fault. Nothing is read behind it.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<Result<T, Breach>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u64::from(u32::from_le_bytes(length));
+    if length > most {
+        return Ok(Err(Breach::Long(length, most)));
+    }
+    let mut bytes = Vec::new();
+    from.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 != length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(match postcard::take_from_bytes(&bytes) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Breach::Garbled),
+    })
+}
+
+/// The next question; `None` when there is none any more.
+pub fn question(from: &mut impl Read) -> io::Result<Option<Ask>> {
+    match read(from, MOST_ASKED) {
+        Ok(asked) => asked.map(Some).map_err(io::Error::other),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sends an answer.
+pub fn answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    to.write_all(&frame(answer)?)?;
+    to.flush()
+}
+
+/// Text that a terminal prints as it stands: no control characters, nothing that turns the direction of writing, and not too
+/// long.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for (count, c) in text.trim_end().chars().enumerate() {
+        if count == MOST_TEXT {
+            plain.push('…');
+            break;
+        }
+        match c {
+            '\n' | '\t' => plain.push(' '),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                plain.extend(c.escape_unicode());
+            }
+            c if c.is_control() => plain.extend(c.escape_default()),
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// The embedding of these numbers, if they are one of so many dimensions.
+pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, Breach> {
+    let norm = values.iter().map(|v| v * v).sum::<f32>();
+    // Asked for what is right, so that a NaN is not.
+    if values.len() != dimensions || !((norm - 1.0).abs() < 1e-3) {
+        return Err(Breach::Numbers);
+    }
+    Embedding::normalised(values.iter().copied()).ok_or(Breach::Numbers)
+}
+
+impl Seen {
+    pub fn of(faces: &[Face], views: &[Embedding], light: f32) -> Self {
+        let own = |e: &Embedding| e.values().to_vec();
+        Self {
+            faces: faces
+                .iter()
+                .map(|f| {
+                    let (b, q) = (f.bbox, f.quality);
+                    (
+                        [b.x, b.y, b.width, b.height],
+                        f.score,
+                        f.landmarks.map(|p| [p.x, p.y]),
+                        [q.eye_distance, q.yaw, q.pitch, q.roll, q.sharpness],
+                    )
+                })
+                .collect(),
+            embedding: match faces.first() {
+                Some(face) => face.embedding.as_ref().map(own).map_err(|why| *why),
+                None => Err(Unfit::Unreadable),
+            },
+            views: views.iter().map(own).collect(),
+            light,
+        }
+    }
+
+    /// Checks it, as an answer to a question for at most `views` views.
+    pub fn check(self, dimensions: usize, views: usize) -> Result<Shown, Breach> {
+        if self.faces.len() > MAX_FACES || self.views.len() > views {
+            return Err(Breach::Count);
+        }
+        // Pixels of a photo, and what is computed from them.
+        let sound = |values: &[f32]| values.iter().all(|v| v.abs() < 1e9);
+        if !sound(&[self.light]) {
+            return Err(Breach::Numbers);
+        }
+        let mut own = match self.embedding {
+            Ok(values) => Ok(embedding(&values, dimensions)?),
+            Err(why) => Err(why),
+        };
+        let mut faces = Vec::new();
+        for (place, score, points, quality) in self.faces {
+            if !sound(&place)
+                || !sound(points.as_flattened())
+                || !sound(&quality)
+                || !sound(&[score])
+            {
+                return Err(Breach::Numbers);
+            }
+            let [x, y, width, height] = place;
+            let [eye_distance, yaw, pitch, roll, sharpness] = quality;
+            faces.push(Face {
+                bbox: Rect {
+                    x,
+                    y,
+                    width,
+                    height,
+                },
+                score,
+                landmarks: points.map(|[x, y]| Point { x, y }),
+                quality: Quality {
+                    eye_distance,
+                    yaw,
+                    pitch,
+                    roll,
+                    sharpness,
+                },
+                // Only the largest is learnt.
+                embedding: std::mem::replace(&mut own, Err(Unfit::Unreadable)),
+            });
+        }
+        let views = self.views.iter().map(|v| embedding(v, dimensions));
+        Ok(Shown {
+            faces,
+            views: views.collect::<Result<_, _>>()?,
+            light: self.light,
+        })
+    }
+}

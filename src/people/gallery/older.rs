@@ -1,0 +1,72 @@
+//! Older versions of the body: 1 has templates and no head yet, 2 nothing that was fine-tuned, 3 the name of a network's
+//! file beside the gallery, which is not loaded any more.
+
+use serde::Deserialize;
+
+use super::{Operating, PersonId, TunedPerson};
+
+#[derive(Deserialize)]
+struct Person {
+    id: PersonId,
+    name: String,
+    templates: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct First {
+    embedder_sha256: String,
+    next: u32,
+    people: Vec<Person>,
+}
+
+#[derive(Deserialize)]
+struct Third {
+    embedder_sha256: String,
+    next: u32,
+    people: Vec<super::Person>,
+    strangers: Vec<Vec<f32>>,
+    operating: Option<Operating>,
+    tuned: Option<Named>,
+}
+
+/// The file is named by the checksum.
+#[derive(Deserialize)]
+struct Named {
+    _embedder_sha256: String,
+    _people: Vec<TunedPerson>,
+    _operating: Operating,
+}
+
+pub fn first(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
+    let old: First = super::whole(body)?;
+    let people = old.people.into_iter().map(|p| super::Person {
+        id: p.id,
+        name: p.name,
+        templates: p.templates,
+        views: Vec::new(),
+        direction: Vec::new(),
+    });
+    Ok(super::Gallery {
+        embedder_sha256: old.embedder_sha256,
+        next: old.next,
+        people: people.collect(),
+        stale: true,
+        ..super::Gallery::default()
+    })
+}
+
+/// Of the second version, too, with a mark behind it that nothing was fine-tuned.
+pub fn third(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
+    let old: Third = super::whole(body)?;
+    Ok(super::Gallery {
+        embedder_sha256: old.embedder_sha256,
+        next: old.next,
+        people: old.people,
+        // Who is who was not kept then. The head stays as it was learnt until somebody comes or goes.
+        strangers: old.strangers.into_iter().map(|s| vec![s]).collect(),
+        operating: old.operating,
+        tuned: None,
+        stale: false,
+        tuned_earlier: old.tuned.is_some(),
+    })
+}

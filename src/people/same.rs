@@ -1,0 +1,93 @@
+//! Which faces show one person, where nobody has named them: faces that are alike, directly or through others.
+//!
+//! It serves to count strangers. There a person taken for two is the worse mistake: it counts one trial as two, and puts
+//! one person both among those that are learnt and those that are tried. Two taken for one only count as less than they are.
+//! So the likeness from which on two faces are one person is low, and one such pair is enough to join two groups.
+
+/// From this part of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person.
+pub const SAME: f32 = 0.7;
+
+/// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first.
+/// Two faces with a cosine of `threshold` or more are one person.
+#[must_use]
+pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
+    let groups = groups(faces, threshold);
+    let mut people: Vec<Vec<usize>> = Vec::new();
+    let mut numbers = vec![0; faces.len()];
+    for (place, group) in groups.into_iter().enumerate() {
+        if group == place {
+            numbers[place] = people.len();
+            people.push(Vec::new());
+        }
+        people[numbers[group]].push(place);
+    }
+    people
+}
+
+/// The group of each face: the smallest place in it.
+pub fn groups(faces: &[&[f32]], threshold: f32) -> Vec<usize> {
+    let mut parents: Vec<usize> = (0..faces.len()).collect();
+    fn root(parents: &mut [usize], mut place: usize) -> usize {
+        while parents[place] != place {
+            // Half the way up for the next one who asks.
+            parents[place] = parents[parents[place]];
+            place = parents[place];
+        }
+        place
+    }
+    for (i, one) in faces.iter().enumerate() {
+        for (j, other) in faces[..i].iter().enumerate() {
+            let cosine: f32 = one.iter().zip(*other).map(|(a, b)| a * b).sum();
+            if cosine >= threshold {
+                let (a, b) = (root(&mut parents, i), root(&mut parents, j));
+                parents[a.max(b)] = a.min(b);
+            }
+        }
+    }
+    let all = 0..faces.len();
+    all.map(|place| root(&mut parents, place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_burst_of_one_man_is_one_person_and_his_turning_head_joins_what_is_unlike() {
+        let burst: Vec<[f32; 2]> = (0..120)
+            .map(|i| {
+                let turn = 0.02 * i as f32;
+                [turn.cos(), turn.sin()]
+            })
+            .collect();
+        let faces: Vec<&[f32]> = burst.iter().map(|f| &f[..]).collect();
+        // The first and the last look away from each other.
+        assert!(burst[0][0] * burst[119][0] + burst[0][1] * burst[119][1] < -0.7);
+        assert_eq!(people_of(&faces, 0.4), [(0..120).collect::<Vec<_>>()]);
+        assert!(people_of(&[], 0.4).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_is_in_one_group_and_pairs_above_the_threshold_are_together(
+            faces in proptest::collection::vec(proptest::array::uniform3(-1f32..1.0), 0..40),
+            threshold in -1f32..1.0,
+        ) {
+            let faces: Vec<&[f32]> = faces.iter().map(|f| &f[..]).collect();
+            let people = people_of(&faces, threshold);
+            let mut all: Vec<usize> = people.iter().flatten().copied().collect();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..faces.len()).collect::<Vec<_>>());
+            prop_assert!(people.iter().is_sorted_by_key(|p| p[0]));
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            for (i, one) in people.iter().enumerate() {
+                for other in &people[..i] {
+                    for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
+                        prop_assert!(dot(faces[a], faces[b]) < threshold);
+                    }
+                }
+            }
+        }
+    }
+}
