@@ -17,6 +17,7 @@
 //! | [`learn`] | augmentation and calibration: what training makes of photos |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
+//! | [`broker`] | the small process that opens devices for the door's, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
 //! | [`cli`] | the commands |
 //! | [`firmware`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
@@ -34,6 +35,7 @@
 
 pub mod alloc;
 pub mod bell;
+pub mod broker;
 pub mod capture;
 pub mod chance;
 pub mod cli;
@@ -51,6 +53,7 @@ pub mod memory;
 pub mod nn;
 pub mod output;
 pub mod panics;
+pub mod passing;
 pub mod people;
 pub mod pipeline;
 pub mod supervisor;

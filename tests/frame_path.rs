@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use latchkey::broker::Broker;
 use latchkey::capture::Photo;
 use latchkey::config::{Config, Overrides};
 use latchkey::doorstep::{Play, Script, Stage, picture};
@@ -20,6 +21,7 @@ use latchkey::face::{Reader, Settings};
 use latchkey::nn::Manifest;
 use latchkey::people::Rule;
 use latchkey::pipeline::{self, Progress};
+use latchkey::supervisor::Supervisor;
 
 const FRAMES: u64 = 1000;
 const WARM_UP: u64 = 50;
@@ -369,7 +371,18 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     let progress = Arc::new(Progress::default());
     let running = std::thread::spawn({
         let progress = Arc::clone(&progress);
-        move || pipeline::run(&config, &manifest, rule, reader, &progress)
+        move || {
+            let (broker, supervisor) = (Broker::none(), Supervisor::default());
+            pipeline::run(
+                &config,
+                &manifest,
+                rule,
+                reader,
+                &progress,
+                broker,
+                &supervisor,
+            )
+        }
     });
     let reach = |frames: u64| {
         let begun = Instant::now();

@@ -7,8 +7,10 @@ use std::io::{BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use latchkey::output::{Guard, GuardError, Wiring};
-use roles::{guard_command, role_command, signal};
+use latchkey::clock::Timestamp;
+use latchkey::output::guard::Beat;
+use latchkey::output::{GuardError, Wiring};
+use roles::{guard_command, role_command, signal, start_guard};
 use rustix::process::Signal;
 
 /// A process that holds the relay on, up to the point where it says so.
@@ -47,7 +49,10 @@ fn a_panic_in_any_thread_of_ours_ends_the_process() {
     let (mut child, _out) = relay_on("panic");
     let said = last_words(&mut child);
     assert!(said.contains("survived both"), "{said}");
-    assert!(said.contains("a thread that panics"), "{said}");
+    // The relay comes before the message, and is left alone by a panic that is contained.
+    let (before, after) = said.split_once("a thread that panics").expect(&said);
+    assert_eq!(before.matches("relay off first").count(), 1, "{said}");
+    assert!(!after.contains("relay off first"), "{said}");
     assert!(said.contains("guard: latchkey died; relay off"), "{said}");
     let status = child.wait().expect("ended");
     assert_eq!(
@@ -86,26 +91,28 @@ fn a_process_that_is_silent_with_the_relay_off_is_left_alone() {
 
 #[test]
 fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
-    let mut guard = Guard::spawn_as(guard_command(), &Wiring::default()).expect("starts");
+    let (mut guard, mut child) = start_guard(guard_command(), &Wiring::default()).expect("starts");
     for deaf in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         signal(guard.id(), deaf);
         for _ in 0..20 {
-            guard.beat(false).expect("alive");
+            guard.beat(Beat::Off, Timestamp::now()).expect("alive");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-    drop(guard);
+    guard.dismiss();
+    assert!(child.wait().expect("ended").success());
 }
 
 #[test]
 fn a_dead_or_stuck_guard_is_noticed() {
     for (with, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
-        let mut guard = Guard::spawn_as(guard_command(), &Wiring::default()).expect("starts");
-        guard.beat(true).expect("alive");
+        let (mut guard, mut child) =
+            start_guard(guard_command(), &Wiring::default()).expect("starts");
+        guard.beat(Beat::On, Timestamp::now()).expect("alive");
         signal(guard.id(), with);
         let start = Instant::now();
         let error = loop {
-            if let Err(error) = guard.beat(true) {
+            if let Err(error) = guard.beat(Beat::On, Timestamp::now()) {
                 break error;
             }
             assert!(start.elapsed() < Duration::from_secs(20), "never noticed");
@@ -116,6 +123,9 @@ fn a_dead_or_stuck_guard_is_noticed() {
             GuardError::Dead => assert!(!stuck),
             other => panic!("{other}"),
         }
+        // Nobody has waited for it.
+        child.kill().expect("killed");
+        child.wait().expect("ended");
     }
 }
 
@@ -123,9 +133,9 @@ fn a_dead_or_stuck_guard_is_noticed() {
 fn a_guard_that_does_not_come_up_is_an_error() {
     let mut other = guard_command();
     other.env_clear(); // without a role, it ends at once
-    let error = Guard::spawn_as(other, &Wiring::default()).expect_err("no guard");
+    let error = start_guard(other, &Wiring::default()).expect_err("no guard");
     assert!(matches!(error, GuardError::Dead), "{error}");
-    let error = Guard::spawn_as(Command::new("/nonexistent"), &Wiring::default());
+    let error = start_guard(Command::new("/nonexistent"), &Wiring::default());
     assert!(matches!(error, Err(GuardError::Spawn(_))));
 }
 

@@ -30,7 +30,9 @@ use crate::frame::{ImageError, Layout, PixelFormat, Slot};
 pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
 pub use photo::{Photo, PhotoError};
 pub use settings::{CameraSettings, SettingsError, Source};
-pub use v4l2::{DeviceReport, FormatReport, SizeReport, probe};
+pub use v4l2::{
+    CALLS as CAMERA_CALLS, CameraNodes, DeviceReport, FormatReport, OwnNodes, SizeReport, probe,
+};
 
 use link::Outlet;
 
@@ -272,6 +274,20 @@ pub fn start(
     consumer: Thread,
     events: Caller<CameraEvent>,
 ) -> Result<Running, CaptureError> {
+    start_through(settings, Box::new(OwnNodes), slot, consumer, events)
+}
+
+/// As [`start`], with a camera's nodes opened by `cameras`.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_through(
+    settings: &CameraSettings,
+    mut cameras: Box<dyn CameraNodes>,
+    slot: Arc<Slot>,
+    consumer: Thread,
+    events: Caller<CameraEvent>,
+) -> Result<Running, CaptureError> {
     settings.validate()?;
     match settings.parsed_source() {
         Source::Pictures(path) => {
@@ -291,7 +307,7 @@ pub fn start(
         source => {
             let settings = settings.clone();
             Running::spawn("capture", slot, consumer, events, move |outlet| {
-                v4l2::run(&settings, &source, outlet);
+                v4l2::run(&settings, &source, &mut *cameras, outlet);
             })
         }
     }

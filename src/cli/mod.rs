@@ -25,7 +25,7 @@ use rustix::process::DumpableBehavior;
 use signal_hook::consts::SIGPIPE;
 
 use crate::config::{Config, Overrides};
-use crate::confine::{Work, confine};
+use crate::confine::{self, Work, confine};
 use crate::face::{Embedder, Reader, Settings};
 use crate::frame::PixelFormat;
 use crate::nn::{Manifest, ModelFile};
@@ -148,6 +148,9 @@ enum Command {
     /// Turn the relay off if the main process dies; started by `run` itself
     #[command(hide = true)]
     Guard,
+    /// Open cameras and lines for the main process; started by `run` itself
+    #[command(hide = true)]
+    Broker,
 }
 
 /// Reads the command line, does what it says, and gives the status to end with.
@@ -190,11 +193,17 @@ pub fn main() -> ExitCode {
     }
     // Those that learn write to another process, which may end before: that is for them to report.
     let writes = matches!(arguments.command, Command::Train(_) | Command::Enroll(_));
-    if !writes && !matches!(arguments.command, Command::Run(_) | Command::Guard) {
+    let serves = matches!(
+        arguments.command,
+        Command::Run(_) | Command::Guard | Command::Broker
+    );
+    if !writes && !serves {
         end_when_unread();
     }
-    if let Command::Guard = arguments.command {
-        return crate::output::run_guard();
+    match arguments.command {
+        Command::Guard => return crate::output::guard::run_guard(confine::guard),
+        Command::Broker => return crate::broker::main(confine::broker),
+        _ => {}
     }
     let result = match &arguments.command {
         Command::Run(a) => run::run(asked, a),
@@ -206,7 +215,7 @@ pub fn main() -> ExitCode {
         Command::Bench(a) => bench::run(asked, a),
         Command::Doorstep(a) => doorstep::run(asked, a),
         Command::Probe(a) => probe::run(asked, a),
-        Command::Guard => Ok(Exit::Done),
+        Command::Guard | Command::Broker => Ok(Exit::Done),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::{Exit, Failure, Loaded};
+use crate::broker::Broker;
 use crate::capture::{CaptureError, Source};
 use crate::clock;
 use crate::config::{CardTables, Overrides};
-use crate::confine::{Work, confine};
+use crate::confine::{self, Work, confine};
 use crate::output::Driver;
 use crate::pipeline::RunError;
+use crate::supervisor::Supervisor;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,8 +42,14 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if is_fast(&loaded.config)? {
         clock::halt();
     }
-    // Before there is another thread. A check touches nothing that it would have to be kept from.
-    let confined = (!arguments.check).then(|| confine(&loaded.config, Work::Door));
+    // Before there is another thread. A check touches nothing that it would have to be kept from. What opens devices, and who
+    // is to hear how it goes, first.
+    let started = (!arguments.check).then(|| {
+        confine::family();
+        let supervisor = Supervisor::from_environment();
+        let broker = Broker::start(&loaded.config);
+        (confine(&loaded.config, Work::Door), broker, supervisor)
+    });
     let journal = crate::journal::start();
     log::info!(
         "start version={} board={} models={}:{}",
@@ -50,7 +58,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.name,
         loaded.manifest.embedder
     );
-    if let Some(confined) = confined {
+    if let Some((confined, ..)) = &started {
         log::info!("confined {confined}");
     }
     let set = loaded.manifest.embedder().threshold;
@@ -85,13 +93,21 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
-    let result = crate::pipeline::run(
-        &loaded.config,
-        &loaded.manifest,
-        loaded.rule,
-        reader,
-        &Arc::default(),
-    );
+    let (broker, supervisor) = match started {
+        Some((_, broker, supervisor)) => (broker, supervisor),
+        None => (Ok(Broker::none()), Supervisor::default()),
+    };
+    let result = broker.map_err(RunError::from).and_then(|broker| {
+        crate::pipeline::run(
+            &loaded.config,
+            &loaded.manifest,
+            loaded.rule,
+            reader,
+            &Arc::default(),
+            broker,
+            &supervisor,
+        )
+    });
     if let Err(error) = &result {
         log::error!("cannot_run why={:?}", error.to_string());
     }

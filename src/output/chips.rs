@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::gpiochip;
+
 /// A GPIO chip.
 #[derive(Clone, Debug)]
 pub struct ChipReport {
@@ -20,26 +22,17 @@ pub struct ChipReport {
 /// Every GPIO chip that the kernel shows.
 #[must_use]
 pub fn chips() -> Vec<ChipReport> {
-    let paths = gpiocdev::chip::chips().unwrap_or_default();
-    paths.into_iter().map(report).collect()
+    gpiochip::paths().into_iter().map(report).collect()
 }
 
 fn report(path: PathBuf) -> ChipReport {
-    let asked = gpiocdev::Chip::from_path(&path).and_then(|chip| {
-        let info = chip.info()?;
-        let mut used = 0;
-        for line in 0..info.num_lines {
-            used += u32::from(chip.line_info(line)?.used);
-        }
-        Ok((info.label, info.num_lines, used))
-    });
-    match asked {
-        Ok((label, lines, used)) => ChipReport {
-            path,
-            label,
-            lines,
+    match gpiochip::ask(&path) {
+        Ok((info, used)) => ChipReport {
+            label: gpiochip::text(&info.label),
+            lines: info.num_lines,
             used,
             fault: None,
+            path,
         },
         Err(error) => ChipReport {
             fault: Some(format!(

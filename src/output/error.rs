@@ -1,9 +1,13 @@
 //! What can go wrong with lines, and the mend.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use super::wiring::WiringError;
 
 /// Why the outputs cannot be had or no longer obey.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
     /// The wiring cannot be.
@@ -37,7 +41,7 @@ pub enum OutputError {
     #[error("{key}.line = {line}: {chip} has {lines} lines (0-{})", .lines.saturating_sub(1))]
     Range {
         /// Key of the configuration.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// The line.
         line: u32,
         /// Name of the chip.
@@ -51,7 +55,7 @@ pub enum OutputError {
     )]
     Busy {
         /// Key of the configuration.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// The line.
         line: u32,
         /// Name of the chip.
@@ -69,7 +73,7 @@ pub enum OutputError {
     #[error("{key}.line = {line} on {chip}: {cause}")]
     Line {
         /// Key of the configuration.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// The line.
         line: u32,
         /// Name of the chip.
@@ -83,6 +87,12 @@ pub enum OutputError {
         /// Label, name or path.
         chip: String,
         /// What is wrong with it.
+        cause: String,
+    },
+    /// The process that opens devices cannot be asked.
+    #[error("the broker, which opens devices: {cause}")]
+    Broker {
+        /// Why not.
         cause: String,
     },
     /// rppal cannot work here.

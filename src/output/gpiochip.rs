@@ -3,67 +3,86 @@
 //!
 //! No sysfs GPIO, no uAPI v1.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use gpiocdev::chip::Chip;
-use gpiocdev::line::{Bias, EdgeDetection, Value};
-use gpiocdev::{Request, UapiCall};
+use gpiocdev_uapi::Name;
+use gpiocdev_uapi::v2::{self, ChipInfo, LineConfig, LineFlags, LineRequest, LineValues, Offsets};
 use rustix::io::Errno;
 
 use super::OutputError;
-use super::panel::{Drive, Panel};
-use super::wiring::{Active, ButtonLine, Line, Pull, Wiring};
+use super::panel::Drive;
+use super::wiring::{Active, ButtonLine, Line, Pull};
 
-/// Takes hold of relay, LEDs and button on one chip.
-pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Panel<Output>, OutputError> {
-    let chip = OpenChip::find(wiring.chip.as_deref().unwrap_or_default())?;
-    Panel::open(
-        wiring,
-        |key, line| chip.output(key, line, consumer),
-        |line| chip.button(line, consumer),
-    )
+/// The number of a GPIO call that reads and writes a `T` (linux/gpio.h).
+const fn read_write<T>(call: u32) -> u32 {
+    3 << 30 | (size_of::<T>() as u32) << 16 | 0xb4 << 8 | call
 }
+
+/// The one call on a line that is open: set it.
+pub const LINE_CALL: u32 = read_write::<LineValues>(0x0f);
+
+/// The calls on a chip: what it is, what a line is, and to request one.
+pub const CHIP_CALLS: [u32; 3] = [
+    2 << 30 | (size_of::<ChipInfo>() as u32) << 16 | 0xb4 << 8 | 0x01,
+    read_write::<v2::LineInfo>(0x05),
+    read_write::<LineRequest>(0x07),
+];
 
 /// A line that drives something. The kernel lets go of it when it is dropped.
 pub(super) struct Output {
-    request: Request,
+    line: File,
     place: Place,
 }
 
+impl Output {
+    /// A line that [`OpenChip::output`] requested, here or in another process.
+    pub(super) fn new(line: OwnedFd, key: &'static str, number: u32, chip: &str) -> Self {
+        Self {
+            line: line.into(),
+            place: Place::new(key, number, chip),
+        }
+    }
+}
+
 impl Drive for Output {
+    fn line_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.line.as_fd())
+    }
+
     fn set(&mut self, on: bool) -> Result<(), OutputError> {
-        self.request
-            .set_lone_value(if on { Value::Active } else { Value::Inactive })
-            .map_err(|e| self.place.error(&e))?;
-        Ok(())
+        v2::set_line_values(&self.line, &LineValues::from_slice(&[on]))
+            .map_err(|e| self.place.error(&e))
     }
 }
 
 /// The line of a button. Its edges are debounced by the kernel.
 pub(super) struct Button {
-    request: Request,
+    line: File,
     place: Place,
 }
 
 impl Button {
+    /// A line that [`OpenChip::button`] requested, here or in another process.
+    pub(super) fn new(line: OwnedFd, number: u32, chip: &str) -> Self {
+        Self {
+            line: line.into(),
+            place: Place::new("button", number, chip),
+        }
+    }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.request.as_fd()
+        self.line.as_fd()
     }
 
     pub(super) fn pressed(&mut self) -> Result<bool, OutputError> {
         let mut pressed = false;
         // Hung up when the chip is gone: then the read says so.
-        while self
-            .request
-            .has_edge_event()
-            .map_err(|e| self.place.error(&e))?
-        {
+        while gpiocdev_uapi::has_event(&self.line).map_err(|e| self.place.error(&e))? {
             // Only presses are asked for, so that every event is one.
-            self.request
-                .read_edge_event()
-                .map_err(|e| self.place.error(&e))?;
+            let mut event = [0; size_of::<v2::LineEdgeEvent>() / 8];
+            gpiocdev_uapi::read_event(&self.line, &mut event).map_err(|e| self.place.error(&e))?;
             pressed = true;
         }
         Ok(pressed)
@@ -78,24 +97,39 @@ struct Place {
 }
 
 impl Place {
-    fn error(&self, error: &gpiocdev::Error) -> OutputError {
-        if errno(error) == Some(Errno::NODEV) {
-            return OutputError::Gone {
-                chip: self.chip.clone(),
-            };
+    fn new(key: &'static str, line: u32, chip: &str) -> Self {
+        Self {
+            key,
+            line,
+            chip: chip.to_owned(),
         }
+    }
+
+    fn error(&self, error: &gpiocdev_uapi::Error) -> OutputError {
+        let cause = match errno(error) {
+            Some(Errno::NODEV) => {
+                return OutputError::Gone {
+                    chip: self.chip.clone(),
+                };
+            }
+            Some(Errno::NOTTY) => {
+                "the kernel knows no GPIO uAPI v2: Linux 5.10 or newer is needed".to_owned()
+            }
+            _ => error.to_string(),
+        };
         OutputError::Line {
-            key: self.key,
+            key: self.key.into(),
             line: self.line,
             chip: self.chip.clone(),
-            cause: cause(error),
+            cause,
         }
     }
 }
 
 /// A chip, found and open.
 pub(super) struct OpenChip {
-    chip: Chip,
+    chip: File,
+    path: PathBuf,
     name: String,
     lines: u32,
 }
@@ -124,7 +158,7 @@ impl OpenChip {
         let mut denied = None;
         let mut present = Vec::new();
         let mut found = Vec::new();
-        for path in gpiocdev::chip::chips().unwrap_or_default() {
+        for path in paths() {
             match Self::from_path(&wanted, &path) {
                 Ok((chip, label)) => {
                     present.push(format!("{} ({label})", chip.name));
@@ -137,10 +171,9 @@ impl OpenChip {
             }
         }
         if found.len() > 1 {
-            let path = |c: &Self| c.chip.path().display().to_string();
             return Err(OutputError::Ambiguous {
                 chip: wanted,
-                paths: found.iter().map(path).collect(),
+                paths: found.iter().map(|c| c.path.display().to_string()).collect(),
             });
         }
         let none = OutputError::NoChip {
@@ -150,8 +183,9 @@ impl OpenChip {
         found.pop().ok_or(denied.unwrap_or(none))
     }
 
+    /// The chip at `path`, and its label.
     fn from_path(wanted: &str, path: &Path) -> Result<(Self, String), OutputError> {
-        let error = |e: gpiocdev::Error| match errno(&e) {
+        let failed = |errno: Option<Errno>, cause: String| match errno {
             Some(Errno::ACCESS | Errno::PERM) => OutputError::Denied {
                 path: path.display().to_string(),
             },
@@ -161,141 +195,209 @@ impl OpenChip {
             },
             _ => OutputError::Chip {
                 chip: wanted.to_owned(),
-                cause: cause(&e),
+                cause,
             },
         };
-        let chip = Chip::from_path(path).map_err(error)?;
-        let info = chip.info().map_err(error)?;
+        let chip = open_chip(path)
+            .map_err(|e| failed(Errno::from_io_error(&e), format!("{}: {e}", path.display())))?;
+        let info = v2::get_chip_info(&chip).map_err(|e| {
+            let cause = match errno(&e) {
+                Some(Errno::NOTTY) => format!("{} is no GPIO chip", path.display()),
+                _ => e.to_string(),
+            };
+            failed(errno(&e), cause)
+        })?;
         let open = Self {
             chip,
-            name: info.name,
+            path: path.to_owned(),
+            name: text(&info.name),
             lines: info.num_lines,
         };
-        Ok((open, info.label))
+        Ok((open, text(&info.label)))
     }
 
-    fn output(&self, key: &'static str, line: Line, consumer: &str) -> Result<Output, OutputError> {
-        let place = self.place(key, line.line)?;
-        let mut request = self.request(line.line, line.active, consumer);
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Requests a line that drives something. It is off.
+    pub(super) fn output(
+        &self,
+        key: &'static str,
+        line: Line,
+        consumer: &str,
+    ) -> Result<OwnedFd, OutputError> {
         // The pull that means "off" stays on most chips when the line is let go, whoever does that; the
-        // kernel leaves it out where a chip has none.
+        // kernel leaves it out where a chip has none. A value that is not asked for is inactive.
         let off = match line.active {
-            Active::High => Bias::PullDown,
-            Active::Low => Bias::PullUp,
+            Active::High => LineFlags::BIAS_PULL_DOWN,
+            Active::Low => LineFlags::BIAS_PULL_UP,
         };
-        request.as_output(Value::Inactive).with_bias(off);
-        Ok(Output {
-            request: request.request().map_err(|e| self.refused(&place, &e))?,
-            place,
-        })
+        let flags = LineFlags::OUTPUT | off | active(line.active);
+        self.request(key, line.line, flags, 0, consumer)
     }
 
-    pub(super) fn button(&self, line: ButtonLine, consumer: &str) -> Result<Button, OutputError> {
-        let place = self.place("button", line.line)?;
-        let mut request = self.request(line.line, line.active, consumer);
+    /// Requests the line of a button: an edge for every press.
+    pub(super) fn button(&self, line: ButtonLine, consumer: &str) -> Result<OwnedFd, OutputError> {
         let bias = match line.pull {
-            Pull::Up => Bias::PullUp,
-            Pull::Down => Bias::PullDown,
-            Pull::None => Bias::Disabled,
+            Pull::Up => LineFlags::BIAS_PULL_UP,
+            Pull::Down => LineFlags::BIAS_PULL_DOWN,
+            Pull::None => LineFlags::BIAS_DISABLED,
         };
         // Edges count from inactive to active, whichever level that is.
-        request
-            .as_input()
-            .with_bias(bias)
-            .with_edge_detection(EdgeDetection::RisingEdge);
-        if line.debounce_ms > 0 {
-            request.with_debounce_period(Duration::from_millis(line.debounce_ms.into()));
+        let flags = LineFlags::INPUT | LineFlags::EDGE_RISING | bias | active(line.active);
+        self.request("button", line.line, flags, line.debounce_ms, consumer)
+    }
+
+    fn request(
+        &self,
+        key: &'static str,
+        line: u32,
+        flags: LineFlags,
+        debounce_ms: u32,
+        consumer: &str,
+    ) -> Result<OwnedFd, OutputError> {
+        let place = self.place(key, line)?;
+        let mut config = LineConfig {
+            flags,
+            ..LineConfig::default()
+        };
+        if debounce_ms > 0 {
+            config.add_debounce(debounce_ms * 1000, 1);
         }
-        Ok(Button {
-            request: request.request().map_err(|e| self.refused(&place, &e))?,
-            place,
-        })
+        let request = LineRequest {
+            offsets: Offsets::from_slice(&[line]),
+            consumer: Name::from_bytes(consumer.as_bytes()),
+            config,
+            num_lines: 1,
+            ..LineRequest::default()
+        };
+        let line = v2::get_line(&self.chip, request).map_err(|e| match errno(&e) {
+            Some(Errno::BUSY) => self.busy(&place),
+            Some(Errno::INVAL) => OutputError::Line {
+                key: key.into(),
+                line,
+                chip: self.name.clone(),
+                cause: "the chip cannot use this line so; choose another one".to_owned(),
+            },
+            _ => place.error(&e),
+        })?;
+        Ok(line.into())
     }
 
     /// That nobody holds `line`, for a driver that does not go through the kernel.
     pub(super) fn must_be_free(&self, key: &'static str, line: u32) -> Result<(), OutputError> {
         let place = self.place(key, line)?;
-        match self.chip.line_info(line) {
-            Ok(info) if info.used => Err(self.busy(&place)),
+        match v2::get_line_info(&self.chip, line) {
+            Ok(info) if info.flags.contains(LineFlags::USED) => Err(self.busy(&place)),
             Ok(_) => Ok(()),
             Err(e) => Err(place.error(&e)),
         }
     }
 
-    fn request(&self, line: u32, active: Active, consumer: &str) -> gpiocdev::request::Builder {
-        let mut request = Request::builder();
-        request
-            .on_chip(self.chip.path())
-            .with_consumer(consumer)
-            .with_line(line);
-        match active {
-            Active::High => request.as_active_high(),
-            Active::Low => request.as_active_low(),
-        };
-        request
-    }
-
     fn place(&self, key: &'static str, line: u32) -> Result<Place, OutputError> {
-        let chip = self.name.clone();
         if line >= self.lines {
             return Err(OutputError::Range {
-                key,
+                key: key.into(),
                 line,
-                chip,
+                chip: self.name.clone(),
                 lines: self.lines,
             });
         }
-        Ok(Place { key, line, chip })
-    }
-
-    fn refused(&self, place: &Place, error: &gpiocdev::Error) -> OutputError {
-        match errno(error) {
-            Some(Errno::BUSY) => self.busy(place),
-            _ => place.error(error),
-        }
+        Ok(Place::new(key, line, &self.name))
     }
 
     fn busy(&self, place: &Place) -> OutputError {
-        let holder = self.chip.line_info(place.line).map(|info| info.consumer);
+        let holder = v2::get_line_info(&self.chip, place.line).map(|info| text(&info.consumer));
         OutputError::Busy {
-            key: place.key,
+            key: place.key.into(),
             line: place.line,
             chip: place.chip.clone(),
             holder: holder
                 .ok()
                 .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| "somebody unnamed".to_owned()),
+                .unwrap_or_else(|| "an unnamed program".to_owned()),
         }
     }
 }
 
+const fn active(level: Active) -> LineFlags {
+    match level {
+        Active::High => LineFlags::empty(),
+        Active::Low => LineFlags::ACTIVE_LOW,
+    }
+}
+
+fn open_chip(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// The nodes of all GPIO chips, in the order of their numbers.
+pub(super) fn paths() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let number = |path: &Path| -> Option<u32> {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("gpiochip")?.parse().ok()
+    };
+    let mut numbered: Vec<(u32, PathBuf)> = entries
+        .filter_map(|entry| number(&entry.path()).map(|n| (n, entry.path())))
+        .collect();
+    numbered.sort();
+    // A second name of a chip is a link to the first.
+    let links = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_symlink());
+    numbered
+        .into_iter()
+        .map(|(_, path)| path)
+        .filter(|path| !links(path))
+        .collect()
+}
+
+/// What the chip at `path` says of itself, and how many of its lines are in use.
+pub(super) fn ask(path: &Path) -> std::io::Result<(ChipInfo, u32)> {
+    let chip = open_chip(path)?;
+    let failed = |e: gpiocdev_uapi::Error| match errno(&e) {
+        Some(errno) => errno.into(),
+        None => std::io::Error::other(e),
+    };
+    let info = v2::get_chip_info(&chip).map_err(failed)?;
+    let mut used = 0;
+    for line in 0..info.num_lines {
+        let line = v2::get_line_info(&chip, line).map_err(failed)?;
+        used += u32::from(line.flags.contains(LineFlags::USED));
+    }
+    Ok((info, used))
+}
+
 /// Names and labels of the chips that can be opened.
 fn names() -> Vec<String> {
-    let chips = gpiocdev::chip::chips().unwrap_or_default();
-    let infos = chips
-        .iter()
-        .filter_map(|p| Chip::from_path(p).ok()?.info().ok());
-    infos.map(|i| format!("{} ({})", i.name, i.label)).collect()
+    let infos = paths()
+        .into_iter()
+        .filter_map(|path| v2::get_chip_info(&open_chip(&path).ok()?).ok());
+    infos
+        .map(|i| format!("{} ({})", text(&i.name), text(&i.label)))
+        .collect()
 }
 
-fn errno(error: &gpiocdev::Error) -> Option<Errno> {
-    use gpiocdev_uapi::Error as Uapi;
-    let raw = match error {
-        gpiocdev::Error::Os(errno) | gpiocdev::Error::Uapi(_, Uapi::Os(errno)) => errno.0,
-        _ => return None,
-    };
-    Some(Errno::from_raw_os_error(raw))
+/// A name of the kernel's.
+pub(super) fn text(name: &Name) -> String {
+    name.as_os_str().to_string_lossy().into_owned()
 }
 
-/// What the kernel says, with the likely reason where it says too little.
-fn cause(error: &gpiocdev::Error) -> String {
-    match (error, errno(error)) {
-        (gpiocdev::Error::Uapi(UapiCall::GetLine, _), Some(Errno::INVAL)) => {
-            "the chip cannot use this line so; choose another one".to_owned()
-        }
-        (_, Some(Errno::NOTTY)) => {
-            "the kernel knows no GPIO uAPI v2: Linux 5.10 or newer is needed".to_owned()
-        }
-        _ => error.to_string(),
+fn errno(error: &gpiocdev_uapi::Error) -> Option<Errno> {
+    match error {
+        gpiocdev_uapi::Error::Os(errno) => Some(Errno::from_raw_os_error(errno.0)),
+        gpiocdev_uapi::Error::UnderRead(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel's header has them.
+    #[test]
+    fn call_numbers() {
+        assert_eq!(LINE_CALL, 0xc010_b40f);
+        assert_eq!(CHIP_CALLS, [0x8044_b401, 0xc100_b405, 0xc250_b407]);
     }
 }

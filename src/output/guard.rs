@@ -3,23 +3,31 @@
 //! kernel takes back depends on the pin controller.
 //!
 //! The guard does nothing as long as all is well; it does not even hold the lines, which the kernel
-//! gives to one process only. The two talk over a socket pair, the guard's standard input:
+//! gives to one process only. It holds their chip open, so that it needs no file later. The two talk over a socket pair,
+//! the guard's standard input, in messages:
 //!
 //! | way | what | when |
 //! |---|---|---|
-//! | to the guard | one line of JSON: wiring, and the process to watch | at the start |
-//! | to the guard | `1` or `0`: relay on or off | at every change, and at least every [`BEAT`] while on |
-//! | back | `+` | once it watches, and for every byte it has read |
+//! | to the guard | the wiring as JSON, and a pidfd of the process to watch | at the start |
+//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is in charge | at every change, and at least every [`BEAT`] while on |
+//! | to the guard | `q`: end, and leave the outputs alone | when it is replaced, or all ends |
+//! | back | `+` | once it watches, and for every message it has read |
 //! | to the guard | end of file | the process is dead |
+//!
+//! There are two, so that one that dies or hangs has a successor that watches already: one is in charge, the other is
+//! ready. Both turn the relay off when the process dies; the first to come does it, the second finds it off.
+//!
+//! [`Guard`] is what the watched process has of one. Nothing in it waits: a message that finds no room is a fault of the
+//! guard, and who starts and who reaps the process is [`crate::broker`]'s business. A guard that is stopped, or in a
+//! sleep that no signal ends, is silent; after [`SILENT`] it is given up, whatever it does later.
 //!
 //! It is this program again, started as `latchkey guard`, in a process group of its own, deaf to the
 //! signals that end the other one. It is not a watchdog of the whole program: one that hangs with
 //! the relay off opens no door.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,10 +35,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
-use super::{LedLines, OutputError, Wiring, open_as, open_patiently_as};
+use super::gpiochip::OpenChip;
+use super::{
+    LedLines, OutputError, Outputs, Registers, Wiring, assemble, chip_of, settle, take_as,
+};
+use crate::clock::Timestamp;
+use crate::passing;
 
 /// The longest time between two heartbeats while the relay is on.
 pub const BEAT: Duration = Duration::from_millis(250);
@@ -38,204 +52,291 @@ pub const BEAT: Duration = Duration::from_millis(250);
 /// How long the guard hears nothing, relay on, before it takes the process for hung.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// Heartbeats that the guard may leave unanswered before it is taken for hung itself.
-const UNANSWERED: usize = 8;
+/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`BEAT`] until the
+/// next heartbeat is sent, and as much until that is looked at, a hung guard is found within a second.
+pub const SILENT: Duration = Duration::from_millis(700);
 
 /// How long the guard may take to start: it is loaded from an SD card.
-const START: Duration = Duration::from_secs(10);
+pub const START: Duration = Duration::from_secs(10);
 
 /// How long the guard waits for a killed process to be gone before it tries for the relay.
 const DYING: Duration = Duration::from_secs(1);
 /// How often it says that it is still trying.
 const REPORT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(2);
 
 /// The name under which the guard holds the lines for as long as it takes to turn them off.
 const CONSUMER: &str = "latchkey-guard";
 
-const RELAY_ON: u8 = b'1';
-const RELAY_OFF: u8 = b'0';
+const DISMISSED: u8 = b'q';
 const ANSWER: u8 = b'+';
 
+/// What a heartbeat says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The relay is on, or is about to go on.
+    On,
+    /// The relay is off.
+    Off,
+    /// Another guard is in charge.
+    Spare,
+}
+
+impl Beat {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::On => b'1',
+            Self::Off => b'0',
+            Self::Spare => b's',
+        }
+    }
+
+    const fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
+            b'1' => Self::On,
+            b'0' => Self::Off,
+            b's' => Self::Spare,
+            _ => return None,
+        })
+    }
+}
+
 /// Why nobody watches over the relay.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
     /// The process could not be started.
-    #[error("the guard cannot be started: {0}")]
-    Spawn(#[source] io::Error),
+    #[error("the guard cannot be started: error {0} of the system")]
+    Spawn(i32),
     /// It was started, but does not watch.
     #[error("the guard has not started within {} s", START.as_secs())]
     Start,
     /// It has ended.
-    #[error("the guard is dead; start another one")]
+    #[error("the guard is dead")]
     Dead,
     /// It no longer answers.
-    #[error("the guard does not answer; start another one")]
+    #[error("the guard does not answer")]
     Silent,
+    /// It takes no more messages.
+    #[error("the guard reads nothing")]
+    Full,
 }
 
-/// What the guard is told at the start.
+impl From<io::Error> for GuardError {
+    fn from(error: io::Error) -> Self {
+        Self::Spawn(error.raw_os_error().unwrap_or(0))
+    }
+}
+
+/// What the guard is given at the start, with a pidfd of the process to watch.
 #[derive(Debug, Deserialize, Serialize)]
 struct Orders {
-    parent: i32,
     wiring: Wiring,
 }
 
-/// The guard, as seen by the process that it watches. Dropping it ends the guard and leaves the
-/// outputs alone: drop them first.
+/// This program once more, as a guard.
+#[must_use]
+pub fn command() -> Command {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(CONSUMER).arg("guard");
+    command
+}
+
+/// Starts `command`, which must call [`run_guard`], for a `wiring` that is settled, to watch `process` (a pidfd). Does not
+/// wait until it watches: [`Guard::is_ready`] says when. Returns it and the other end of its socket.
+///
+/// # Errors
+/// [`GuardError::Spawn`] if the system refuses.
+pub fn launch(
+    mut command: Command,
+    wiring: &Wiring,
+    process: BorrowedFd<'_>,
+) -> Result<(Child, OwnedFd), GuardError> {
+    use std::os::unix::process::CommandExt;
+    let (ours, theirs) = passing::pair()?;
+    let orders = Orders {
+        wiring: wiring.clone(),
+    };
+    passing::send(&ours, &orders, &[process])?;
+    let child = command
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    // The command kept the guard's end of the socket open, which would hide that it died.
+    drop(command);
+    Ok((child, ours))
+}
+
+/// A pidfd of this process, for [`launch`].
+///
+/// # Errors
+/// The kernel's: before Linux 5.3 there are none.
+pub fn this_process() -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(
+        rustix::process::getpid(),
+        PidfdFlags::empty(),
+    )?)
+}
+
+/// The guard, as seen by the process that it watches. Dropping it without [`Guard::dismiss`] looks to the guard like the
+/// death of the process.
 #[derive(Debug)]
 pub struct Guard {
-    child: Child,
-    socket: UnixStream,
-    unanswered: usize,
+    socket: OwnedFd,
+    id: u32,
+    ready: bool,
+    unanswered: u32,
+    /// When the oldest message without an answer was sent, or a later time.
+    asked: Timestamp,
 }
 
 impl Guard {
-    /// Starts this program once more as `latchkey guard` and waits until it watches.
-    ///
-    /// # Errors
-    /// [`GuardError`] if it does not come up. Then no relay may be turned on.
-    pub fn spawn(wiring: &Wiring) -> Result<Self, GuardError> {
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0(CONSUMER).arg("guard");
-        Self::spawn_as(command, wiring)
-    }
-
-    /// Starts `command`, which must call [`run_guard`].
-    ///
-    /// # Errors
-    /// As [`Guard::spawn`].
-    pub fn spawn_as(mut command: Command, wiring: &Wiring) -> Result<Self, GuardError> {
-        let (socket, theirs) = UnixStream::pair().map_err(GuardError::Spawn)?;
-        socket.set_nonblocking(true).map_err(GuardError::Spawn)?;
-        theirs.set_nonblocking(true).map_err(GuardError::Spawn)?;
-        let orders = Orders {
-            parent: rustix::process::getpid().as_raw_nonzero().get(),
-            wiring: wiring.clone(),
-        };
-        let mut orders =
-            serde_json::to_vec(&orders).map_err(|e| GuardError::Spawn(io::Error::other(e)))?;
-        orders.push(b'\n');
-        // A few hundred bytes, which an empty socket takes at once.
-        match rustix::io::write(&socket, &orders) {
-            Ok(n) if n == orders.len() => {}
-            Ok(_) => return Err(GuardError::Start),
-            Err(e) => return Err(GuardError::Spawn(e.into())),
-        }
-        let child = command
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(GuardError::Spawn)?;
-        // The command keeps the guard's end of the socket open, which would hide that it died.
-        drop(command);
-        let mut guard = Self {
-            child,
+    /// The guard with the process number `id` at the other end of `socket`, as [`launch`] returned both.
+    #[must_use]
+    pub const fn new(socket: OwnedFd, id: u32, now: Timestamp) -> Self {
+        Self {
             socket,
+            id,
+            ready: false,
             unanswered: 1,
-        };
-        let start = Instant::now();
-        while guard.unanswered > 0 {
-            let left = START
-                .checked_sub(start.elapsed())
-                .ok_or(GuardError::Start)?;
-            wait([guard.socket.as_fd()], Some(left));
-            guard.answers()?;
+            asked: now,
         }
-        Ok(guard)
     }
 
     /// The number of the guard's process.
     #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    pub const fn id(&self) -> u32 {
+        self.id
     }
 
-    /// A heartbeat: the relay is about to go on, is on, or is off. Neither waits nor allocates.
+    /// What to poll: readable when it has answered, or has died.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether it watches.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether it has answered all that it was sent.
+    #[must_use]
+    pub const fn knows(&self) -> bool {
+        self.ready && self.unanswered == 0
+    }
+
+    /// Takes the answers that have come. Never waits.
+    ///
+    /// # Errors
+    /// [`GuardError`] if it is dead, or has been silent for too long: turn the relay off, and use another one.
+    pub fn hear(&mut self, now: Timestamp) -> Result<(), GuardError> {
+        let mut bytes = [0; 16];
+        loop {
+            match recv(&self.socket, &mut bytes[..], RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return Err(GuardError::Dead),
+                Ok(_) => {
+                    self.ready = true;
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                    self.asked = now;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => return Err(GuardError::Dead),
+            }
+        }
+        if self.unanswered == 0 {
+            return Ok(());
+        }
+        let waited = now.since(self.asked);
+        match self.ready {
+            false if waited >= START => Err(GuardError::Start),
+            true if waited >= SILENT => Err(GuardError::Silent),
+            _ => Ok(()),
+        }
+    }
+
+    /// A heartbeat. Never waits, and allocates nothing.
     ///
     /// Worth a call now and then while the relay is off too, to learn early that the guard is gone.
     ///
     /// # Errors
-    /// [`GuardError::Dead`] or [`GuardError::Silent`]: turn the relay off, drop this guard and start
-    /// another one.
-    pub fn beat(&mut self, relay_on: bool) -> Result<(), GuardError> {
-        self.answers()?;
-        if self.unanswered >= UNANSWERED {
-            return Err(GuardError::Silent);
-        }
-        let byte = if relay_on { RELAY_ON } else { RELAY_OFF };
-        loop {
-            match rustix::io::write(&self.socket, &[byte]) {
-                Ok(_) => {
-                    self.unanswered += 1;
-                    return Ok(());
+    /// As [`Guard::hear`], and [`GuardError::Full`].
+    pub fn beat(&mut self, beat: Beat, now: Timestamp) -> Result<(), GuardError> {
+        self.hear(now)?;
+        match self.tell(beat.byte()) {
+            Ok(()) => {
+                if self.unanswered == 0 {
+                    self.asked = now;
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Err(GuardError::Silent),
-                Err(_) => return Err(GuardError::Dead),
+                self.unanswered += 1;
+                Ok(())
             }
+            Err(Errno::AGAIN) => Err(GuardError::Full),
+            Err(_) => Err(GuardError::Dead),
         }
     }
 
-    /// Takes the answers that have come.
-    fn answers(&mut self) -> Result<(), GuardError> {
-        let mut bytes = [0; 2 * UNANSWERED];
+    /// Asks it to end and to leave the outputs alone. One that hangs does so once it no longer does.
+    pub fn dismiss(&self) {
+        let _ = self.tell(DISMISSED);
+    }
+
+    fn tell(&self, byte: u8) -> Result<(), Errno> {
         loop {
-            match rustix::io::read(&self.socket, &mut bytes) {
-                Ok(0) => return Err(GuardError::Dead),
-                Ok(n) => self.unanswered = self.unanswered.saturating_sub(n),
+            match send(
+                &self.socket,
+                &[byte],
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ) {
+                Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(_) => return Err(GuardError::Dead),
+                Err(error) => return Err(error),
             }
         }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // Killed, not left to the end of file: it must not take this for the death of the process.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
 /// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead
-/// and the relay is off.
+/// and the relay is off, or when it is dismissed. `confine` is called once it needs no file any more.
 #[must_use]
-pub fn run_guard() -> ExitCode {
+pub fn run_guard<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
     prepare();
     let stdin = io::stdin();
     let socket = stdin.as_fd();
-    let Some(orders) = read_orders(socket) else {
+    let Some((orders, process)) = read_orders(socket) else {
         log::error!("guard: started by hand? latchkey starts it itself");
         return ExitCode::FAILURE;
     };
-    let parent = find_parent(orders.parent);
-    let why = match &parent {
-        Some(parent) => {
-            answer(socket, 1);
-            watch(socket, parent.as_fd())
+    let hand = match Hand::reach(&orders.wiring) {
+        Ok(hand) => hand,
+        Err(error) => {
+            log::error!("guard: cannot watch: {error}");
+            return ExitCode::FAILURE;
         }
-        None => End::Died,
     };
-    if let (End::Hung, Some(parent)) = (&why, &parent) {
-        let _ = rustix::process::pidfd_send_signal(parent, Signal::KILL);
-    }
-    if let Some(parent) = &parent {
-        wait([parent.as_fd()], Some(DYING));
-    }
-    let what = match why {
+    // In memory for good: the SD card may be what fails. Done without where it is not allowed.
+    let _ = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT);
+    let confined = confine();
+    log::debug!("guard: confined {confined}");
+    answer(socket);
+    let (end, spare) = watch(socket, process.as_fd());
+    let what = match end {
+        End::Dismissed => return ExitCode::SUCCESS,
         End::Died => "latchkey died",
-        End::Hung => "latchkey hung with the relay on and was killed",
+        End::Hung => {
+            let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
+            "latchkey hung with the relay on and was killed"
+        }
     };
-    let dead = || {
-        parent
-            .as_ref()
-            .is_none_or(|parent| is_ready(parent.as_fd()))
-    };
-    match turn_off(&orders.wiring, dead) {
+    wait([process.as_fd()], Some(DYING));
+    match hand.turn_off(|| is_ready(process.as_fd())) {
+        // One line is enough, and it is that of the guard in charge.
+        Ok(()) if spare => ExitCode::SUCCESS,
         Ok(()) => {
             log::warn!("guard: {what}; relay off");
             ExitCode::SUCCESS
@@ -252,115 +353,121 @@ pub fn run_guard() -> ExitCode {
 enum End {
     Died,
     Hung,
+    Dismissed,
 }
 
-/// Deaf to the signals that end the other process, and in memory for good: the SD card may be what
-/// fails. Whatever of this is not allowed is done without.
+/// Deaf to the signals that end the other process.
 fn prepare() {
     use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
     let _ = rustix::thread::set_name(c"latchkey-guard");
-    let _ = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT);
 }
 
-/// The first line, or None if it is not what [`Guard::spawn`] writes.
-fn read_orders(socket: BorrowedFd<'_>) -> Option<Orders> {
-    let mut line = Vec::new();
-    let start = Instant::now();
-    loop {
-        let mut bytes = [0; 512];
-        match rustix::io::read(socket, &mut bytes) {
-            Ok(0) => return None,
-            Ok(n) => line.extend_from_slice(&bytes[..n]),
-            Err(Errno::AGAIN) => {
-                wait([socket], Some(START.checked_sub(start.elapsed())?));
-            }
-            Err(Errno::INTR) => {}
-            Err(_) => return None,
-        }
-        // No heartbeat follows before the first answer.
-        if line.last() == Some(&b'\n') {
-            return serde_json::from_slice(&line).ok();
-        }
-    }
+/// The first message and the process to watch, or None if it is not what [`launch`] sends.
+fn read_orders(socket: BorrowedFd<'_>) -> Option<(Orders, OwnedFd)> {
+    wait([socket], Some(START));
+    let (orders, mut fds) = passing::receive(socket, false).ok()?;
+    Some((orders, fds.pop()?))
 }
 
-/// The process that started this one, unless it is dead already and its number somebody else's.
-fn find_parent(expected: i32) -> Option<OwnedFd> {
-    let expected = Pid::from_raw(expected)?;
-    let parent = rustix::process::pidfd_open(expected, PidfdFlags::empty()).ok()?;
-    // Asked after the opening: as long as it is the parent, its number is its own.
-    (rustix::process::getppid() == Some(expected)).then_some(parent)
-}
-
-/// Waits until the process dies or hangs with the relay on.
-fn watch(socket: BorrowedFd<'_>, parent: BorrowedFd<'_>) -> End {
-    let mut on = false;
+/// Waits until the process dies, hangs with the relay on, or needs this guard no more. Says which, and whether another guard
+/// is in charge.
+fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
+    let mut said = Beat::Spare;
     let mut heard = Instant::now();
     loop {
-        let left = on.then(|| SILENCE.saturating_sub(heard.elapsed()));
-        wait([socket, parent], left);
-        let mut bytes = [0; 64];
-        match rustix::io::read(socket, &mut bytes) {
-            Ok(0) => return End::Died,
-            Ok(n) => {
+        let spare = said == Beat::Spare;
+        let left = (said == Beat::On).then(|| SILENCE.saturating_sub(heard.elapsed()));
+        wait([socket, process], left);
+        let mut bytes = [0; 16];
+        match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return (End::Died, spare),
+            Ok(_) if bytes[0] == DISMISSED => return (End::Dismissed, spare),
+            Ok(_) => {
                 heard = Instant::now();
-                on = bytes[n - 1] != RELAY_OFF;
-                answer(socket, n);
+                said = Beat::of(bytes[0]).unwrap_or(Beat::On);
+                answer(socket);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             // Reset: it died without having read every answer.
-            Err(_) => return End::Died,
+            Err(_) => return (End::Died, spare),
         }
-        if is_ready(parent) {
-            return End::Died;
+        if is_ready(process) {
+            return (End::Died, spare);
         }
-        if on && heard.elapsed() >= SILENCE {
-            return End::Hung;
+        if said == Beat::On && heard.elapsed() >= SILENCE {
+            return (End::Hung, false);
         }
     }
 }
 
-/// One answer for each byte that was read. None where the socket is full: the process does not read
-/// them, and what that means shows in its heartbeats.
-fn answer(socket: BorrowedFd<'_>, bytes: usize) {
-    let _ = rustix::io::write(socket, &[ANSWER; 64][..bytes.min(64)]);
+/// One answer. None where the socket is full: the process does not read them, and what that means shows in its heartbeats.
+fn answer(socket: BorrowedFd<'_>) {
+    let _ = send(socket, &[ANSWER], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// Turns the relay off, and the LEDs if they are to be had. Without end while the process that was
-/// watched still has the line, which is how long a driver may keep it from dying. Once it is `dead` its
-/// lines are free: then whoever has the line under its name is its successor, which took it turned off.
-fn turn_off(wiring: &Wiring, dead: impl Fn() -> bool) -> Result<(), OutputError> {
-    let relay = Wiring {
-        leds: LedLines::default(),
-        button: None,
-        ..wiring.clone()
-    };
-    let start = Instant::now();
-    let mut outputs = loop {
-        match open_patiently_as(&relay, CONSUMER, REPORT) {
-            Err(OutputError::Busy { holder, .. }) if holder == super::CONSUMER && dead() => {
-                return Ok(());
+/// What it takes to reach the lines without opening another file.
+struct Hand {
+    wiring: Wiring,
+    registers: Option<Registers>,
+    chip: Option<OpenChip>,
+}
+
+impl Hand {
+    fn reach(wiring: &Wiring) -> Result<Self, OutputError> {
+        let (wiring, registers) = settle(wiring)?;
+        let chip = chip_of(&wiring)?;
+        Ok(Self {
+            wiring,
+            registers,
+            chip,
+        })
+    }
+
+    fn open(&self, wiring: &Wiring) -> Result<Box<dyn Outputs>, OutputError> {
+        let taken = take_as(wiring, self.chip.as_ref(), CONSUMER)?;
+        assemble(wiring, taken, self.registers.as_ref())
+    }
+
+    /// Turns the relay off, and the LEDs if they are to be had. Without end while the process that was
+    /// watched still has the line, which is how long a driver may keep it from dying. Once it is `dead` its
+    /// lines are free: then whoever has the line under its name is its successor, which took it turned off.
+    fn turn_off(&self, dead: impl Fn() -> bool) -> Result<(), OutputError> {
+        let relay = Wiring {
+            leds: LedLines::default(),
+            button: None,
+            ..self.wiring.clone()
+        };
+        let (begun, mut told) = (Instant::now(), Instant::now());
+        let mut outputs = loop {
+            match self.open(&relay) {
+                Err(OutputError::Busy { holder, .. }) if holder == super::CONSUMER && dead() => {
+                    return Ok(());
+                }
+                Err(e @ OutputError::Busy { .. }) => {
+                    if told.elapsed() >= REPORT {
+                        told = Instant::now();
+                        let seconds = begun.elapsed().as_secs();
+                        log::error!("guard: the relay may still be on after {seconds} s: {e}");
+                    }
+                    std::thread::sleep(RETRY);
+                }
+                done => break done?,
             }
-            Err(e @ OutputError::Busy { .. }) => {
-                let seconds = start.elapsed().as_secs();
-                log::error!("guard: the relay may still be on after {seconds} s: {e}");
-            }
-            done => break done?,
-        }
-    };
-    outputs.set_relay(false)?;
-    drop(outputs);
-    let leds = Wiring {
-        relay: None,
-        button: None,
-        ..wiring.clone()
-    };
-    // Dropping turns them off. They are not worth an error.
-    drop(open_as(&leds, CONSUMER));
-    Ok(())
+        };
+        outputs.set_relay(false)?;
+        drop(outputs);
+        let leds = Wiring {
+            relay: None,
+            button: None,
+            ..self.wiring.clone()
+        };
+        // Dropping turns them off. They are not worth an error.
+        drop(self.open(&leds));
+        Ok(())
+    }
 }
 
 /// Waits until one of `fds` is readable or hung up, a signal comes, or the time is over.

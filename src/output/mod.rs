@@ -8,20 +8,28 @@
 //! | what happens | what turns the relay off |
 //! |---|---|
 //! | the hold time is over | the door thread |
-//! | an error, an orderly end | dropping the [`Outputs`]: relay first, then LEDs |
-//! | a panic in any thread | [`abort`](crate::panics::abort) ends the process, then as below |
+//! | a fault of anything that the door depends on | the door thread, before it does anything else about it |
+//! | an error of the lines, an orderly end | the door thread, then dropping the [`Outputs`]: relay first, then LEDs |
+//! | a panic in any thread | [`emergency::off`], before the message; [`abort`](crate::panics::abort) ends the process, then as below |
 //! | the process is killed or aborts | the [`Guard`], a process of its own, within milliseconds |
 //! | the process hangs with the relay on | the [`Guard`] kills it after a second without a heartbeat, then as above |
-//! | the guard dies | the next heartbeat fails: a fault, which closes the door |
+//! | the guard dies or hangs | the door thread, see [`guard`]; a second guard, which watches already, takes its place |
+//! | the broker dies | the door thread; the process ends, as it could take up nothing that it loses |
+//! | the kernel panics, or hangs | nothing, until the board restarts: then nothing drives the line |
 //! | power is lost, the board reboots | nothing drives the line: wire the relay so that this is *off* |
 //!
 //! Unwinding alone is no answer to a panic: a thread other than the one that owns the outputs would
 //! end and leave the relay as it is.
 //!
-//! The order that keeps this true: beat, then relay on; relay off, then beat; drop the outputs, then
-//! the guard.
+//! The order that keeps this true: the guard answers, then relay on; relay off, then anything else; drop the outputs,
+//! then the guard.
+//!
+//! # Who opens what
+//! Whoever may open no device is handed lines that were requested elsewhere: [`take`] there, [`assemble`] here. [`open`]
+//! is both. rppal's registers are mapped, once, by [`settle`].
 
 mod chips;
+pub mod emergency;
 mod error;
 mod gpiochip;
 pub mod guard;
@@ -31,14 +39,21 @@ mod pattern;
 mod rppal;
 mod wiring;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+
+use gpiochip::{Button, OpenChip};
+use panel::Panel;
 
 pub use chips::{ChipReport, chips};
 pub use error::OutputError;
-pub use guard::{Guard, GuardError, run_guard};
+pub use gpiochip::{CHIP_CALLS, LINE_CALL};
+pub use guard::{Guard, GuardError};
 pub use pattern::{Leds, Player, next_change, pattern};
-pub use wiring::{Active, ButtonLine, Driver, LedLines, Line, Pull, Wired, Wiring, WiringError};
+pub use rppal::Registers;
+pub use wiring::{
+    Active, ButtonLine, Driver, LedLines, Line, Part, Pull, Wired, Wiring, WiringError,
+};
 
 /// The name under which lines are held: `gpioinfo` shows it.
 pub const CONSUMER: &str = "latchkey";
@@ -70,6 +85,11 @@ pub trait Outputs: Send {
     /// # Errors
     /// [`OutputError`] if the chip is gone.
     fn button_pressed(&mut self) -> Result<bool, OutputError>;
+
+    /// The kernel's line of the relay, for [`emergency`]; None where it is switched in another way.
+    fn relay_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// Takes hold of what is wired. Relay and LEDs are off.
@@ -109,18 +129,120 @@ fn open_patiently_as(
 }
 
 fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputError> {
+    let (wiring, registers) = settle(wiring)?;
+    let taken = take_as(&wiring, chip_of(&wiring)?.as_ref(), consumer)?;
+    assemble(&wiring, taken, registers.as_ref())
+}
+
+/// The wiring with the driver that this machine has for it, and rppal's registers if it is that: kernels other than
+/// Raspberry Pi's own have none to map, but a driver for the header. What is returned needs no [`settle`] again.
+///
+/// # Errors
+/// [`OutputError`] if the wiring is impossible, or rppal cannot work and nothing can in its place.
+pub fn settle(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputError> {
     wiring.validate()?;
-    Ok(match wiring.driver {
-        Driver::Gpiochip => Box::new(gpiochip::open(wiring, consumer)?),
-        Driver::Rppal => match rppal::open(wiring, consumer) {
-            Ok(outputs) => Box::new(outputs),
-            // Kernels other than Raspberry Pi's own have no registers to map, but a driver for the header.
-            Err(error @ OutputError::Rppal { .. }) => match rppal::through_the_kernel(wiring) {
-                Some(wiring) => Box::new(gpiochip::open(&wiring, consumer)?),
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
+    if wiring.driver != Driver::Rppal {
+        return Ok((wiring.clone(), None));
+    }
+    match Registers::map() {
+        Ok(registers) => Ok((wiring.clone(), Some(registers))),
+        Err(error @ OutputError::Rppal { .. }) => match rppal::through_the_kernel(wiring) {
+            Some(wiring) => Ok((wiring, None)),
+            None => Err(error),
         },
-        Driver::Log => Box::new(log::Log::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lines that were requested of the kernel, off, for whoever is to drive them.
+#[derive(Debug)]
+pub struct Taken {
+    /// Name of their chip; empty if there is none.
+    pub chip: String,
+    /// What is wired, and its line. With rppal it is the button alone: registers belong to nobody.
+    pub lines: Vec<(Part, OwnedFd)>,
+}
+
+/// Requests the lines of `wiring`, which [`settle`] has returned.
+///
+/// # Errors
+/// [`OutputError`] if chip or lines cannot be had.
+pub fn take(wiring: &Wiring) -> Result<Taken, OutputError> {
+    take_as(wiring, chip_of(wiring)?.as_ref(), CONSUMER)
+}
+
+/// The open chip of the wiring, if its driver has one.
+fn chip_of(wiring: &Wiring) -> Result<Option<OpenChip>, OutputError> {
+    match wiring.driver {
+        Driver::Gpiochip => OpenChip::find(wiring.chip.as_deref().unwrap_or_default()).map(Some),
+        Driver::Rppal => rppal::chip().map(Some),
+        Driver::Log => Ok(None),
+    }
+}
+
+fn take_as(wiring: &Wiring, chip: Option<&OpenChip>, consumer: &str) -> Result<Taken, OutputError> {
+    let mut lines = Vec::new();
+    let Some(chip) = chip else {
+        let chip = String::new();
+        return Ok(Taken { chip, lines });
+    };
+    for part in Part::DRIVEN {
+        let Some(line) = part.line(wiring) else {
+            continue;
+        };
+        match wiring.driver {
+            Driver::Rppal => chip.must_be_free(part.key(), line.line)?,
+            _ => lines.push((part, chip.output(part.key(), line, consumer)?)),
+        }
+    }
+    if let Some(button) = wiring.button {
+        lines.push((Part::Button, chip.button(button, consumer)?));
+    }
+    Ok(Taken {
+        chip: chip.name().to_owned(),
+        lines,
+    })
+}
+
+/// Outputs that drive what [`take`] has requested, with the registers of [`settle`] if they are rppal's.
+///
+/// # Errors
+/// [`OutputError`] if a line of the wiring is not among them, or a register cannot be had.
+pub fn assemble(
+    wiring: &Wiring,
+    taken: Taken,
+    registers: Option<&Registers>,
+) -> Result<Box<dyn Outputs>, OutputError> {
+    let Taken { chip, mut lines } = taken;
+    let mut line = |part: Part| {
+        let at = lines.iter().position(|(p, _)| *p == part)?;
+        Some(lines.swap_remove(at).1)
+    };
+    let missing = |part: Part| OutputError::Broker {
+        cause: format!("no line came for {}", part.key()),
+    };
+    let button = match wiring.button {
+        Some(button) if wiring.driver != Driver::Log => {
+            let fd = line(Part::Button).ok_or_else(|| missing(Part::Button))?;
+            Some(Button::new(fd, button.line, &chip))
+        }
+        _ => None,
+    };
+    Ok(match (wiring.driver, registers) {
+        (Driver::Log, _) => Box::new(log::Log::default()),
+        (Driver::Rppal, Some(registers)) => Box::new(rppal::open(wiring, registers, button)?),
+        (Driver::Rppal, None) => {
+            return Err(OutputError::Rppal {
+                cause: "its registers are not mapped".to_owned(),
+            });
+        }
+        (Driver::Gpiochip, _) => Box::new(Panel::open(
+            wiring,
+            |part, l| {
+                let fd = line(part).ok_or_else(|| missing(part))?;
+                Ok(gpiochip::Output::new(fd, part.key(), l.line, &chip))
+            },
+            button,
+        )?),
     })
 }

@@ -3,11 +3,16 @@
 use std::os::fd::BorrowedFd;
 
 use super::gpiochip::Button;
-use super::wiring::{ButtonLine, LedLines, Line, Wiring};
+use super::wiring::{Line, Part, Wiring};
 use super::{Leds, OutputError, Outputs};
 
 /// A line that drives something: off when it is made.
 pub(super) trait Drive: Send {
+    /// The kernel's line, if it is driven through one.
+    fn line_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// # Errors
     /// [`OutputError`] if the hardware refuses or is gone.
     fn set(&mut self, on: bool) -> Result<(), OutputError>;
@@ -25,24 +30,22 @@ pub(super) struct Panel<D: Drive> {
 }
 
 impl<D: Drive> Panel<D> {
-    /// Takes hold of every line of `wiring`. `output` is told the line's key in the board file.
+    /// Takes hold of every line of `wiring` that drives something. `output` is given the line's part.
     pub fn open(
         wiring: &Wiring,
-        output: impl Fn(&'static str, Line) -> Result<D, OutputError>,
-        button: impl FnOnce(ButtonLine) -> Result<Button, OutputError>,
+        mut output: impl FnMut(Part, Line) -> Result<D, OutputError>,
+        button: Option<Button>,
     ) -> Result<Self, OutputError> {
-        let output = |key, line: Option<Line>| line.map(|line| output(key, line)).transpose();
-        let LedLines {
-            status,
-            granted,
-            refused,
-        } = wiring.leds;
+        let mut output = |part: Part| {
+            let line = part.line(wiring);
+            line.map(|line| output(part, line)).transpose()
+        };
         Ok(Self {
-            relay: output("relay", wiring.relay)?,
-            status: output("leds.status", status)?,
-            granted: output("leds.granted", granted)?,
-            refused: output("leds.refused", refused)?,
-            button: wiring.button.map(button).transpose()?,
+            relay: output(Part::Relay)?,
+            status: output(Part::Status)?,
+            granted: output(Part::Granted)?,
+            refused: output(Part::Refused)?,
+            button,
             shown: Leds::default(),
         })
     }
@@ -75,6 +78,10 @@ impl<D: Drive> Outputs for Panel<D> {
 
     fn button_pressed(&mut self) -> Result<bool, OutputError> {
         self.button.as_mut().map_or(Ok(false), Button::pressed)
+    }
+
+    fn relay_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.relay.as_ref().and_then(D::line_fd)
     }
 }
 

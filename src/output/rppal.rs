@@ -9,24 +9,39 @@
 use ::rppal::gpio::{Error, Gpio, Level, OutputPin};
 
 use super::OutputError;
-use super::gpiochip::OpenChip;
+use super::gpiochip::{Button, OpenChip};
 use super::panel::{Drive, Panel};
 use super::wiring::{Active, Driver, Line, Wiring};
 
 /// What the kernel calls the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
 const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
-/// Takes hold of relay, LEDs and button on a Raspberry Pi's header.
-pub(super) fn open(wiring: &Wiring, consumer: &str) -> Result<Panel<Output>, OutputError> {
-    let gpio = Gpio::new().map_err(|e| unusable(&e))?;
-    let chip = OpenChip::with_label(&LABELS)?;
+/// The registers, mapped: from then on no file is opened for them. A second call gives the same mapping.
+#[derive(Clone, Debug)]
+pub struct Registers(Gpio);
+
+impl Registers {
+    /// Maps them.
+    pub(super) fn map() -> Result<Self, OutputError> {
+        Gpio::new().map(Self).map_err(|e| unusable(&e))
+    }
+}
+
+/// The header's chip, for what goes through the kernel.
+pub(super) fn chip() -> Result<OpenChip, OutputError> {
+    OpenChip::with_label(&LABELS)
+}
+
+/// Takes hold of relay and LEDs on a Raspberry Pi's header, and of a button that was requested.
+pub(super) fn open(
+    wiring: &Wiring,
+    registers: &Registers,
+    button: Option<Button>,
+) -> Result<Panel<Output>, OutputError> {
     Panel::open(
         wiring,
-        |key, line| {
-            chip.must_be_free(key, line.line)?;
-            Output::open(&gpio, key, line)
-        },
-        |line| chip.button(line, consumer),
+        |part, line| Output::open(&registers.0, part.key(), line),
+        button,
     )
 }
 
@@ -54,7 +69,7 @@ impl Output {
         let pin = u8::try_from(line.line).map_err(|_| Error::PinNotAvailable(u8::MAX));
         let pin = pin.and_then(|pin| gpio.get(pin));
         let pin = pin.map_err(|e| OutputError::Line {
-            key,
+            key: key.into(),
             line: line.line,
             chip: chip.to_owned(),
             cause: e.to_string(),

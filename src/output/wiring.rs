@@ -1,5 +1,7 @@
 //! Which line drives what: the `[output]` table of a board file.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// What drives the lines.
@@ -118,8 +120,52 @@ pub struct Wiring {
     pub button: Option<ButtonLine>,
 }
 
+/// Something that is wired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Part {
+    /// The relay.
+    Relay,
+    /// The LED of any colour.
+    Status,
+    /// The green LED.
+    Granted,
+    /// The red LED.
+    Refused,
+    /// The exit button.
+    Button,
+}
+
+impl Part {
+    /// All that drive something, the relay first.
+    pub(super) const DRIVEN: [Self; 4] = [Self::Relay, Self::Status, Self::Granted, Self::Refused];
+
+    /// Its key in the board file.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Status => "leds.status",
+            Self::Granted => "leds.granted",
+            Self::Refused => "leds.refused",
+            Self::Button => "button",
+        }
+    }
+
+    /// The line that drives it; none for what is not wired, and for the button.
+    #[must_use]
+    pub const fn line(self, wiring: &Wiring) -> Option<Line> {
+        match self {
+            Self::Relay => wiring.relay,
+            Self::Status => wiring.leds.status,
+            Self::Granted => wiring.leds.granted,
+            Self::Refused => wiring.leds.refused,
+            Self::Button => None,
+        }
+    }
+}
+
 /// A wiring that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 pub enum WiringError {
     /// The driver needs a chip.
     #[error(
@@ -140,9 +186,9 @@ pub enum WiringError {
         /// The line.
         line: u32,
         /// Key of one.
-        first: &'static str,
+        first: Cow<'static, str>,
         /// Key of the other.
-        second: &'static str,
+        second: Cow<'static, str>,
     },
     /// Debouncing beyond reason.
     #[error("button.debounce_ms = {value}: too large; give milliseconds between 0 and 1000")]
@@ -190,8 +236,8 @@ impl Wiring {
             if let Some((first, _)) = lines[..i].iter().find(|(_, l)| *l == Some(line)) {
                 return Err(WiringError::Twice {
                     line,
-                    first,
-                    second,
+                    first: (*first).into(),
+                    second: (*second).into(),
                 });
             }
         }

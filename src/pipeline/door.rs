@@ -1,41 +1,65 @@
 //! The door thread: feeds the decision, moves the outputs, writes the log.
 //!
-//! It alone owns the outputs and the guard. Whatever it depends on (camera, recognition, outputs,
-//! guard) is a fault while it is broken, and a fault shuts the door; only the exit button works then,
-//! and not even that for the second or so in which there is no guard.
+//! It alone owns the outputs and the guards. Whatever it depends on (camera, recognition, outputs,
+//! guards, broker) is a fault while it is broken, and a fault shuts the door; only the exit button works then.
+//!
+//! # What comes first
+//! Every fault goes through [`Keeper::fail`], and every change of the decision through [`Keeper::follow`]. Both turn the relay
+//! off on the driver before they do anything else: before a line is logged, a guard is replaced or a part is let go. The
+//! tests of this room record the calls and hold each fault to that.
+//!
+//! Nothing here waits for another process: guards are started, ended and reaped, and lost lines opened again, by the
+//! [broker](crate::broker), whose answers are taken as they come. The relay goes on once a guard has answered.
 
-use std::os::fd::BorrowedFd;
+mod fault;
+mod guards;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::fault::Fault;
+use self::guards::{Armed, Guards, Lost};
 use super::gallery::Names;
 use super::{RunError, Shared};
+use crate::broker::{Answer, Ask, Hands};
 use crate::capture::CameraEvent;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::door::{Door, Event, Events, Observation, OpenedBy, Signal};
 use crate::journal;
-use crate::output::guard::BEAT;
-use crate::output::{Driver, Guard, Outputs, Player, Wiring, open, open_patiently};
+use crate::output::guard::{BEAT, START};
+use crate::output::{GuardError, OutputError, Outputs, Player, emergency};
 use crate::people::PersonId;
 
 /// How long lines may be held by the guard of a predecessor that has just died.
 const PREDECESSOR: Duration = Duration::from_secs(6);
 /// How often lost outputs or a lost guard are tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the broker may take to open the outputs before it is asked again.
+const OPENING: Duration = Duration::from_secs(10);
 /// The longest sleep: half a heartbeat, so that none is missed.
 const NAP: Duration = Duration::from_nanos(BEAT.subsec_nanos() as u64 / 2);
+
+/// What the main thread says of the gallery.
+pub enum Word {
+    /// It is in force; these are its people.
+    Names(Names),
+    /// It cannot be used, for this reason: nobody is known.
+    Refused(String),
+}
 
 /// Where the door thread hears of the others.
 pub struct Ears {
     pub shared: Arc<Shared>,
     pub observed: Receiver<Observation>,
     pub camera: Receiver<CameraEvent>,
-    pub named: Receiver<Names>,
+    pub gallery: Receiver<Word>,
 }
 
 /// What is broken.
@@ -53,13 +77,24 @@ impl Faults {
     }
 }
 
+/// What the relay was last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relay {
+    Off,
+    /// It goes on once a guard has answered.
+    Arming,
+    On,
+}
+
 /// The door thread's state.
 pub struct Keeper {
     door: Door,
-    wiring: Wiring,
-    // Dropped in this order: outputs off first, then the guard that watches over them.
+    // Dropped in this order: outputs off first, then the guards that watch over them.
     outputs: Option<Box<dyn Outputs>>,
-    guard: Option<Guard>,
+    guards: Guards,
+    hands: Box<dyn Hands>,
+    /// What is to be asked of the broker.
+    asks: Vec<Ask>,
     player: Player,
     /// Recognition that has not gone round its loop for so long is stuck.
     watchdog: Duration,
@@ -67,13 +102,16 @@ pub struct Keeper {
     blind: Duration,
     /// When the camera was last said to deliver.
     camera_since: Timestamp,
-    /// What the relay was last told.
-    relay: bool,
+    relay: Relay,
     faults: Faults,
     /// Faults that the log has told.
     told: Faults,
     beaten: Timestamp,
     retried: Timestamp,
+    /// Since when outputs are asked for.
+    opening: Option<Timestamp>,
+    /// Whether the log has told that no guard starts.
+    unguarded_told: bool,
     /// The source of pictures is through: end when the door is shut.
     ending: Option<Timestamp>,
     call_by_name: bool,
@@ -86,38 +124,42 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Takes hold of the outputs, all off, and starts the guard.
+    /// Takes hold of the outputs, all off, and waits until a guard watches.
     ///
     /// # Errors
     /// [`RunError`] if either cannot be had, or the policy cannot be: a mistake in the configuration
     /// should be told at start.
-    pub fn open(config: &Config, ears: Ears) -> Result<Self, RunError> {
-        let wiring = &config.output;
+    pub fn open(config: &Config, hands: Box<dyn Hands>, ears: Ears) -> Result<Self, RunError> {
+        let mut keeper = Self::new(config, hands, ears)?;
+        keeper.begin()?;
+        Ok(keeper)
+    }
+
+    fn new(config: &Config, hands: Box<dyn Hands>, ears: Ears) -> Result<Self, RunError> {
         let door = Door::new(config.door.clone())?;
-        let outputs = open_patiently(wiring, PREDECESSOR)?;
-        let guard = guard_for(wiring)?;
         let now = Timestamp::now();
+        // Until it delivers, the camera is missing.
+        let faults = Faults {
+            camera: true,
+            ..Faults::default()
+        };
         Ok(Self {
-            player: Player::new(wiring.leds.wired(), door.signal(), now),
+            player: Player::new(config.output.leds.wired(), door.signal(), now),
             door,
+            outputs: None,
+            guards: Guards::default(),
+            hands,
+            asks: Vec::with_capacity(16),
             watchdog: Duration::from_millis(config.recognition.watchdog_ms),
             blind: Duration::from_millis(config.recognition.watchdog_ms + config.camera.stall_ms),
             camera_since: now,
-            wiring: wiring.clone(),
-            outputs: Some(outputs),
-            guard,
-            relay: false,
-            // Until it delivers, the camera is missing.
-            faults: Faults {
-                camera: true,
-                ..Faults::default()
-            },
-            told: Faults {
-                camera: true,
-                ..Faults::default()
-            },
+            relay: Relay::Off,
+            faults,
+            told: faults,
             beaten: now,
             retried: now,
+            opening: None,
+            unguarded_told: false,
             ending: None,
             call_by_name: config.log.names,
             notice: config.notice,
@@ -127,52 +169,214 @@ impl Keeper {
         })
     }
 
+    /// The first outputs and the first guard, waited for: nothing can be on yet.
+    fn begin(&mut self) -> Result<(), RunError> {
+        let begun = Instant::now();
+        let lost = |e: std::io::Error| OutputError::Broker {
+            cause: e.to_string(),
+        };
+        self.hands.ask(Ask::Outputs).map_err(lost)?;
+        loop {
+            match self.next_answer(START)? {
+                Answer::Outputs(Ok(outputs)) => {
+                    self.hold(outputs);
+                    break;
+                }
+                Answer::Outputs(Err(OutputError::Busy { .. })) if begun.elapsed() < PREDECESSOR => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    self.hands.ask(Ask::Outputs).map_err(lost)?;
+                }
+                Answer::Outputs(Err(error)) => return Err(error.into()),
+                Answer::Guard(_) => {}
+            }
+        }
+        if !self.hands.is_guarded() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.guards.fill(Timestamp::now(), &mut self.asks);
+        self.ask()?;
+        while !self.guards.is_watched() {
+            if begun.elapsed() >= START {
+                return Err(GuardError::Start.into());
+            }
+            if let Some(Answer::Guard(started)) = self.hands.answer().map_err(lost)? {
+                self.guards
+                    .take(started, Timestamp::now(), &mut self.asks)?;
+            }
+            match self.guards.hear(Timestamp::now(), &mut self.asks) {
+                Ok(()) => {}
+                Err(Lost::InCharge(why) | Lost::Starting(why)) => return Err(why.into()),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// The next answer, waited for.
+    fn next_answer(&mut self, patience: Duration) -> Result<Answer, OutputError> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.hands.answer();
+            match answer {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) if begun.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(None) => {
+                    return Err(OutputError::Broker {
+                        cause: format!("no answer within {} s", patience.as_secs()),
+                    });
+                }
+                Err(error) => {
+                    return Err(OutputError::Broker {
+                        cause: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
     /// Runs until told to stop. The outputs are off when it returns, whatever way.
     pub fn run(mut self) {
         while !self.ears.shared.stopping() {
             self.sleep();
-            let now = Timestamp::now();
-            self.listen();
-            self.faults.recognition = self.is_stuck(now);
-            let events = self.door.fault(now, self.faults.any());
-            self.tell(now, &events);
-            self.watch_button();
-            while let Ok(observation) = self.ears.observed.try_recv() {
-                let now = Timestamp::now();
-                let events = self.door.observe(now, &observation);
-                self.tell(now, &events);
-                self.act();
-                self.heard += 1;
-            }
-            let now = Timestamp::now();
-            let events = self.door.tick(now);
-            self.tell(now, &events);
-            self.act();
-            self.mend(now);
-            self.tell_faults();
-            let door = &self.ears.shared.door;
-            door.store(Timestamp::now().as_nanos(), Ordering::Release);
-            let waited = |since: Timestamp| now.since(since) > Duration::from_millis(500);
-            if self.ending.is_some_and(waited) && !self.door.relay() {
-                log::info!("stopping source=ended");
-                self.ears.shared.stop();
-            }
+            self.round();
             if clock::halted() {
                 clock::settled(self.heard + self.ears.shared.progress.unread());
             }
         }
-        // Told, not left to the drop.
-        self.shut();
+        // Turned off here, not left to the drop.
+        self.fail(Fault::Stop);
+        self.guards.dismiss();
+    }
+
+    /// Everything that has happened since the last round.
+    fn round(&mut self) {
+        let now = Timestamp::now();
+        self.hear_guards(now);
+        self.listen();
+        self.watch_recognition(now);
+        // Later than whatever the faults of this round were shut with.
+        let now = Timestamp::now();
+        let events = self.door.fault(now, self.faults.any());
+        self.follow(now, &events);
+        self.watch_button();
+        while let Ok(observation) = self.ears.observed.try_recv() {
+            let now = Timestamp::now();
+            let events = self.door.observe(now, &observation);
+            self.follow(now, &events);
+            self.heard += 1;
+        }
+        let now = Timestamp::now();
+        let events = self.door.tick(now);
+        self.follow(now, &events);
+        self.take_up(now);
+        self.tell_faults();
+        let door = &self.ears.shared.door;
+        door.store(Timestamp::now().as_nanos(), Ordering::Release);
+        let waited = |since: Timestamp| now.since(since) > Duration::from_millis(500);
+        if self.ending.is_some_and(waited) && !self.door.relay() {
+            log::info!("stopping source=ended");
+            self.ears.shared.stop();
+        }
+    }
+
+    /// Something broke. The relay goes off before anything else is done about it, and by the driver itself: it does not
+    /// matter what this thread believes that the relay does. The decision follows, then the part that broke, then the log.
+    fn fail(&mut self, fault: Fault) {
+        let (was, off) = self.relay_off();
+        let now = Timestamp::now();
+        let events = self.door.shut(now);
+        match &fault {
+            Fault::Camera { .. } => {
+                (self.faults.camera, self.told.camera) = (true, true);
+                self.camera_since = now;
+            }
+            Fault::Recognition => self.faults.recognition = true,
+            // Dropping them turns off whatever still obeys. They are opened again later.
+            Fault::Relay(_) | Fault::Leds(_) | Fault::Button(_) => self.let_go(),
+            // Another one may be in charge already. That is a fault all the same, until the next round.
+            Fault::Guard(_) => {
+                (self.faults.guard, self.told.guard) = (true, true);
+                self.retried = now;
+            }
+            Fault::NoGuard(_) => self.faults.guard = true,
+            Fault::Broker(_) => self.ears.shared.fail(),
+            Fault::Gallery(_) => self.names.clear(),
+            Fault::Clock | Fault::Stop => {}
+        }
+        if let Err(error) = off {
+            self.let_go();
+            Fault::Relay(error).log();
+        }
+        self.beat(now);
+        fault.log();
+        self.tell(now, &events);
+        self.tell_relay(was);
+    }
+
+    /// What the decision says is done: off before the log, on after it was decided. Shows the LEDs, too.
+    fn follow(&mut self, now: Timestamp, events: &Events) {
+        if events.iter().any(|event| *event == Event::ClockJumped) {
+            self.fail(Fault::Clock);
+        }
+        if !self.door.relay() && self.relay != Relay::Off {
+            let (was, off) = self.relay_off();
+            if let Err(error) = off {
+                self.fail(Fault::Relay(error));
+            }
+            self.beat(now);
+            self.tell(now, events);
+            self.tell_relay(was);
+        } else {
+            self.tell(now, events);
+        }
+        self.act();
+    }
+
+    /// Turns the relay off on the driver. Says whether it was on, and whether the driver obeyed.
+    fn relay_off(&mut self) -> (Relay, Result<(), OutputError>) {
+        let off = match &mut self.outputs {
+            Some(outputs) => outputs.set_relay(false),
+            None => Ok(()),
+        };
+        self.guards.disarm();
+        (std::mem::replace(&mut self.relay, Relay::Off), off)
+    }
+
+    /// The line that says that it went off.
+    fn tell_relay(&self, was: Relay) {
+        if was == Relay::On {
+            log::info!("relay state=off");
+        }
+    }
+
+    /// Takes hold of outputs, which are off.
+    fn hold(&mut self, outputs: Box<dyn Outputs>) {
+        emergency::set(outputs.relay_fd());
+        self.outputs = Some(outputs);
+        self.faults.outputs = false;
+    }
+
+    fn let_go(&mut self) {
+        emergency::set(None);
+        self.outputs = None;
+        (self.faults.outputs, self.told.outputs) = (true, true);
     }
 
     /// Whether recognition, or what should bring it frames, has stopped without a word.
-    fn is_stuck(&self, now: Timestamp) -> bool {
+    fn watch_recognition(&mut self, now: Timestamp) {
         let shared = &self.ears.shared;
         let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
         let looked = Timestamp::from_nanos(shared.looked.load(Ordering::Acquire));
         let expected = !self.faults.camera && self.ending.is_none();
-        now.since(pulse) > self.watchdog
-            || expected && now.since(looked.max(self.camera_since)) > self.blind
+        let stuck = now.since(pulse) > self.watchdog
+            || expected && now.since(looked.max(self.camera_since)) > self.blind;
+        if stuck && !self.faults.recognition {
+            self.fail(Fault::Recognition);
+        }
+        self.faults.recognition = stuck;
     }
 
     /// What the LEDs show: a mistake in what was set up while there is nothing else.
@@ -187,50 +391,49 @@ impl Keeper {
     fn sleep(&mut self) {
         let now = Timestamp::now();
         let (_, led_change) = self.player.update(now, self.signal());
-        let due = [self.door.next_deadline(), led_change]
+        let due = [self.door.next_deadline(), led_change, self.guards.due()]
             .into_iter()
             .flatten()
             .map(|at| at.since(now));
         let time = due.fold(NAP, Duration::min);
         let timeout = Timespec::try_from(time).ok();
         let bell = &self.ears.shared.door_bell;
-        let mut fds = [
-            PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN),
+        let mut fds: [PollFd<'_>; 5] =
+            std::array::from_fn(|_| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN));
+        let others = [
+            self.outputs.as_ref().and_then(|o| o.button_fd()),
+            self.hands.fd(),
         ];
-        let button: Option<BorrowedFd<'_>> = self.outputs.as_ref().and_then(|o| o.button_fd());
-        let count = match button {
-            Some(fd) => {
-                fds[1] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
-                2
-            }
-            None => 1,
-        };
+        let guards = self.guards.all().map(|guard| guard.fd());
+        let mut count = 1;
+        for fd in others.into_iter().flatten().chain(guards) {
+            fds[count] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
+            count += 1;
+        }
         let _ = poll(&mut fds[..count], timeout.as_ref());
         bell.silence();
     }
 
     /// What the camera and the gallery have to say.
     fn listen(&mut self) {
-        while let Ok(names) = self.ears.named.try_recv() {
-            self.names = names;
+        while let Ok(word) = self.ears.gallery.try_recv() {
+            match word {
+                Word::Names(names) => self.names = names,
+                Word::Refused(why) => self.fail(Fault::Gallery(why)),
+            }
         }
         while let Ok(event) = self.ears.camera.try_recv() {
             match event {
                 CameraEvent::Up(camera) => {
-                    self.camera_is(true);
+                    self.camera_delivers();
                     log::info!("camera_up {}", describe(&camera));
                 }
                 CameraEvent::Back { camera, away } => {
-                    self.camera_is(true);
+                    self.camera_delivers();
                     let away = away.as_millis();
                     log::info!("camera_back away_ms={away} {}", describe(&camera));
                 }
-                CameraEvent::Down { why, path } => {
-                    self.camera_is(false);
-                    let path = journal::value(&path.to_string_lossy());
-                    log::warn!("camera_down path={path} why={:?}", why.to_string());
-                }
+                CameraEvent::Down { why, path } => self.fail(Fault::Camera { why, path }),
                 CameraEvent::Ended => {
                     self.ending = Some(Timestamp::now());
                 }
@@ -238,10 +441,8 @@ impl Keeper {
         }
     }
 
-    /// Its own line of the log tells it.
-    fn camera_is(&mut self, up: bool) {
-        self.faults.camera = !up;
-        self.told.camera = !up;
+    fn camera_delivers(&mut self) {
+        (self.faults.camera, self.told.camera) = (false, false);
         self.camera_since = Timestamp::now();
     }
 
@@ -253,127 +454,154 @@ impl Keeper {
         let now = Timestamp::now();
         match pressed {
             Ok(true) => {
-                log::info!("button");
                 let events = self.door.button(now);
-                self.tell(now, &events);
-                self.act();
+                log::info!("button");
+                self.follow(now, &events);
             }
             Ok(false) => {}
-            Err(error) => self.lose_outputs(&error),
+            Err(error) => self.fail(Fault::Button(error)),
         }
     }
 
-    /// Brings the outputs to what the decision says.
+    /// Brings relay and LEDs to what the decision says. Turning the relay off is [`Keeper::follow`]'s part.
     fn act(&mut self) {
         let now = Timestamp::now();
-        let wanted = self.door.relay();
-        if wanted != self.relay {
-            self.switch(wanted);
+        if self.door.relay() && self.relay != Relay::On {
+            self.switch_on(now);
         }
-        if self.relay && now.since(self.beaten) >= NAP {
-            self.beat(true);
+        if self.relay == Relay::On && now.since(self.beaten) >= NAP {
+            self.beat(now);
         }
         let (leds, _) = self.player.update(now, self.signal());
         if let Some(outputs) = &mut self.outputs
             && let Err(error) = outputs.set_leds(leds)
         {
-            self.lose_outputs(&error);
+            self.fail(Fault::Leds(error));
         }
     }
 
-    /// On: first the guard must know. Off: first the relay, then the guard.
-    fn switch(&mut self, on: bool) {
-        if on && !self.beat(true) {
-            self.shut();
-            return;
+    /// First a guard must know, and there must be something to switch.
+    fn switch_on(&mut self, now: Timestamp) {
+        if self.outputs.is_some() && self.hands.is_guarded() {
+            self.relay = Relay::Arming;
+            match self.guards.arm(now, &mut self.asks) {
+                Ok(Armed::Yes) => {}
+                Ok(Armed::NotYet) => return,
+                Err(why) => return self.fail(Fault::Guard(why)),
+            }
         }
         let Some(outputs) = &mut self.outputs else {
-            self.shut();
-            return;
+            // What was decided is void: the relay must not go on by itself once the lines are back.
+            let events = self.door.shut(now);
+            return self.tell(now, &events);
         };
-        match outputs.set_relay(on) {
+        match outputs.set_relay(true) {
             Ok(()) => {
-                self.relay = on;
-                log::info!("relay state={}", if on { "on" } else { "off" });
+                self.relay = Relay::On;
+                log::info!("relay state=on");
             }
-            Err(error) => self.lose_outputs(&error),
-        }
-        if !on {
-            self.beat(false);
+            Err(error) => self.fail(Fault::Relay(error)),
         }
     }
 
-    /// A heartbeat to the guard. False if there should be one and it does not hear: then the relay
-    /// goes off.
-    fn beat(&mut self, on: bool) -> bool {
-        self.beaten = Timestamp::now();
-        let Some(guard) = &mut self.guard else {
-            return !self.faults.guard;
-        };
-        if let Err(error) = guard.beat(on) {
-            log::error!("guard_lost why={:?}", error.to_string());
-            self.faults.guard = true;
-            self.told.guard = true;
-            self.guard = None;
-            self.shut();
-            return false;
+    /// A heartbeat to the guards. A guard that is lost by that is a fault.
+    fn beat(&mut self, now: Timestamp) {
+        self.beaten = now;
+        let on = self.relay != Relay::Off;
+        if let Err(why) = self.guards.beat(on, now, &mut self.asks) {
+            self.fail(Fault::Guard(why));
         }
-        true
     }
 
-    /// A fault that must not wait for the next round.
-    fn shut(&mut self) {
-        let now = Timestamp::now();
-        let events = self.door.shut(now);
-        self.tell(now, &events);
-        if !self.relay {
+    /// What the guards have answered.
+    fn hear_guards(&mut self, now: Timestamp) {
+        if !self.hands.is_guarded() {
             return;
         }
-        self.relay = false;
-        match self.outputs.as_mut().map(|o| o.set_relay(false)) {
-            Some(Ok(())) => log::info!("relay state=off"),
-            Some(Err(error)) => self.lose_outputs(&error),
-            None => {}
+        match self.guards.hear(now, &mut self.asks) {
+            Ok(()) => {}
+            Err(Lost::InCharge(why)) => self.fail(Fault::Guard(why)),
+            Err(Lost::Starting(why)) => self.unguarded(why),
         }
     }
 
-    /// Lets go of the outputs; dropping them turns off whatever still obeys.
-    fn lose_outputs(&mut self, error: &dyn std::error::Error) {
-        log::error!("outputs_lost why={:?}", error.to_string());
-        self.outputs = None;
-        self.relay = false;
-        self.faults.outputs = true;
-        self.told.outputs = true;
-        let now = Timestamp::now();
-        let events = self.door.shut(now);
-        self.tell(now, &events);
-        self.beat(false);
+    /// No guard starts. Logged once, until one does.
+    fn unguarded(&mut self, why: GuardError) {
+        if !std::mem::replace(&mut self.unguarded_told, true) {
+            self.fail(Fault::NoGuard(why));
+        }
     }
 
-    /// Takes up again what was lost, and keeps in touch with the guard.
-    fn mend(&mut self, now: Timestamp) {
-        if now.since(self.retried) < RETRY {
-            return;
-        }
-        self.retried = now;
-        // The outputs first: opening them turns the relay off.
-        if self.faults.outputs
-            && let Ok(outputs) = open(&self.wiring)
-        {
-            self.outputs = Some(outputs);
-            self.relay = false;
-            self.faults.outputs = false;
-        }
-        if self.faults.guard {
-            match guard_for(&self.wiring) {
-                Ok(guard) => {
-                    self.guard = guard;
-                    self.faults.guard = false;
+    /// Takes up again what was lost, and keeps in touch with the guards.
+    fn take_up(&mut self, now: Timestamp) {
+        loop {
+            match self.hands.answer() {
+                Ok(Some(answer)) => self.take(answer, now),
+                Ok(None) => break,
+                Err(error) => {
+                    if !self.ears.shared.stopping() {
+                        self.fail(Fault::Broker(error.to_string()));
+                    }
+                    return;
                 }
-                Err(_) => return,
             }
         }
-        self.beat(self.relay);
+        if self.hands.is_guarded() {
+            self.faults.guard = !self.guards.is_watched();
+            self.unguarded_told &= self.faults.guard;
+            self.guards.fill(now, &mut self.asks);
+        }
+        if now.since(self.retried) >= RETRY {
+            self.retried = now;
+            let patience = |since: Timestamp| now.since(since) < OPENING;
+            if self.faults.outputs && !self.opening.is_some_and(patience) {
+                self.opening = Some(now);
+                self.asks.push(Ask::Outputs);
+            }
+            self.beat(now);
+        }
+        if let Err(error) = self.ask()
+            && !self.ears.shared.stopping()
+        {
+            self.fail(Fault::Broker(error.to_string()));
+        }
+    }
+
+    fn take(&mut self, answer: Answer, now: Timestamp) {
+        match answer {
+            Answer::Outputs(Ok(outputs)) => {
+                self.opening = None;
+                // They are off as they come. The guards that there are hold a chip that may be gone.
+                self.hold(outputs);
+                self.guards.renew(now, &mut self.asks);
+            }
+            Answer::Outputs(Err(error)) => {
+                self.opening = None;
+                log::debug!("outputs still lost: {error}");
+            }
+            Answer::Guard(started) => match self.guards.take(started, now, &mut self.asks) {
+                Ok(()) => {}
+                Err(why) => self.unguarded(why),
+            },
+        }
+    }
+
+    /// Asks the broker for all that is to be asked. What it has no room for is asked in the next round.
+    fn ask(&mut self) -> Result<(), OutputError> {
+        while let Some(what) = self.asks.first() {
+            match self.hands.ask(*what) {
+                Ok(()) => {
+                    self.asks.remove(0);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    return Err(OutputError::Broker {
+                        cause: error.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Faults that began or ended otherwise than with a line of their own.
@@ -439,16 +667,6 @@ impl Keeper {
             Some((_, name)) if self.call_by_name => journal::value(name),
             _ => person.to_string(),
         }
-    }
-}
-
-/// A guard for wiring that has a relay to guard.
-fn guard_for(wiring: &Wiring) -> Result<Option<Guard>, crate::output::GuardError> {
-    let needless = wiring.driver == Driver::Log || wiring.relay.is_none();
-    if needless {
-        Ok(None)
-    } else {
-        Guard::spawn(wiring).map(Some)
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::door::Word;
 use crate::face::Embedder;
 use crate::journal;
 use crate::nn::{EngineSettings, Manifest};
@@ -30,7 +31,8 @@ pub struct Knowledge {
 /// A gallery that was read.
 pub struct Change {
     pub knowledge: Knowledge,
-    pub names: Names,
+    /// What the door thread is to hear; it logs what cannot be used.
+    pub word: Word,
 }
 
 /// Where embedders come from.
@@ -110,14 +112,13 @@ impl Watch {
                 if self.refused.as_ref() == Some(&why) {
                     return None;
                 }
-                log::error!("gallery_refused why={why:?}");
-                self.refused = Some(why);
+                self.refused = Some(why.clone());
                 Some(Change {
                     knowledge: Knowledge {
                         identifier: Identifier::nobody(self.rule),
                         embedder: None,
                     },
-                    names: Names::new(),
+                    word: Word::Refused(why),
                 })
             }
         }
@@ -174,7 +175,7 @@ impl Watch {
                 identifier,
                 embedder,
             },
-            names: names.collect(),
+            word: Word::Names(names.collect()),
         })
     }
 

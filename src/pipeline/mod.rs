@@ -26,6 +26,7 @@ use crossbeam_channel::bounded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bell::{Bell, Caller};
+use crate::broker::Broker;
 use crate::capture::{self, CaptureError};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -33,7 +34,7 @@ use crate::door::PolicyError;
 use crate::face::Reader;
 use crate::frame::Slot;
 use crate::nn::Manifest;
-use crate::output::{GuardError, OutputError};
+use crate::output::{GuardError, OutputError, emergency};
 use crate::panics;
 use crate::people::{Identifier, Rule};
 use crate::supervisor::Supervisor;
@@ -72,6 +73,8 @@ impl Progress {
 pub(crate) struct Shared {
     /// Set once; every thread ends soon after.
     stop: AtomicBool,
+    /// The end is a failure: the broker is gone.
+    failed: AtomicBool,
     /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
     pulse: AtomicU64,
     /// When it last had read a frame, in nanoseconds of [`Timestamp`].
@@ -93,6 +96,12 @@ impl Shared {
         self.stop.store(true, Ordering::Release);
         self.door_bell.ring();
     }
+
+    /// Ends every thread, as nothing that is lost from now on could be had again.
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.stop();
+    }
 }
 
 /// Why the loop could not be started.
@@ -107,6 +116,9 @@ pub enum RunError {
     /// Nobody would watch over the relay.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// The process that opens devices and starts guards is gone.
+    #[error("the broker, which opens devices and starts guards, is gone")]
+    Broker,
     /// The policy cannot be.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -135,12 +147,14 @@ pub fn run(
     rule: Rule,
     reader: Reader,
     progress: &Arc<Progress>,
+    broker: Broker,
+    supervisor: &Supervisor,
 ) -> Result<(), RunError> {
-    panics::abort();
-    let supervisor = Supervisor::from_environment();
+    panics::abort(emergency::off);
     let signals = signals()?;
     let shared = Arc::new(Shared {
         stop: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
         pulse: AtomicU64::new(Timestamp::now().as_nanos()),
         looked: AtomicU64::new(Timestamp::now().as_nanos()),
         door: AtomicU64::new(Timestamp::now().as_nanos()),
@@ -158,18 +172,19 @@ pub fn run(
     // The outputs first: whatever happens from here on, they are off and held.
     let (observations, observed) = bounded(8);
     let (camera_events, camera_told) = bounded(64);
-    let (names, named) = bounded(4);
+    let (words, gallery_told) = bounded(4);
     let bell = &shared.door_bell;
     let observations = Caller::new(observations, Arc::clone(bell));
     let camera_events = Caller::new(camera_events, Arc::clone(bell));
-    let names = Caller::new(names, Arc::clone(bell));
+    let words = Caller::new(words, Arc::clone(bell));
     let keeper = door::Keeper::open(
         config,
+        broker.hands,
         door::Ears {
             shared: Arc::clone(&shared),
             observed,
             camera: camera_told,
-            named,
+            gallery: gallery_told,
         },
     )?;
     let door_thread = std::thread::Builder::new()
@@ -202,7 +217,13 @@ pub fn run(
         }
     };
     let consumer = recognition_thread.thread().clone();
-    let camera = capture::start(&config.camera, slot, consumer.clone(), camera_events);
+    let camera = capture::start_through(
+        &config.camera,
+        broker.cameras,
+        slot,
+        consumer.clone(),
+        camera_events,
+    );
 
     if let Ok(camera) = &camera {
         let watchdog = Duration::from_millis(config.recognition.watchdog_ms);
@@ -211,10 +232,11 @@ pub fn run(
         supervisor.ready();
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
-                // Full only while recognition is stalled; the next round tries again.
-                if knowledge.try_send(change.knowledge).is_ok() {
-                    let _ = names.try_send(change.names);
-                } else {
+                // The door first, as what cannot be used shuts it. Full only while a thread is stalled; the next round tries
+                // again.
+                if words.try_send(change.word).is_err()
+                    || knowledge.try_send(change.knowledge).is_err()
+                {
                     gallery.again();
                 }
             }
@@ -225,6 +247,8 @@ pub fn run(
                 supervisor.alive();
             }
             if let Some(signal) = wait(&signals, Duration::from_millis(250)) {
+                // The relay before the log.
+                shared.stop();
                 log::info!("stopping signal={signal}");
                 supervisor.stopping();
                 break;
@@ -238,7 +262,11 @@ pub fn run(
     let result = camera.map(capture::Running::stop);
     let _ = recognition_thread.join();
     log::info!("stopped frames={}", shared.progress.looked());
-    Ok(result?)
+    result?;
+    if shared.failed.load(Ordering::Acquire) {
+        return Err(RunError::Broker);
+    }
+    Ok(())
 }
 
 /// Sockets that become readable when the process is told to end, by the name of the signal.

@@ -89,7 +89,7 @@ check "no guard stays" not pidof latchkey-guard
 say "purge"
 systemctl start latchkey
 check "it is purged while it runs" dpkg --purge latchkey
-check "nothing runs" not pidof latchkey latchkey-guard
+check "nothing runs" not pidof latchkey latchkey-guard latchkey-broker
 check "nobody's face is left" test ! -e /var/lib/latchkey
 check "nor its user" not getent passwd latchkey
 check "nor its unit" test "$(systemctl show --property=LoadState --value latchkey)" = not-found

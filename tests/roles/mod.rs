@@ -3,11 +3,12 @@
 #![allow(dead_code, reason = "every test program uses some of it")]
 
 use std::io::BufRead;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use latchkey::clock::Timestamp;
-use latchkey::output::{self, Guard, Leds, Wiring, run_guard};
+use latchkey::output::guard::{self, Beat, run_guard};
+use latchkey::output::{self, Guard, GuardError, Leds, Wiring};
 use rustix::process::{Pid, Signal};
 
 const ROLE: &str = "LATCHKEY_TEST_ROLE";
@@ -24,6 +25,18 @@ pub fn guard_command() -> Command {
     let mut command = this_program();
     command.env(ROLE, "guard");
     command
+}
+
+/// Starts `command` as a guard of this process, and waits until it watches.
+pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), GuardError> {
+    let this = guard::this_process().expect("a pidfd");
+    let (child, socket) = guard::launch(command, wiring, std::os::fd::AsFd::as_fd(&this))?;
+    let mut guard = Guard::new(socket, child.id(), Timestamp::now());
+    while !guard.is_ready() {
+        guard.hear(Timestamp::now())?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok((guard, child))
 }
 
 /// This program as one that turns the relay on under a guard, and then behaves as told: `beat`,
@@ -65,15 +78,21 @@ pub fn play() {
         .filter_level(log::LevelFilter::Info)
         .init();
     if role == "guard" {
-        let ended_well = run_guard() == std::process::ExitCode::SUCCESS;
+        let ended_well = run_guard(latchkey::confine::guard) == std::process::ExitCode::SUCCESS;
         std::process::exit(i32::from(!ended_well));
     }
-    latchkey::panics::abort();
+    latchkey::panics::abort(|| eprintln!("relay off first"));
     let wiring = std::env::var(WIRING).expect("given with the role");
     let wiring: Wiring = serde_json::from_str(&wiring).expect("a wiring");
     let mut outputs = output::open(&wiring).expect("the lines are free");
-    let mut guard = Guard::spawn_as(guard_command(), &wiring).expect("the guard starts");
-    guard.beat(true).expect("the guard is alive");
+    let (mut guard, _child) = start_guard(guard_command(), &wiring).expect("the guard starts");
+    let mut say = move |beat: Option<Beat>| match beat {
+        Some(beat) => guard
+            .beat(beat, Timestamp::now())
+            .expect("the guard is alive"),
+        None => guard.dismiss(),
+    };
+    say(Some(Beat::On));
     outputs.set_relay(true).expect("the relay obeys");
     let granted = true;
     outputs
@@ -86,7 +105,7 @@ pub fn play() {
     let mut beat = |times: u32| {
         for _ in 0..times {
             std::thread::sleep(Duration::from_millis(100));
-            guard.beat(true).expect("the guard is alive");
+            say(Some(Beat::On));
         }
     };
     match role.as_str() {
@@ -110,11 +129,11 @@ pub fn play() {
         "off" => {
             beat(5);
             outputs.set_relay(false).expect("the relay obeys");
-            guard.beat(false).expect("the guard is alive");
+            say(Some(Beat::Off));
             std::thread::sleep(Duration::from_millis(2500));
             println!("still alive");
             drop(outputs);
-            drop(guard);
+            say(None);
             std::process::exit(0);
         }
         _ => beat(600),

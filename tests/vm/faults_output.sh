@@ -56,15 +56,54 @@ back_within "chip and camera" "$(now)" 10
 check "chip and camera: the relay is off" relay_is 0
 row "chip removed during a camera fault" "stays off" "$(line_of outputs_lost)" "$back"
 
-say "the guard killed"
+say "both guards killed"
 relay_on
 at=$(now)
-kill -9 "$(pidof latchkey-guard)"
+# shellcheck disable=SC2046  # a list
+kill -9 $(pidof latchkey-guard)
 off_within "guard killed" "$at" 3
 check "guard killed: told" firmware_says 2 "$at" guard_lost
 check "guard killed: another one watches" firmware_says 5 "$at" 'fault_over what=guard'
 back=$(told "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
-row "guard killed" "$off" "$(line_of guard_lost)" "$back"
+row "both guards killed" "$off" "$(line_of guard_lost)" "$back"
+
+# The one in charge sleeps where no signal wakes it: stopped, and traced, so that not even its end is noticed.
+guards() { pidof latchkey-guard | tr ' ' '\n' | sort -n; }
+two_guards() { [ "$(guards | wc -l)" = 2 ]; }
+say "the guard in charge stopped and traced"
+wait_for 10 two_guards
+relay_on
+stuck=$(guards | head -n 1)
+strace -qq -o /dev/null -p "$stuck" &
+tracer=$!
+usleep 300000
+at=$(now)
+kill -STOP "$stuck"
+off_within "guard stopped" "$at" 2
+check "guard stopped: told" firmware_says 2 "$at" guard_lost
+trace_clear
+pressed=$(now)
+press
+check "guard stopped: the button opens" wait_for 5 relay_is 1
+served=$(milliseconds "$(relay_edge "$pressed" 1)" "$pressed")
+echo "   pressed to relay on: $served ms"
+row "guard stopped and traced" "$off" "$(line_of guard_lost)" "button served after $served ms"
+kill "$tracer"
+kill -9 "$stuck" 2> /dev/null
+wait_for 30 relay_is 0
+
+say "the broker killed"
+relay_on
+at=$(now)
+kill -9 "$(pidof latchkey-broker)"
+off_within "broker killed" "$at" 3
+check "broker killed: told" firmware_says 2 "$at" broker_lost
+wait "$firmware"
+status=$?
+check "broker killed: ends with 3 ($status), for its supervisor to start it again" test "$status" = 3
+line=$(line_of broker_lost)
+restarted "broker killed" "$(now)"
+row "broker killed" "$off" "$line" "$back"
 
 say "SIGTERM with the relay on"
 relay_on
@@ -78,7 +117,7 @@ check "SIGTERM: ends with 0 ($status)" test "$status" = 0
 check "SIGTERM: told" says "$at" 'stopping signal=term'
 line=$(line_of 'stopping signal')
 wait_for 8 not pidof latchkey-guard > /dev/null
-check "SIGTERM: nothing left behind" not pidof latchkey-guard latchkey
+check "SIGTERM: nothing left behind" not pidof latchkey-guard latchkey-broker latchkey
 restarted "SIGTERM" "$(now)"
 row "SIGTERM with the relay on" "$off" "$line" "$back"
 

@@ -8,9 +8,11 @@ mod node;
 mod probe;
 mod stream;
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
@@ -20,6 +22,7 @@ use crate::frame::PixelFormat;
 use node::{Capability, Node};
 use stream::Stream;
 
+pub use node::CALLS;
 pub use probe::{DeviceReport, FormatReport, SizeReport, probe};
 
 /// Time until the first retry, doubled until the longest.
@@ -27,7 +30,12 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// Streams from the camera that `source` names for as long as the outlet is not stopped.
-pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet) {
+pub(super) fn run(
+    settings: &CameraSettings,
+    source: &Source,
+    cameras: &mut dyn CameraNodes,
+    mut outlet: Outlet,
+) {
     let mut retry = FIRST_RETRY;
     // The device that last started but brought no frame: any other comes first.
     let mut mute: Option<PathBuf> = None;
@@ -35,7 +43,14 @@ pub(super) fn run(settings: &CameraSettings, source: &Source, mut outlet: Outlet
     // somewhere when that one is unplugged.
     let mut chosen: Option<Identity> = None;
     while !outlet.stopped() {
-        let found = find(settings, source, mute.as_deref(), chosen.as_ref(), &outlet);
+        let found = find(
+            settings,
+            source,
+            cameras,
+            mute.as_deref(),
+            chosen.as_ref(),
+            &outlet,
+        );
         let (fault, path) = match found {
             Ok((stream, identity, path)) => {
                 let before = outlet.frames();
@@ -71,12 +86,13 @@ struct Identity {
 fn find(
     settings: &CameraSettings,
     source: &Source,
+    cameras: &mut dyn CameraNodes,
     last: Option<&Path>,
     chosen: Option<&Identity>,
     outlet: &Outlet,
 ) -> Result<(Stream, Identity, PathBuf), (CameraFault, PathBuf)> {
-    let start = |path: &Path| {
-        let device = Device::open(path)?;
+    let start = |cameras: &mut dyn CameraNodes, path: &Path| {
+        let device = Device::open(cameras, path)?;
         let identity = device.identity();
         if chosen.is_some_and(|chosen| *chosen != identity) {
             return Err(CameraFault::Another(identity.card));
@@ -86,16 +102,16 @@ fn find(
         Ok((stream, identity))
     };
     if let Source::Device(path) = source {
-        return match start(path) {
+        return match start(cameras, path) {
             Ok((stream, identity)) => Ok((stream, identity, path.clone())),
             Err(fault) => Err((fault, path.clone())),
         };
     }
     let mut worst: Option<(CameraFault, PathBuf)> = None;
-    let mut paths = nodes();
+    let mut paths = cameras.list();
     paths.sort_by_key(|path| Some(path.as_path()) == last);
     for path in paths {
-        match start(&path) {
+        match start(cameras, &path) {
             Ok((stream, identity)) => return Ok((stream, identity, path)),
             Err(fault) => {
                 log::debug!("{}: {fault}", path.display());
@@ -124,23 +140,45 @@ const fn wish(settings: &CameraSettings) -> Wish {
     }
 }
 
-/// All video device nodes, in the order of their numbers.
-fn nodes() -> Vec<PathBuf> {
-    let number = |path: &Path| -> Option<u32> {
-        path.file_name()?
-            .to_str()?
-            .strip_prefix("video")?
-            .parse()
-            .ok()
-    };
-    let mut nodes: Vec<(u32, PathBuf)> = std::fs::read_dir("/dev")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter_map(|path| number(&path).map(|n| (n, path)))
-        .collect();
-    nodes.sort();
-    nodes.into_iter().map(|(_, path)| path).collect()
+/// Who knows and opens the nodes of cameras.
+pub trait CameraNodes: Send {
+    /// All video device nodes, in the order of their numbers.
+    fn list(&mut self) -> Vec<PathBuf>;
+
+    /// Opens one to read and write, so that no call on it waits.
+    ///
+    /// # Errors
+    /// The system's.
+    fn open(&mut self, path: &Path) -> std::io::Result<OwnedFd>;
+}
+
+/// This process, by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnNodes;
+
+impl CameraNodes for OwnNodes {
+    fn list(&mut self) -> Vec<PathBuf> {
+        let number = |path: &Path| -> Option<u32> {
+            path.file_name()?
+                .to_str()?
+                .strip_prefix("video")?
+                .parse()
+                .ok()
+        };
+        let mut nodes: Vec<(u32, PathBuf)> = std::fs::read_dir("/dev")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok().map(|e| e.path()))
+            .filter_map(|path| number(&path).map(|n| (n, path)))
+            .collect();
+        nodes.sort();
+        nodes.into_iter().map(|(_, path)| path).collect()
+    }
+
+    fn open(&mut self, path: &Path) -> std::io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    }
 }
 
 /// What a failed call says about the camera.
@@ -159,11 +197,13 @@ struct Device {
 }
 
 impl Device {
-    fn open(path: &Path) -> Result<Self, CameraFault> {
-        let node = Node::open(path).map_err(|error| {
+    fn open(cameras: &mut dyn CameraNodes, path: &Path) -> Result<Self, CameraFault> {
+        let node = cameras.open(path).map(Node::new).map_err(|error| {
             match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
                 Errno::NOENT => CameraFault::Missing,
                 Errno::ACCESS | Errno::PERM => CameraFault::Denied,
+                // The broker looks at what it has opened before it hands it over.
+                Errno::NOTTY => CameraFault::NotACamera("no video device"),
                 errno => fault_of("open", errno),
             }
         })?;
@@ -312,7 +352,7 @@ mod tests {
 
     #[test]
     fn opening_what_is_no_camera() {
-        let fault = |path: &str| Device::open(Path::new(path)).err();
+        let fault = |path: &str| Device::open(&mut OwnNodes, Path::new(path)).err();
         assert_eq!(fault("/dev/video-none"), Some(CameraFault::Missing));
         assert_eq!(
             fault("/dev/null"),

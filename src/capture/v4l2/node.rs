@@ -9,11 +9,8 @@
 use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 use v4l::v4l2::vidioc;
@@ -83,6 +80,8 @@ impl<T: Plain> Request<T> {
 macro_rules! requests {
     ($($name:ident: $argument:ty;)*) => {
         $(const $name: Request<$argument> = Request::new(stringify!($name), vidioc::$name);)*
+        /// The numbers of all calls that are made on a camera.
+        pub const CALLS: [u32; [$(stringify!($name)),*].len()] = [$(vidioc::$name as u32),*];
     };
 }
 
@@ -154,13 +153,9 @@ pub(super) struct Filled {
 pub(super) struct Node(File);
 
 impl Node {
-    pub fn open(path: &Path) -> std::io::Result<Self> {
-        File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)
-            .map(Self)
+    /// A node that was opened to read and write, without waiting.
+    pub fn new(node: OwnedFd) -> Self {
+        Self(node.into())
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -414,6 +409,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::{CameraNodes, OwnNodes};
     use super::*;
 
     #[test]
@@ -435,7 +433,11 @@ mod tests {
 
     #[test]
     fn a_node_that_is_no_video_device() {
-        let node = Node::open(Path::new("/dev/null")).expect("/dev/null opens");
+        let node = Node::new(
+            OwnNodes
+                .open(Path::new("/dev/null"))
+                .expect("/dev/null opens"),
+        );
         let failed = node.capability().expect_err("not a camera");
         assert_eq!(
             (failed.call, failed.errno),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::choose::Interval;
 use super::super::{CameraFault, CameraSettings, Choice, IntervalRange, SizeRange};
 use super::node::Node;
-use super::{Device, fourcc_text, nodes, wish};
+use super::{CameraNodes, Device, OwnNodes, fourcc_text, wish};
 use crate::frame::PixelFormat;
 
 /// A video device node.
@@ -56,7 +56,8 @@ pub struct SizeReport {
 /// them and leaves their formats alone.
 #[must_use]
 pub fn probe(settings: &CameraSettings) -> Vec<DeviceReport> {
-    nodes()
+    OwnNodes
+        .list()
         .into_iter()
         .map(|path| report(path, settings))
         .collect()
@@ -73,13 +74,16 @@ fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
         pick: Err(CameraFault::Gone),
     };
     // Asked for on its own, so that a node that is refused has a name too.
-    if let Ok(Ok(capability)) = Node::open(&report.path).map(|node| node.capability()) {
+    if let Ok(Ok(capability)) = OwnNodes
+        .open(&report.path)
+        .map(|node| Node::new(node).capability())
+    {
         report.card = capability.card;
         report.driver = capability.driver;
         report.bus = capability.bus;
         report.capabilities = capability.flags;
     }
-    report.pick = Device::open(&report.path).and_then(|device| {
+    report.pick = Device::open(&mut OwnNodes, &report.path).and_then(|device| {
         report.formats = formats(&device.node, settings);
         let choice = device.choose(&wish(settings))?;
         device.node.reset_format()?;

@@ -1,0 +1,217 @@
+//! The broker's own process: what `latchkey broker` does.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat, major};
+
+use super::{Ask, AskCamera, Camera, CameraAnswer, Orders, Sent};
+use crate::capture::{CameraNodes, OwnNodes};
+use crate::output::{self, GuardError, Wiring, guard};
+use crate::passing;
+
+/// How often guards that have ended are reaped.
+const REAP: Duration = Duration::from_secs(1);
+
+/// Guards that were killed and are still there, at most. So many in a sleep that no signal ends mean that the next one
+/// would end up there, too.
+const MOST_GUARDS: usize = 8;
+
+/// The kernel's number for video devices (admin-guide/devices.txt).
+const VIDEO: u32 = 81;
+
+/// Opens what is configured for the process at the other end of standard input, until that is gone. `confine` is called
+/// once the broker knows what it is for.
+#[must_use]
+pub fn main<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
+    deaf();
+    let stdin = io::stdin();
+    let control = stdin.as_fd();
+    let Ok((orders, mut fds)) = passing::receive::<Orders>(control, true) else {
+        log::error!("broker: started by hand? latchkey starts it itself");
+        return ExitCode::FAILURE;
+    };
+    let (Some(cameras), Some(process)) = (fds.pop(), fds.pop()) else {
+        log::error!("broker: no cameras' socket, or no process to serve");
+        return ExitCode::FAILURE;
+    };
+    let confined = confine();
+    log::debug!("broker: confined {confined}");
+    let camera = orders.camera;
+    let started = std::thread::Builder::new()
+        .name("cameras".to_owned())
+        .spawn(move || serve_cameras(&cameras, &camera));
+    if let Err(error) = started {
+        log::error!("broker: no thread for cameras: {error}");
+        return ExitCode::FAILURE;
+    }
+    Desk {
+        wiring: orders.wiring,
+        process,
+        guards: Vec::new(),
+    }
+    .serve(control);
+    ExitCode::SUCCESS
+}
+
+/// What ends the door's process ends this one by its socket, once nothing is asked for any more.
+fn deaf() {
+    use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
+    let _ = rustix::thread::set_name(c"latchkey-broker");
+}
+
+/// Lines and guards.
+struct Desk {
+    wiring: Wiring,
+    process: OwnedFd,
+    guards: Vec<Child>,
+}
+
+impl Desk {
+    fn serve(&mut self, control: BorrowedFd<'_>) {
+        loop {
+            self.reap();
+            let mut fds = [PollFd::from_borrowed_fd(control, PollFlags::IN)];
+            let timeout = Timespec::try_from(REAP).ok();
+            if !matches!(poll(&mut fds, timeout.as_ref()), Ok(1..)) {
+                continue;
+            }
+            let asked = match passing::receive::<Ask>(control, false) {
+                Ok((asked, _)) => asked,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                // Guards stay: the relay may be on.
+                Err(_) => return,
+            };
+            // An answer that finds no room is asked for again.
+            let _ = match asked {
+                Ask::Outputs => self.outputs(control),
+                Ask::Guard => self.guard(control),
+                Ask::End(id) => {
+                    self.end(id);
+                    Ok(())
+                }
+            };
+        }
+    }
+
+    /// The lines are closed here as soon as they are on their way: they must be free when the door's process is gone.
+    fn outputs(&self, control: BorrowedFd<'_>) -> io::Result<()> {
+        match output::take(&self.wiring) {
+            Ok(taken) => {
+                let parts: Vec<_> = taken.lines.iter().map(|(part, _)| *part).collect();
+                let fds: Vec<_> = taken.lines.iter().map(|(_, fd)| fd.as_fd()).collect();
+                passing::send(control, &Sent::Outputs(Ok((taken.chip, parts))), &fds)
+            }
+            Err(error) => passing::send(control, &Sent::Outputs(Err(error)), &[]),
+        }
+    }
+
+    fn guard(&mut self, control: BorrowedFd<'_>) -> io::Result<()> {
+        let started = if self.guards.len() < MOST_GUARDS {
+            guard::launch(guard::command(), &self.wiring, self.process.as_fd())
+        } else {
+            Err(GuardError::Spawn(rustix::io::Errno::AGAIN.raw_os_error()))
+        };
+        match started {
+            Ok((child, socket)) => {
+                let sent = Sent::Guard(Ok(child.id()));
+                self.guards.push(child);
+                passing::send(control, &sent, &[socket.as_fd()])
+            }
+            Err(error) => passing::send(control, &Sent::Guard(Err(error)), &[]),
+        }
+    }
+
+    fn end(&mut self, id: u32) {
+        for child in &mut self.guards {
+            if child.id() == id {
+                let _ = child.kill();
+            }
+        }
+    }
+
+    /// Forgets guards that have ended. Waits for none.
+    fn reap(&mut self) {
+        self.guards
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+/// Opens the camera, until the door's process is gone.
+fn serve_cameras(socket: &OwnedFd, configured: &Camera) {
+    loop {
+        let Ok((asked, _)) = passing::receive::<AskCamera>(socket, true) else {
+            return;
+        };
+        let sent = match asked {
+            AskCamera::List => {
+                let nodes = OwnNodes.list();
+                passing::send(socket, &CameraAnswer::Nodes(nodes), &[])
+            }
+            AskCamera::Open(path) => match open(&path, configured) {
+                Ok(node) => passing::send(socket, &CameraAnswer::Opened(Ok(())), &[node.as_fd()]),
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    passing::send(socket, &CameraAnswer::Opened(Err(errno)), &[])
+                }
+            },
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// Opens the node at `path` if it is the configured camera, or may be one where any is wanted.
+fn open(path: &Path, configured: &Camera) -> io::Result<OwnedFd> {
+    let allowed = match configured {
+        Camera::Node(node) => node == path,
+        Camera::Any => OwnNodes.list().iter().any(|node| node == path),
+        Camera::None => false,
+    };
+    if !allowed {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    let node = OwnNodes.open(path)?;
+    let stat = fstat(&node)?;
+    let character = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if character && major(stat.st_rdev) == VIDEO {
+        Ok(node)
+    } else {
+        // What the kernel says to a camera's call on anything else.
+        Err(io::Error::from_raw_os_error(libc::ENOTTY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_configured_camera_is_opened() {
+        let errno = |path: &str, configured: &Camera| {
+            open(Path::new(path), configured)
+                .err()
+                .and_then(|e| e.raw_os_error())
+        };
+        let null = Camera::Node("/dev/null".into());
+        // It is configured, and is no camera.
+        assert_eq!(errno("/dev/null", &null), Some(libc::ENOTTY));
+        assert_eq!(errno("/dev/zero", &null), Some(libc::EPERM));
+        assert_eq!(errno("/dev/zero", &Camera::Any), Some(libc::EPERM));
+        assert_eq!(errno("/etc/passwd", &Camera::Any), Some(libc::EPERM));
+        let missing = Camera::Node("/dev/video-none".into());
+        assert_eq!(errno("/dev/video-none", &missing), Some(libc::ENOENT));
+        assert_eq!(errno("/dev/null", &Camera::None), Some(libc::EPERM));
+    }
+}

@@ -1,0 +1,400 @@
+//! Which system calls each kind of process keeps: lists of what it needs, and nothing else.
+//!
+//! What is on no list fails with `EPERM`. It does not kill: a C library or a kernel that makes another call than those we
+//! know of costs what that call would have done, which is an error that is logged and dealt with, and not the door. An
+//! intruder gains nothing by the difference, as the call is not made either way. `ENOSYS` answers calls that a C library
+//! makes another call in place of, and those that are newer than this list.
+//!
+//! Where a call does many things, its arguments are looked at: ioctl(2), clone(2), mmap(2), prctl(2), prlimit(2), tgkill(2),
+//! socketpair(2). Lists hold what glibc and musl make of the same function, on x86-64 and 64-bit ARM.
+
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, sock_filter,
+};
+
+use crate::{capture, output};
+
+/// What a process does, as far as calls go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Works the door with what others opened.
+    Door,
+    /// Watches the door's process.
+    Guard,
+    /// Opens devices and starts guards, which begin with these calls and give up most of them.
+    Broker,
+    /// Learns from photos.
+    Learner,
+}
+
+/// A list of calls.
+type Calls = &'static [libc::c_long];
+
+/// Memory, time, threads' waiting, and what is open already.
+const ALL: Calls = &[
+    libc::SYS_brk,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_fcntl,
+    libc::SYS_fstat,
+    libc::SYS_futex,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_gettimeofday,
+    libc::SYS_lseek,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_nanosleep,
+    libc::SYS_ppoll,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_yield,
+    libc::SYS_sigaltstack,
+    libc::SYS_write,
+    libc::SYS_writev,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_time,
+];
+
+/// Threads of one's own, and what libraries ask about the machine.
+const THREADS: Calls = &[
+    libc::SYS_eventfd2,
+    libc::SYS_get_robust_list,
+    libc::SYS_getcpu,
+    libc::SYS_getrusage,
+    libc::SYS_membarrier,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_sysinfo,
+    libc::SYS_uname,
+];
+
+/// Looking for files and reading them, as far as Landlock lets.
+const FILES: Calls = &[
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fadvise64,
+    libc::SYS_fstatfs,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_readlinkat,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+];
+
+/// Messages over sockets that are open already.
+const SOCKETS: Calls = &[
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+];
+
+/// To end the process that is watched.
+const GUARD: Calls = &[libc::SYS_pidfd_send_signal];
+
+/// Starting a guard, what its loader and its first lines do, and how it confines itself.
+const BROKER: Calls = &[
+    libc::SYS_close_range,
+    libc::SYS_dup3,
+    // rppal makes an event loop of its own, for interrupts that are not asked for.
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_execve,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getuid,
+    libc::SYS_kill,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_restrict_self,
+    libc::SYS_mlockall,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_pipe2,
+    libc::SYS_seccomp,
+    libc::SYS_setpgid,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_arch_prctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_dup2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_pipe,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
+
+/// Writing files, as far as Landlock lets: each beside the old one and renamed.
+const LEARNER: Calls = &[
+    libc::SYS_copy_file_range,
+    libc::SYS_fallocate,
+    libc::SYS_fchmod,
+    libc::SYS_fchown,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_ftruncate,
+    libc::SYS_mkdirat,
+    libc::SYS_pipe2,
+    libc::SYS_pwrite64,
+    libc::SYS_renameat2,
+    libc::SYS_sendfile,
+    libc::SYS_umask,
+    libc::SYS_unlinkat,
+    // Not on every 64-bit machine, and libc names them where they are.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    libc::SYS_renameat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+];
+
+/// Whether standard error is a terminal, and how wide; whether a socket waits.
+const TERMINAL: &[u64] = &[
+    libc::TCGETS as u64,
+    libc::TIOCGWINSZ as u64,
+    libc::FIONBIO as u64,
+];
+
+/// `PR_GET_AUXV` of linux/prctl.h.
+const PR_GET_AUXV: u64 = 0x4155_5856;
+
+/// Of prctl(2): the name of a thread, that of memory, and what the kernel said of the processor at the start.
+const NAMES: &[u64] = &[
+    PR_GET_AUXV,
+    libc::PR_SET_NAME as u64,
+    libc::PR_GET_NAME as u64,
+    libc::PR_SET_VMA as u64,
+];
+
+/// Besides, for a guard that starts: it gives up privileges, cores and calls.
+const GIVING_UP: &[u64] = &[
+    libc::PR_SET_NO_NEW_PRIVS as u64,
+    libc::PR_GET_NO_NEW_PRIVS as u64,
+    libc::PR_SET_DUMPABLE as u64,
+    libc::PR_GET_DUMPABLE as u64,
+    libc::PR_SET_SECCOMP as u64,
+];
+
+/// The namespaces that clone(2) makes.
+const NAMESPACES: libc::c_int = libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWUTS;
+
+/// set_mempolicy_home_node: numbers are the same on all machines since 424.
+const NEWER: u32 = 450;
+
+/// No call has this number yet. One beyond fails with `EPERM`.
+const NEWEST: u32 = 511;
+
+/// The filters of `kind`, in the order in which they are installed.
+pub fn filters(kind: Kind) -> Result<[BpfProgram; 2], BackendError> {
+    Ok([other_calls(), allowed(kind)?])
+}
+
+fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
+    let lists: &[Calls] = match kind {
+        Kind::Door => &[ALL, THREADS, FILES, SOCKETS],
+        Kind::Guard => &[ALL, SOCKETS, GUARD],
+        Kind::Broker => &[ALL, THREADS, FILES, SOCKETS, BROKER],
+        Kind::Learner => &[ALL, THREADS, FILES, LEARNER],
+    };
+    let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = lists
+        .iter()
+        .flat_map(|list| list.iter().map(|call| (*call, Vec::new())))
+        .collect();
+    let mut only = |call: libc::c_long, rule: Vec<SeccompRule>| {
+        rules.insert(call, rule);
+    };
+    // Answered by the other filter: of two that refuse, the one that was installed last would give the answer.
+    only(libc::SYS_clone3, Vec::new());
+    only(libc::SYS_openat2, Vec::new());
+    for newer in NEWER..=NEWEST {
+        only(newer.into(), Vec::new());
+    }
+    // Those of cameras and of GPIO lines, and no other device's.
+    only(libc::SYS_ioctl, one_of(1, &controls(kind))?);
+    // Memory that is code comes from files that were mapped before, except where a program is started.
+    if kind != Kind::Broker {
+        let code = u64::from(libc::PROT_EXEC.unsigned_abs());
+        let data = |call| Ok::<_, BackendError>((call, vec![masked(2, code, 0)?]));
+        for (call, rule) in [data(libc::SYS_mmap)?, data(libc::SYS_mprotect)?] {
+            only(call, rule);
+        }
+    } else {
+        only(libc::SYS_mmap, Vec::new());
+        only(libc::SYS_mprotect, Vec::new());
+    }
+    // Signals to threads of this process: how a panic ends it.
+    let this = u64::from(std::process::id());
+    // A process that is started from here has another number.
+    let own = if kind == Kind::Broker {
+        Vec::new()
+    } else {
+        vec![equal(0, this)?]
+    };
+    only(libc::SYS_tgkill, own);
+    // Limits are read, not set.
+    only(libc::SYS_prlimit64, vec![equal_long(2, 0)?]);
+    let mut controlled = NAMES.to_vec();
+    if kind == Kind::Broker {
+        controlled.extend_from_slice(GIVING_UP);
+    }
+    only(libc::SYS_prctl, one_of(0, &controlled)?);
+    let namespaces = u64::from(NAMESPACES.unsigned_abs());
+    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    match kind {
+        // It has one thread.
+        Kind::Guard => {}
+        Kind::Broker => only(libc::SYS_clone, vec![masked(0, namespaces, 0)?]),
+        Kind::Door | Kind::Learner => {
+            only(
+                libc::SYS_clone,
+                vec![masked(0, namespaces | thread, thread)?],
+            );
+        }
+    }
+    if matches!(kind, Kind::Door | Kind::Broker) {
+        let near = u64::from(libc::AF_UNIX.unsigned_abs());
+        only(libc::SYS_socketpair, vec![equal(0, near)?]);
+    }
+    let refusal = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let machine = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, refusal, SeccompAction::Allow, machine)?.try_into()
+}
+
+/// The numbers of ioctl(2) that `kind` keeps.
+pub fn controls(kind: Kind) -> Vec<u64> {
+    let wide = |calls: &[u32]| {
+        calls
+            .iter()
+            .map(|call| u64::from(*call))
+            .collect::<Vec<_>>()
+    };
+    let mut kept = TERMINAL.to_vec();
+    match kind {
+        Kind::Door => {
+            kept.extend(wide(&capture::CAMERA_CALLS));
+            kept.extend(wide(&[output::LINE_CALL]));
+        }
+        Kind::Guard | Kind::Broker => {
+            kept.extend(wide(&output::CHIP_CALLS));
+            kept.extend(wide(&[output::LINE_CALL]));
+        }
+        Kind::Learner => {}
+    }
+    kept
+}
+
+fn rule(condition: SeccompCondition) -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(vec![condition])
+}
+
+fn equal(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
+    let word = SeccompCmpArgLen::Dword;
+    rule(SeccompCondition::new(
+        argument,
+        word,
+        SeccompCmpOp::Eq,
+        value,
+    )?)
+}
+
+/// All 64 bits: a pointer.
+fn equal_long(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
+    let long = SeccompCmpArgLen::Qword;
+    rule(SeccompCondition::new(
+        argument,
+        long,
+        SeccompCmpOp::Eq,
+        value,
+    )?)
+}
+
+fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompRule, BackendError> {
+    let word = SeccompCmpArgLen::Dword;
+    rule(SeccompCondition::new(
+        argument,
+        word,
+        SeccompCmpOp::MaskedEq(mask),
+        value,
+    )?)
+}
+
+fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, BackendError> {
+    values.iter().map(|value| equal(argument, *value)).collect()
+}
+
+/// Calls that a C library makes another one in place of where the kernel does not know them: clone3 and openat2, whose
+/// arguments no filter sees, and all that came after Linux 5.17. On x86-64 that holds for every call by its second number, for
+/// 32-bit programs (x32), too.
+fn other_calls() -> BpfProgram {
+    let line = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
+        // Eight bits of what are sixteen in the kernel.
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let number = |call: libc::c_long| call as u32;
+    let is = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    vec![
+        // The number is the first word of struct seccomp_data.
+        line(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        line(is, 2, 0, number(libc::SYS_clone3)),
+        line(is, 1, 0, number(libc::SYS_openat2)),
+        line(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, NEWER),
+        line(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(),
+        ),
+        line(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}

@@ -1,0 +1,62 @@
+//! What can break while the door is worked, and the line of the log about it. What is done about each is
+//! [`Keeper::fail`](super::Keeper::fail)'s business, and the same for all at first: the relay goes off.
+
+use std::path::PathBuf;
+
+use crate::capture::CameraFault;
+use crate::journal;
+use crate::output::{GuardError, OutputError};
+
+/// Something broke, or all ends. A new kind needs a row in the test of their order, which does not compile without.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The camera delivers nothing.
+    Camera {
+        /// Why.
+        why: CameraFault,
+        /// Its node.
+        path: PathBuf,
+    },
+    /// Recognition, or what should bring it frames, has stopped without a word.
+    Recognition,
+    /// The relay's line does not obey.
+    Relay(OutputError),
+    /// An LED's line does not obey.
+    Leds(OutputError),
+    /// The button's line does not answer.
+    Button(OutputError),
+    /// The guard in charge is dead, silent, or reads nothing.
+    Guard(GuardError),
+    /// There is no guard, and none can be started.
+    NoGuard(GuardError),
+    /// The broker is gone, or takes no more: lost outputs and guards could not be replaced.
+    Broker(String),
+    /// The gallery cannot be used.
+    Gallery(String),
+    /// The clock went backwards.
+    Clock,
+    /// The process was told to end, or its source has ended.
+    Stop,
+}
+
+impl Fault {
+    /// The fault's line, if it has one that nobody else writes.
+    pub fn log(&self) {
+        match self {
+            Self::Camera { why, path } => {
+                let path = journal::value(&path.to_string_lossy());
+                log::warn!("camera_down path={path} why={:?}", why.to_string());
+            }
+            Self::Relay(why) | Self::Leds(why) | Self::Button(why) => {
+                log::error!("outputs_lost why={:?}", why.to_string());
+            }
+            Self::Guard(why) => log::error!("guard_lost why={:?}", why.to_string()),
+            Self::NoGuard(why) => log::error!("guard_not_started why={:?}", why.to_string()),
+            Self::Broker(why) => log::error!("broker_lost why={why:?}"),
+            Self::Gallery(why) => log::error!("gallery_refused why={why:?}"),
+            // The first when the round's faults are logged, the second as an event of the decision, the third where the
+            // reason is known.
+            Self::Recognition | Self::Clock | Self::Stop => {}
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! The order of calls for every fault, by a driver, a broker and guards that record what they are asked, together with the
+//! lines of the log. All of it runs in the test's own thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use crossbeam_channel::{Sender, bounded};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use super::*;
+use crate::bell::Bell;
+use crate::capture::{CameraFault, CameraInfo};
+use crate::config::Overrides;
+use crate::frame::{Layout, PixelFormat};
+use crate::output::{Guard, Leds, Part};
+use crate::passing;
+
+thread_local! {
+    /// What happened, in order.
+    static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// Which line refuses.
+    static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
+    static PRESSED: Cell<bool> = const { Cell::new(false) };
+    static BROKER_GONE: Cell<bool> = const { Cell::new(false) };
+    static ANSWERS: RefCell<VecDeque<Answer>> = const { RefCell::new(VecDeque::new()) };
+}
+
+fn record(what: impl Into<String>) {
+    let what = what.into();
+    CALLS.with_borrow_mut(|calls| {
+        // Once is enough of what is repeated.
+        if calls.last() != Some(&what) {
+            calls.push(what);
+        }
+    });
+}
+
+fn recorded() -> Vec<String> {
+    CALLS.with_borrow_mut(std::mem::take)
+}
+
+/// What refuses begins a fault: what happened before is of no interest.
+fn refused(part: Part) -> Result<(), OutputError> {
+    if BROKEN.get() != Some(part) {
+        return Ok(());
+    }
+    if part != Part::Relay {
+        BROKEN.set(None);
+    }
+    recorded();
+    Err(OutputError::Gone {
+        chip: "chip".to_owned(),
+    })
+}
+
+struct FakeOutputs;
+
+impl Outputs for FakeOutputs {
+    fn set_relay(&mut self, on: bool) -> Result<(), OutputError> {
+        if on {
+            refused(Part::Relay)?;
+        }
+        record(if on {
+            "driver: relay on"
+        } else {
+            "driver: relay off"
+        });
+        Ok(())
+    }
+
+    fn set_leds(&mut self, _: Leds) -> Result<(), OutputError> {
+        refused(Part::Status)
+    }
+
+    fn button_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn button_pressed(&mut self) -> Result<bool, OutputError> {
+        refused(Part::Button)?;
+        Ok(PRESSED.take())
+    }
+}
+
+impl Drop for FakeOutputs {
+    fn drop(&mut self) {
+        record("driver: let go");
+    }
+}
+
+struct FakeHands {
+    guarded: bool,
+}
+
+impl FakeHands {
+    fn gone() -> io::Result<()> {
+        if BROKER_GONE.get() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+}
+
+impl Hands for FakeHands {
+    fn ask(&mut self, what: Ask) -> io::Result<()> {
+        Self::gone()?;
+        record(match what {
+            Ask::Outputs => "broker: outputs, please",
+            Ask::Guard => "broker: a guard, please",
+            Ask::End(_) => "broker: end that guard",
+        });
+        Ok(())
+    }
+
+    fn answer(&mut self) -> io::Result<Option<Answer>> {
+        Self::gone()?;
+        Ok(ANSWERS.with_borrow_mut(VecDeque::pop_front))
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+}
+
+/// The other end of a guard's socket.
+struct FakeGuard(OwnedFd);
+
+impl FakeGuard {
+    /// A guard that is handed over, and what plays it.
+    fn start() -> Self {
+        let (ours, theirs) = passing::pair().expect("sockets");
+        let guard = Guard::new(ours, 0, Timestamp::now());
+        ANSWERS.with_borrow_mut(|answers| answers.push_back(Answer::Guard(Ok(guard))));
+        let fake = Self(theirs);
+        fake.answer();
+        fake
+    }
+
+    fn answer(&self) {
+        let _ = send(&self.0, b"+", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    }
+
+    /// Answers all that has come, as a guard that is well does.
+    fn play(&self) {
+        let mut bytes = [0; 16];
+        while matches!(
+            recv(&self.0, &mut bytes[..], RecvFlags::DONTWAIT),
+            Ok((_, 1..))
+        ) {
+            self.answer();
+        }
+    }
+}
+
+/// Records lines of threads that record.
+struct Lines;
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Info
+    }
+
+    fn log(&self, line: &log::Record<'_>) {
+        if self.enabled(line.metadata()) {
+            let text = line.args().to_string();
+            record(format!(
+                "log: {}",
+                text.split(' ').next().unwrap_or_default()
+            ));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// A door with the relay off, two guards that are well, and a camera that delivers.
+struct Rig {
+    keeper: Keeper,
+    charge: Option<FakeGuard>,
+    spare: Option<FakeGuard>,
+    camera: Sender<CameraEvent>,
+    gallery: Sender<Word>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let _ = log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Info));
+        BROKEN.set(None);
+        BROKER_GONE.set(false);
+        let (camera, camera_told) = bounded(8);
+        let (gallery, gallery_told) = bounded(8);
+        let (_, observed) = bounded(1);
+        let now = Timestamp::now().as_nanos();
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            pulse: AtomicU64::new(now),
+            looked: AtomicU64::new(now),
+            door: AtomicU64::new(now),
+            progress: Arc::default(),
+            door_bell: Arc::new(Bell::new().expect("a descriptor")),
+        });
+        let ears = Ears {
+            shared,
+            observed,
+            camera: camera_told,
+            gallery: gallery_told,
+        };
+        let host = Overrides {
+            board: Some("host".to_owned()),
+            ..Overrides::default()
+        };
+        let mut config = Config::load(&host).expect("all by default");
+        // No test is so long.
+        config.recognition.watchdog_ms = 3_600_000;
+        config.door.hold_ms = 10_000;
+        let hands = Box::new(FakeHands { guarded: true });
+        let mut keeper = Keeper::new(&config, hands, ears).expect("a policy");
+        keeper.hold(Box::new(FakeOutputs));
+        let info = CameraInfo {
+            name: "fake".to_owned(),
+            path: "/dev/video0".into(),
+            layout: Layout::packed(PixelFormat::Grey, 640, 480),
+            fps: None,
+            buffers: 4,
+        };
+        camera.send(CameraEvent::Up(info)).expect("room");
+        let mut rig = Self {
+            keeper,
+            charge: Some(FakeGuard::start()),
+            spare: None,
+            camera,
+            gallery,
+        };
+        rig.rounds(2);
+        rig.spare = Some(FakeGuard::start());
+        rig.rounds(2);
+        assert!(rig.keeper.guards.is_watched());
+        rig
+    }
+
+    fn rounds(&mut self, count: u32) {
+        for _ in 0..count {
+            for guard in [&self.charge, &self.spare].into_iter().flatten() {
+                guard.play();
+            }
+            self.keeper.round();
+        }
+    }
+
+    /// Opens by the button, which works during most faults too.
+    fn open(&mut self) {
+        PRESSED.set(true);
+        self.rounds(3);
+    }
+
+    /// Makes `fault` happen, with the relay on.
+    fn strike(mut self, fault: &Fault) -> Vec<String> {
+        if !matches!(fault, Fault::Relay(_)) {
+            self.open();
+            assert_eq!(self.keeper.relay, Relay::On, "{fault:?}");
+        }
+        recorded();
+        match fault {
+            Fault::Camera { why, path } => {
+                let (why, path) = (why.clone(), path.clone());
+                self.camera
+                    .send(CameraEvent::Down { why, path })
+                    .expect("room");
+                self.rounds(1);
+            }
+            Fault::Recognition => {
+                self.keeper.watchdog = Duration::ZERO;
+                self.rounds(1);
+            }
+            // It refuses to go on: nobody knows what it did.
+            Fault::Relay(_) => {
+                BROKEN.set(Some(Part::Relay));
+                self.open();
+            }
+            Fault::Leds(_) => {
+                BROKEN.set(Some(Part::Status));
+                self.rounds(1);
+            }
+            Fault::Button(_) => {
+                BROKEN.set(Some(Part::Button));
+                self.rounds(1);
+            }
+            Fault::Guard(GuardError::Dead) => {
+                self.charge = None;
+                self.rounds(1);
+            }
+            // As a process that is stopped, or sleeps where no signal wakes it: its socket is there, and takes beats.
+            Fault::Guard(GuardError::Silent) => {
+                let begun = Instant::now();
+                let stuck = self.charge.take();
+                while self.keeper.relay == Relay::On {
+                    assert!(begun.elapsed() < Duration::from_secs(60), "never noticed");
+                    std::thread::sleep(Duration::from_millis(20));
+                    self.rounds(1);
+                }
+                drop(stuck);
+            }
+            Fault::Guard(GuardError::Full) => {
+                let stuck = self.charge.take();
+                let now = Timestamp::now();
+                for _ in 0..100_000 {
+                    if self.keeper.relay == Relay::On {
+                        self.keeper.beat(now);
+                    }
+                }
+                drop(stuck);
+            }
+            // A guard in charge has started; one that has not is the next kind. Whatever it is called, the same is done.
+            Fault::Guard(GuardError::Spawn(_) | GuardError::Start) => {
+                self.keeper.fail(fault.clone());
+            }
+            Fault::NoGuard(why) => {
+                (self.charge, self.spare) = (None, None);
+                self.rounds(3);
+                recorded();
+                let none = Answer::Guard(Err(*why));
+                ANSWERS.with_borrow_mut(|answers| answers.push_back(none));
+                self.rounds(1);
+            }
+            Fault::Broker(_) => {
+                BROKER_GONE.set(true);
+                self.rounds(1);
+                assert!(self.keeper.ears.shared.stopping());
+            }
+            Fault::Gallery(why) => {
+                self.gallery.send(Word::Refused(why.clone())).expect("room");
+                self.rounds(1);
+            }
+            Fault::Clock => {
+                let past = Timestamp::from_nanos(1);
+                let events = self.keeper.door.tick(past);
+                self.keeper.follow(past, &events);
+            }
+            Fault::Stop => {
+                self.keeper.ears.shared.stop();
+                self.keeper.run();
+                return recorded();
+            }
+        }
+        assert_eq!(self.keeper.relay, Relay::Off, "{fault:?}");
+        assert!(
+            !self.keeper.door.relay(),
+            "{fault:?}: what was decided is void"
+        );
+        recorded()
+    }
+}
+
+/// The first of all faults, and the one after each. A new kind does not compile without its place here and its way to happen
+/// in [`Rig::strike`].
+fn after(fault: Option<&Fault>) -> Option<Fault> {
+    let gone = || OutputError::Gone {
+        chip: "chip".to_owned(),
+    };
+    Some(match fault {
+        None => Fault::Camera {
+            why: CameraFault::Gone,
+            path: "/dev/video0".into(),
+        },
+        Some(Fault::Camera { .. }) => Fault::Recognition,
+        Some(Fault::Recognition) => Fault::Relay(gone()),
+        Some(Fault::Relay(_)) => Fault::Leds(gone()),
+        Some(Fault::Leds(_)) => Fault::Button(gone()),
+        Some(Fault::Button(_)) => Fault::Guard(GuardError::Dead),
+        Some(Fault::Guard(why)) => match why {
+            GuardError::Dead => Fault::Guard(GuardError::Silent),
+            GuardError::Silent => Fault::Guard(GuardError::Full),
+            GuardError::Full => Fault::Guard(GuardError::Start),
+            GuardError::Start => Fault::Guard(GuardError::Spawn(11)),
+            GuardError::Spawn(_) => Fault::NoGuard(GuardError::Spawn(11)),
+        },
+        Some(Fault::NoGuard(_)) => Fault::Broker(String::new()),
+        Some(Fault::Broker(_)) => Fault::Gallery("damaged".to_owned()),
+        Some(Fault::Gallery(_)) => Fault::Clock,
+        Some(Fault::Clock) => Fault::Stop,
+        Some(Fault::Stop) => return None,
+    })
+}
+
+#[test]
+fn the_relay_goes_off_before_anything_else_whatever_breaks() {
+    println!("fault | calls in order");
+    let mut fault = after(None);
+    while let Some(struck) = fault {
+        let calls = Rig::new().strike(&struck);
+        let name = format!("{struck:?}");
+        let name = name.split(" {").next().unwrap_or_default();
+        println!("{name} | {}", calls.join(", "));
+        let first = calls.first().map(String::as_str);
+        assert_eq!(first, Some("driver: relay off"), "{struck:?}: {calls:?}");
+        let jumped = calls.contains(&"log: clock_jumped".to_owned());
+        assert_eq!(
+            jumped,
+            matches!(struck, Fault::Clock),
+            "{struck:?}: {calls:?}"
+        );
+        fault = after(Some(&struck));
+    }
+}
+
+#[test]
+fn the_end_of_the_hold_time_turns_the_relay_off_before_it_is_logged() {
+    let mut rig = Rig::new();
+    rig.open();
+    recorded();
+    let late = Timestamp::now().plus(Duration::from_secs(11));
+    let events = rig.keeper.door.tick(late);
+    rig.keeper.follow(late, &events);
+    let calls = recorded();
+    println!("hold time over | {}", calls.join(", "));
+    assert_eq!(
+        calls,
+        ["driver: relay off", "log: closed", "log: relay"],
+        "driver first"
+    );
+}
+
+#[test]
+fn the_relay_goes_on_only_once_a_guard_has_answered() {
+    let mut rig = Rig::new();
+    recorded();
+    PRESSED.set(true);
+    rig.keeper.round();
+    rig.keeper.round();
+    assert_eq!(rig.keeper.relay, Relay::Arming);
+    assert!(!recorded().contains(&"driver: relay on".to_owned()));
+    rig.rounds(2);
+    assert_eq!(rig.keeper.relay, Relay::On);
+}
+
+#[test]
+fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
+    let mut rig = Rig::new();
+    // It takes beats, and answers none.
+    let stuck = rig.charge.take();
+    recorded();
+    PRESSED.set(true);
+    let pressed = Instant::now();
+    while rig.keeper.relay != Relay::On {
+        assert!(pressed.elapsed() < Duration::from_secs(60), "never served");
+        rig.keeper.sleep();
+        rig.rounds(1);
+    }
+    println!(
+        "pressed to relay on: {:.0} ms",
+        pressed.elapsed().as_secs_f64() * 1e3
+    );
+    assert!(recorded().contains(&"driver: relay on".to_owned()));
+    // The stuck one is given up without the relay, which the other watches.
+    let on = Instant::now();
+    while on.elapsed() < Duration::from_millis(900) {
+        rig.keeper.sleep();
+        rig.rounds(1);
+    }
+    assert_eq!(rig.keeper.relay, Relay::On);
+    assert!(recorded().contains(&"broker: end that guard".to_owned()));
+    drop(stuck);
+}
+
+#[test]
+fn a_press_while_no_guard_is_there_waits_for_one_and_blocks_nothing() {
+    let mut rig = Rig::new();
+    (rig.charge, rig.spare) = (None, None);
+    rig.rounds(3);
+    PRESSED.set(true);
+    rig.rounds(3);
+    assert_eq!(rig.keeper.relay, Relay::Arming);
+    rig.charge = Some(FakeGuard::start());
+    rig.rounds(5);
+    assert_eq!(rig.keeper.relay, Relay::On);
+}
+
+#[test]
+fn outputs_that_come_back_are_off_and_get_new_guards() {
+    let mut rig = Rig::new();
+    rig.open();
+    BROKEN.set(Some(Part::Button));
+    rig.rounds(1);
+    rig.keeper.retried = Timestamp::from_nanos(0);
+    recorded();
+    rig.rounds(1);
+    assert!(recorded().contains(&"broker: outputs, please".to_owned()));
+    let back: Box<dyn Outputs> = Box::new(FakeOutputs);
+    ANSWERS.with_borrow_mut(|answers| answers.push_back(Answer::Outputs(Ok(back))));
+    rig.rounds(2);
+    let calls = recorded();
+    assert!(
+        calls.contains(&"broker: end that guard".to_owned()),
+        "{calls:?}"
+    );
+    assert!(!calls.contains(&"driver: relay on".to_owned()), "{calls:?}");
+    (rig.charge, rig.spare) = (Some(FakeGuard::start()), Some(FakeGuard::start()));
+    rig.rounds(4);
+    rig.open();
+    assert_eq!(rig.keeper.relay, Relay::On);
+}
