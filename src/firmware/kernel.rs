@@ -46,6 +46,37 @@ pub fn mounts() -> io::Result<()> {
     Ok(())
 }
 
+/// What the kernel is to do when a part of it breaks: panic, and restart the board at once. A relay's pin stays as it is until
+/// then, whatever has become of the processes, and is an input afterwards. Admin-guide/sysctl/kernel of the kernel's
+/// documentation.
+const ON_FAULT: [(&str, &str); 5] = [
+    // At once after a panic.
+    ("panic", "-1"),
+    // A fault that the kernel would survive without the thread that ran into it, whatever that had locked.
+    ("panic_on_oops", "1"),
+    // A processor that runs in the kernel for 20 s without a break, and one that takes no interrupts for 10 s.
+    ("softlockup_panic", "1"),
+    ("hardlockup_panic", "1"),
+    // A task that sleeps where no signal wakes it, for 120 s. The watchdog finds the job and the first process much sooner.
+    ("hung_task_panic", "1"),
+];
+
+/// Where the kernel takes it.
+pub const SETTINGS: &str = "/proc/sys/kernel";
+
+/// Has the kernel restart the board when a part of it breaks, by its settings in `folder`. Returns those that this kernel does
+/// not have.
+pub fn restart_on_faults(folder: &Path) -> Vec<&'static str> {
+    let refused = |(name, value): &(&'static str, &str)| {
+        let file = folder.join(name);
+        // Never made where it is not there.
+        let set = std::fs::OpenOptions::new().write(true).open(file);
+        let written = set.and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
+        written.is_err().then_some(*name)
+    };
+    ON_FAULT.iter().filter_map(refused).collect()
+}
+
 /// Since the kernel was started.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
@@ -139,5 +170,29 @@ pub fn hand_over_devices(user: u32) {
         {
             log::warn!("device_kept name={name} why={:?}", error.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_restarts_on_what_it_can_notice_and_says_what_it_cannot() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        for name in ["panic", "panic_on_oops", "hung_task_panic"] {
+            std::fs::write(file(name), "0").expect("written");
+        }
+        let lacks = restart_on_faults(folder.path());
+        assert_eq!(lacks, ["softlockup_panic", "hardlockup_panic"]);
+        for (name, value) in [
+            ("panic", "-1"),
+            ("panic_on_oops", "1"),
+            ("hung_task_panic", "1"),
+        ] {
+            assert_eq!(std::fs::read_to_string(file(name)).expect(name), value);
+        }
+        assert!(!file("softlockup_panic").exists(), "not made");
     }
 }

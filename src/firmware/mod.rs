@@ -81,6 +81,11 @@ pub fn main() -> ExitCode {
     if let Err(error) = mounted {
         log::error!("boot_failed step=mounts why={:?}", error.to_string());
     }
+    let lacks = kernel::restart_on_faults(Path::new(kernel::SETTINGS));
+    step(
+        "kernel",
+        &format!("restarts_on_faults=yes lacks={}", lacks.join(",")),
+    );
     let signals = signals();
     let firmware = Firmware::boot();
     let command = firmware.watch(signals);

@@ -7,7 +7,7 @@ work=/test/bench
 . ./lib.sh
 for module in $(cat modules/order.txt); do
     case $module in
-        vivid | softdog) ;;
+        vivid | softdog | lkdtm) ;;
         *) insmod "modules/$module.ko" 2> /dev/null ;;
     esac
 done
@@ -44,10 +44,21 @@ sleep 1
 echo "@@ fault $what $(now)"
 case $what in
     kill) kill -9 "$(job)" ;;
-    guard) kill -9 "$(pidof latchkey-guard)" ;;
+    # Both: the one in charge, and the one that would take its place.
+    # shellcheck disable=SC2046  # a list
+    guard) kill -9 $(pidof latchkey-guard) ;;
+    # As one that sleeps where no signal wakes it: it hears no heartbeat, and is not gone.
+    guard-stopped) kill -STOP "$(pidof latchkey-guard | tr ' ' '\n' | sort -n | head -n 1)" ;;
+    broker) kill -9 "$(pidof latchkey-broker)" ;;
     hang) kill -STOP "$(job)" ;;
     camera) camera_unplug; sleep 5; camera_replug ;;
     panic) echo c > /proc/sysrq-trigger ;;
+    # A fault that the kernel would survive: by its own module for that, where Debian's kernel has it.
+    oops)
+        echo "@@ on faults $(cd /proc/sys/kernel && grep -H . panic panic_on_oops softlockup_panic hardlockup_panic hung_task_panic 2> /dev/null | tr '\n' ' ')"
+        insmod /test/modules/lkdtm.ko || { echo "@@ skipped oops"; exit; }
+        echo BUG > /sys/kernel/debug/provoke-crash/DIRECT
+        ;;
     # The first process hangs, and the job with it: nobody feeds the watchdog. No signal stops the first process.
     watchdog)
         mkdir /test/groups

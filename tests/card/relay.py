@@ -51,7 +51,7 @@ def main():
                     print(f"    {what}: the machine is off or starts anew {pi.now() - begun:.2f} s after; the relay, last seen: "
                           f"{'on' if last[1] else f'off {last[0] - begun:.2f} s after'}")  # fmt: skip
                     # A kernel that is gone moves no pin: the board's restart does, which makes inputs of all.
-                    if what != "panic":
+                    if what not in ("panic", "oops"):
                         check(f"{what}: the relay is off before that", not last[1] and last[0] - begun < off_within)
                     return
                 _, _, when = pi.wait(back, 240, since=at + 1)
@@ -71,12 +71,19 @@ def main():
             grants = [t for t, line in pi.lines if "relay state=on" in line]
             check(f"{what}: never on without a decision", all(any(abs(t - g) < 2 for g in grants) for t in again))
 
-    cases = sys.argv[3:] or ["kill", "guard", "hang", "idle", "camera", "full", "destroyed", "panic", "watchdog", "shutdown"]
+    cases = sys.argv[3:] or [
+        "kill", "guard", "guard-stopped", "broker", "hang", "idle", "camera", "full", "destroyed", "panic", "oops", "watchdog",
+        "shutdown",
+    ]  # fmt: skip
     for case in cases:
         match case:
             # The guard turns it off; the first process starts the job anew.
             case "kill": fault("kill", "step=ready", 2)
             case "guard": fault("guard", "fault_over what=guard", 2)
+            # Another one is in charge at once.
+            case "guard-stopped": fault("guard-stopped", "fault_over what=guard", 2)
+            # Nothing that is lost could be opened again: the job ends, and is started again.
+            case "broker": fault("broker", "step=ready", 2)
             # Stopped: the guard's bound is a second. With the relay on it is the guard that kills.
             case "hang": fault("hang", "step=ready", 4)
             # The relay is off, so nobody but the first process looks at it.
@@ -86,6 +93,7 @@ def main():
             case "full": fault("full", "@@ full and well", 70)
             # The board restarts: its pins are inputs then.
             case "panic": fault("panic", "", 5, ended=True)
+            case "oops": fault("oops", "", 5, ended=True)
             case "watchdog": fault("watchdog", "", 20, ended=True)
             # The job has everybody in memory. What the next start finds is a card without people, and nobody opens.
             case "destroyed":
