@@ -31,16 +31,44 @@ pub enum Event {
         /// Votes for this person among the last M recognitions of the track.
         votes: u32,
     },
-    /// A face was looked at M times and is nobody who may come in. Once a track.
+    /// A face was looked at M times or more and is nobody who may come in. Once a presentation.
     Refused {
         /// The track that was refused.
         track: u32,
+        /// Whose face it is: the number of the identity.
+        presentation: u32,
         /// Highest score among the last M recognitions.
         score: f32,
         /// When the camera took the frame that decided.
         captured: Timestamp,
     },
-    /// Too many refusals: faces open nothing until `until`.
+    /// A face has gone before it was let in or refused.
+    Undecided {
+        /// Its track.
+        track: u32,
+        /// Whose face it is: the number of the identity.
+        presentation: u32,
+        /// Recognitions as nobody who may come in.
+        strange: u32,
+        /// Recognitions as a person who may.
+        known: u32,
+        /// Highest score of all.
+        score: f32,
+        /// When the camera took the frame of the last recognition.
+        captured: Timestamp,
+    },
+    /// What looks like a face has not moved for so long that it is a thing. Once a presentation.
+    Fixture {
+        /// Its track.
+        track: u32,
+        /// Its number.
+        presentation: u32,
+    },
+    /// Many attempts: the bar is strict.
+    Strict,
+    /// The usual bar holds again.
+    StrictEnded,
+    /// Too many attempts: faces open nothing until `until`.
     LockedOut {
         /// When it ends.
         until: Timestamp,
@@ -61,8 +89,9 @@ pub enum Event {
     ClockJumped,
 }
 
-/// Most events of one call: every face granted and refused, and the five others.
-const CAPACITY: usize = 2 * MAX_FACES + 5;
+/// Most events of one call: one or two of every face, one of every presentation that is remembered and of every one that
+/// must be forgotten for those, and the seven others.
+const CAPACITY: usize = 5 * MAX_FACES + 7;
 
 /// The events of one call, in the order in which they happened.
 #[derive(Clone, Copy, Debug)]

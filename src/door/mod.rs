@@ -4,23 +4,31 @@
 //! and allocates nothing on the heap. It knows numbers of people, not their names, and nothing of
 //! cameras, thresholds or pins.
 //!
-//! A person is let in when N of the last M recognitions of one *track* (one face followed from frame
-//! to frame) name the same person, all of them younger than the vote window. Whatever is in doubt
-//! counts against opening: a frame that is stale, repeated or from the future is ignored, votes of
-//! two tracks never add up, a score that is no number is a stranger's, and a clock that runs
-//! backwards voids every vote and closes the door.
+//! What it follows is a *presentation*: one identity in one *track*, which is one face followed from frame to frame. A
+//! person is let in when N of the last M recognitions of one presentation name the same person, all of them younger than the
+//! vote window. Whatever is in doubt counts against opening: a frame that is stale, repeated or from the future is ignored,
+//! votes of two presentations never add up, a score that is no number is a stranger's, and a clock that runs backwards voids
+//! every vote and closes the door.
+//!
+//! A presentation of nobody who may come in is an attempt, whether it is refused or leaves before. Attempts make the bar
+//! strict for a while, and many lock the door; `penalty` says when and for how long.
 //!
 //! ```
 //! use latchkey::clock::Timestamp;
 //! use latchkey::door::{Door, Observation, Policy, Sighting, Verdict};
-//! use latchkey::people::PersonId;
+//! use latchkey::people::{Motion, PersonId};
 //!
 //! let mut door = Door::new(Policy::default())?; // 3 votes of 5 within 2 s open for 3 s
 //! for frame in 1..=3 {
 //!     let now = Timestamp::from_millis(frame * 100);
 //!     let mut seen = Observation::new(now);
-//!     let verdict = Verdict::Known { person: PersonId(7), score: 0.8 };
-//!     seen.push(Sighting { track: 1, verdict });
+//!     let (person, score, strong) = (PersonId(7), 0.8, true);
+//!     seen.push(Sighting {
+//!         track: 1,
+//!         presentation: 1,
+//!         motion: Motion::Moved,
+//!         verdict: Verdict::Known { person, score, strong },
+//!     });
 //!     for event in &door.observe(now, &seen) {
 //!         println!("{event:?}"); // at the third frame: Granted, Opened
 //!     }
@@ -31,14 +39,16 @@
 //! # Ok::<(), latchkey::door::PolicyError>(())
 //! ```
 
+mod account;
 mod event;
 mod observation;
+mod penalty;
 mod policy;
+mod presentation;
 mod ring;
 mod state;
 #[cfg(test)]
 mod tests;
-mod track;
 
 pub use event::{Event, Events, OpenedBy};
 pub use observation::{Observation, Sighting, Verdict};

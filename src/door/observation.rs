@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::face::MAX_FACES;
-use crate::people::PersonId;
+use crate::people::{Motion, PersonId};
 
 /// What recognition says of one face in one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub enum Verdict {
         person: PersonId,
         /// Confidence, larger is surer. One that is not finite makes the face a stranger's.
         score: f32,
+        /// Whether it is so sure that it counts where the bar is strict.
+        strong: bool,
     },
     /// A face good enough to recognise, of nobody enrolled.
     Stranger {
@@ -26,8 +28,13 @@ pub enum Verdict {
 /// One face of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sighting {
-    /// Which face it is, the same number from frame to frame as long as it is followed.
+    /// Which face it is by its place, the same number from frame to frame as long as it is followed.
     pub track: u32,
+    /// Which identity it is: another number as soon as the face in a track is no longer the same person's. A number is never
+    /// used for two identities. 0 for a face that was never recognised.
+    pub presentation: u32,
+    /// How it has moved.
+    pub motion: Motion,
     /// Whose face it is.
     pub verdict: Verdict,
 }
@@ -46,6 +53,8 @@ impl Observation {
     pub const fn new(captured: Timestamp) -> Self {
         let none = Sighting {
             track: 0,
+            presentation: 0,
+            motion: Motion::Still,
             verdict: Verdict::Unclear,
         };
         Self {
@@ -78,13 +87,14 @@ impl Observation {
     }
 
     /// The faces in the order of their tracks, each track once, scores finite. A track that is there
-    /// twice is a tracker's mistake: which of the two faces it is stays unclear.
+    /// twice is a tracker's mistake: which of the two faces it is stays unclear. A thing is never known.
     pub(super) fn in_order(&self) -> Self {
         let mut sorted = *self;
-        sorted.sightings[..self.len].sort_unstable_by_key(|s| s.track);
+        sorted.sightings[..self.len].sort_unstable_by_key(|s| (s.track, s.presentation));
         let mut out = Self::new(self.captured);
         for s in sorted.sightings() {
             let verdict = match s.verdict {
+                Verdict::Known { .. } if s.motion == Motion::Fixture => Verdict::Unclear,
                 Verdict::Known { score, .. } if !score.is_finite() => {
                     Verdict::Stranger { score: 0.0 }
                 }
@@ -94,12 +104,11 @@ impl Observation {
                 v => v,
             };
             match out.sightings[..out.len].last_mut() {
-                Some(last) if last.track == s.track => last.verdict = Verdict::Unclear,
+                Some(last) if last.track == s.track => {
+                    (last.verdict, last.motion) = (Verdict::Unclear, Motion::Still);
+                }
                 _ => {
-                    out.push(Sighting {
-                        track: s.track,
-                        verdict,
-                    });
+                    out.push(Sighting { verdict, ..*s });
                 }
             }
         }

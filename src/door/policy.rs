@@ -4,11 +4,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::penalty::LONGEST;
+
 /// Most recognitions of a track that can be kept (`of`).
 pub const MAX_VOTES: u32 = 16;
 
-/// Most refusals that can be counted (`lockout_after`).
-pub(super) const MAX_REFUSALS: usize = 16;
+/// Most attempts that can be allowed for (`lockout_after`).
+const MAX_ATTEMPTS: u32 = 16;
+
+/// Votes that the strict bar asks for beyond the usual ones, and recognitions that it looks at beyond the usual ones.
+const STRICTER: u32 = 2;
+
+/// The vote window of a slow camera over the configured one, at most.
+const LONGEST_WINDOW: u32 = 8;
 
 /// What a person who stays in front of the camera does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -38,9 +46,10 @@ pub enum Companions {
 pub struct Policy {
     /// Recognitions that must name the same person (N): 1 to `of`.
     pub votes: u32,
-    /// Latest recognitions of a track that are looked at (M): 1 to [`MAX_VOTES`].
+    /// Latest recognitions of a presentation that are looked at (M): 1 to [`MAX_VOTES`].
     pub of: u32,
-    /// Age at which a recognition no longer counts, in ms: 100 to 60 000.
+    /// Age at which a recognition no longer counts, in ms: 100 to 60 000. Where frames come so slowly that fewer than
+    /// 2 M of them fit in, it is the time of 2 M frames, eight times as long at most.
     pub vote_window_ms: u64,
     /// How long the relay stays on, in ms: 100 to 60 000.
     pub hold_ms: u64,
@@ -48,11 +57,14 @@ pub struct Policy {
     pub retrigger: Retrigger,
     /// How long a person must not be recognised for their visit to be over, in ms: 100 to 3 600 000.
     pub absence_ms: u64,
-    /// Refusals that lock the door: up to 16, or 0 for never.
+    /// Attempts of strangers in quick succession that make the bar strict; twice as many lock the door. Up to 16, or 0 for
+    /// neither.
     pub lockout_after: u32,
-    /// Time within which these refusals must happen, in ms: 1000 to 3 600 000.
+    /// Time in which as many attempts never lock the door, in ms: 1000 to 3 600 000. One attempt less counts toward the
+    /// strict bar with each such time that passes.
     pub lockout_window_ms: u64,
-    /// How long faces then open nothing, in ms: 1000 to 3 600 000.
+    /// How long faces open nothing once the door is locked, in ms: 1000 to 3 600 000. Each lock-out that follows takes
+    /// twice as long as the one before, eight times as long as the first at most.
     pub lockout_ms: u64,
     /// Whether a stranger beside an enrolled person keeps the door shut.
     pub companions: Companions,
@@ -60,8 +72,8 @@ pub struct Policy {
     pub button: bool,
 }
 
-/// 3 of 5 recognitions within 2 s open for 3 s; five refusals within a minute lock for 30 s (Android
-/// locks its class-3 biometrics for 30 s after 5 false tries).
+/// 3 of 5 recognitions within 2 s open for 3 s; from five attempts within a minute on the bar is strict, and ten lock for 30 s
+/// (Android locks its class-3 biometrics for 30 s after 5 false tries).
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -135,7 +147,7 @@ impl Policy {
             "lockout_after",
             self.lockout_after.into(),
             0,
-            MAX_REFUSALS as u64,
+            MAX_ATTEMPTS.into(),
             after,
         )?;
         range("lockout_window_ms", self.lockout_window_ms, 1000, hour, ms)?;
@@ -160,5 +172,30 @@ impl Policy {
 
     pub(super) const fn lockout(&self) -> Duration {
         Duration::from_millis(self.lockout_ms)
+    }
+
+    pub(super) fn longest_lockout(&self) -> Duration {
+        self.lockout() * LONGEST
+    }
+
+    /// Votes that the strict bar asks for.
+    pub(super) fn strict_votes(&self) -> u32 {
+        (self.votes + STRICTER).min(MAX_VOTES)
+    }
+
+    /// Recognitions that the strict bar looks at.
+    pub(super) fn strict_of(&self) -> u32 {
+        (self.of + STRICTER).min(MAX_VOTES)
+    }
+
+    /// How long a stranger may stay for one attempt.
+    pub(super) fn stay(&self) -> Duration {
+        self.lockout_window() / 2
+    }
+
+    /// Age at which a recognition no longer counts where frames come `pace` apart.
+    pub(super) fn vote_window_at(&self, pace: Duration) -> Duration {
+        let window = self.vote_window();
+        window.max((pace * self.of * 2).min(window * LONGEST_WINDOW))
     }
 }

@@ -3,21 +3,28 @@
 use std::time::Duration;
 
 use super::event::{Event, Events, OpenedBy};
-use super::observation::{Observation, Verdict};
-use super::policy::{Companions, MAX_REFUSALS, Policy, PolicyError, Retrigger};
+use super::observation::{Observation, Sighting, Verdict};
+use super::penalty::{Begun, Ended, Penalty, Share};
+use super::policy::{Companions, Policy, PolicyError, Retrigger};
+use super::presentation::Presentation;
 use super::ring::Ring;
-use super::track::Track;
 use crate::clock::Timestamp;
 use crate::face::MAX_FACES;
-use crate::people::PersonId;
+use crate::people::{Motion, PersonId};
 
-/// Tracks that are remembered: twice the faces of a frame, so that a full frame of new faces never
+/// Presentations that are remembered: twice the faces of a frame, so that a full frame of new faces never
 /// pushes out the frame before.
-const MAX_TRACKS: usize = 2 * MAX_FACES;
+const MAX_PRESENTATIONS: usize = 2 * MAX_FACES;
+
+/// How long a presentation is remembered after it was last seen. What stands still is lost by a detector now and then.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// People who are remembered as having been let in and still there. A household is a dozen; should
 /// there be more, those who came first count as gone.
 const MAX_VISITS: usize = 2 * MAX_FACES;
+
+/// Frames that say how fast the camera is.
+const PACES: usize = 4;
 
 /// How long a refusal is shown.
 const REFUSED_SHOWN: Duration = Duration::from_secs(2);
@@ -68,12 +75,13 @@ pub struct Door {
     /// the end of the last lock-out or fault.
     evidence_after: Option<Timestamp>,
     open: Option<Open>,
-    locked_until: Option<Timestamp>,
+    penalty: Penalty,
     faulty: bool,
-    tracks: Ring<Track, MAX_TRACKS>,
+    presentations: Ring<Presentation, MAX_PRESENTATIONS>,
     visits: Ring<Visit, MAX_VISITS>,
-    refusals: Ring<Timestamp, MAX_REFUSALS>,
-    /// A track with votes had to be forgotten for want of room: until then, who else is there is not
+    /// The times between the last frames: the camera is at least as fast as the shortest.
+    paces: Ring<Duration, PACES>,
+    /// A presentation with votes had to be forgotten for want of room: until then, who else is there is not
     /// known.
     crowded_until: Option<Timestamp>,
     refused_shown_until: Option<Timestamp>,
@@ -97,11 +105,11 @@ impl Door {
             now: start,
             evidence_after: None,
             open: None,
-            locked_until: None,
+            penalty: Penalty::new(),
             faulty: false,
-            tracks: Ring::new(Track::new(0, start)),
+            presentations: Ring::new(Presentation::new(0, 0, start)),
             visits: Ring::new(nobody),
-            refusals: Ring::new(start),
+            paces: Ring::new(Duration::ZERO),
             crowded_until: None,
             refused_shown_until: None,
             face_shown_until: None,
@@ -121,7 +129,7 @@ impl Door {
             Signal::Granted
         } else if self.faulty {
             Signal::Fault
-        } else if self.locked_until.is_some() {
+        } else if self.penalty.locked_until().is_some() {
             Signal::LockedOut
         } else if self.refused_shown_until.is_some() {
             Signal::Refused
@@ -139,7 +147,7 @@ impl Door {
         let opened = self.open.map(|open| open.until);
         [
             opened,
-            self.locked_until,
+            self.penalty.locked_until(),
             self.refused_shown_until,
             self.face_shown_until,
         ]
@@ -166,7 +174,7 @@ impl Door {
     }
 
     /// A part the door depends on broke (`true`) or works again (`false`). The relay goes off and
-    /// all votes are void; lock-out and counted refusals stay.
+    /// all votes are void; lock-out and counted attempts stay.
     pub fn fault(&mut self, now: Timestamp, faulty: bool) -> Events {
         let mut events = Events::new();
         self.advance(now, &mut events);
@@ -199,21 +207,33 @@ impl Door {
         if repeated || stale || captured > now {
             return events;
         }
+        if let Some(before) = self.evidence_after {
+            self.paces.push(captured.since(before), PACES);
+        }
         self.evidence_after = Some(captured);
         if !seen.sightings().is_empty() {
             self.face_shown_until = Some(now.plus(FACE_SHOWN));
         }
-        if self.faulty || self.locked_until.is_some() {
+        if self.faulty || self.penalty.locked_until().is_some() {
             return events;
         }
+        self.penalty.frame();
         let seen = seen.in_order();
-        self.record(now, &seen);
+        self.record(now, &seen, &mut events);
         // Refusals first: where one frame both locks the door and would open it, it stays shut.
         self.refuse(now, &seen, &mut events);
-        if self.locked_until.is_none() {
+        if self.penalty.locked_until().is_none() {
             self.grant(now, &seen, &mut events);
         }
         events
+    }
+
+    /// Age at which a recognition no longer counts.
+    fn window(&self) -> Duration {
+        let paces = self.paces.as_slice();
+        let known = paces.len() == PACES;
+        let pace = paces.iter().min().copied().filter(|_| known);
+        self.policy.vote_window_at(pace.unwrap_or_default())
     }
 
     /// Everything that time alone changes.
@@ -225,24 +245,30 @@ impl Door {
         if self.open.is_some_and(|open| now >= open.until) {
             self.close(now, events);
         }
-        if self.locked_until.is_some_and(|until| now >= until) {
-            self.locked_until = None;
-            self.void_votes(now);
-            events.push(Event::LockoutEnded);
+        let window = self.window();
+        while let Some(ended) = self.penalty.end(now, window, &self.policy) {
+            match ended {
+                Ended::Strict => events.push(Event::StrictEnded),
+                Ended::Locked => {
+                    self.void_votes(now);
+                    events.push(Event::LockoutEnded);
+                }
+            }
         }
         for shown in [&mut self.refused_shown_until, &mut self.face_shown_until] {
             *shown = shown.filter(|&until| now < until);
         }
         self.crowded_until = self.crowded_until.filter(|&until| now <= until);
-        let window = self.policy.vote_window();
-        let absence = self.policy.absence();
-        for track in self.tracks.as_mut_slice() {
-            track.expire(now, window);
+        for place in 0..self.presentations.len() {
+            let presentation = &mut self.presentations.as_mut_slice()[place];
+            presentation.expire(now, window);
+            if !presentation.gone && now.since(presentation.seen) > window {
+                self.part(now, place, events);
+            }
         }
-        self.tracks
-            .retain(|track| now.since(track.seen) <= window.max(absence));
-        let lockout_window = self.policy.lockout_window();
-        self.refusals.retain(|&at| now.since(at) <= lockout_window);
+        let remembered = REMEMBERED.max(window).max(self.policy.absence());
+        self.presentations
+            .retain(|p| now.since(p.seen) <= remembered);
         self.end_visits(now);
     }
 
@@ -250,12 +276,12 @@ impl Door {
     /// not count for the next one.
     fn end_visits(&mut self, now: Timestamp) {
         let absence = self.policy.absence();
-        let tracks = &mut self.tracks;
+        let presentations = &mut self.presentations;
         self.visits.retain(|visit| {
             let there = now.since(visit.last_vote) <= absence;
             if !there {
-                for track in tracks.as_mut_slice() {
-                    track.void(visit.person);
+                for presentation in presentations.as_mut_slice() {
+                    presentation.void(visit.person);
                 }
             }
             there
@@ -267,23 +293,20 @@ impl Door {
     fn jump_back(&mut self, now: Timestamp, events: &mut Events) {
         events.push(Event::ClockJumped);
         self.close(now, events);
-        self.tracks.clear();
+        self.presentations.clear();
         self.visits.clear();
+        self.paces.clear();
         self.evidence_after = Some(now);
         self.crowded_until = None;
         self.refused_shown_until = None;
         self.face_shown_until = None;
-        let latest = now.plus(self.policy.lockout());
-        self.locked_until = self.locked_until.map(|until| until.min(latest));
-        for at in self.refusals.as_mut_slice() {
-            *at = now.min(*at);
-        }
+        self.penalty.jump_back(self.now, now, &self.policy);
     }
 
     /// Forgets all evidence, and what frames captured until `now` will still say.
     fn void_votes(&mut self, now: Timestamp) {
-        for track in self.tracks.as_mut_slice() {
-            track.clear();
+        for presentation in self.presentations.as_mut_slice() {
+            presentation.clear();
         }
         self.evidence_after = self.evidence_after.max(Some(now));
     }
@@ -309,19 +332,25 @@ impl Door {
         });
     }
 
-    /// Writes down what every face of the frame was recognised as.
-    fn record(&mut self, now: Timestamp, seen: &Observation) {
+    /// Writes down what every face of the frame was recognised as, and what it costs.
+    fn record(&mut self, now: Timestamp, seen: &Observation, events: &mut Events) {
         for sighting in seen.sightings() {
-            let mut known = self.tracks.as_slice().iter();
-            let place = match known.position(|t| t.id == sighting.track) {
-                Some(place) => place,
-                // Nothing to remember yet.
-                None if sighting.verdict == Verdict::Unclear => continue,
-                None => self.new_track(now, sighting.track),
+            let Some(place) = self.place_of(now, sighting, events) else {
+                continue;
             };
-            let track = &mut self.tracks.as_mut_slice()[place];
-            track.seen = now;
-            track.vote(seen.captured(), sighting.verdict, &self.policy);
+            let presentation = &mut self.presentations.as_mut_slice()[place];
+            presentation.appear(now, sighting.motion);
+            presentation.vote(seen.captured(), sighting.verdict, &self.policy);
+            if sighting.motion == Motion::Fixture && !presentation.fixed {
+                (presentation.fixed, presentation.reported) = (true, true);
+                events.push(Event::Fixture {
+                    track: sighting.track,
+                    presentation: sighting.presentation,
+                });
+            }
+            if let Some(share) = presentation.pays(now, &self.policy) {
+                self.penalty.charge(now, share, &self.policy);
+            }
             if let Verdict::Known { person, .. } = sighting.verdict {
                 let mut visits = self.visits.as_mut_slice().iter_mut();
                 if let Some(visit) = visits.find(|v| v.person == person) {
@@ -331,62 +360,125 @@ impl Door {
         }
     }
 
-    /// Makes room for a track if there is none, and returns the place of the new one.
-    fn new_track(&mut self, now: Timestamp, id: u32) -> usize {
-        if self.tracks.len() == MAX_TRACKS {
-            let oldest = self.tracks.as_slice().iter();
-            if let Some(oldest) = oldest.min_by_key(|t| (t.seen, t.id)).copied() {
-                if oldest.has_votes() {
-                    self.crowded_until = Some(now.plus(self.policy.vote_window()));
-                }
-                self.tracks.retain(|track| track.id != oldest.id);
+    /// The place of the sighting's presentation, which may be new: then the one that was in its track before has gone.
+    /// `None` for a face that was never recognised.
+    fn place_of(
+        &mut self,
+        now: Timestamp,
+        sighting: &Sighting,
+        events: &mut Events,
+    ) -> Option<usize> {
+        let (id, track) = (sighting.presentation, sighting.track);
+        if id == 0 {
+            return None;
+        }
+        for place in 0..self.presentations.len() {
+            let other = &self.presentations.as_slice()[place];
+            if other.track == track && other.id != id && !other.gone {
+                self.part(now, place, events);
             }
         }
-        self.tracks.push(Track::new(id, now), MAX_TRACKS);
-        self.tracks.len() - 1
+        let presentations = self.presentations.as_mut_slice();
+        if let Some(place) = presentations.iter().position(|p| p.id == id) {
+            let presentation = &mut presentations[place];
+            // Votes of two tracks never add up, even where they are said to be of one identity.
+            if presentation.track != track {
+                presentation.track = track;
+                presentation.doubt();
+            }
+            return Some(place);
+        }
+        if presentations.len() == MAX_PRESENTATIONS {
+            let oldest = (0..presentations.len())
+                .min_by_key(|i| (presentations[*i].seen, presentations[*i].id))?;
+            if presentations[oldest].has_votes() {
+                self.crowded_until = Some(now.plus(self.policy.vote_window()));
+            }
+            let id = presentations[oldest].id;
+            self.part(now, oldest, events);
+            self.presentations.retain(|p| p.id != id);
+        }
+        self.presentations
+            .push(Presentation::new(id, track, now), MAX_PRESENTATIONS);
+        Some(self.presentations.len() - 1)
+    }
+
+    /// The presentation at `place` has gone: it pays what it owes, and has its line if it had none.
+    fn part(&mut self, now: Timestamp, place: usize, events: &mut Events) {
+        let presentation = &mut self.presentations.as_mut_slice()[place];
+        presentation.gone = true;
+        presentation.doubt();
+        if let Some(share) = presentation.pays_on_leaving(now, &self.policy) {
+            self.penalty.charge(now, share, &self.policy);
+        }
+        let looks = presentation.strange + presentation.known;
+        if presentation.settled || presentation.reported || looks == 0 {
+            return;
+        }
+        presentation.reported = true;
+        let p = *presentation;
+        events.push(Event::Undecided {
+            track: p.track,
+            presentation: p.id,
+            strange: p.strange,
+            known: p.known,
+            score: p.score,
+            captured: p.looked,
+        });
     }
 
     fn refuse(&mut self, now: Timestamp, seen: &Observation, events: &mut Events) {
         for sighting in seen.sightings() {
-            let mut tracks = self.tracks.as_mut_slice().iter_mut();
-            let Some(track) = tracks.find(|t| t.id == sighting.track && !t.settled) else {
+            let mut presentations = self.presentations.as_mut_slice().iter_mut();
+            let fits =
+                |p: &&mut Presentation| p.id == sighting.presentation && !p.settled && !p.reported;
+            let Some(presentation) = presentations.find(fits) else {
                 continue;
             };
-            let Some(score) = track.rejected(&self.policy) else {
+            let Some(score) = presentation.rejected(&self.policy) else {
                 continue;
             };
-            track.settled = true;
+            presentation.reported = true;
             events.push(Event::Refused {
-                track: track.id,
+                track: presentation.track,
+                presentation: presentation.id,
                 score,
                 captured: seen.captured(),
             });
             self.refused_shown_until = Some(now.plus(REFUSED_SHOWN));
-            self.refusals.push(now, MAX_REFUSALS);
         }
-        let after = self.policy.lockout_after as usize;
-        if after > 0 && self.refusals.len() >= after {
-            let until = now.plus(self.policy.lockout());
-            self.locked_until = Some(until);
-            self.refusals.clear();
-            self.void_votes(now);
-            events.push(Event::LockedOut { until });
+        self.punish(now, events);
+    }
+
+    /// What the attempts so far lead to.
+    fn punish(&mut self, now: Timestamp, events: &mut Events) {
+        while let Some(begun) = self.penalty.begin(now, &self.policy) {
+            match begun {
+                Begun::Strict => events.push(Event::Strict),
+                Begun::Locked { until } => {
+                    self.void_votes(now);
+                    events.push(Event::LockedOut { until });
+                }
+            }
         }
     }
 
     fn grant(&mut self, now: Timestamp, seen: &Observation, events: &mut Events) {
+        let strict = self.penalty.strict();
         for sighting in seen.sightings() {
             let recognised = !matches!(sighting.verdict, Verdict::Unclear);
-            let mut tracks = self.tracks.as_slice().iter();
-            let track = tracks
-                .find(|t| t.id == sighting.track)
-                .filter(|_| recognised);
-            let Some((person, vote, votes)) = track.and_then(|t| t.elected(&self.policy)) else {
+            let mut presentations = self.presentations.as_slice().iter();
+            let presentation = presentations
+                .find(|p| p.id == sighting.presentation)
+                .filter(|p| recognised && self.penalty.admits(p.began));
+            let elected = presentation.and_then(|p| p.elected(&self.policy, strict));
+            let Some((person, vote, votes)) = elected else {
                 continue;
             };
             if self.policy.companions == Companions::Refuse && !self.alone(seen, sighting.track) {
                 continue;
             }
+            self.settle(now, sighting);
             let visiting = self.visits.as_slice().iter().any(|v| v.person == person);
             if visiting {
                 if self.policy.retrigger == Retrigger::Hold {
@@ -406,14 +498,33 @@ impl Door {
                 last_vote: now,
             };
             self.visits.push(visit, MAX_VISITS);
-            self.refusals.clear();
             self.refused_shown_until = None;
-            let mut tracks = self.tracks.as_mut_slice().iter_mut();
-            if let Some(track) = tracks.find(|t| t.id == sighting.track) {
-                track.settled = true;
-            }
             self.trigger(OpenedBy::Person(person), events);
         }
+    }
+
+    /// The sighting's presentation is of a person who may come in. What its face has cost so far, also as what seemed to be
+    /// another identity just before, is taken back: one attempt at most.
+    fn settle(&mut self, now: Timestamp, sighting: &Sighting) {
+        let window = self.window();
+        let mut parts = 0;
+        for presentation in self.presentations.as_mut_slice() {
+            let its = presentation.id == sighting.presentation;
+            if its && presentation.settled {
+                return;
+            }
+            presentation.settled |= its;
+            if its || presentation.track == sighting.track && now.since(presentation.seen) <= window
+            {
+                parts += presentation.takes_back(&self.policy);
+            }
+        }
+        let whole = self.policy.votes;
+        let share = Share {
+            parts: parts.min(whole),
+            whole,
+        };
+        self.penalty.refund(now, share, &self.policy);
     }
 
     /// Whether no other face than that of `track` is a stranger's, or may be. Another enrolled person
@@ -421,15 +532,19 @@ impl Door {
     /// that cannot be recognised and has no such votes may be anybody's, and a frame that is full of
     /// faces may hold more.
     fn alone(&self, seen: &Observation, track: u32) -> bool {
-        let mut others = self.tracks.as_slice().iter().filter(|t| t.id != track);
+        let mut others = self
+            .presentations
+            .as_slice()
+            .iter()
+            .filter(|p| p.track != track);
         let known = |id| {
-            let mut tracks = self.tracks.as_slice().iter();
-            tracks.any(|t| t.id == id && t.agrees(&self.policy))
+            let mut presentations = self.presentations.as_slice().iter();
+            presentations.any(|p| p.track == id && p.agrees(&self.policy))
         };
         let mut sightings = seen.sightings().iter().filter(|s| s.track != track);
         self.crowded_until.is_none()
             && seen.sightings().len() < MAX_FACES
-            && !others.any(|t| t.is_strange(&self.policy))
+            && !others.any(|p| p.is_strange(&self.policy))
             && !sightings.any(|s| s.verdict == Verdict::Unclear && !known(s.track))
     }
 }

@@ -15,9 +15,12 @@ const GATHER: Duration = Duration::from_secs(60);
 const LARGE: usize = 64 << 10;
 
 /// Events that are kept: what the door did, and why it might not have.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 16] = [
     "granted",
     "refused",
+    "undecided",
+    "strict",
+    "strict_over",
     "opened",
     "button",
     "locked_out",

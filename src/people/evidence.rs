@@ -1,69 +1,326 @@
-//! What the frames of one visit say together: the mean of a face's embeddings while it is followed, the newest heaviest.
+//! Who is in each track: the looks at one identity, bound together, and their mean embedding.
+//!
+//! A *presentation* is one identity before the door. It begins with a recognised look and has a number that is never used
+//! again for another. A look that the network takes for another person's does not join: it is a doubt at first, and begins
+//! a presentation of its own once a second look agrees with it. So nothing of one person's looks helps the next one, and a
+//! blurred look at a person does not end their presentation.
+//!
+//! What has not moved since it began is found again in the same place when the detector has lost it, and is the same
+//! presentation still. What stays for long and is never recognised as an enrolled person is a fixture: a thing that looks
+//! like a face, or a picture of one.
 //!
 //! The mean is not brought back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
-//! threshold for one frame holds for many, and chance evens out. Held inline: nothing is allocated.
+//! threshold for one frame holds for many, and chance evens out. The newest look is the heaviest. Held inline: nothing is
+//! allocated.
 
-use crate::face::{Embedding, MAX_FACES};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::face::{Embedding, MAX_FACES, Rect};
 
 /// What a frame leaves of the evidence before it: five frames back a third is left.
 const KEEP: f32 = 0.8;
-/// A face less like the evidence than this is somebody else, who came into the other's place.
-const OTHER: f32 = 0.35;
 
+/// Presentations that are remembered: those in view, and things that are out of sight.
+const MAX: usize = 4 * MAX_FACES;
+
+/// Least overlap with the place where it was of what has not moved.
+const PLACE: f32 = 0.5;
+/// Least overlap with that place of what has not moved at all.
+const UNMOVED: f32 = 0.7;
+/// How much of a place is made of the newest box.
+const DRIFT: f32 = 0.1;
+/// How long what has never moved stays in its place before it is a fixture.
+const STAYS: Duration = Duration::from_secs(20);
+/// The same for what has moved before.
+const SETTLES: Duration = Duration::from_secs(120);
+
+/// How a face has moved since its presentation began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    /// Not yet.
+    Still,
+    /// As a person does.
+    Moved,
+    /// It is where it was for so long, and was never recognised as an enrolled person, that it is a thing.
+    Fixture,
+}
+
+/// A mean embedding.
 #[derive(Clone, Copy)]
-struct Held {
-    track: u32,
+struct Mean {
     values: [f32; Embedding::MAX],
     len: usize,
     weight: f32,
 }
 
-const NONE: Held = Held {
+impl Mean {
+    const EMPTY: Self = Self {
+        values: [0.0; Embedding::MAX],
+        len: 0,
+        weight: 0.0,
+    };
+
+    fn of(face: &Embedding) -> Self {
+        let mut mean = Self::EMPTY;
+        mean.add(face);
+        mean
+    }
+
+    fn values(&self) -> &[f32] {
+        &self.values[..self.len]
+    }
+
+    /// Whether `face` is the same person's where cosines from `same` on are. Asked for what is alike, so that a NaN is not.
+    fn fits(&self, face: &Embedding, same: f32) -> bool {
+        let length = self.values().iter().map(|v| v * v).sum::<f32>().sqrt();
+        let alike = self.len == face.values().len() && face.cosine(self.values()) >= same * length;
+        self.weight > 0.0 && alike
+    }
+
+    fn add(&mut self, face: &Embedding) {
+        self.len = face.values().len();
+        let weight = KEEP.mul_add(self.weight, 1.0);
+        let share = 1.0 / weight;
+        for (mean, new) in self.values.iter_mut().zip(face.values()) {
+            *mean = (new - *mean).mul_add(share, *mean);
+        }
+        self.weight = weight;
+    }
+}
+
+/// One presentation.
+#[derive(Clone, Copy)]
+struct Held {
+    /// Its number; 0 is a free place.
+    number: u32,
+    /// The track that it is in, or was in last.
+    track: u32,
+    /// Whether that track still shows it.
+    current: bool,
+    mean: Mean,
+    /// Looks that joined.
+    looks: u32,
+    /// The look that did not, if the last one did not.
+    rival: Option<Mean>,
+    /// Where it is, as long as it stays there, and since when.
+    place: Rect,
+    since: Timestamp,
+    moved: bool,
+    seen: Timestamp,
+}
+
+const FREE: Held = Held {
+    number: 0,
     track: 0,
-    values: [0.0; Embedding::MAX],
-    len: 0,
-    weight: 0.0,
+    current: false,
+    mean: Mean::EMPTY,
+    looks: 0,
+    rival: None,
+    place: Rect {
+        x: 0.0,
+        y: 0.0,
+        width: 0.0,
+        height: 0.0,
+    },
+    since: Timestamp::from_nanos(0),
+    moved: false,
+    seen: Timestamp::from_nanos(0),
 };
 
-/// The evidence about up to [`MAX_FACES`] faces.
-pub struct Evidence([Held; MAX_FACES]);
+impl Held {
+    fn motion(&self) -> Motion {
+        let stays = self.seen.since(self.since);
+        match self.moved {
+            true if stays >= SETTLES => Motion::Fixture,
+            false if stays >= STAYS => Motion::Fixture,
+            true => Motion::Moved,
+            false => Motion::Still,
+        }
+    }
+
+    /// It is at `bbox`.
+    fn go(&mut self, now: Timestamp, bbox: &Rect) {
+        self.seen = now;
+        self.moved |= self.place.overlap(bbox) < UNMOVED;
+        if self.place.overlap(bbox) < PLACE {
+            (self.place, self.since) = (*bbox, now);
+            return;
+        }
+        let drift = |place: &mut f32, new: f32| *place = (new - *place).mul_add(DRIFT, *place);
+        drift(&mut self.place.x, bbox.x);
+        drift(&mut self.place.y, bbox.y);
+        drift(&mut self.place.width, bbox.width);
+        drift(&mut self.place.height, bbox.height);
+    }
+}
+
+/// What is known of a face by the looks at it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Presented<'a> {
+    /// The number of the presentation; 0 if the face was never recognised.
+    pub number: u32,
+    /// How it has moved.
+    pub motion: Motion,
+    /// The mean of its looks, of length at most 1. `None` if this look did not join them.
+    pub mean: Option<&'a [f32]>,
+}
+
+/// The presentations before the door.
+pub struct Evidence {
+    held: [Held; MAX],
+    given: u32,
+}
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self([NONE; MAX_FACES])
+        Self {
+            held: [FREE; MAX],
+            given: 0,
+        }
     }
 }
 
 impl Evidence {
-    /// Adds the face of `track` in a new frame, and gives what all of its frames say: as many numbers, of length at most 1.
-    /// Track numbers are never used again; the oldest tracks are forgotten.
-    pub fn add(&mut self, track: u32, face: &Embedding) -> &[f32] {
-        let place = self
-            .0
-            .iter()
-            .position(|h| h.weight > 0.0 && h.track == track);
-        let place = place.unwrap_or_else(|| {
-            let free = (0..MAX_FACES).min_by_key(|i| (self.0[*i].weight > 0.0, self.0[*i].track));
-            let free = free.unwrap_or(0);
-            self.0[free].weight = 0.0;
-            free
-        });
-        let held = &mut self.0[place];
-        let len = face.values().len();
-        let before = &held.values[..held.len];
-        let length = before.iter().map(|v| v * v).sum::<f32>().sqrt();
-        // Asked for what is alike, so that a NaN is not.
-        let same = held.weight > 0.0 && held.len == len && face.cosine(before) >= OTHER * length;
-        if !same {
-            *held = Held { track, len, ..NONE };
+    /// Forgets all looks. Numbers go on.
+    pub fn clear(&mut self) {
+        for held in &mut self.held {
+            held.number = 0;
         }
-        let weight = KEEP.mul_add(held.weight, 1.0);
-        let share = 1.0 / weight;
-        for (mean, new) in held.values.iter_mut().zip(face.values()) {
-            *mean = (new - *mean).mul_add(share, *mean);
+    }
+
+    /// The face of `track` is seen at `bbox` in a new frame and cannot be recognised in it.
+    pub fn glimpse(&mut self, now: Timestamp, track: u32, bbox: &Rect) -> Presented<'_> {
+        let Some(place) = self.in_track(track) else {
+            return Presented {
+                number: 0,
+                motion: Motion::Still,
+                mean: None,
+            };
+        };
+        let held = &mut self.held[place];
+        held.go(now, bbox);
+        Presented {
+            number: held.number,
+            motion: held.motion(),
+            mean: None,
         }
-        held.weight = weight;
-        &held.values[..len]
+    }
+
+    /// The face of `track` is seen at `bbox` in a new frame and looks like `face`. Looks are the same person's where their
+    /// cosine is `same` or more. Numbers of tracks are never used again.
+    pub fn look(
+        &mut self,
+        now: Timestamp,
+        track: u32,
+        bbox: &Rect,
+        face: &Embedding,
+        same: f32,
+    ) -> Presented<'_> {
+        let place = match self.in_track(track) {
+            None => self.begin(now, track, bbox, Mean::of(face), same),
+            Some(place) if self.held[place].mean.fits(face, same) => {
+                let held = &mut self.held[place];
+                held.mean.add(face);
+                held.looks = held.looks.saturating_add(1);
+                held.rival = None;
+                place
+            }
+            Some(place) => {
+                let held = &mut self.held[place];
+                let rival = held.rival.take().filter(|rival| rival.fits(face, same));
+                // One look has no claim to the track; a second one that is alike has.
+                if let (None, 2..) = (rival, held.looks) {
+                    held.rival = Some(Mean::of(face));
+                    held.go(now, bbox);
+                    return Presented {
+                        number: held.number,
+                        motion: held.motion(),
+                        mean: None,
+                    };
+                }
+                held.current = false;
+                let mut mean = rival.unwrap_or(Mean::EMPTY);
+                mean.add(face);
+                self.begin(now, track, bbox, mean, same)
+            }
+        };
+        let held = &mut self.held[place];
+        let was = held.motion();
+        held.go(now, bbox);
+        // What was a thing and moves is looked at again from the beginning.
+        if was == Motion::Fixture && held.motion() != Motion::Fixture {
+            self.given = self.given.wrapping_add(1).max(1);
+            let held = &mut self.held[place];
+            (held.number, held.moved) = (self.given, true);
+        }
+        let held = &self.held[place];
+        Presented {
+            number: held.number,
+            motion: held.motion(),
+            mean: Some(held.mean.values()),
+        }
+    }
+
+    /// The presentation is an enrolled person's: however still they stand, they are no thing.
+    pub fn known(&mut self, number: u32) {
+        let mut held = self.held.iter_mut();
+        if let Some(held) = held.find(|h| h.number == number && number != 0) {
+            held.since = held.seen;
+        }
+    }
+
+    fn in_track(&self, track: u32) -> Option<usize> {
+        let here = |h: &Held| h.number != 0 && h.current && h.track == track;
+        self.held.iter().position(here)
+    }
+
+    /// A face that belongs to no presentation in its track: one that has not moved and is found again, or a new one.
+    fn begin(&mut self, now: Timestamp, track: u32, bbox: &Rect, mean: Mean, same: f32) -> usize {
+        for held in &mut self.held {
+            // A track that was in none of the latest frames has ended; one may be in two of them at most.
+            held.current &= held.track != track;
+        }
+        let direction = Embedding::normalised(mean.values().iter().copied());
+        let again = |h: &Held| {
+            let away = !h.current || h.seen < now;
+            let here = h.place.overlap(bbox) >= PLACE;
+            let alike = direction.as_ref().is_some_and(|d| h.mean.fits(d, same));
+            h.number != 0 && away && !h.moved && here && alike
+        };
+        if let Some(place) = self.held.iter().position(again) {
+            let held = &mut self.held[place];
+            (held.track, held.current) = (track, true);
+            if let Some(face) = &direction {
+                held.mean.add(face);
+            }
+            return place;
+        }
+        // Things are kept rather than people who have gone.
+        let rank = |i: &usize| {
+            let h = &self.held[*i];
+            (
+                h.number != 0,
+                h.motion() == Motion::Fixture,
+                h.seen,
+                h.number,
+            )
+        };
+        let place = (0..MAX).min_by_key(rank).unwrap_or(0);
+        self.given = self.given.wrapping_add(1).max(1);
+        self.held[place] = Held {
+            number: self.given,
+            track,
+            current: true,
+            mean,
+            looks: 1,
+            rival: None,
+            place: *bbox,
+            since: now,
+            moved: false,
+            seen: now,
+        };
+        place
     }
 }
 
@@ -71,26 +328,43 @@ impl Evidence {
 mod tests {
     use super::*;
     use crate::chance::Chance;
+    use crate::people::{Gallery, Identifier, PersonId, Rule};
+    use proptest::prelude::*;
+    use std::path::Path;
 
-    fn noisy(direction: &[f32], chance: &mut Chance) -> Embedding {
-        Embedding::normalised(direction.iter().map(|d| d + 0.12 * chance.normal())).unwrap()
+    const SAME: f32 = 0.5;
+
+    fn at(x: f32) -> Rect {
+        Rect {
+            x,
+            y: 100.0,
+            width: 100.0,
+            height: 100.0,
+        }
+    }
+
+    fn ms(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn e(values: &[f32]) -> Embedding {
+        Embedding::normalised(values.iter().copied()).unwrap()
+    }
+
+    fn noisy(direction: &[f32], much: f32, chance: &mut Chance) -> Embedding {
+        Embedding::normalised(direction.iter().map(|d| d + much * chance.normal())).unwrap()
     }
 
     #[test]
     fn many_frames_say_what_they_say_in_the_mean() {
         let mut chance = Chance::new(1);
         let (mut evidence, direction) = (Evidence::default(), [0.5; 4].map(|v| [v, 0.0]).concat());
-        let one = noisy(&direction, &mut chance);
-        assert_eq!(
-            evidence.add(7, &one),
-            one.values(),
-            "one frame says what it says"
-        );
-        let mut frames = vec![one];
-        for _ in 0..9 {
-            let frame = noisy(&direction, &mut chance);
+        let mut frames = Vec::new();
+        for k in 0..10 {
+            let frame = noisy(&direction, 0.12, &mut chance);
             frames.push(frame);
-            let mean = evidence.add(7, &frame).to_vec();
+            let seen = evidence.look(ms(k), 7, &at(0.0), &frame, SAME);
+            let mean = seen.mean.unwrap();
             // Weighted by hand.
             let weights: Vec<f32> = (0..frames.len())
                 .rev()
@@ -108,28 +382,122 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_somebodys_place_starts_with_nothing() {
+    fn another_person_in_the_track_is_another_presentation_with_nothing_of_the_first() {
         let mut evidence = Evidence::default();
-        let [ada, other] = [[1.0, 0.0], [0.1, 1.0]].map(|d| Embedding::normalised(d).unwrap());
-        for _ in 0..5 {
-            evidence.add(1, &ada);
+        let [ada, other] = [[1.0, 0.0], [0.1, 1.0]].map(|d| e(&d));
+        for k in 0..5 {
+            let seen = evidence.look(ms(k), 1, &at(0.0), &ada, SAME);
+            assert_eq!(seen.number, 1);
         }
-        assert_eq!(evidence.add(1, &other), other.values());
-        assert_eq!(
-            evidence.add(2, &ada),
-            ada.values(),
-            "another track is another face"
-        );
+        let seen = evidence.look(ms(5), 1, &at(0.0), &other, SAME);
+        assert_eq!((seen.number, seen.mean), (1, None), "a doubt at first");
+        let seen = evidence.look(ms(6), 1, &at(0.0), &other, SAME);
+        assert_eq!((seen.number, seen.mean), (2, Some(other.values())));
+        let seen = evidence.look(ms(7), 2, &at(300.0), &ada, SAME);
+        assert_eq!((seen.number, seen.mean), (3, Some(ada.values())));
     }
 
     #[test]
-    fn more_tracks_than_faces_push_out_the_oldest() {
+    fn a_bad_look_does_not_end_a_presentation_and_a_bad_first_look_holds_nothing() {
         let mut evidence = Evidence::default();
-        let [a, b] = [[1.0, 0.0], [0.8, 0.6]].map(|d| Embedding::normalised(d).unwrap());
-        for track in 1..=MAX_FACES as u32 + 1 {
-            evidence.add(track, &a);
+        let [ada, bad, worse] = [[1.0, 0.0, 0.0], [0.1, 1.0, 0.0], [0.0, 0.1, 1.0]].map(|d| e(&d));
+        let mut look = |k, face| evidence.look(ms(k), 1, &at(0.0), face, SAME).number;
+        assert_eq!(look(0, &bad), 1);
+        assert_eq!([look(1, &ada), look(2, &ada)], [2, 2]);
+        assert_eq!([look(3, &bad), look(4, &ada)], [2, 2]);
+        assert_eq!([look(5, &bad), look(6, &worse), look(7, &ada)], [2, 2, 2]);
+    }
+
+    #[test]
+    fn what_stays_is_a_thing_and_what_moves_is_not() {
+        let mut evidence = Evidence::default();
+        let thing = e(&[1.0, 0.0]);
+        // A detector that sees it now and then, in another track every time.
+        let mut track = 0;
+        for k in 0..20 {
+            track += 1;
+            let seen = evidence.look(ms(1000 * k), track, &at(3.0 * (k % 3) as f32), &thing, SAME);
+            assert_eq!((seen.number, seen.motion), (1, Motion::Still), "{k}");
         }
-        assert_ne!(evidence.add(2, &b), b.values(), "still held");
-        assert_eq!(evidence.add(1, &b), b.values(), "forgotten");
+        let seen = evidence.look(ms(20_000), 99, &at(0.0), &thing, SAME);
+        assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
+        // Somebody else just there is somebody else.
+        let seen = evidence.look(ms(21_000), 100, &at(0.0), &e(&[0.0, 1.0]), SAME);
+        assert_eq!((seen.number, seen.motion), (2, Motion::Still));
+        let seen = evidence.look(ms(22_000), 99, &at(0.0), &thing, SAME);
+        assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
+        let seen = evidence.look(ms(22_100), 99, &at(60.0), &thing, SAME);
+        assert_eq!((seen.number, seen.motion), (3, Motion::Moved));
+        // A person who is known stands as still as they like.
+        for k in 0..600 {
+            let seen = evidence.look(ms(30_000 + 100 * k), 200, &at(400.0), &thing, SAME);
+            assert_eq!(seen.motion, Motion::Still);
+            let number = seen.number;
+            evidence.known(number);
+        }
+    }
+
+    #[test]
+    fn things_are_kept_where_many_pass_by() {
+        let mut evidence = Evidence::default();
+        let [thing, person] = [[1.0, 0.0], [0.0, 1.0]].map(|d| e(&d));
+        for k in 0..=20 {
+            evidence.look(ms(1000 * k), 1, &at(0.0), &thing, SAME);
+        }
+        for k in 0..500_u32 {
+            let x = 150.0 + (k % 7) as f32 * 150.0;
+            let t = ms(21_000 + 1000 * u64::from(k));
+            evidence.look(t, 10 + k, &at(x), &person, SAME);
+        }
+        let seen = evidence.look(ms(600_000), 9000, &at(0.0), &thing, SAME);
+        assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
+    }
+
+    proptest! {
+        /// A stranger who takes the place of a resident, in the middle of the looks at them, is named by no look that
+        /// would not name them by itself, and looks of two people never have one number.
+        #[test]
+        fn looks_of_two_people_never_help_each_other(
+            seed in any::<u64>(),
+            turns in proptest::collection::vec((any::<bool>(), 1_usize..6), 1..30),
+            angle in 0.0_f32..0.45,
+            much in 0.0_f32..0.35,
+        ) {
+            let mut chance = Chance::new(seed);
+            let mut resident = [0.0; 16];
+            let mut stranger = [0.0; 16];
+            resident[0] = 1.0;
+            (stranger[0], stranger[1]) = (angle, (1.0 - angle * angle).sqrt());
+            let mut gallery = Gallery::default();
+            gallery.add("Ada", &[e(&resident)], &[], "aa", Path::new("test")).unwrap();
+            gallery.learn();
+            let rule = Rule { threshold: SAME, fixed: true, margin: 0.05 };
+            let identifier = Identifier::new(gallery.known("aa"), rule);
+            let mut evidence = Evidence::default();
+            let mut whose = std::collections::HashMap::new();
+            let mut now = 0;
+            for (who, looks) in turns {
+                for _ in 0..looks {
+                    now += 100;
+                    let direction = if who { &resident } else { &stranger };
+                    let face = noisy(direction, 0.25 * much, &mut chance);
+                    let other = if who { &stranger } else { &resident };
+                    // Looks that the network itself takes for the other's are no fault of what is tried here.
+                    if face.cosine(e(other).values()) >= SAME - 0.15 && much > 0.0 {
+                        continue;
+                    }
+                    let seen = evidence.look(ms(now), 1, &at(0.0), &face, SAME);
+                    let Some(mean) = seen.mean else { continue };
+                    let named = identifier.identify_visit(&face, mean).who;
+                    let alone = identifier.identify(&face).who;
+                    prop_assert!(named.is_none() || named == alone);
+                    prop_assert!(who || named.is_none() || alone == Some(PersonId(1)));
+                    if much < 0.1 && angle < 0.3 {
+                        let first = *whose.entry(seen.number).or_insert(who);
+                        prop_assert_eq!(first, who, "one number for two people");
+                    }
+                }
+            }
+        }
     }
 }

@@ -8,8 +8,8 @@ use super::gallery::{Gallery, Known, PersonId};
 use super::head::likeness;
 use crate::face::Embedding;
 
-/// How far below the threshold one frame may lie where the others say that it is somebody.
-const SLACK: f32 = 0.1;
+/// Where a likeness is strong: this share of the way from the threshold to 1.
+const STRONG: f32 = 0.2;
 
 /// When a face is somebody.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +33,9 @@ pub struct Identification {
     pub score: f32,
     /// Likeness to whom it is next most like, -1 to 1.
     pub next: f32,
-    /// Whether the frames before say that it is somebody, and this one does not.
+    /// Whether it is so sure that it counts where the door is strict.
+    pub strong: bool,
+    /// Whether all frames together say that it is an enrolled person, and this one does not.
     pub doubt: bool,
 }
 
@@ -86,17 +88,25 @@ impl Identifier {
         self.identify_mean(face.values())
     }
 
-    /// Whom the face of this frame, `face`, is, by all frames that show it, whose mean embedding is `mean` (see
-    /// [`super::Evidence`]). The frame itself must not speak against it: a doubt is nobody. Allocates nothing.
+    /// Whom the face of this frame, `face`, is, by all frames of its presentation, whose mean embedding is `mean` (see
+    /// [`super::Evidence`]). Both must name the same person at the threshold: no frame counts for a person whom it would not
+    /// name by itself, so a face gains nothing from whose place it takes. A frame that does not is a doubt: nobody.
+    /// Allocates nothing.
     #[must_use]
     pub fn identify_visit(&self, face: &Embedding, mean: &[f32]) -> Identification {
         let (now, all) = (self.identify(face), self.identify_mean(mean));
-        let agrees = now.nearest == all.nearest && now.score >= self.threshold - SLACK;
+        let agrees = now.who.is_some() && now.who == all.who;
         Identification {
             who: all.who.filter(|_| agrees),
+            strong: all.strong && now.strong && agrees,
             doubt: all.who.is_some() && !agrees,
             ..all
         }
+    }
+
+    /// Lowest likeness that is strong.
+    fn strong(&self) -> f32 {
+        (1.0 - self.threshold).mul_add(STRONG, self.threshold)
     }
 
     fn identify_mean(&self, mean: &[f32]) -> Identification {
@@ -120,6 +130,7 @@ impl Identifier {
             nearest,
             score,
             next,
+            strong: sure && score >= self.strong(),
             doubt: false,
         }
     }
@@ -223,11 +234,9 @@ mod tests {
         );
         assert_eq!(who(&e(&[0.1, 1.0, 0.0]), &ada), None, "another at the end");
         assert_eq!(who(&ada, &stranger), None, "one frame is not a visit");
-        assert_eq!(
-            who(&e(&[0.45, 0.05, 0.89]), &ada),
-            Some(PersonId(1)),
-            "a bad look at Ada"
-        );
+        let bad = e(&[0.45, 0.05, 0.89]);
+        assert_eq!(who(&bad, &ada), None, "below the threshold by itself");
+        assert!(identifier.identify_visit(&bad, ada.values()).doubt);
     }
 
     proptest! {

@@ -13,7 +13,7 @@ mod same;
 pub mod tuned;
 
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Motion, Presented};
 pub(crate) use gallery::write_whole;
 pub use gallery::{
     Gallery, GalleryError, Known, NameError, Operating, Person, PersonId, Tuned, TunedPerson,

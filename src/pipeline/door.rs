@@ -639,11 +639,32 @@ impl Keeper {
                 }
                 Event::Refused {
                     track,
+                    presentation,
                     score,
                     captured,
                 } => {
-                    log::info!("refused track={track} score={score:.2} frame={captured}");
+                    log::info!(
+                        "refused track={track} score={score:.2} frame={captured} presentation={presentation}"
+                    );
                 }
+                Event::Undecided {
+                    track,
+                    presentation,
+                    strange,
+                    known,
+                    score,
+                    captured,
+                } => {
+                    log::info!(
+                        "undecided track={track} score={score:.2} strange={strange} known={known} frame={captured} presentation={presentation}"
+                    );
+                }
+                Event::Fixture {
+                    track,
+                    presentation,
+                } => log::info!("fixture track={track} presentation={presentation}"),
+                Event::Strict => log::warn!("strict"),
+                Event::StrictEnded => log::info!("strict_over"),
                 Event::LockedOut { until } => {
                     log::warn!("locked_out seconds={}", until.since(now).as_secs());
                 }

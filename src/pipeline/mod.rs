@@ -12,6 +12,7 @@
 
 mod door;
 mod gallery;
+mod judge;
 mod life;
 mod recogniser;
 mod recognition;
@@ -39,6 +40,7 @@ use crate::panics;
 use crate::people::{Identifier, Rule};
 use crate::supervisor::Supervisor;
 
+pub use judge::Judge;
 pub use recogniser::{LookError, Recogniser};
 
 /// How far the loop has come. Readable from any thread.

@@ -2,18 +2,17 @@
 //!
 //! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
 
+use super::Judge;
 use super::gallery::Knowledge;
-use crate::door::{Observation, Sighting, Verdict};
-use crate::face::{FaceError, MAX_FACES, Reader, Rect, Tracker};
+use crate::door::Observation;
+use crate::face::{FaceError, Reader};
 use crate::frame::{ImageError, Lease};
-use crate::people::{Evidence, Identifier};
+use crate::people::Identifier;
 
-/// Reader, identifier and tracker at work together.
+/// Reader and judge at work together.
 pub struct Recogniser {
     reader: Reader,
-    identifier: Identifier,
-    tracker: Tracker,
-    evidence: Evidence,
+    judge: Judge,
 }
 
 /// Why a frame told nothing.
@@ -33,21 +32,19 @@ impl Recogniser {
     pub fn new(reader: Reader, identifier: Identifier) -> Self {
         Self {
             reader,
-            identifier,
-            tracker: Tracker::default(),
-            evidence: Evidence::default(),
+            judge: Judge::new(identifier),
         }
     }
 
-    /// Puts new knowledge into place and gives back the old, for somebody else to free.
+    /// Puts new knowledge into place and gives back the old, for another thread to free.
     pub(super) fn exchange(&mut self, new: Knowledge) -> Knowledge {
         let embedder = new.embedder.map(|e| {
             // What another network said of a face means nothing to this one.
-            self.evidence = Evidence::default();
+            self.judge.forget();
             self.reader.exchange(e)
         });
         Knowledge {
-            identifier: std::mem::replace(&mut self.identifier, new.identifier),
+            identifier: self.judge.exchange(new.identifier),
             embedder,
         }
     }
@@ -59,32 +56,7 @@ impl Recogniser {
     pub fn look(&mut self, lease: &Lease) -> Result<Observation, LookError> {
         let image = lease.image()?;
         let faces = self.reader.read(&image)?;
-        let mut boxes = [Rect::default(); MAX_FACES];
-        for (place, face) in boxes.iter_mut().zip(faces) {
-            *place = face.bbox;
-        }
-        let tracks = self.tracker.follow(lease.captured(), &boxes[..faces.len()]);
-        let mut observation = Observation::new(lease.captured());
-        for (face, track) in faces.iter().zip(tracks) {
-            let verdict = match &face.embedding {
-                Err(_) => Verdict::Unclear,
-                Ok(embedding) => {
-                    let mean = self.evidence.add(track, embedding);
-                    let found = self.identifier.identify_visit(embedding, mean);
-                    match found.who {
-                        Some(person) => Verdict::Known {
-                            person,
-                            score: found.score,
-                        },
-                        // A bad look at somebody, or somebody else in their place: the next frames will tell.
-                        None if found.doubt => Verdict::Unclear,
-                        None => Verdict::Stranger { score: found.score },
-                    }
-                }
-            };
-            observation.push(Sighting { track, verdict });
-        }
-        Ok(observation)
+        Ok(self.judge.observe(lease.captured(), faces))
     }
 
     /// The reader, for its account of the last frame and its networks.

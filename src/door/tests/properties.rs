@@ -3,7 +3,7 @@
 //! The oracle is not the state machine again: it keeps every recognition ever made and asks of each
 //! opening, in the words of the rules, whether it was allowed.
 
-use crate::people::PersonId;
+use crate::people::{Motion, PersonId};
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -24,16 +24,34 @@ type Step = (i64, Call);
 
 fn verdict() -> impl Strategy<Value = Verdict> {
     let score = prop_oneof![8 => 0.0_f32..1.0, 1 => Just(f32::NAN), 1 => Just(f32::INFINITY)];
-    let known = (0_u32..3, score.clone()).prop_map(|(person, score)| Verdict::Known {
-        person: PersonId(person),
-        score,
+    let known = (0_u32..3, score.clone(), any::<bool>()).prop_map(|(person, score, strong)| {
+        Verdict::Known {
+            person: PersonId(person),
+            score,
+            strong,
+        }
     });
     let stranger = score.prop_map(|score| Verdict::Stranger { score });
     prop_oneof![6 => known, 3 => stranger, 1 => Just(Verdict::Unclear)]
 }
 
+fn motion() -> impl Strategy<Value = Motion> {
+    prop_oneof![
+        6 => Just(Motion::Moved),
+        2 => Just(Motion::Still),
+        1 => Just(Motion::Fixture),
+    ]
+}
+
 fn sightings() -> impl Strategy<Value = Vec<Sighting>> {
-    let sighting = (0_u32..4, verdict()).prop_map(|(track, verdict)| Sighting { track, verdict });
+    // A track has two identities in turn, which no other one has.
+    let sighting = (0_u32..4, 0_u32..2, motion(), verdict());
+    let sighting = sighting.prop_map(|(track, which, motion, verdict)| Sighting {
+        track,
+        presentation: 1 + 2 * track + which,
+        motion,
+        verdict,
+    });
     prop::collection::vec(sighting, 0..=4)
 }
 
@@ -111,6 +129,8 @@ fn at(now: Timestamp, dt: i64) -> Timestamp {
 /// One recognition of the history; None: a stranger.
 struct Recognition {
     track: u32,
+    presentation: u32,
+    strong: bool,
     captured: Timestamp,
     person: Option<PersonId>,
 }
@@ -125,7 +145,7 @@ struct History {
     void_until: Option<Timestamp>,
     faulty: bool,
     locked_until: Option<Timestamp>,
-    refusals: Vec<Timestamp>,
+    strict: bool,
     /// Times at which the relay was rightly turned on or kept on.
     triggers: Vec<Timestamp>,
     /// When each person was last voted for, since they were let in.
@@ -135,28 +155,41 @@ struct History {
 }
 
 impl History {
-    /// The last M recognitions of a track that are not too old.
-    fn last_m(&self, track: u32) -> Vec<Option<PersonId>> {
-        let of_track = self.recognitions.iter().rev().filter(|r| r.track == track);
-        of_track
-            .take(self.policy.of as usize)
-            .filter(|r| self.now.since(r.captured).as_millis() <= self.policy.vote_window_ms.into())
-            .map(|r| r.person)
+    /// The last recognitions of a presentation that may count: of a camera that may be slow.
+    fn last(&self, presentation: u32, many: u32) -> Vec<&Recognition> {
+        let longest = 8 * u128::from(self.policy.vote_window_ms);
+        let of_it = self.recognitions.iter().rev();
+        of_it
+            .filter(|r| r.presentation == presentation)
+            .take(many as usize)
+            .filter(|r| self.now.since(r.captured).as_millis() <= longest)
             .collect()
     }
 
-    fn count(&self, track: u32, person: PersonId) -> usize {
-        self.last_m(track)
-            .iter()
-            .filter(|p| **p == Some(person))
-            .count()
+    fn count(&self, presentation: u32, person: PersonId) -> usize {
+        let last = self.last(presentation, self.policy.of);
+        last.iter().filter(|r| r.person == Some(person)).count()
     }
 
-    fn agrees(&self, track: u32) -> bool {
-        let last = self.last_m(track);
-        last.iter()
-            .flatten()
-            .any(|p| self.count(track, *p) >= self.policy.votes as usize)
+    fn strong(&self, presentation: u32, person: PersonId) -> usize {
+        let last = self.last(presentation, self.policy.of + 2);
+        let is = |r: &&&Recognition| r.person == Some(person) && r.strong;
+        last.iter().filter(is).count()
+    }
+
+    fn agrees(&self, presentation: u32) -> bool {
+        let last = self.last(presentation, self.policy.of);
+        let enough = |p| self.count(presentation, p) >= self.policy.votes as usize;
+        last.iter().filter_map(|r| r.person).any(enough)
+    }
+
+    /// Whether the last recognition but for those of things was a stranger's, just now.
+    fn strange(&self, presentation: u32) -> bool {
+        let newest = self.last(presentation, 1);
+        newest.iter().any(|r| {
+            let age = self.now.since(r.captured).as_millis();
+            r.person.is_none() && age <= self.policy.vote_window_ms.into()
+        })
     }
 
     fn void(&mut self, until: Timestamp) {
@@ -171,11 +204,11 @@ impl History {
             self.last_frame = None;
             self.triggers.clear();
             self.visits.clear();
-            for t in &mut self.refusals {
-                *t = now.min(*t);
-            }
-            let longest = now.plus(Duration::from_millis(self.policy.lockout_ms));
-            self.locked_until = self.locked_until.map(|t| t.min(longest));
+            let longest = Duration::from_millis(8 * self.policy.lockout_ms);
+            let before = self.now;
+            self.locked_until = self
+                .locked_until
+                .map(|t| now.plus(t.since(before).min(longest)));
         }
         self.now = now;
         if self.locked_until.is_some_and(|until| now >= until) {
@@ -210,13 +243,17 @@ impl History {
                 continue;
             }
             let person = match s.verdict {
-                Verdict::Known { person, score } if score.is_finite() => Some(person),
                 Verdict::Unclear => continue,
+                Verdict::Known { .. } if s.motion == Motion::Fixture => continue,
+                Verdict::Known { person, score, .. } if score.is_finite() => Some(person),
                 _ => None,
             };
+            let strong = matches!(s.verdict, Verdict::Known { strong: true, .. });
             self.voted.extend(person);
             self.recognitions.push(Recognition {
                 track: s.track,
+                presentation: s.presentation,
+                strong,
                 captured,
                 person,
             });
@@ -224,9 +261,10 @@ impl History {
         // Whoever has enough votes, the newest of this frame among them, may open or keep open.
         let elected = |s: &Sighting| match s.verdict {
             Verdict::Known { person, .. } => {
-                let newest = self.recognitions.iter().rev().find(|r| r.track == s.track);
+                let mut all = self.recognitions.iter().rev();
+                let newest = all.find(|r| r.presentation == s.presentation);
                 newest.is_some_and(|r| r.captured == captured && r.person == Some(person))
-                    && self.count(s.track, person) >= self.policy.votes as usize
+                    && self.count(s.presentation, person) >= self.policy.votes as usize
             }
             _ => false,
         };
@@ -249,8 +287,19 @@ impl History {
                     prop_assert!(!self.faulty && self.locked_until.is_none());
                     prop_assert!(score.is_finite());
                     prop_assert_eq!(Some(captured), self.last_frame);
+                    let newest = self.recognitions.iter().rev();
+                    let presentation = newest
+                        .filter(|r| r.track == track && r.captured == captured)
+                        .map(|r| r.presentation)
+                        .next();
+                    let presentation = presentation.expect("it was recognised in this frame");
                     // Fewer than in the history where some belong to a visit that is over.
-                    prop_assert!(self.count(track, person) >= votes as usize);
+                    if self.strict {
+                        prop_assert!(self.strong(presentation, person) >= votes as usize);
+                        prop_assert!(votes >= self.policy.votes + 2);
+                    } else if votes < self.policy.votes + 2 {
+                        prop_assert!(self.count(presentation, person) >= votes as usize);
+                    }
                     prop_assert!(votes >= self.policy.votes);
                     let last = self.visits.get(&person);
                     let absence = self.policy.absence_ms.into();
@@ -259,35 +308,42 @@ impl History {
                         "granted twice in a visit"
                     );
                     if self.policy.companions == Companions::Refuse {
-                        let others = (0..4).filter(|t| *t != track);
+                        let others = (1..9).filter(|p| (p - 1) / 2 != track);
                         for other in others {
-                            let strange = self.last_m(other).contains(&None);
-                            prop_assert!(!strange || self.agrees(other), "a stranger beside");
+                            prop_assert!(
+                                !self.strange(other) || self.agrees(other),
+                                "a stranger beside"
+                            );
                         }
                     }
                     self.visits.insert(person, self.now);
-                    self.refusals.clear();
                 }
-                Event::Refused { track, .. } => {
-                    prop_assert!(!self.faulty && self.locked_until.is_none());
-                    prop_assert_eq!(self.last_m(track).len(), self.policy.of as usize);
-                    prop_assert!(!self.agrees(track));
-                    self.refusals.push(self.now);
+                Event::Refused { presentation, .. } => {
+                    let all = self.recognitions.iter();
+                    let looks = all.filter(|r| r.presentation == presentation).count();
+                    // Its end may come after what it was seen as is void.
+                    let ended = self.void_until.is_some() || self.faulty;
+                    prop_assert!(ended || looks >= self.policy.of as usize);
+                }
+                Event::Undecided { strange, known, .. } => {
+                    prop_assert!(strange + known > 0);
+                }
+                Event::Fixture { .. } => {}
+                Event::Strict => {
+                    prop_assert!(!self.strict && self.policy.lockout_after > 0);
+                    self.strict = true;
+                }
+                Event::StrictEnded => {
+                    prop_assert!(self.strict && self.locked_until.is_none());
+                    self.strict = false;
                 }
                 Event::LockedOut { until } => {
-                    let window = self.policy.lockout_window_ms.into();
-                    let now = self.now;
-                    let recent = |t: &&Timestamp| now.since(**t).as_millis() <= window;
-                    let recent = self.refusals.iter().filter(recent).count();
-                    prop_assert!(self.policy.lockout_after > 0);
-                    prop_assert!(recent >= self.policy.lockout_after as usize);
-                    prop_assert_eq!(
-                        until,
-                        now.plus(Duration::from_millis(self.policy.lockout_ms))
-                    );
+                    prop_assert!(self.strict && self.locked_until.is_none());
+                    let first = Duration::from_millis(self.policy.lockout_ms);
+                    let length = until.since(self.now);
+                    prop_assert!((0..4).any(|k| length == first * (1 << k)));
                     self.locked_until = Some(until);
-                    self.refusals.clear();
-                    self.void(now);
+                    self.void(self.now);
                 }
                 Event::LockoutEnded => {
                     prop_assert!(self.locked_until.is_none(), "ended too early");
@@ -300,18 +356,9 @@ impl History {
                 Event::Opened { .. } | Event::Closed { .. } | Event::ClockJumped => {}
             }
         }
-        // A refusal that should have locked but did not.
-        let window = self.policy.lockout_window_ms.into();
-        let recent = |t: &&Timestamp| self.now.since(**t).as_millis() <= window;
-        let recent = self.refusals.iter().filter(recent).count();
-        let after = self.policy.lockout_after as usize;
-        prop_assert!(after == 0 || recent < after, "refusals without lock-out");
-        // Too old once is too old for good, even if the clock then goes backwards.
-        let now = self.now;
-        self.refusals
-            .retain(|t| now.since(*t).as_millis() <= window);
         // Votes prolong visits: after the events, since a grant is judged by the votes before it.
         let absence = self.policy.absence_ms.into();
+        let now = self.now;
         for person in self.voted.drain(..) {
             let visit = self.visits.get_mut(&person);
             if let Some(t) = visit.filter(|t| now.since(**t).as_millis() <= absence) {
@@ -350,7 +397,7 @@ proptest! {
             void_until: None,
             faulty: false,
             locked_until: None,
-            refusals: Vec::new(),
+            strict: false,
             triggers: Vec::new(),
             visits: HashMap::new(),
             voted: Vec::new(),
@@ -490,8 +537,208 @@ proptest! {
             let unclear = blinks.next().unwrap_or(false);
             let verdict = if unclear { Verdict::Unclear } else { known(ANN) };
             seen += u64::from(!unclear);
-            apply(&mut door, now, &Call::Frame(0, vec![Sighting { track: 3, verdict }]));
+            apply(&mut door, now, &Call::Frame(0, vec![sighting(3, verdict)]));
         }
         prop_assert!(door.relay());
+    }
+    /// However they come, no more strangers meet the usual bar in an hour than the policy allows: A, one more for each W,
+    /// and those that have not gone yet when it becomes strict.
+    #[test]
+    fn attempts_at_the_usual_bar_are_no_more_than_the_policy_allows(
+        seed in any::<u64>(),
+        step in prop_oneof![50_u64..500, 500_u64..4000],
+        faces in 1_u32..=8,
+        looks in 1_u64..8,
+        pause in prop_oneof![Just(0_u64), 0_u64..30_000, 0_u64..90_000],
+        still in any::<bool>(),
+        one_place in any::<bool>(),
+    ) {
+        let policy = Policy::default();
+        let mut door = Door::new(policy.clone()).expect("in range");
+        let mut chance = crate::chance::Chance::new(seed);
+        let (mut now, mut number, mut strict) = (1_000_000, 0, false);
+        let mut tries = Vec::new();
+        let mut frames = 0;
+        while frames < 6000 && tries.len() < 400 {
+            let count = 1 + chance.one_of(faces as usize) as u32;
+            for look in 1..=looks {
+                let mut seen = Observation::new(ms(now));
+                for k in 0..count {
+                    seen.push(Sighting {
+                        track: if one_place { k } else { number + k },
+                        presentation: 1 + number + k,
+                        motion: if still { Motion::Still } else { Motion::Moved },
+                        verdict: stranger(),
+                    });
+                }
+                for event in &door.observe(ms(now), &seen) {
+                    match event {
+                        Event::Strict => strict = true,
+                        Event::StrictEnded => strict = false,
+                        _ => {}
+                    }
+                }
+                let open = door.signal() != Signal::LockedOut && !strict;
+                if open && look == u64::from(policy.votes) {
+                    tries.extend((0..count).map(|_| now));
+                }
+                now += step;
+                frames += 1;
+            }
+            number += count;
+            now += (pause as f32 * chance.unit()) as u64;
+        }
+        let allowed = |time: u64| {
+            let regular = u64::from(policy.lockout_after) + time / policy.lockout_window_ms;
+            regular as usize + 2 * MAX_FACES + 4
+        };
+        for from in 0..tries.len() {
+            for time in [60_000, 600_000, 3_600_000] {
+                let within = tries[from..].iter().filter(|t| **t < tries[from] + time);
+                let count = within.count();
+                prop_assert!(count <= allowed(time), "{count} in {time} ms");
+            }
+        }
+    }
+
+    /// Whatever else is before the camera, a person who stands there and is recognised surely is let in when the longest
+    /// lock-out is over.
+    #[test]
+    fn nothing_keeps_a_resident_out_for_longer_than_the_longest_lockout(
+        seed in any::<u64>(),
+        step in prop_oneof![100_u64..500, 500_u64..2000],
+        before in 0_u64..100_000,
+    ) {
+        let policy = Policy::default();
+        let mut door = Door::new(policy.clone()).expect("in range");
+        let mut chance = crate::chance::Chance::new(seed);
+        let (mut now, mut number) = (1_000_000, 100);
+        let comes = now + before;
+        let mut come = None;
+        loop {
+            let mut seen = Observation::new(ms(now));
+            for track in 0..7_u32 {
+                if chance.happens(0.2) {
+                    continue;
+                }
+                number += u32::from(chance.happens(0.4));
+                seen.push(Sighting {
+                    track: if chance.happens(0.5) { track } else { number },
+                    presentation: if chance.happens(0.5) { number } else { 1 + track },
+                    motion: *[Motion::Still, Motion::Moved, Motion::Fixture].get(chance.one_of(3)).unwrap(),
+                    verdict: if chance.happens(0.8) { stranger() } else { Verdict::Unclear },
+                });
+            }
+            if now >= comes {
+                come = come.or(Some(now));
+                seen.push(Sighting {
+                    presentation: 99,
+                    ..sighting(99, known(ANN))
+                });
+            }
+            let events = door.observe(ms(now), &seen);
+            if granted(events.as_slice()) == [ANN] {
+                break;
+            }
+            let waited = now - come.unwrap_or(now);
+            let looks = u64::from(policy.votes) + 2;
+            // What is left of a pause between two lock-outs, the longest one, and the looks.
+            let pause = (policy.vote_window_ms).max(20 * step);
+            let most = 8 * policy.lockout_ms + pause + (looks + 1) * step;
+            prop_assert!(waited <= most, "{waited} ms");
+            now += step;
+        }
+    }
+
+    /// People who pass by, no more than A in W, never lock the door, and a resident is let in at once.
+    #[test]
+    fn passers_by_lock_nobody_out(
+        seed in any::<u64>(),
+        step in prop_oneof![60_u64..400, 400_u64..1500],
+        many in 1_u64..200,
+        burst in 1_u32..=5,
+    ) {
+        let policy = Policy::default();
+        let mut door = Door::new(policy.clone()).expect("in range");
+        let mut chance = crate::chance::Chance::new(seed);
+        let each = policy.lockout_window_ms / u64::from(policy.lockout_after);
+        let mut now = 1_000_000;
+        for k in 0..many {
+            let from = now;
+            let looks = 1 + chance.one_of(20) as u64;
+            for _ in 0..looks {
+                let mut seen = Observation::new(ms(now));
+                for face in 0..burst {
+                    let id = 1000 + k as u32 * 5 + face;
+                    seen.push(sighting(id, stranger()));
+                }
+                let events = door.observe(ms(now), &seen);
+                prop_assert!(locked_out(events.as_slice()) == 0);
+                now += step;
+            }
+            now = now.max(from + each * u64::from(burst));
+        }
+        let ann: Vec<_> = (0..5).map(|_| sighting(9, known(ANN))).collect();
+        prop_assert_eq!(granted(&show_one(&mut door, now, step, &ann)), [ANN]);
+    }
+
+    /// Things and parts of faces change nothing for anybody, however many they are.
+    #[test]
+    fn things_change_nothing(seed in any::<u64>(), step in 50_u64..1000) {
+        let mut door = Door::new(Policy::default()).expect("in range");
+        let mut chance = crate::chance::Chance::new(seed);
+        let mut now = 1_000_000;
+        let mut begun = [0_u64; 7];
+        for _ in 0..1000 {
+            let mut seen = Observation::new(ms(now));
+            for track in 0..7_u32 {
+                let begun = &mut begun[track as usize];
+                *begun = if *begun == 0 { now } else { *begun };
+                let motion = if now > *begun + 20_000 { Motion::Fixture } else { Motion::Still };
+                // A part of a face, which nobody is named by.
+                let part = track > 4;
+                seen.push(Sighting {
+                    track,
+                    presentation: if part { 0 } else { 1 + track },
+                    motion,
+                    verdict: if part || chance.happens(0.1) { Verdict::Unclear } else { stranger() },
+                });
+            }
+            for event in &door.observe(ms(now), &seen) {
+                let lines = matches!(event, Event::Fixture { .. } | Event::Refused { .. });
+                prop_assert!(lines, "{event:?}");
+            }
+            now += step;
+        }
+    }
+
+    /// Fewer votes of one identity than it takes, in whatever order and tracks, never add up to more.
+    #[test]
+    fn votes_of_different_identities_never_add_up(
+        policy in policy(),
+        seed in any::<u64>(),
+        step in 1_u64..500,
+    ) {
+        let votes = policy.votes;
+        prop_assume!(votes > 1);
+        let mut door = Door::new(policy).expect("in range");
+        let mut chance = crate::chance::Chance::new(seed);
+        let mut now = 1_000_000;
+        let (mut number, mut given) = (1, 0);
+        for _ in 0..300 {
+            if given == votes - 1 || chance.happens(0.3) {
+                (number, given) = (number + 1, 0);
+            }
+            given += 1;
+            let face = Sighting {
+                presentation: number,
+                ..sighting(chance.one_of(2) as u32, known(ANN))
+            };
+            let mut seen = Observation::new(ms(now));
+            seen.push(face);
+            door.observe(ms(now), &seen);
+            prop_assert!(!door.relay());
+            now += step;
+        }
     }
 }

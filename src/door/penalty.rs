@@ -1,0 +1,246 @@
+//! What attempts lead to: nothing, a stricter bar, or a door that no face opens for a while.
+//!
+//! Two accounts count the same attempts. The slow one forgets one attempt each `lockout_window_ms` and decides between
+//! the usual bar and the strict one. The fast one forgets `lockout_after` attempts each `lockout_window_ms` and decides
+//! about lock-outs: people who pass by at that rate or below never lock the door, however long they go on.
+//!
+//! With A = `lockout_after` and W = `lockout_window_ms`:
+//!
+//! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow account.
+//!   So no more than A + T/W attempts meet the usual bar in a time T.
+//! - The door locks at the attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
+//!   first takes `lockout_ms`, each one that follows twice as long, up to eight times. The length is the first again when
+//!   the strict bar has ended, which takes at least A x W without attempts.
+//! - After a lock-out the door does not lock again for a pause in which a person who stands there can be let in. Where the
+//!   room is used up within the pause, faces that come later wait for the next one.
+
+use std::time::Duration;
+
+use super::account::Account;
+use super::policy::Policy;
+use crate::clock::Timestamp;
+
+/// How often the time of a lock-out doubles.
+const DOUBLED: u32 = 3;
+
+/// The time after a lock-out in which the next one does not begin.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    until: Timestamp,
+    /// Frames that it takes at least: a slow camera needs longer for the same looks.
+    frames: u32,
+    /// Since when there is no room for more attempts.
+    full: Option<Timestamp>,
+}
+
+/// What the attempts so far have led to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Penalty {
+    slow: Account,
+    fast: Account,
+    strict: bool,
+    locked_until: Option<Timestamp>,
+    /// Lock-outs since the bar became strict.
+    locks: u32,
+    pause: Option<Pause>,
+}
+
+/// What has just begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    Strict,
+    Locked { until: Timestamp },
+}
+
+/// What has just ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Strict,
+    Locked,
+}
+
+/// What an attempt costs in each account, and where they lead to something.
+struct Tariff {
+    slow: Duration,
+    fast: Duration,
+    attempts: u32,
+}
+
+impl Tariff {
+    /// `None` where the owner wants no lock-out.
+    fn of(policy: &Policy) -> Option<Self> {
+        let attempts = policy.lockout_after;
+        let slow = policy.lockout_window();
+        (attempts > 0).then(|| Self {
+            slow,
+            fast: slow / attempts,
+            attempts,
+        })
+    }
+
+    /// The slow account above which the bar is strict: one attempt less than those that make it so, as the last one has
+    /// begun when its first part is paid.
+    fn strict(&self) -> Duration {
+        self.slow * (self.attempts - 1)
+    }
+
+    fn strict_ends(&self) -> Duration {
+        self.strict() / 2
+    }
+
+    fn slow_most(&self) -> Duration {
+        self.slow * self.attempts * 2
+    }
+
+    /// The fast account above which the door locks.
+    fn locks(&self) -> Duration {
+        self.fast * (2 * self.attempts - 1)
+    }
+
+    fn fast_most(&self) -> Duration {
+        self.fast * self.attempts * 2
+    }
+
+    fn after_lock(&self) -> Duration {
+        self.fast * self.attempts
+    }
+}
+
+impl Penalty {
+    pub(super) const fn new() -> Self {
+        Self {
+            slow: Account::new(),
+            fast: Account::new(),
+            strict: false,
+            locked_until: None,
+            locks: 0,
+            pause: None,
+        }
+    }
+
+    pub(super) const fn locked_until(&self) -> Option<Timestamp> {
+        self.locked_until
+    }
+
+    pub(super) const fn strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Whether a face that has been there since `began` may be let in.
+    pub(super) fn admits(&self, began: Timestamp) -> bool {
+        let full = self.pause.and_then(|pause| pause.full);
+        self.locked_until.is_none() && full.is_none_or(|full| began <= full)
+    }
+
+    /// A face has cost `part` of an attempt.
+    pub(super) fn charge(&mut self, now: Timestamp, part: Share, policy: &Policy) {
+        if let Some(tariff) = Tariff::of(policy) {
+            let (slow, fast) = (part.of(tariff.slow), part.of(tariff.fast));
+            self.slow.charge(now, slow, tariff.slow_most());
+            self.fast.charge(now, fast, tariff.fast_most());
+        }
+    }
+
+    /// What a face has cost is taken back: it was a person who may come in.
+    pub(super) fn refund(&mut self, now: Timestamp, part: Share, policy: &Policy) {
+        if let Some(tariff) = Tariff::of(policy) {
+            self.slow.refund(now, part.of(tariff.slow));
+            self.fast.refund(now, part.of(tariff.fast));
+        }
+    }
+
+    /// A frame is looked at.
+    pub(super) const fn frame(&mut self) {
+        if let Some(pause) = &mut self.pause {
+            pause.frames = pause.frames.saturating_sub(1);
+        }
+    }
+
+    /// What time alone ends. More than one call may be needed.
+    pub(super) fn end(
+        &mut self,
+        now: Timestamp,
+        window: Duration,
+        policy: &Policy,
+    ) -> Option<Ended> {
+        let tariff = Tariff::of(policy)?;
+        if self.locked_until.is_some_and(|until| now >= until) {
+            self.locked_until = None;
+            self.strict = true;
+            self.slow.set(now, tariff.slow_most());
+            self.fast.set(now, tariff.after_lock());
+            self.pause = Some(Pause {
+                until: now.plus(window),
+                frames: 2 * policy.of,
+                full: None,
+            });
+            return Some(Ended::Locked);
+        }
+        let over = |pause: &Pause| now >= pause.until && pause.frames == 0;
+        self.pause = self.pause.filter(|pause| !over(pause));
+        let fades = self.slow.level(now) <= tariff.strict_ends();
+        if self.strict && fades && self.locked_until.is_none() {
+            self.strict = false;
+            self.locks = 0;
+            return Some(Ended::Strict);
+        }
+        None
+    }
+
+    /// What the attempts lead to. More than one call may be needed.
+    pub(super) fn begin(&mut self, now: Timestamp, policy: &Policy) -> Option<Begun> {
+        let tariff = Tariff::of(policy)?;
+        if self.locked_until.is_some() {
+            return None;
+        }
+        if !self.strict && self.slow.level(now) > tariff.strict() {
+            self.strict = true;
+            return Some(Begun::Strict);
+        }
+        if self.fast.level(now) <= tariff.locks() {
+            return None;
+        }
+        if let Some(pause) = &mut self.pause {
+            pause.full = pause.full.or(Some(now));
+            return None;
+        }
+        let until = now.plus(policy.lockout() * (1 << self.locks.min(DOUBLED)));
+        self.locks = self.locks.saturating_add(1);
+        self.strict = true;
+        self.locked_until = Some(until);
+        Some(Begun::Locked { until })
+    }
+
+    /// The clock went back from `before` to `now`. What keeps the door shut stays, but no longer than it would if it
+    /// began now.
+    pub(super) fn jump_back(&mut self, before: Timestamp, now: Timestamp, policy: &Policy) {
+        self.slow.jump_back(before, now);
+        self.fast.jump_back(before, now);
+        let left = |until: Timestamp| until.since(before);
+        let longest = policy.longest_lockout();
+        self.locked_until = self
+            .locked_until
+            .map(|until| now.plus(left(until).min(longest)));
+        self.pause = self.pause.map(|pause| Pause {
+            until: now.plus(left(pause.until)),
+            full: pause.full.and(Some(now)),
+            ..pause
+        });
+    }
+}
+
+/// So many parts of an attempt, of as many as one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) parts: u32,
+    pub(super) whole: u32,
+}
+
+impl Share {
+    fn of(self, cost: Duration) -> Duration {
+        cost * self.parts / self.whole.max(1)
+    }
+}
+
+/// Longest time of a lock-out over the first one's.
+pub(super) const LONGEST: u32 = 1 << DOUBLED;

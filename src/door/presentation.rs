@@ -1,0 +1,262 @@
+//! One identity before the door, from its first look until it is gone: its latest recognitions, whether they agree, and
+//! what it has cost.
+
+use std::time::Duration;
+
+use super::observation::Verdict;
+use super::penalty::Share;
+use super::policy::{MAX_VOTES, Policy};
+use super::ring::Ring;
+use crate::clock::Timestamp;
+use crate::people::{Motion, PersonId};
+
+/// Whom a recognition names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Person(PersonId),
+    Stranger,
+    /// A person whose visit it belonged to is over. It keeps its place among the last M, so that no
+    /// older vote comes back into them.
+    Void,
+}
+
+/// One recognition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vote {
+    pub(super) captured: Timestamp,
+    pub(super) named: Named,
+    pub(super) score: f32,
+    /// Whether it meets the strict bar.
+    pub(super) strong: bool,
+}
+
+/// What is known of one presentation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presentation {
+    pub(super) id: u32,
+    pub(super) track: u32,
+    /// When it was first in a frame.
+    pub(super) began: Timestamp,
+    /// When it was last in a frame, recognised or not.
+    pub(super) seen: Timestamp,
+    /// When the camera took the frame of its latest recognition.
+    pub(super) looked: Timestamp,
+    /// Its person was let in: it is not refused, and costs nothing.
+    pub(super) settled: bool,
+    /// It has had its line in the log, and the one that says that it is a thing.
+    pub(super) reported: bool,
+    pub(super) fixed: bool,
+    /// It has gone, and may come back in the same place.
+    pub(super) gone: bool,
+    /// Recognitions as a stranger's and as a person's, and the highest score of all.
+    pub(super) strange: u32,
+    pub(super) known: u32,
+    pub(super) score: f32,
+    motion: Motion,
+    /// Whether it must meet the strict bar, whatever holds for others.
+    strict: bool,
+    /// Parts of an attempt that it has cost, that it will have cost once it moves or goes, and when it paid last.
+    paid: u32,
+    owed: u32,
+    paid_at: Timestamp,
+    votes: Ring<Vote, { MAX_VOTES as usize }>,
+}
+
+impl Presentation {
+    pub(super) const fn new(id: u32, track: u32, now: Timestamp) -> Self {
+        let filler = Vote {
+            captured: Timestamp::from_nanos(0),
+            named: Named::Stranger,
+            score: 0.0,
+            strong: false,
+        };
+        Self {
+            id,
+            track,
+            began: now,
+            seen: now,
+            looked: now,
+            settled: false,
+            reported: false,
+            fixed: false,
+            gone: false,
+            strange: 0,
+            known: 0,
+            score: -1.0,
+            motion: Motion::Still,
+            strict: false,
+            paid: 0,
+            owed: 0,
+            paid_at: now,
+            votes: Ring::new(filler),
+        }
+    }
+
+    /// It is in a frame. One that is back in the place where it was must meet the strict bar, as it has had its chance.
+    pub(super) fn appear(&mut self, now: Timestamp, motion: Motion) {
+        if self.gone {
+            self.strict |= motion == Motion::Still;
+            (self.gone, self.reported) = (false, self.fixed);
+            (self.strange, self.known, self.score) = (0, 0, -1.0);
+        }
+        self.seen = now;
+        self.motion = motion;
+        if motion == Motion::Fixture {
+            self.owed = 0;
+            self.doubt();
+        }
+    }
+
+    /// Takes a recognition in. One that is unclear takes no place among the last M.
+    pub(super) fn vote(&mut self, captured: Timestamp, verdict: Verdict, policy: &Policy) {
+        let (named, score, strong) = match verdict {
+            Verdict::Known {
+                person,
+                score,
+                strong,
+            } => (Named::Person(person), score, strong),
+            Verdict::Stranger { score } => (Named::Stranger, score, false),
+            Verdict::Unclear => return,
+        };
+        self.looked = captured;
+        self.score = self.score.max(score);
+        match named {
+            Named::Stranger => {
+                self.strange = self.strange.saturating_add(1);
+                let counts = !self.settled && self.motion != Motion::Fixture;
+                if counts && self.paid + self.owed < policy.votes {
+                    self.owed += 1;
+                }
+            }
+            _ => self.known = self.known.saturating_add(1),
+        }
+        let vote = Vote {
+            captured,
+            named,
+            score,
+            strong,
+        };
+        self.votes.push(vote, policy.strict_of() as usize);
+    }
+
+    /// What it has to pay for this frame: nothing as long as it has not moved, for it may be a thing. A stranger who stays
+    /// pays another attempt from time to time, and then has to meet the strict bar.
+    pub(super) fn pays(&mut self, now: Timestamp, policy: &Policy) -> Option<Share> {
+        if self.settled || self.motion != Motion::Moved {
+            return None;
+        }
+        let whole = policy.votes;
+        let stays = self.paid >= whole && now.since(self.paid_at) >= policy.stay();
+        if stays && self.votes.as_slice().last()?.named == Named::Stranger {
+            self.strict = true;
+            self.owed = whole;
+        }
+        self.settle_debt(now, whole)
+    }
+
+    /// What it has to pay as it has gone: what it still owes.
+    pub(super) fn pays_on_leaving(&mut self, now: Timestamp, policy: &Policy) -> Option<Share> {
+        self.settle_debt(now, policy.votes)
+    }
+
+    fn settle_debt(&mut self, now: Timestamp, whole: u32) -> Option<Share> {
+        let parts = std::mem::take(&mut self.owed);
+        if parts == 0 {
+            return None;
+        }
+        self.paid = self.paid.saturating_add(parts);
+        self.paid_at = now;
+        Some(Share { parts, whole })
+    }
+
+    /// What it gets back as its person is let in: what it has paid, one attempt at most.
+    pub(super) fn takes_back(&mut self, policy: &Policy) -> u32 {
+        self.owed = 0;
+        std::mem::take(&mut self.paid).min(policy.votes)
+    }
+
+    /// Forgets the votes that are older than `window`.
+    pub(super) fn expire(&mut self, now: Timestamp, window: Duration) {
+        self.votes.retain(|vote| now.since(vote.captured) <= window);
+    }
+
+    /// Forgets all votes.
+    pub(super) const fn clear(&mut self) {
+        self.votes.clear();
+    }
+
+    /// Forgets the votes for people. A stranger's keep their say about who is there.
+    pub(super) fn doubt(&mut self) {
+        self.votes.retain(|vote| vote.named == Named::Stranger);
+    }
+
+    /// The votes for `person` no longer count.
+    pub(super) fn void(&mut self, person: PersonId) {
+        for vote in self.votes.as_mut_slice() {
+            if vote.named == Named::Person(person) {
+                vote.named = Named::Void;
+            }
+        }
+    }
+
+    pub(super) fn has_votes(&self) -> bool {
+        self.votes.len() > 0
+    }
+
+    /// The last M recognitions.
+    fn last(&self, policy: &Policy) -> &[Vote] {
+        let votes = self.votes.as_slice();
+        &votes[votes.len().saturating_sub(policy.of as usize)..]
+    }
+
+    /// The person whom enough of the votes name, if the newest one is among them; that one, and how
+    /// many they are. `strict`: by the strict bar.
+    pub(super) fn elected(&self, policy: &Policy, strict: bool) -> Option<(PersonId, Vote, u32)> {
+        let newest = *self.votes.as_slice().last()?;
+        let Named::Person(person) = newest.named else {
+            return None;
+        };
+        if strict || self.strict {
+            let strong = |v: &&Vote| v.strong && v.named == Named::Person(person);
+            let votes = count(self.votes.as_slice().iter().filter(strong));
+            let enough = newest.strong && votes >= policy.strict_votes();
+            return enough.then_some((person, newest, votes));
+        }
+        let votes = self.votes_for(person, policy);
+        (votes >= policy.votes).then_some((person, newest, votes))
+    }
+
+    /// The highest score, if there are M recognitions and no person has enough of them.
+    pub(super) fn rejected(&self, policy: &Policy) -> Option<f32> {
+        let votes = self.last(policy);
+        let full = votes.len() >= policy.of as usize;
+        let void = votes.iter().any(|v| v.named == Named::Void);
+        (full && !void && !self.agrees(policy)).then(|| {
+            let scores = votes.iter().map(|v| v.score);
+            scores.fold(f32::NEG_INFINITY, f32::max)
+        })
+    }
+
+    /// Whether some votes are a stranger's and not enough of the others name one person.
+    pub(super) fn is_strange(&self, policy: &Policy) -> bool {
+        let mut votes = self.last(policy).iter();
+        votes.any(|v| v.named == Named::Stranger) && !self.agrees(policy)
+    }
+
+    /// Whether enough of the votes name one person.
+    pub(super) fn agrees(&self, policy: &Policy) -> bool {
+        self.last(policy).iter().any(|v| match v.named {
+            Named::Person(person) => self.votes_for(person, policy) >= policy.votes,
+            Named::Stranger | Named::Void => false,
+        })
+    }
+
+    fn votes_for(&self, person: PersonId, policy: &Policy) -> u32 {
+        let votes = self.last(policy).iter();
+        count(votes.filter(|v| v.named == Named::Person(person)))
+    }
+}
+
+fn count(votes: impl Iterator) -> u32 {
+    votes.map(|_| 1).sum()
+}
