@@ -191,11 +191,7 @@ const LEARNER: Calls = &[
 ];
 
 /// Whether standard error is a terminal, and how wide; whether a socket waits.
-const TERMINAL: &[u64] = &[
-    libc::TCGETS as u64,
-    libc::TIOCGWINSZ as u64,
-    libc::FIONBIO as u64,
-];
+const TERMINAL: &[u64] = &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
 
 /// `PR_GET_AUXV` of linux/prctl.h.
 const PR_GET_AUXV: u64 = 0x4155_5856;
@@ -233,6 +229,9 @@ const NEWER: u32 = 450;
 const NEWEST: u32 = 511;
 
 /// The filters of `kind`, in the order in which they are installed.
+///
+/// # Errors
+/// [`BackendError`] for a machine that seccompiler does not know.
 pub fn filters(kind: Kind) -> Result<[BpfProgram; 2], BackendError> {
     Ok([other_calls(), allowed(kind)?])
 }
