@@ -138,7 +138,7 @@ impl Reader {
     }
 
     /// The faces of a camera's frame, largest first, at most [`MAX_FACES`]; one look at the whole.
-    /// MJPEG is decoded first, which is the one thing here that allocates; boxes and landmarks are
+    /// MJPEG is decoded first, which takes memory for the first frame of a size; boxes and landmarks are
     /// then in pixels of the decoded picture.
     ///
     /// # Errors

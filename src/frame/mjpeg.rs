@@ -1,125 +1,89 @@
-//! JPEG pictures, as MJPEG cameras send them, decoded into memory that the sampler can read, at the
-//! smallest scale that serves.
+//! MJPEG: the JPEG pictures of cameras, decoded into memory that the sampler can read, at the smallest scale that serves.
 //!
-//! Not on the allocation-free path: the crate that decodes allocates for every picture, and starts
-//! short-lived threads for one that is wider than 128 pixels when decoded. A camera that offers
-//! YUYV or NV12 at the wanted size and rate is better used that way.
+//! What cameras leave out, repeat or put between segments costs no frame. What is missing in the picture itself is never
+//! replaced: a frame without its last lines is delivered without them if they are few, and any other damage costs the frame.
+//! Nobody is recognised by lines that no camera has sent.
 
-use std::io::Read;
-
-use jpeg_decoder::{Decoder, PixelFormat as Decoded};
-
-use super::{Image, ImageError, Layout, PixelFormat};
+use super::jpeg::{Decoder, JpegError, scaled};
+use super::{Image, Layout};
 use crate::panics::contained;
 
-/// Why a JPEG picture cannot be decoded.
-#[derive(Debug, thiserror::Error)]
-pub enum JpegError {
-    /// The bytes are no JPEG picture, or one cut short or broken.
-    #[error("the JPEG picture is broken: {0}")]
-    Broken(String),
-    /// A kind of JPEG that neither cameras nor phones write.
-    #[error(
-        "the JPEG picture is {0}: only 8-bit grey and YCbCr or RGB pictures, DCT-coded, are read"
-    )]
-    Unsupported(String),
-    /// A side is too long, or the picture too large in all.
-    #[error(
-        "a JPEG picture of {width}x{height} pixels: each side must be 1 to 16384, and all of it at \
-         most {max_pixels} pixels"
-    )]
-    Size {
-        /// Pixels a line.
-        width: u32,
-        /// Lines.
-        height: u32,
-        /// The limit.
-        max_pixels: u32,
-    },
-    /// The decoded picture is not of the size it should have.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-}
-
-/// Decodes JPEG pictures, and holds the last one.
+/// Decodes the frames of a camera, and holds the last one. Takes memory for the first frame of a size, and none for the
+/// next.
 pub struct JpegDecoder {
     max_pixels: u32,
-    pixels: Vec<u8>,
+    decoder: Decoder,
 }
 
-/// Start of a picture that says of itself that it is Motion JPEG, in an APP0 segment: then the
-/// decoder takes the Huffman tables of the standard's annex K for those that are missing.
-const MOTION_JPEG: [u8; 20] = *b"\xff\xd8\xff\xe0\x00\x10AVI1\0\0\0\0\0\0\0\0\0\0";
+/// A frame may lack one line in so many, at its bottom: cameras that drop the end of their last packet show a door no less
+/// well for it.
+const MISSING: u32 = 8;
 
 impl JpegDecoder {
-    /// The most pixels that a picture may have, unless said otherwise.
-    pub const MAX_PIXELS: u32 = 64 << 20;
+    /// The most pixels that a frame may have, unless said otherwise: the largest sensors of UVC cameras have 16 million.
+    pub const MAX_PIXELS: u32 = 24 << 20;
 
-    /// A decoder of pictures up to [`Self::MAX_PIXELS`].
+    /// A decoder of frames up to [`Self::MAX_PIXELS`].
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_max_pixels(Self::MAX_PIXELS)
     }
 
-    /// A decoder of pictures up to `max_pixels`. Decoding takes up to 12 bytes a pixel.
+    /// A decoder of frames up to `max_pixels`. Decoding takes up to 6 bytes for each pixel of the result, and 2 for each of
+    /// a progressive picture.
     #[must_use]
-    pub const fn with_max_pixels(max_pixels: u32) -> Self {
+    pub fn with_max_pixels(max_pixels: u32) -> Self {
         Self {
             max_pixels,
-            pixels: Vec::new(),
+            decoder: Decoder::default(),
         }
     }
 
     /// Decodes the picture that `bytes` start with, at the smallest of the scales 1/8, 1/4, 1/2 and 1
     /// at which it is `at_least` so wide and so high; in full size if it is smaller. Sides round up.
     ///
-    /// The result is [`PixelFormat::Rgb3`], or [`PixelFormat::Grey`] if the picture has no colours,
-    /// and lies in this decoder. Pictures without Huffman tables, as many cameras send them, are read
-    /// with the usual ones. What follows the end of the picture is ignored.
+    /// The result is [`Rgb3`](super::PixelFormat::Rgb3), or [`Grey`](super::PixelFormat::Grey) if the picture has no colours,
+    /// and lies in this decoder. Pictures without Huffman tables, as many cameras send them, are read with the usual ones. A
+    /// picture whose last lines are missing is so much lower; the end of the picture may be missing, too. What follows it
+    /// is ignored.
     ///
     /// # Errors
     /// [`JpegError`] if the picture is broken, of a kind that is not read, or too large.
     pub fn decode(&mut self, bytes: &[u8], at_least: (u32, u32)) -> Result<Image<'_>, JpegError> {
-        let header = Header::read(bytes)?;
-        let (width, height) = (u32::from(header.width), u32::from(header.height));
-        let side = 1..=Image::MAX_SIDE;
-        if !side.contains(&width) || !side.contains(&height) || width * height > self.max_pixels {
-            return Err(JpegError::Size {
-                width,
-                height,
-                max_pixels: self.max_pixels,
-            });
-        }
-        // Before memory is taken: every block of 8x8 pixels takes at least one bit in all.
-        if bytes.len() as u64 * 8 < u64::from(width.div_ceil(8)) * u64::from(height.div_ceil(8)) {
-            let short = format!("{} bytes are no {width}x{height} pixels", bytes.len());
-            return Err(JpegError::Broken(short));
-        }
-        let eighths = [1, 2, 4].into_iter().find(|&eighths| {
-            scaled(header.width, eighths) >= at_least.0
-                && scaled(header.height, eighths) >= at_least.1
-        });
-        let eighths = eighths.unwrap_or(8);
-        // The last picture's memory is not needed besides the next one's.
-        self.pixels = Vec::new();
-        // Even a defect of the decoder must cost no more than the frame.
-        let decoded = contained(|| {
-            if header.huffman_tables {
-                decode(bytes, &header, eighths)
-            } else {
-                let rest = bytes.get(2..).unwrap_or_default();
-                decode(MOTION_JPEG.chain(rest), &header, eighths)
-            }
+        let max_pixels = self.max_pixels;
+        let decoder = std::panic::AssertUnwindSafe(&mut self.decoder);
+        // Even a defect of the decoder must cost no more than the frame. It begins each picture from nothing.
+        let decoded = contained(move || {
+            let decoder = decoder;
+            decoder.0.decode(bytes, |frame| {
+                let (width, height) = (frame.width, frame.height);
+                let side = 1..=Image::MAX_SIDE;
+                if !side.contains(&width) || !side.contains(&height) || width * height > max_pixels
+                {
+                    return Err(JpegError::Size {
+                        width,
+                        height,
+                        max_side: Image::MAX_SIDE,
+                        max_pixels,
+                    });
+                }
+                frame.fits(bytes.len())?;
+                let serves = |eighths: &u32| {
+                    scaled(width, *eighths) >= at_least.0 && scaled(height, *eighths) >= at_least.1
+                };
+                Ok([1, 2, 4].into_iter().find(serves).unwrap_or(8))
+            })
         });
         let gave_up = || Err(JpegError::Broken("the decoder gave up on it".to_owned()));
-        let (format, pixels) = decoded.unwrap_or_else(gave_up)?;
-        self.pixels = pixels;
-        let (width, height) = (
-            scaled(header.width, eighths),
-            scaled(header.height, eighths),
-        );
-        let layout = Layout::packed(format, width, height);
-        Ok(Image::new(layout, &self.pixels)?)
+        let decoded = decoded.unwrap_or_else(gave_up)?;
+        if decoded.lines < decoded.height - decoded.height / MISSING {
+            return Err(JpegError::Incomplete {
+                lines: decoded.lines,
+                height: decoded.height,
+            });
+        }
+        let layout = Layout::packed(decoded.format, decoded.width, decoded.lines);
+        Ok(Image::new(layout, self.decoder.pixels())?)
     }
 }
 
@@ -129,123 +93,10 @@ impl Default for JpegDecoder {
     }
 }
 
-/// A side of a picture decoded at so many eighths of its size.
-fn scaled(side: u16, eighths: u32) -> u32 {
-    (u32::from(side) * eighths).div_ceil(8)
-}
-
-/// Lets the decoder do its work on a picture whose header was found good.
-fn decode(
-    reader: impl Read,
-    header: &Header,
-    eighths: u32,
-) -> Result<(PixelFormat, Vec<u8>), JpegError> {
-    let mut decoder = Decoder::new(reader);
-    // The decoder chooses the smallest scale at which one side is as long as requested: it is asked
-    // for the longer one, which no smaller scale rounds to the same length (or both to length 1).
-    let (mut width, mut height) = (u16::MAX, u16::MAX);
-    if header.width >= header.height {
-        width = scaled(header.width, eighths) as u16;
-    } else {
-        height = scaled(header.height, eighths) as u16;
-    }
-    decoder.scale(width, height)?;
-    let pixels = decoder.decode()?;
-    let format = match decoder.info().map(|info| info.pixel_format) {
-        Some(Decoded::L8) => PixelFormat::Grey,
-        Some(Decoded::RGB24) => PixelFormat::Rgb3,
-        other => return Err(JpegError::Unsupported(format!("decoded to {other:?}"))),
-    };
-    Ok((format, pixels))
-}
-
-impl From<jpeg_decoder::Error> for JpegError {
-    fn from(error: jpeg_decoder::Error) -> Self {
-        use jpeg_decoder::Error;
-        match error {
-            Error::Format(what) => Self::Broken(what),
-            Error::Unsupported(what) => Self::Unsupported(format!("of an unread kind ({what:?})")),
-            Error::Io(error) => Self::Broken(error.to_string()),
-            Error::Internal(error) => Self::Broken(error.to_string()),
-        }
-    }
-}
-
-/// What has to be known of a picture before it is decoded.
-struct Header {
-    width: u16,
-    height: u16,
-    /// Whether it brings any.
-    huffman_tables: bool,
-}
-
-impl Header {
-    /// Reads the segments before the first scan (ITU-T T.81, annex B).
-    fn read(bytes: &[u8]) -> Result<Self, JpegError> {
-        let broken = |what: &str| JpegError::Broken(what.to_owned());
-        let unsupported = |what: &str| JpegError::Unsupported(what.to_owned());
-        let cut = || broken("it ends within its header");
-        let mut rest = bytes
-            .strip_prefix(b"\xff\xd8")
-            .ok_or_else(|| broken("it does not start like one"))?;
-        let mut size = None;
-        let mut huffman_tables = false;
-        loop {
-            let (&mark, after) = rest.split_first().ok_or_else(cut)?;
-            if mark != 0xff {
-                return Err(broken("its header holds bytes outside of segments"));
-            }
-            rest = after;
-            let &marker = rest.first().ok_or_else(cut)?;
-            if marker == 0xff {
-                // A fill byte.
-                continue;
-            }
-            let (length, after) = rest[1..].split_first_chunk().ok_or_else(cut)?;
-            let length = usize::from(u16::from_be_bytes(*length));
-            let segment = length.checked_sub(2).and_then(|len| after.get(..len));
-            let segment = segment.ok_or_else(cut)?;
-            rest = &after[segment.len()..];
-            match marker {
-                0xc4 => huffman_tables = true,
-                0xc0..=0xc2 => {
-                    let &[bits, h1, h0, w1, w0, components, ..] = segment else {
-                        return Err(cut());
-                    };
-                    if bits != 8 {
-                        return Err(unsupported("of more than 8 bits"));
-                    }
-                    if components != 1 && components != 3 {
-                        return Err(unsupported("neither grey nor of three colours"));
-                    }
-                    size = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
-                }
-                0xc3 | 0xc5..=0xcf => {
-                    return Err(unsupported(
-                        "lossless, hierarchical or arithmetically coded",
-                    ));
-                }
-                0xda => {
-                    let (width, height) = size.ok_or_else(|| broken("it does not say its size"))?;
-                    return Ok(Self {
-                        width,
-                        height,
-                        huffman_tables,
-                    });
-                }
-                // Restart markers and the like have no length, and no place in a header.
-                0x00..=0x01 | 0xd0..=0xd9 => {
-                    return Err(broken("its header is out of order"));
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::PixelFormat;
     use image::codecs::jpeg::JpegEncoder;
     use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
     use proptest::prelude::*;
@@ -384,13 +235,46 @@ mod tests {
             .expect("the picture is good");
     }
 
+    /// Wherever a frame ends: what is shown of it is what was sent, and nothing else.
     #[test]
-    fn pictures_cut_short_are_refused() {
-        let bytes = jpeg(24, 17);
-        let mut decoder = JpegDecoder::new();
-        for end in 0..bytes.len() {
-            assert!(decoder.decode(&bytes[..end], (24, 17)).is_err(), "{end}");
+    fn frames_cut_short_are_shown_without_what_is_missing_or_refused() {
+        for (width, height) in [(24, 17), (64, 64)] {
+            let bytes = jpeg(width, height);
+            let mut decoder = JpegDecoder::new();
+            let whole = decoder.decode(&bytes, (width, height)).expect("good");
+            let whole = whole.bytes().to_vec();
+            let mut shown = [0; 2];
+            for end in 0..bytes.len() {
+                let Ok(image) = decoder.decode(&bytes[..end], (width, height)) else {
+                    shown[0] += 1;
+                    continue;
+                };
+                shown[1] += 1;
+                let lines = image.layout().height;
+                assert!(lines >= height - height / MISSING, "{end}: {lines}");
+                let end = 3 * width as usize * lines as usize;
+                assert!(image.bytes() == &whole[..end], "{end}: not what was sent");
+            }
+            // Without the end marker, at least.
+            assert!(shown[0] > 100 && shown[1] >= 2, "{shown:?}");
         }
+    }
+
+    #[test]
+    fn a_second_frame_of_a_size_takes_no_other_memory() {
+        let bytes = jpeg(64, 48);
+        let mut decoder = JpegDecoder::new();
+        let first = decoder
+            .decode(&bytes, (64, 48))
+            .expect("good")
+            .bytes()
+            .as_ptr();
+        let second = decoder
+            .decode(&bytes, (64, 48))
+            .expect("good")
+            .bytes()
+            .as_ptr();
+        assert_eq!(first, second);
     }
 
     #[test]
@@ -402,7 +286,7 @@ mod tests {
             (65535, 65535),
             (16385, 1),
             (1, 16385),
-            (8193, 8192),
+            (5017, 5017),
         ] {
             claim_size(&mut bytes, width, height);
             let refused = decoder.decode(&bytes, (1, 1)).err();
@@ -412,7 +296,7 @@ mod tests {
             );
         }
         // Within the limit, but a picture of this size has more bytes.
-        claim_size(&mut bytes, 8192, 8192);
+        claim_size(&mut bytes, 4096, 4096);
         let refused = decoder.decode(&bytes, (1, 1)).err();
         assert!(matches!(refused, Some(JpegError::Broken(_))), "{refused:?}");
         let mut small = JpegDecoder::with_max_pixels(100);
@@ -443,6 +327,7 @@ mod tests {
         fn broken_pictures_never_panic(
             size in (1_u32..40, 1_u32..40), at_least in (0_u32..50, 0_u32..50),
             faults in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in any::<prop::sample::Index>(),
         ) {
             let mut bytes = jpeg(size.0, size.1);
             for (at, byte) in faults {
@@ -450,11 +335,22 @@ mod tests {
                 bytes[at] = byte;
             }
             let mut decoder = JpegDecoder::with_max_pixels(1 << 16);
-            if let Ok(image) = decoder.decode(&bytes, at_least) {
-                let layout = image.layout();
-                prop_assert!(layout.width * layout.height <= 1 << 16);
-                prop_assert_eq!(image.bytes().len(), layout.bytes());
+            let cut = cut.index(2 * bytes.len()).min(bytes.len());
+            for bytes in [&bytes[..], &bytes[..cut]] {
+                if let Ok(image) = decoder.decode(bytes, at_least) {
+                    let layout = image.layout();
+                    prop_assert!(layout.width * layout.height <= 1 << 16);
+                    prop_assert_eq!(image.bytes().len(), layout.bytes());
+                }
             }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..600), start in any::<bool>()) {
+            if start {
+                bytes.splice(0..0, *b"\xff\xd8\xff\xc0\0\x0b\x08\0\x10\0\x10\x01\x01\x11\0");
+            }
+            let _ = JpegDecoder::with_max_pixels(1 << 16).decode(&bytes, (1, 1));
         }
     }
 }

@@ -3,13 +3,15 @@
 //!
 //! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
 
+mod jpeg;
 mod lease;
 mod mjpeg;
 mod sample;
 mod slot;
 
+pub use jpeg::{JpegError, JpegPhoto};
 pub use lease::{Lease, Pool};
-pub use mjpeg::{JpegDecoder, JpegError};
+pub use mjpeg::JpegDecoder;
 pub use sample::{Channels, Encoding, SampleError, Sampler, Similarity, Target, TensorMut};
 pub use slot::Slot;
 

@@ -92,7 +92,7 @@ impl Signs {
             Counters::get(&c.frames),
             shared.progress.looked(),
             Counters::get(&c.replaced),
-            Counters::get(&c.errors),
+            Counters::get(&c.errors) + shared.progress.damaged(),
             shared.progress.unread(),
             shared.progress.detect_sampled(),
         );

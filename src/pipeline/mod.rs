@@ -48,6 +48,7 @@ pub use recogniser::{LookError, Recogniser};
 pub struct Progress {
     looked: AtomicU64,
     unread: AtomicU64,
+    damaged: AtomicU64,
     detect_sampled: AtomicU64,
 }
 
@@ -62,6 +63,12 @@ impl Progress {
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Those of them whose picture was damaged on its way from the camera.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Pixels that the sampler read for the detector. None where it reads the camera's memory itself.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::gallery::Knowledge;
-use super::{Recogniser, Shared};
+use super::{LookError, Recogniser, Shared};
 use crate::bell::Caller;
 use crate::clock::Timestamp;
 use crate::door::Observation;
+use crate::face::FaceError;
 use crate::frame::Slot;
 
 /// How long it sleeps when no frame comes, at most: its pulse must go on.
@@ -20,6 +21,9 @@ const NAP: Duration = Duration::from_millis(200);
 
 /// Least time between two lines about looks: a console has no room for all of them.
 const LOOKS_APART: Duration = Duration::from_millis(100);
+
+/// Least time between two lines about frames that cannot be read: `alive` has their number.
+const UNREAD_APART: Duration = Duration::from_secs(60);
 
 /// Everything the thread works with.
 pub struct Worker {
@@ -36,8 +40,8 @@ pub struct Worker {
 impl Worker {
     /// Runs until told to stop.
     pub fn run(mut self) {
-        // One line for a camera whose frames cannot be read, not one a frame.
-        let mut told = false;
+        // Some lines for a camera whose frames cannot be read, not one a frame.
+        let mut told: Option<Timestamp> = None;
         let mut looked_told = Timestamp::default();
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
@@ -54,7 +58,6 @@ impl Worker {
             drop(lease);
             match looked {
                 Ok(observation) => {
-                    told = false;
                     let now = Timestamp::now();
                     self.shared.looked.store(now.as_nanos(), Ordering::Release);
                     let (progress, stages) =
@@ -78,9 +81,13 @@ impl Worker {
                 }
                 Err(error) => {
                     self.shared.progress.unread.fetch_add(1, Ordering::Relaxed);
-                    if !told {
+                    if matches!(error, LookError::Face(FaceError::Jpeg(_))) {
+                        self.shared.progress.damaged.fetch_add(1, Ordering::Relaxed);
+                    }
+                    let now = Timestamp::now();
+                    if told.is_none_or(|told| now.since(told) >= UNREAD_APART) {
                         log::warn!("frame_unread why={:?}", error.to_string());
-                        told = true;
+                        told = Some(now);
                     }
                 }
             }

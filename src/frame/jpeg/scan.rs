@@ -1,0 +1,120 @@
+//! The units of a scan, one after another, with the restart markers between them: what to do where data or markers are
+//! missing.
+
+use super::huffman::Bits;
+
+/// More bytes than this before the next marker, in a scan whose units are all there, were not padding: some units are not
+/// what was sent.
+const PADDING: usize = 64;
+
+/// Which units of a scan could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// How many.
+    pub count: u32,
+    /// The first of them.
+    pub first: u32,
+    /// Whether some units are not what was sent, or not where they belong: data were left over, or markers contradict one
+    /// another.
+    pub shifted: bool,
+    /// Whether the data end without a marker, so that the last units are missing rather than some in the middle.
+    pub open: bool,
+}
+
+impl Lost {
+    fn add(&mut self, first: u32, end: u32) {
+        if first < end {
+            if self.count == 0 {
+                self.first = first;
+            }
+            self.count += end - first;
+        }
+    }
+}
+
+/// Reads `units` units with `read`, which is told the unit's number and whether predictions start again there, and answers
+/// whether the data could be such a unit. Returns where the data end, too.
+///
+/// Where a unit cannot be read, all that is left of its interval is lost, and reading goes on at the next restart marker. As
+/// markers are numbered, they tell how many intervals are lost with it; one that is followed by the one that is due after it
+/// has a wrong number, and one that is behind is passed over, as in libjpeg. Unlike there, the data may go on without a
+/// marker; and where markers contradict one another, all that follows is lost.
+pub(super) fn units(
+    mut bits: Bits<'_>,
+    units: u32,
+    restart: u32,
+    read: &mut impl FnMut(&mut Bits<'_>, u32, bool) -> bool,
+) -> (Lost, usize) {
+    let interval = if restart == 0 { units } else { restart };
+    let mut lost = Lost::default();
+    let (mut unit, mut due) = (0, 0_u8);
+    while unit < units {
+        let end = units.min(unit.saturating_add(interval));
+        let mut good = unit;
+        while good < end && read(&mut bits, good, good == unit) && !bits.ran_out() {
+            good += 1;
+        }
+        lost.add(good, end);
+        unit = end;
+        if unit == units {
+            break;
+        }
+        let at_marker = bits.align();
+        if good == end && !at_marker {
+            // Only the marker is missing, perhaps.
+            due = (due + 1) % 8;
+            continue;
+        }
+        loop {
+            let (marker, _) = bits.to_marker();
+            let Some(number @ 0..=7) = marker.map(|m| m.wrapping_sub(0xd0)) else {
+                lost.add(unit, units);
+                lost.open = marker.is_none();
+                return (lost, bits.place());
+            };
+            let next = |number: u8| 0xd0 + (number + 1) % 8;
+            let after = bits.marker_after();
+            let last = !after.is_some_and(|m| matches!(m, 0xd0..=0xd7));
+            let ahead = match number.wrapping_sub(due) % 8 {
+                0 => 0,
+                // Only its number is wrong.
+                _ if after == Some(next(due)) => 0,
+                n @ 1..=5 if last || after == Some(next(number)) => n,
+                6 | 7 => {
+                    bits.pass_marker();
+                    continue;
+                }
+                _ => {
+                    lost.add(unit, units);
+                    lost.shifted = true;
+                    return (lost, bits.place());
+                }
+            };
+            bits.pass_marker();
+            let skipped = interval.saturating_mul(u32::from(ahead));
+            let to = units.min(unit.saturating_add(skipped));
+            lost.add(unit, to);
+            unit = to;
+            due = (due + ahead + 1) % 8;
+            break;
+        }
+    }
+    bits.forgive();
+    bits.align();
+    let (marker, left) = bits.to_marker();
+    lost.shifted = left > PADDING;
+    lost.open = marker.is_none();
+    (lost, bits.place())
+}
+
+/// Zeros that take the place of a lost packet: more in a row than any units are coded as, where `tables` give zeros a
+/// meaning other than a block without detail.
+pub(super) fn has_gap(data: &[u8], mut tables: impl Iterator<Item = bool>) -> bool {
+    const GAP: usize = 32;
+    let mut run = 0;
+    let longest = data.iter().fold(0, |longest, byte| {
+        run = if *byte == 0 { run + 1 } else { 0 };
+        usize::max(longest, run)
+    });
+    longest >= GAP && tables.any(|zeros_are_plain| !zeros_are_plain)
+}
