@@ -1,22 +1,155 @@
-//! What the kernel says of the machine's memory: proc_meminfo(5).
+//! What the kernel says of the memory that this process may have: the machine's (proc_meminfo(5)), and the bounds of the
+//! control groups that it is in.
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What could be had without swapping, in KiB; 0 if the kernel does not say.
 #[must_use]
 pub fn available_kib() -> u64 {
-    said("MemAvailable:")
+    let machine = said("/proc/meminfo", "MemAvailable:");
+    groups()
+        .iter()
+        .filter_map(|group| group.left())
+        .map(|bytes| bytes >> 10)
+        .fold(machine, u64::min)
 }
 
 /// What is in use, in KiB.
 #[must_use]
 pub fn used_kib() -> u64 {
-    said("MemTotal:").saturating_sub(available_kib())
+    said("/proc/meminfo", "MemTotal:").saturating_sub(said("/proc/meminfo", "MemAvailable:"))
 }
 
-fn said(key: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let number = text.lines().find_map(|l| {
-        let words = l.strip_prefix(key)?;
+/// A number that stands behind `key` in a list of the kernel's.
+fn said(file: &str, key: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    number(&text, key).unwrap_or(0)
+}
+
+fn number(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let words = line.strip_prefix(key)?;
         words.split_ascii_whitespace().next()?.parse().ok()
-    });
-    number.unwrap_or(0)
+    })
+}
+
+/// A control group with a bound, by its folder and the names of its files.
+struct Group {
+    folder: PathBuf,
+    limit: &'static str,
+    used: &'static str,
+    idle: &'static str,
+}
+
+impl Group {
+    /// What may still be taken, in bytes; `None` without a bound. Files that were read and are in use no more make room.
+    fn left(&self) -> Option<u64> {
+        let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
+        let limit: u64 = read(self.limit)?.trim().parse().ok()?;
+        let used: u64 = read(self.used)?.trim().parse().ok()?;
+        let idle = read("memory.stat").and_then(|text| number(&text, self.idle));
+        Some(limit.saturating_sub(used.saturating_sub(idle.unwrap_or(0))))
+    }
+}
+
+/// The control groups of this process and those that they are in: cgroups(7), of both versions.
+fn groups() -> Vec<Group> {
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut groups = Vec::new();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, limit, used, idle) = if controllers.is_empty() {
+            (
+                "/sys/fs/cgroup",
+                "memory.max",
+                "memory.current",
+                "inactive_file ",
+            )
+        } else if controllers.split(',').any(|c| c == "memory") {
+            let (limit, used) = ("memory.limit_in_bytes", "memory.usage_in_bytes");
+            ("/sys/fs/cgroup/memory", limit, used, "total_inactive_file ")
+        } else {
+            continue;
+        };
+        let root = Path::new(root);
+        let inner = root.join(path.trim_start_matches('/'));
+        let folders = inner
+            .ancestors()
+            .take_while(|folder| folder.starts_with(root));
+        groups.extend(folders.map(|folder| Group {
+            folder: folder.to_owned(),
+            limit,
+            used,
+            idle,
+        }));
+    }
+    groups
+}
+
+/// As long as it lives, this process cannot take more memory than it had and so much more: what asks for it is refused, or
+/// ends the process, and the machine goes on.
+///
+/// It bounds the data (`RLIMIT_DATA`, setrlimit(2)), and neither networks nor libraries, which are mapped from files.
+pub struct Bounded(Rlimit);
+
+impl Bounded {
+    /// Allows `more` bytes than the process has.
+    #[must_use]
+    pub fn to(more: u64) -> Self {
+        let before = getrlimit(Resource::Data);
+        let has = said("/proc/self/status", "VmData:") << 10;
+        let most = has.saturating_add(more);
+        let bound = Rlimit {
+            current: Some(before.current.map_or(most, |old| old.min(most))),
+            maximum: before.maximum,
+        };
+        // Without it, the other bounds hold.
+        let _ = setrlimit(Resource::Data, bound);
+        Self(before)
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        let _ = setrlimit(Resource::Data, Rlimit { ..self.0 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_what_its_bound_leaves_and_files_that_nobody_uses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("written")
+        };
+        let group = Group {
+            folder: folder.path().to_owned(),
+            limit: "memory.max",
+            used: "memory.current",
+            idle: "inactive_file ",
+        };
+        assert_eq!(group.left(), None);
+        put("memory.current", "300\n");
+        put("memory.max", "max\n");
+        assert_eq!(group.left(), None);
+        put("memory.max", "1000\n");
+        assert_eq!(group.left(), Some(700));
+        put("memory.stat", "anon 5\ninactive_file 100\nactive_file 7\n");
+        assert_eq!(group.left(), Some(800));
+        put("memory.current", "5000\n");
+        assert_eq!(group.left(), Some(0));
+    }
+
+    #[test]
+    fn this_process_may_have_some_memory() {
+        assert!(available_kib() > 0);
+    }
 }

@@ -313,6 +313,56 @@ fn photos_data_sets_and_model_files() {
     image::RgbImage::new(64, 64)
         .save(dir.join("black.png"))
         .unwrap();
+    std::fs::write(dir.join("phone.jpg"), b"\0\0\0\x24ftypheic\0\0\0\0mif1").unwrap();
+    std::fs::write(dir.join("void.jpg"), b"").unwrap();
+    let people = dir.join("people");
+    for (file, content) in [
+        ("Ada/1.jfif", &b"\0\0\0\x24ftypheic\0\0\0\0mif1"[..]),
+        ("Ada/2.jpg", b"RIFF\x20\0\0\0WEBPVP8 "),
+        ("Ada/3.PNG", b"GIF89a"),
+        ("Ada/notes", b"dear diary"),
+        ("Ada/scan", b"%PDF-1.7"),
+        ("Ada/clip.jpeg", b"\0\0\0\x18ftypmp42"),
+        ("Ada/Thumbs.db", b"x"),
+        ("Ada/.DS_Store", b"x"),
+        ("Ada/._1.jpg", b"x"),
+        ("Ada/@eaDir/1.jpg", b"x"),
+        ("desktop.ini", b"x"),
+        (".DS_Store", b"x"),
+        ("__MACOSX/Ada/._1.jpg", b"x"),
+        ("System Volume Information/x", b"x"),
+        ("$RECYCLE.BIN/1.jpg", b"x"),
+        ("unknown/Thumbs.db", b"x"),
+    ] {
+        let path = people.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    let (status, text) = run(dir, &with("train --data people", &models));
+    println!("{text}");
+    assert_eq!(status, 1, "{text}");
+    for said in [
+        "Ada/1.jfif: not used: cannot be read: is a HEIC picture",
+        "Ada/2.jpg: not used: cannot be read: is a WebP picture",
+        "Ada/3.PNG: not used: cannot be read: is a GIF picture",
+        "Ada/notes: not used: is neither a JPEG nor a PNG",
+        "Ada/scan: not used: is a PDF",
+        "Ada/clip.jpeg: not used: cannot be read: is a video",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    for line in text.lines() {
+        assert!(
+            line.matches("people/").count() <= 1,
+            "the path twice: {line}"
+        );
+    }
+    let clutter = [
+        "Thumbs", "DS_Store", "._1", "eaDir", "desktop", "MACOSX", "System", "RECYCLE",
+    ];
+    for name in clutter {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
     check(
         dir,
         &[
@@ -345,6 +395,18 @@ fn photos_data_sets_and_model_files() {
                 arguments: with("identify half.jpg", &models),
                 status: 2,
                 says: &["half.jpg", "JPEG and PNG pictures can be read"],
+            },
+            Case {
+                what: "photo of another kind",
+                arguments: with("identify phone.jpg", &models),
+                status: 2,
+                says: &["phone.jpg", "is a HEIC picture", "export it as JPEG"],
+            },
+            Case {
+                what: "photo without content",
+                arguments: with("identify void.jpg", &models),
+                status: 2,
+                says: &["void.jpg", "is empty", "copy it again"],
             },
             Case {
                 what: "enrolment without a face",

@@ -9,6 +9,7 @@
 mod choose;
 pub mod convert;
 mod doorstep;
+mod kinds;
 mod link;
 mod photo;
 pub mod pictures;
@@ -28,7 +29,7 @@ use crate::bell::{Bell, Caller};
 use crate::frame::{ImageError, Layout, PixelFormat, Slot};
 
 pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
-pub use photo::{Photo, PhotoError};
+pub use photo::{Photo, PhotoError, PhotoFault, UNREAD};
 pub use settings::{CameraSettings, SettingsError, Source};
 pub use v4l2::{
     CALLS as CAMERA_CALLS, CameraNodes, DeviceReport, FormatReport, OwnNodes, SizeReport, probe,

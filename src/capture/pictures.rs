@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use image::{RgbImage, imageops};
 
+pub use super::kinds::is_clutter;
+
 use super::Photo;
 use super::convert::from_rgb;
+use super::kinds::{Kind, is_named_as_picture};
 use super::link::Outlet;
 use super::projector::Projector;
 use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, Running};
@@ -41,26 +44,33 @@ pub struct Show {
     pub looped: bool,
 }
 
-/// What is wrong with a file that is none, and the mend.
-pub const NO_PICTURE: &str = "is neither JPEG nor PNG; save it as one of them";
+/// What is said of a file of no known kind.
+pub const NO_PICTURE: &str = super::kinds::UNKNOWN;
 
-/// Whether a file of this name is taken for a picture.
+/// Whether a file is a JPEG or PNG picture, by its content, or is named as pictures are: then reading it tells what it is.
 #[must_use]
 pub fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    let known = ["jpg", "jpeg", "png"];
-    known.iter().any(|e| extension.eq_ignore_ascii_case(e))
+    if path.is_dir() {
+        return false;
+    }
+    is_named_as_picture(path) || matches!(Kind::read(path), Ok(Kind::Jpeg | Kind::Png))
 }
 
-/// Whether computers leave such a file behind in folders of photos.
+/// Why a file cannot be used as a picture, with what to do about it: half a sentence that goes with its name. `None` if it
+/// is a JPEG or PNG picture, by its content.
 #[must_use]
-pub fn is_clutter(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let known = ["thumbs.db", "desktop.ini"];
-    name.starts_with('.') || known.iter().any(|k| name.eq_ignore_ascii_case(k))
+pub fn refusal(path: &Path) -> Option<String> {
+    if path.is_dir() {
+        return Some("is a folder".to_owned());
+    }
+    match Kind::read(path) {
+        Ok(Kind::Jpeg | Kind::Png) => None,
+        Ok(Kind::Other(what)) => Some(what.to_owned()),
+        Err(error) => Some(format!("cannot be read: {error}")),
+    }
 }
 
-/// The pictures in folder `path`, by name; `path` itself if it is a file.
+/// The pictures in folder `path`, sorted; `path` itself if it is a file.
 ///
 /// # Errors
 /// [`CaptureError::Pictures`] if it cannot be read or there are none.
@@ -75,7 +85,7 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let entries = std::fs::read_dir(path).map_err(|e| wrong(e.to_string()))?;
     let mut files: Vec<_> = entries
         .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| is_picture(path))
+        .filter(|path| is_picture(path) && !is_clutter(path))
         .collect();
     if files.is_empty() {
         return Err(wrong("no pictures there".to_owned()));

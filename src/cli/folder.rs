@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, Loaded};
-use crate::capture::pictures;
+use crate::capture::{Photo, pictures};
 use crate::face::{Reader, Settings};
-use crate::memory;
+use crate::memory::{self, Bounded};
 use crate::people::check_name;
 
 /// A person's folder; without photos if none could be found in it, which is among what is wrong.
@@ -37,7 +37,7 @@ pub fn people(folder: &Path, not: &[&str]) -> Result<(Vec<Named>, Vec<String>), 
             ));
             continue;
         };
-        if not.iter().any(|n| name.eq_ignore_ascii_case(n)) {
+        if not.iter().any(|n| name.eq_ignore_ascii_case(n)) || pictures::is_clutter(&path) {
             continue;
         }
         if !path.is_dir() {
@@ -73,8 +73,14 @@ fn no_pictures(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = files.map(|e| e.path());
     paths
-        .filter(|p| p.is_file() && !pictures::is_picture(p) && !pictures::is_clutter(p))
-        .map(|p| format!("{}: not used: {}", p.display(), pictures::NO_PICTURE))
+        .filter(|p| !p.is_dir() && !pictures::is_picture(p) && !pictures::is_clutter(p))
+        .filter_map(|p| {
+            Some(format!(
+                "{}: not used: {}",
+                p.display(),
+                pictures::refusal(&p)?
+            ))
+        })
         .collect()
 }
 
@@ -85,20 +91,20 @@ pub fn photos_below(folder: &Path) -> Vec<PathBuf> {
     };
     let mut photos = pictures::list(folder).unwrap_or_default();
     let folders = entries.filter_map(Result::ok).map(|e| e.path());
-    for inner in folders.filter(|p| p.is_dir()) {
+    for inner in folders.filter(|p| p.is_dir() && !pictures::is_clutter(p)) {
         photos.extend(pictures::list(&inner).unwrap_or_default());
     }
     photos.sort();
     photos
 }
 
-/// What a large photo takes, in KiB: 48 megapixels in three bytes each, and about as much again while it is decoded.
-const PHOTO: u64 = 256 << 10;
+/// What a reader takes at most, in KiB: its networks, and a large photo.
+const READER: u64 = (Photo::MEMORY >> 10) + (48 << 10);
 
 /// One reader a core, if there is memory for a large photo each.
 pub fn readers(loaded: &Loaded, settings: Settings) -> Result<Vec<Reader>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let photos = usize::try_from(memory::available_kib() / PHOTO).unwrap_or(usize::MAX);
+    let photos = usize::try_from(memory::available_kib() / READER).unwrap_or(usize::MAX);
     (0..cores.min(photos.max(1)))
         .map(|_| loaded.reader(settings))
         .collect()
@@ -112,6 +118,8 @@ pub fn each<I: Sync, T: Send>(
     read: impl Fn(&mut Reader, &I) -> T + Sync,
 ) -> Vec<T> {
     let bar = bar(what, items.len());
+    // A defect of a decoder ends this process, and not another that the machine needs.
+    let _bounded = bounded(readers.len());
     let mut read_all: Vec<(usize, T)> = Vec::new();
     share(readers, items, read, |place, result| {
         bar.inc(1);
@@ -120,6 +128,12 @@ pub fn each<I: Sync, T: Send>(
     bar.finish_and_clear();
     read_all.sort_by_key(|(place, _)| *place);
     read_all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Bounds what this process may take while so many readers read photos.
+#[must_use]
+pub fn bounded(readers: usize) -> Bounded {
+    Bounded::to((READER << 10).saturating_mul(readers as u64 + 1))
 }
 
 /// Shares the items out among the readers, and hands on what was read of each, with its place, as it comes.

@@ -84,7 +84,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         if arguments.json {
             reports.push(report(path, &photo, &named));
         } else {
-            print(path, &named, gallery.people().is_empty());
+            print(path, &named, photo.scale(), gallery.people().is_empty());
         }
         if let Some(out) = &arguments.draw {
             save(photo.into_picture(), &named, out)?;
@@ -125,13 +125,14 @@ pub fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
     }
 }
 
-fn print(path: &Path, named: &[Named], nobody_enrolled: bool) {
+/// Prints the faces of a photo, in pixels of its file, `scale` of which are one that was looked at.
+fn print(path: &Path, named: &[Named], scale: f32, nobody_enrolled: bool) {
     let path = path.display();
     if named.is_empty() {
         println!("{path}: no face");
     }
     for Named { face, found, name } in named {
-        let b = face.bbox;
+        let b = face.bbox.scaled(scale);
         let who = match (name, found, &face.embedding) {
             (Some(name), Some(f), _) => format!("{name} (confidence {:.2})", f.score),
             (None, Some(_), _) if nobody_enrolled => "unknown: nobody is enrolled".to_owned(),
@@ -146,15 +147,16 @@ fn print(path: &Path, named: &[Named], nobody_enrolled: bool) {
     }
 }
 
+/// All in pixels of the file.
 fn report(path: &Path, photo: &Photo, named: &[Named]) -> Value {
-    let layout = photo.image().layout();
+    let (layout, scale) = (photo.image().layout(), photo.scale());
     let faces: Vec<Value> = named
         .iter()
         .map(|Named { face, found, name }| {
             json!({
-                "box": face.bbox,
+                "box": face.bbox.scaled(scale),
                 "score": face.score,
-                "landmarks": face.landmarks,
+                "landmarks": face.landmarks.map(|p| p.scaled(scale)),
                 "quality": face.quality,
                 "unfit": face.embedding.as_ref().err(),
                 "name": name,
@@ -163,5 +165,11 @@ fn report(path: &Path, photo: &Photo, named: &[Named]) -> Value {
             })
         })
         .collect();
-    json!({"photo": path, "width": layout.width, "height": layout.height, "faces": faces})
+    let side = |pixels: u32| (pixels as f32 * scale).round() as u32;
+    json!({
+        "photo": path,
+        "width": side(layout.width),
+        "height": side(layout.height),
+        "faces": faces,
+    })
 }

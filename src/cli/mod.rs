@@ -323,7 +323,7 @@ fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
 }
 
-/// The pictures that `paths` name: files as they are, folders as the pictures in them, sorted.
+/// The pictures that `paths` name: files as they are, folders as what is meant as pictures in them.
 fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {

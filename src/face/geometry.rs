@@ -42,7 +42,29 @@ pub struct Rect {
     pub height: f32,
 }
 
+impl Point {
+    /// In pixels of a picture that is so many times as large.
+    #[must_use]
+    pub fn scaled(self, by: f32) -> Self {
+        Self {
+            x: self.x * by,
+            y: self.y * by,
+        }
+    }
+}
+
 impl Rect {
+    /// In pixels of a picture that is so many times as large.
+    #[must_use]
+    pub fn scaled(self, by: f32) -> Self {
+        Self {
+            x: self.x * by,
+            y: self.y * by,
+            width: self.width * by,
+            height: self.height * by,
+        }
+    }
+
     /// Its middle.
     #[must_use]
     pub fn centre(&self) -> Point {

@@ -497,13 +497,14 @@ pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode
     let (from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let begin = || {
         let loaded = Loaded::new(asked)?;
-        // Before the first byte of a photo is read: this process's memory and time are to be bounded here, too.
-        loaded.confine_to(photos);
+        // Before the first byte of a photo is read. What the kernel says about memory cannot be read afterwards.
         let readers = folder::readers(&loaded, loaded.gated())?;
-        Ok::<_, Failure>((loaded, readers))
+        let bounded = folder::bounded(readers.len());
+        loaded.confine_to(photos);
+        Ok::<_, Failure>((loaded, readers, bounded))
     };
     let served = match begin() {
-        Ok((loaded, readers)) => Bench {
+        Ok((loaded, readers, _bounded)) => Bench {
             loaded: &loaded,
             readers,
             changes,

@@ -212,7 +212,7 @@ fn show(
     wanted: &Wanted,
     changes: Changes,
 ) -> Result<Result<Seen, FaceError>, String> {
-    let photo = Photo::open(&wanted.path()).map_err(|e| e.to_string())?;
+    let photo = Photo::open(&wanted.path()).map_err(|e| e.why())?;
     let mut read = || {
         let image = photo.image();
         let faces = reader.read_photo(&image)?.to_vec();
