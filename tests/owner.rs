@@ -225,15 +225,17 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     // Of the same names, and some that cannot be: Ada stays, Ben comes, each mistake is told and stays where it is.
     card.put_photos("Ben", &ben);
     card.put("photos/Ben/broken.jpg", b"\xff\xd8\xff\xe0 cut");
-    card.put("photos/Ben/phone.heic", b"....ftypheic");
+    card.put("photos/Ben/phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0");
     card.put("photos/Ben/Thumbs.db", b"");
     card.put("photos/lost.jpg", &ada[0]);
     card.put("photos/Cy\\..\\x/1.jpg", &ada[0]);
     let report = card.starts();
     assert_eq!(card.people(), ["Ada", "Ben"]);
     // And what computers leave behind.
-    assert_eq!(card.photos_left(), 4);
-    tells(&report, "photos/Ben/phone.heic: is neither JPEG nor PNG");
+    assert_eq!(card.photos_left(), 5);
+    tells(&report, "photos/Ben/phone.heic: is a HEIC picture");
+    tells(&report, "photos/Ben/broken.jpg: cannot be read: ");
+    assert!(!card.owner.data.join("photos/Ben/broken.jpg").exists());
     let told = report.mistakes.join("\n") + &report.done.join("\n");
     for said in [
         "photos/lost.jpg: is in no person's folder",
@@ -276,6 +278,80 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     card.starts();
     card.starts();
     assert_eq!(card.people(), ["Ben", "Nobody"]);
+}
+
+/// A PNG file that begins as one of so many pixels, and has none.
+fn header_of(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    drop(encoder.write_header().expect("written"));
+    bytes
+}
+
+#[test]
+fn photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else() {
+    let card = Card::new();
+    let lived = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(lived.path());
+    card.put("latchkey.toml", "board = \"host\"\n");
+    card.put_photos("Ada", &ada);
+    card.put("photos/Ada/huge.png", header_of(40_000, 40_000));
+    card.put("photos/Ada/half.jpg", &ada[0][..ada[0].len() / 2]);
+    for clutter in [
+        "photos/.DS_Store",
+        "photos/Thumbs.db",
+        "photos/__MACOSX/Ada/._1.jpg",
+        "photos/System Volume Information/x",
+        "photos/Ada/._0.jpg",
+        "photos/Ada/desktop.ini",
+        "photos/Ada/.thumbnails/1.jpg",
+        "photos/Ada/@eaDir/1.jpg",
+        "photos/Ada/0.jpg.tmp",
+    ] {
+        card.put(clutter, "clutter");
+    }
+    let clutter = card.photos_left() - ada.len() - 2;
+    let report = card.starts();
+    assert_eq!(card.people(), ["Ada"]);
+    assert_eq!(card.photos_left(), clutter + 2);
+    for (photo, why) in [
+        ("huge.png", "40000x40000 pixels"),
+        ("half.jpg", "cut short"),
+    ] {
+        tells(&report, &format!("photos/Ada/{photo}: cannot be read: "));
+        tells(&report, why);
+        assert!(card.owner.folder.join("photos/Ada").join(photo).exists());
+        assert!(!card.owner.data.join("photos/Ada").join(photo).exists());
+    }
+    assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
+
+    // Told again, and nothing is learnt for them again.
+    let report = card.starts();
+    assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
+    assert_eq!(report.done, Vec::<String>::new());
+    // With something new they are tried again.
+    card.put_photos("Ben", &ben);
+    card.starts();
+    assert_eq!(card.people(), ["Ada", "Ben"]);
+    // Gone from the card: not told any more.
+    for photo in ["huge.png", "half.jpg"] {
+        fs::remove_file(card.owner.folder.join("photos/Ada").join(photo)).expect("still there");
+    }
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert!(!card.says().contains("Not done"), "{}", card.says());
+}
+
+#[test]
+fn learning_that_is_cut_takes_no_photo_off_the_card() {
+    let mut card = Card::new();
+    card.put("latchkey.toml", "board = \"host\"\n");
+    card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 a photo");
+    for end in ["kill -9 $$", "exit 3"] {
+        card.owner.program = stand_in(&card, end);
+        card.starts();
+        assert_eq!(card.photos_left(), 1, "{end}");
+    }
 }
 
 #[test]

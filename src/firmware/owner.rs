@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::card::{OwnerAccess, wait_for_child};
-use crate::capture::pictures::{NO_PICTURE, is_clutter, is_picture};
+use crate::capture::UNREAD;
+use crate::capture::pictures::{is_clutter, refusal};
 use crate::config::{Config, ConfigError, Overrides};
 use crate::people::{check_name, write_whole};
 
@@ -29,6 +32,10 @@ const PHOTOS: &str = "photos";
 const REMOVE: &str = "remove.txt";
 /// What is wrong with all that, for whoever looks at the card again.
 const SAYS: &str = "latchkey-says.txt";
+/// What stands between the name of a photo that cannot be read and the reason.
+const UNUSED: &str = ": not used: cannot be read: ";
+/// Photos that could not be read, and are on the owner's partition still: a line each, with what makes them known again.
+const UNREADABLE: &str = "photos.unreadable";
 /// Photos were copied and not learnt yet; its length is how often that was tried.
 const PENDING: &str = "photos.pending";
 /// Starts in a row that may end while they learn: where learning takes the board down, the next one works the door.
@@ -98,7 +105,8 @@ impl Owner {
         self.configure(&mut report, alive);
         let mut removal = self.forget(&mut report, alive);
         let mut copied = self.take_photos(&mut report, alive);
-        self.learn(&mut report, alive);
+        // What was not learnt stays where it is, and is looked at again when something else comes.
+        copied = self.learn(copied, &mut report, alive);
         // What goes from there must be here for good.
         let here = sync(&self.data);
         if let (false, _) | (_, Err(_)) = (self.kept, here) {
@@ -124,10 +132,10 @@ impl Owner {
                 }
                 // Names first: were the photos gone and a name not, it would be forgotten again, for good.
                 sync(&self.folder)?;
-                for photo in &copied {
-                    fs::remove_file(photo)?;
+                for Taken { from, .. } in &copied {
+                    fs::remove_file(from)?;
                     // Goes with its last photo.
-                    let _ = photo.parent().map(fs::remove_dir);
+                    let _ = from.parent().map(fs::remove_dir);
                 }
                 if says == old {
                     return Ok(());
@@ -346,8 +354,8 @@ impl Owner {
         Ok(true)
     }
 
-    /// Copies photos to the data partition. Returns those that are there now: the owner's may go.
-    fn take_photos(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Vec<PathBuf> {
+    /// Copies photos to the data partition. Returns those that are there now.
+    fn take_photos(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Vec<Taken> {
         let mut copied = Vec::new();
         let Ok(people) = sorted(&self.folder.join(PHOTOS)) else {
             return copied;
@@ -358,7 +366,7 @@ impl Owner {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            if name.starts_with('.') {
+            if is_clutter(&person) {
                 continue;
             }
             let here = format!("{PHOTOS}/{name}");
@@ -380,17 +388,18 @@ impl Owner {
                 if is_clutter(&photo) {
                     continue;
                 }
-                if photo.is_dir() || !is_picture(&photo) {
-                    let why = if photo.is_dir() {
-                        "is a folder; put its photos into that of the person"
-                    } else {
-                        NO_PICTURE
-                    };
+                if photo.is_dir() {
+                    let why = "is a folder; put its photos into that of the person";
                     report.mistake(&format!("{here}/{file}"), why);
                     continue;
                 }
+                if let Some(why) = refusal(&photo) {
+                    report.mistake(&format!("{here}/{file}"), &why);
+                    continue;
+                }
                 match self.take_photo(&photo, &name) {
-                    Ok(()) => copied.push(photo),
+                    Ok(Ok(taken)) => copied.push(taken),
+                    Ok(Err(why)) => report.mistake(&format!("{here}/{file}"), &why),
                     Err(error) => report.mistake(&format!("{here}/{file}"), &error.to_string()),
                 }
             }
@@ -401,16 +410,29 @@ impl Owner {
         copied
     }
 
-    /// One photo to the data partition: whole, under a name that no other photo has.
-    fn take_photo(&self, photo: &Path, person: &str) -> io::Result<()> {
+    /// One photo to the data partition: whole, under a name that no other photo has. Returns where it is there.
+    /// The inner error is why it could not be read when it was tried before; it stays where it is.
+    fn take_photo(&self, photo: &Path, person: &str) -> io::Result<Result<Taken, String>> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
+        let sum = Sha256::digest(&bytes);
+        let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Some(why) = self.was_unreadable(&sum) {
+            return Ok(Err(format!("{UNREAD}{why}")));
+        }
+        let taken = |here| {
+            Ok(Taken {
+                from: photo.to_owned(),
+                here,
+                sum,
+            })
+        };
         let folder = self.data.join(PHOTOS).join(person);
         let name = photo.file_name().unwrap_or_default().to_string_lossy();
         let mut place = folder.join(&*name);
         let mut n = 1;
         loop {
             match fs::read(&place) {
-                Ok(old) if old == bytes => return self.pending(false),
+                Ok(old) if old == bytes => return self.pending(false).map(|()| taken(place)),
                 // Two phones may give one name.
                 Ok(_) => {
                     n += 1;
@@ -430,7 +452,7 @@ impl Owner {
         fs::create_dir_all(&folder)?;
         // Hidden: what is not whole is nobody's photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
-        for_all(&place)
+        for_all(&place).map(|()| taken(place))
     }
 
     /// Photos are to be learnt; with as many tries as ever if there are `others` than before.
@@ -441,10 +463,18 @@ impl Owner {
     }
 
     /// Learns everybody whose photos are on the data partition, if some have come.
-    fn learn(&self, report: &mut Report, alive: &mut dyn FnMut()) {
+    ///
+    /// Returns those of `copied` that may leave the owner's partition: none if learning did not come to an end, and not those
+    /// that cannot be read, of which no copy is kept.
+    fn learn(
+        &self,
+        copied: Vec<Taken>,
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Vec<Taken> {
         let pending = self.data.join(PENDING);
         let Ok(tried) = pending.metadata().map(|m| m.len()) else {
-            return;
+            return copied;
         };
         let begun = fs::write(
             &pending,
@@ -458,17 +488,24 @@ impl Owner {
             if let Err(error) = self.pending(true) {
                 report.mistake(PHOTOS, &error.to_string());
             }
-            return;
+            return Vec::new();
         }
         log::info!("setup learning=photos what=\"the door waits for it\"");
         let photos = self.data.join(PHOTOS);
         let photos = photos.to_string_lossy();
         let config = Some(self.config()).filter(|c| c.exists());
+        let mut learnt = Vec::new();
         match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
             Ok(said) => {
                 for line in &said.lines {
                     let line = line.replace(&format!("{photos}/"), "");
                     log::info!("setup said={line:?}");
+                    if let Some((name, why)) = line.split_once(UNUSED) {
+                        report
+                            .mistakes
+                            .push(format!("{PHOTOS}/{name}: {UNREAD}{why}"));
+                        continue;
+                    }
                     match said.status {
                         Some(0) => report.done.push(line),
                         _ => report.mistakes.push(line),
@@ -480,7 +517,9 @@ impl Owner {
                         if self.data.join(GALLERY).exists() {
                             let _ = fs::remove_file(self.unusable());
                         }
-                        fs::remove_file(&pending)
+                        learnt = copied;
+                        self.give_back(&mut learnt, &said)
+                            .and_then(|()| fs::remove_file(&pending))
                     }
                     // It ended by itself: no try was lost.
                     Some(_) => {
@@ -502,6 +541,44 @@ impl Owner {
             }
             Err(error) => report.mistake(PHOTOS, &format!("cannot be learnt: {error}")),
         }
+        learnt
+    }
+
+    /// Takes those out of `learnt` that could not be read, deletes their copies, and keeps what they are known by.
+    fn give_back(&self, learnt: &mut Vec<Taken>, said: &Said) -> io::Result<()> {
+        let mut list = String::new();
+        let photos = self.data.join(PHOTOS);
+        let lines: Vec<(PathBuf, &str)> = said
+            .lines
+            .iter()
+            .filter_map(|line| line.split_once(UNUSED))
+            .map(|(path, why)| (PathBuf::from(path), why))
+            .collect();
+        let mut copies = Vec::new();
+        learnt.retain(|taken| {
+            let Some((here, why)) = lines.iter().find(|(path, _)| *path == taken.here) else {
+                return true;
+            };
+            let name = here.strip_prefix(&photos).unwrap_or(here).to_string_lossy();
+            list += &format!("{} {name}: {why}\n", taken.sum);
+            copies.push(here.clone());
+            false
+        });
+        // First what they are known by: without it they would come again at every start.
+        let place = self.data.join(UNREADABLE);
+        write_whole(&place.with_extension("new"), &place, list.as_bytes())?;
+        for copy in copies {
+            fs::remove_file(&copy)?;
+            let _ = copy.parent().map(fs::remove_dir);
+        }
+        Ok(())
+    }
+
+    /// Why the photo of this checksum could not be read when it was last tried.
+    fn was_unreadable(&self, sum: &str) -> Option<String> {
+        let list = fs::read_to_string(self.data.join(UNREADABLE)).ok()?;
+        let line = list.lines().find_map(|line| line.strip_prefix(sum))?;
+        Some(line.split_once(": ")?.1.to_owned())
     }
 
     /// Runs this program as the user.
@@ -547,6 +624,14 @@ impl Owner {
             lines: lines.collect(),
         })
     }
+}
+
+/// A photo that was copied.
+struct Taken {
+    from: PathBuf,
+    here: PathBuf,
+    /// SHA-256 of it.
+    sum: String,
 }
 
 /// How this program ended when it was run for something, and what it said.

@@ -38,7 +38,7 @@ def main():
         ("empty configuration", "\n", None, r"latchkey.toml .*is empty"),
         ("huge configuration", "#" * 100_000, None, r"is 97 KiB large"),
         ("bad photo", None, {"Carla": {"a.jpg": PHOTO}}, r"a.jpg"),
-        ("photo of another kind", None, {"Carla": {"a.heic": b"....ftypheic"}}, r"photos/Carla/a.heic .*is neither JPEG nor PNG"),
+        ("photo of another kind", None, {"Carla": {"a.heic": b"....ftypheic"}}, r"photos/Carla/a.heic .*is a HEIC picture"),
         ("huge photo", None, {"Carla": {"b.jpg": b"\0" * (33 << 20)}}, r"photos/Carla/b.jpg .*is 33792 KiB large"),
         ("photo in no folder", None, {".": {"c.jpg": PHOTO}}, r"photos/c.jpg .*in no person's folder"),
     ]
