@@ -130,7 +130,7 @@ impl Kind {
             text.get(..word.len())
                 .is_some_and(|t| t.eq_ignore_ascii_case(word))
         };
-        if web.iter().any(|word| begins(word)) {
+        if web.iter().any(begins) {
             return Self::Other(SVG);
         }
         Self::Other(UNKNOWN)

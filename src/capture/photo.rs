@@ -429,7 +429,7 @@ impl Shrinking {
                 *sum += u16::from(c);
             }
         }
-        let last = (row.line + 1) % self.by == 0 || row.line + 1 == self.full.1;
+        let last = (row.line + 1).is_multiple_of(self.by) || row.line + 1 == self.full.1;
         if !self.interlaced && last {
             self.line(to, 0);
             self.sums.fill(0);
@@ -671,7 +671,8 @@ mod tests {
     fn large_photos_are_read_smaller() {
         let (width, height) = (4208, 2000);
         let sides = (width / 2, height / 2);
-        let one_bit = |line: u32| vec![if line % 2 == 0 { 0xaa } else { 0xff }; width as usize / 8];
+        let one_bit =
+            |line: u32| vec![if line.is_multiple_of(2) { 0xaa } else { 0xff }; width as usize / 8];
         let rows: Vec<Vec<u8>> = (0..height).map(one_bit).collect();
         let plain = png_of(header(width, height, 1, 0, false), &rows);
         let passes: Vec<Vec<u8>> = super::rows(width, height, true)

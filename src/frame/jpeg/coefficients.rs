@@ -306,7 +306,7 @@ pub(super) fn progressive(
         if plane.marks.is_empty() {
             // At this scale a block is its mean.
             let mut bits = bits;
-            while let (Some(0xd0..=0xd7), _) = bits.to_marker() {
+            while let (Some(0xd0..=0xd7), _) = bits.seek_marker() {
                 bits.pass_marker();
             }
             return Ok((Lost::default(), bits.place()));

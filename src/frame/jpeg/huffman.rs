@@ -251,7 +251,7 @@ impl<'a> Bits<'a> {
 
     /// Drops what is left before the next marker. Returns the marker's second byte and how many bytes were dropped that are
     /// not 0; `None` at the end of the data. The marker is left where it is.
-    pub fn to_marker(&mut self) -> (Option<u8>, usize) {
+    pub fn seek_marker(&mut self) -> (Option<u8>, usize) {
         let mut dropped = 0;
         while self.count >= self.padding + 8 {
             dropped += usize::from(self.loaded >> 56 != 0);
@@ -276,7 +276,7 @@ impl<'a> Bits<'a> {
         *self = Self::new(self.data, self.at + 2);
     }
 
-    /// Where it stands, after [`Bits::to_marker`].
+    /// Where it stands, after [`Bits::seek_marker`].
     pub const fn place(&self) -> usize {
         self.at
     }
@@ -285,7 +285,7 @@ impl<'a> Bits<'a> {
     pub fn marker_after(&self) -> Option<u8> {
         let mut rest = *self;
         rest.pass_marker();
-        rest.to_marker().0
+        rest.seek_marker().0
     }
 
     /// Forgets that bits were missing.

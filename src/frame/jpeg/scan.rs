@@ -66,7 +66,7 @@ pub(super) fn units(
             continue;
         }
         loop {
-            let (marker, _) = bits.to_marker();
+            let (marker, _) = bits.seek_marker();
             let Some(number @ 0..=7) = marker.map(|m| m.wrapping_sub(0xd0)) else {
                 lost.add(unit, units);
                 lost.open = marker.is_none();
@@ -101,7 +101,7 @@ pub(super) fn units(
     }
     bits.forgive();
     bits.align();
-    let (marker, left) = bits.to_marker();
+    let (marker, left) = bits.seek_marker();
     lost.shifted = left > PADDING;
     lost.open = marker.is_none();
     (lost, bits.place())

@@ -198,7 +198,7 @@ impl Segments {
                 0xc4 => self.huffman(segment)?,
                 0xc0..=0xc2 => self.start(segment, marker == 0xc2)?,
                 0xc3 => return Err(unsupported("lossless")),
-                0xc9..=0xcb | 0xcc | 0xcd..=0xcf => {
+                0xc9..=0xcf => {
                     return Err(unsupported("arithmetically coded"));
                 }
                 0xc5..=0xc7 | 0xde | 0xdf => return Err(unsupported("hierarchical")),
