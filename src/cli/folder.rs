@@ -103,11 +103,23 @@ const READER: u64 = (Photo::MEMORY >> 10) + (48 << 10);
 
 /// One reader a core, if there is memory for a large photo each.
 pub fn readers(loaded: &Loaded, settings: Settings) -> Result<Vec<Reader>, Failure> {
+    load_readers(loaded, settings, how_many())
+}
+
+/// How many readers there is memory for, at most one a core.
+pub fn how_many() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let photos = usize::try_from(memory::available_kib() / READER).unwrap_or(usize::MAX);
-    (0..cores.min(photos.max(1)))
-        .map(|_| loaded.reader(settings))
-        .collect()
+    cores.min(photos.max(1))
+}
+
+/// So many readers.
+pub fn load_readers(
+    loaded: &Loaded,
+    settings: Settings,
+    count: usize,
+) -> Result<Vec<Reader>, Failure> {
+    (0..count).map(|_| loaded.reader(settings)).collect()
 }
 
 /// `read` of every item, in the items' order, shared out among the readers; with a bar that shows how far it is.

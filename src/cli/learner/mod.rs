@@ -497,10 +497,12 @@ pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode
     let (from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let begin = || {
         let loaded = Loaded::new(asked)?;
-        // Before the first byte of a photo is read. What the kernel says about memory cannot be read afterwards.
-        let readers = folder::readers(&loaded, loaded.gated())?;
-        let bounded = folder::bounded(readers.len());
+        // Before the first byte of a photo is read, and before an engine can start threads of its own. What the kernel
+        // reports about memory cannot be read afterwards.
+        let count = folder::how_many();
+        let bounded = folder::bounded(count);
         loaded.confine_to(photos);
+        let readers = folder::load_readers(&loaded, loaded.gated(), count)?;
         Ok::<_, Failure>((loaded, readers, bounded))
     };
     let served = match begin() {
