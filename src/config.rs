@@ -4,6 +4,8 @@
 //! any key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
 //! the key and the mend. Nothing here opens a device.
 
+mod keys;
+mod paths;
 mod system;
 
 use std::path::{Path, PathBuf};
@@ -13,8 +15,10 @@ use serde::Deserialize;
 use crate::capture::CameraSettings;
 use crate::door::Policy;
 use crate::face::Gate;
+use crate::fault;
 use crate::nn::{EngineSettings, Selection};
 use crate::output::Wiring;
+use crate::text;
 
 pub use self::system::{NetworkSettings, SystemSettings, Wifi};
 
@@ -234,12 +238,14 @@ pub enum ConfigError {
     },
     /// No such board.
     #[error(
-        "board {name:?}: neither built in ({}) nor a file; name one of these or a board file",
+        "board {name:?}: neither built in ({}) nor a file{meant}; name one of these or a board file",
         BOARDS.map(|(name, ..)| name).join(", ")
     )]
     Board {
         /// As asked for.
         name: String,
+        /// Which may have been meant, as half a sentence; or empty.
+        meant: String,
     },
 }
 
@@ -278,35 +284,47 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: the first mistake found, with file, key and mend.
     pub fn load(asked: &Overrides) -> Result<Self, ConfigError> {
-        let file = asked.config.clone().or_else(|| {
-            let mut usual = CONFIG_FILES.iter().map(PathBuf::from);
-            usual.find(|p| p.exists())
-        });
-        let (owner_name, owner): (_, OwnerFile) = match &file {
-            Some(path) => (path.display().to_string(), parse(path, &read(path)?)?),
-            None => ("latchkey.toml".to_owned(), OwnerFile::default()),
+        let file = match &asked.config {
+            Some(file) => Some(file.clone()),
+            None => usual_file()?,
         };
-        // Paths in a file are meant from where the file lies.
-        let here = file
-            .as_deref()
-            .and_then(Path::parent)
-            .unwrap_or(Path::new(""));
+        let here = |file: &Path| file.parent().unwrap_or(Path::new("")).to_owned();
+        let (owner_name, folder, owner): (_, _, OwnerFile) = match &file {
+            Some(path) => {
+                let folder = here(path);
+                let owner = parse(&path.display().to_string(), &read(path)?, &folder)?;
+                (path.display().to_string(), folder, owner)
+            }
+            None => (
+                "latchkey.toml".to_owned(),
+                PathBuf::new(),
+                OwnerFile::default(),
+            ),
+        };
 
         let board = asked.board.clone().or(owner.board);
         let board = board.unwrap_or_else(|| this_board().to_owned());
-        let (board_name, board_text) = match BOARDS.iter().find(|(name, ..)| *name == board) {
-            Some((name, text, _)) => (format!("boards/{name}.toml"), (*text).to_owned()),
-            None if board.contains('/') || board.ends_with(".toml") => {
-                let path = if asked.board.is_some() {
-                    PathBuf::from(&board)
-                } else {
-                    here.join(&board)
-                };
-                (path.display().to_string(), read(&path)?)
-            }
-            None => return Err(ConfigError::Board { name: board }),
-        };
-        let hardware: BoardFile = parse(Path::new(&board_name), &board_text)?;
+        let (board_name, hardware): (_, BoardFile) =
+            match BOARDS.iter().find(|(name, ..)| *name == board) {
+                Some((name, text, _)) => {
+                    let name = format!("boards/{name}.toml");
+                    let hardware = parse(&name, text, Path::new(""))?;
+                    (name, hardware)
+                }
+                None if board.contains('/') || board.ends_with(".toml") => {
+                    let path = PathBuf::from(&board);
+                    let hardware = parse(&board, &read(&path)?, &here(&path))?;
+                    (board.clone(), hardware)
+                }
+                None => {
+                    let names = BOARDS.map(|(name, ..)| name);
+                    let nearest = crate::text::nearest(&board, names);
+                    return Err(ConfigError::Board {
+                        meant: nearest.map_or_else(String::new, |n| format!("; did you mean {n}?")),
+                        name: board,
+                    });
+                }
+            };
 
         // The board's tables must be right by themselves, so that its mistakes are told as its own.
         let both = |board_table: &toml::Table, owner_table: &toml::Table| {
@@ -345,14 +363,14 @@ impl Config {
         let Ok(models) = models.as_deref().unwrap_or("latchkey").parse();
         let model_files = match (&asked.model_files, owner.model_files) {
             (Some(folder), _) => Some(folder.clone()),
-            (None, Some(folder)) => Some(here.join(folder)),
+            (None, Some(folder)) => Some(folder),
             (None, None) => None,
         };
         let model_files = model_files.into_iter().chain(model_folders()).collect();
         let gallery = match (&asked.gallery, owner.gallery) {
             (Some(path), _) => path.clone(),
-            (None, Some(path)) => here.join(path),
-            (None, None) => here.join("latchkey.gallery"),
+            (None, Some(path)) => path,
+            (None, None) => folder.join("latchkey.gallery"),
         };
         Ok(Self {
             board,
@@ -380,18 +398,60 @@ fn this_board() -> &'static str {
     known.map_or("host", |(name, ..)| name)
 }
 
-fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        file: path.display().to_string(),
-        source,
-    })
+/// The first of the usual places that has a configuration. One that cannot be looked at now is not taken for one that is not
+/// there: the defaults would be in force without a word.
+fn usual_file() -> Result<Option<PathBuf>, ConfigError> {
+    for path in CONFIG_FILES.iter().map(PathBuf::from) {
+        let there = match path.try_exists() {
+            Ok(false) => fault::check_mounted(&path).map(|()| false),
+            looked => looked,
+        };
+        match there {
+            Ok(true) => return Ok(Some(path)),
+            Err(source) if fault::is_machine(&source) => {
+                return Err(ConfigError::Unreadable {
+                    file: path.display().to_string(),
+                    source,
+                });
+            }
+            Ok(false) | Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|e| ConfigError::Syntax {
-        file: path.display().to_string(),
-        why: toml_error(text, &e),
-    })
+/// The text of a file in any encoding that editors save, its lines ended by line feeds, as TOML wants them.
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        file: file.clone(),
+        source: fault::of_path(source, path),
+    })?;
+    let text = text::decode(&bytes).map_err(|why| ConfigError::Syntax {
+        file,
+        why: why.to_string(),
+    })?;
+    Ok(text.text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// What `text` of the file called `file` says, its paths counted from `folder`.
+fn parse<T: serde::de::DeserializeOwned>(
+    file: &str,
+    text: &str,
+    folder: &Path,
+) -> Result<T, ConfigError> {
+    let syntax = |why: String| ConfigError::Syntax {
+        file: file.to_owned(),
+        why,
+    };
+    let read = |e: toml::de::Error| syntax(keys::explain(&toml_error(text, &e)));
+    let mut values: toml::Table = toml::from_str(text).map_err(read)?;
+    paths::locate(&mut values, folder);
+    // From the text first: only that knows on which line a mistake is.
+    toml::from_str::<T>(text).map_err(read)?;
+    values
+        .try_into()
+        .map_err(|e: toml::de::Error| syntax(e.to_string()))
 }
 
 fn table<T: serde::de::DeserializeOwned>(
@@ -407,7 +467,7 @@ fn table<T: serde::de::DeserializeOwned>(
         let dot = if key.is_empty() { "" } else { "." };
         ConfigError::Syntax {
             file: file.to_owned(),
-            why: format!("{name}{dot}{key}: {}", what.trim()),
+            why: keys::explain(&format!("{name}{dot}{key}: {}", what.trim())),
         }
     })
 }
@@ -498,7 +558,10 @@ fn take_away(output: &mut toml::Table) {
 /// What is wrong in `text` and on which line, in one line.
 #[must_use]
 pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
-    let what = error.message().replace('\n', " ");
+    let mut what = error.message().replace('\n', " ");
+    if text.contains(['“', '”', '„', '«', '»']) {
+        what += "; quotes must be straight (\"), as an editor of plain text types them";
+    }
     let what = match (what.find(" string \""), what.rfind("\", expected ")) {
         (Some(begin), Some(end)) if begin < end => {
             format!("{} a string{}", &what[..begin], &what[end + 1..])
@@ -611,6 +674,110 @@ mod tests {
             why.starts_with(&path.display().to_string()) && why.contains("output.button"),
             "{why}"
         );
+    }
+
+    /// Keys that take a text that is no path: a chip is a label, a name or a device.
+    const WORDS: [&str; 4] = [
+        "output.chip",
+        "camera.device.serial",
+        "camera.device.port",
+        "network.wifi.name",
+    ];
+
+    #[test]
+    fn every_key_that_takes_a_path_counts_it_from_the_files_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("some");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(inner.join("where.toml"), "name = 'x'\n").unwrap();
+        let path = folder.path().join("latchkey.toml");
+        let from_here = inner.join("where.toml").display().to_string();
+        let mut located = Vec::new();
+        for (table, keys) in keys::tables() {
+            for key in keys {
+                let place = [table, key].join(".");
+                let place = place.trim_start_matches('.');
+                for value in ["some/where.toml", "pictures:some/where.toml"] {
+                    std::fs::write(&path, format!("{place} = \"{value}\"\n")).unwrap();
+                    let asked = Overrides {
+                        config: Some(path.clone()),
+                        board: (place != "board").then(|| "host".to_owned()),
+                        ..Overrides::default()
+                    };
+                    let read = match Config::load(&asked) {
+                        Ok(config) => format!("{config:?} {:?}", config.card.read().ok()),
+                        Err(ConfigError::Unreadable { file, .. }) => file,
+                        // The key takes no text, or not this one.
+                        Err(_) => continue,
+                    };
+                    let count = |text: &str| read.matches(text).count();
+                    let (all, right) = (count("some/where.toml"), count(&from_here));
+                    if WORDS.contains(&place) {
+                        assert_eq!(right, 0, "{place}: {read}");
+                    } else {
+                        assert_eq!(all, right, "{place} = {value:?}: {read}");
+                    }
+                    if right > 0 {
+                        located.push(place.to_owned());
+                        // It takes paths as they are.
+                        break;
+                    }
+                }
+            }
+        }
+        located.dedup();
+        assert_eq!(
+            located,
+            ["board", "models", "model_files", "gallery", "camera.source"]
+        );
+    }
+
+    #[test]
+    fn a_board_files_paths_count_from_its_own_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let boards = folder.path().join("boards");
+        std::fs::create_dir(&boards).unwrap();
+        let board = "name = 'x'\n[camera]\nsource = 'pictures:pics'\n";
+        std::fs::write(boards.join("own.toml"), board).unwrap();
+        let path = folder.path().join("latchkey.toml");
+        std::fs::write(&path, "board = 'boards/own.toml'\n").unwrap();
+        let asked = Overrides {
+            config: Some(path),
+            ..Overrides::default()
+        };
+        let config = Config::load(&asked).unwrap();
+        let pictures = format!("pictures:{}", boards.join("pics").display());
+        assert_eq!(config.camera.source, pictures);
+    }
+
+    #[test]
+    fn a_configuration_is_read_in_every_encoding_that_editors_save() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latchkey.toml");
+        let text = "# für die Tür\r\nboard = \"host\"\r\n[door]\r\nhold_ms = 5000\r\n";
+        let utf16 =
+            |unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+        let latin1 = text.chars().map(|c| c as u8).collect();
+        let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes[..]].concat();
+        for bytes in [
+            text.as_bytes().to_vec(),
+            marked(b"\xef\xbb\xbf", text.as_bytes().to_vec()),
+            marked(b"\xff\xfe", utf16(u16::to_le_bytes)),
+            marked(b"\xfe\xff", utf16(u16::to_be_bytes)),
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+            latin1,
+            text.replace("\r\n", "\r").into_bytes(),
+            text.replace("\r\n", "\n").into_bytes(),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            let asked = Overrides {
+                config: Some(path.clone()),
+                ..Overrides::default()
+            };
+            let config = Config::load(&asked).unwrap_or_else(|e| panic!("{bytes:x?}: {e}"));
+            assert_eq!(config.door.hold_ms, 5000);
+        }
     }
 
     #[test]

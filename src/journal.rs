@@ -75,18 +75,39 @@ fn format(line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> st
     writeln!(line, "{time:.3} {:<5} {}", record.level(), record.args())
 }
 
-/// `text` as a value of `key=value`: quoted if it has spaces, control characters escaped.
+/// `text` as a value of `key=value`: as it is if it is one word, otherwise [`quoted`].
 #[must_use]
 pub fn value(text: &str) -> String {
     let plain = !text.is_empty()
         && text
             .chars()
-            .all(|c| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=');
-    if plain {
-        text.to_owned()
-    } else {
-        format!("{text:?}")
+            .all(|c| !c.is_whitespace() && !is_escaped(c) && c != '=');
+    if plain { text.to_owned() } else { quoted(text) }
+}
+
+/// `text` in quotes, so that it is found with `grep` as it was written, and that nothing in it ends the value, breaks the line or
+/// changes how the line is shown: that is escaped as in Rust.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        if is_escaped(c) || c.is_whitespace() && c != ' ' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
     }
+    out.push('"');
+    out
+}
+
+/// Quotes, backslashes, controls, and what shows nothing, but for joiners, which the letters of some scripts need.
+fn is_escaped(c: char) -> bool {
+    matches!(c, '"' | '\\')
+        || c.is_control()
+        || crate::text::is_invisible(c) && !matches!(c, '\u{200c}' | '\u{200d}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}')
 }
 
 /// A running log.
@@ -166,6 +187,22 @@ mod tests {
         assert_eq!(value("a\nb"), "\"a\\nb\"");
         assert_eq!(value("a=b"), "\"a=b\"");
         assert_eq!(value(""), "\"\"");
+        assert_eq!(value("a\"b"), r#""a\"b""#);
+        assert_eq!(value("अनीता शर्मा"), "\"अनीता शर्मा\"");
+        assert_eq!(value("علی\u{200c}رضا"), "علی\u{200c}رضا");
+        for forged in [
+            "a\u{202e}b",
+            "a\u{2028}b",
+            "a\u{85}b",
+            "a\u{200b}b",
+            "a\u{feff}b",
+            "a\u{1b}[2Kb",
+            "a\u{3000}b",
+            "a\u{e0041}",
+        ] {
+            let value = value(forged);
+            assert!(value.starts_with('"') && value.is_ascii(), "{value:?}");
+        }
     }
 
     #[test]

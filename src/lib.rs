@@ -29,6 +29,7 @@
 //! - Once running, the frame path neither allocates nor locks ([`alloc`] counts), but for the library that
 //!   decodes a camera's MJPEG.
 //! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
+//! - What people write is read as they mean it ([`text`]), and what the machine fails to do is no mistake of theirs ([`fault`]).
 //! - Before the first frame or photo what it does not need is given up ([`confine`]); `run` tells a service manager that
 //!   it gets on ([`supervisor`]).
 //! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
@@ -45,6 +46,7 @@ pub mod confine;
 pub mod door;
 pub mod doorstep;
 pub mod face;
+pub mod fault;
 pub mod firmware;
 pub mod frame;
 pub mod journal;
@@ -57,3 +59,4 @@ pub mod passing;
 pub mod people;
 pub mod pipeline;
 pub mod supervisor;
+pub mod text;

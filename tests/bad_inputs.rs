@@ -6,6 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use latchkey::face::Embedding;
+use latchkey::nn::Manifest;
+use latchkey::people::Gallery;
+
 /// One bad input.
 struct Case {
     what: &'static str,
@@ -219,13 +223,76 @@ fn configuration_boards_manifests_names_and_arguments() {
                 what: "name with a path in it",
                 arguments: words("enroll ../../etc/passwd x.jpg"),
                 status: 2,
-                says: &["../../etc/passwd", "begins with a dot", "letters, digits"],
+                says: &[
+                    "../../etc/passwd",
+                    "a path separator (U+002F)",
+                    "type the name again",
+                ],
             },
             Case {
                 what: "forgetting somebody unknown",
                 arguments: words("people remove Eve --gallery none"),
                 status: 1,
-                says: &["\"Eve\"", "not enrolled", "latchkey people"],
+                says: &[
+                    "nobody is called \"Eve\"",
+                    "nobody was forgotten",
+                    "latchkey people",
+                ],
+            },
+            Case {
+                what: "name that turns the direction of the text",
+                arguments: vec!["enroll".into(), "Ada\u{202e}neB".into(), "x.jpg".into()],
+                status: 2,
+                says: &["Ada\\u{202e}neB", "turns the direction", "(U+202E)"],
+            },
+            Case {
+                what: "name that the log uses",
+                arguments: words("people remove button --gallery none"),
+                status: 1,
+                says: &["nobody is called \"button\""],
+            },
+            Case {
+                what: "key in the wrong table",
+                arguments: config(dir, "g.toml", "votes = 3\n", "people"),
+                status: 2,
+                says: &["g.toml", "line 1", "`votes` belongs into the table [door]"],
+            },
+            Case {
+                what: "misspelt table",
+                arguments: config(dir, "h.toml", "[cammera]\nfps = 5\n", "people"),
+                status: 2,
+                says: &["h.toml", "line 1", "did you mean `camera`?"],
+            },
+            Case {
+                what: "misspelt board",
+                arguments: words("people --board Pi-4"),
+                status: 2,
+                says: &["\"Pi-4\"", "did you mean pi4?"],
+            },
+            Case {
+                what: "camera pinned by its name",
+                arguments: config(
+                    dir,
+                    "i.toml",
+                    "[camera]\ndevice = { usb = 'Logitech' }\n",
+                    "people",
+                ),
+                status: 2,
+                says: &[
+                    "i.toml",
+                    "camera.device.usb = \"Logitech\"",
+                    "046d:0825",
+                    "latchkey probe",
+                ],
+            },
+            Case {
+                what: "configuration in an encoding that is not known",
+                arguments: {
+                    std::fs::write(dir.join("j.toml"), b"# T\x81r\nboard = 'host'\n").unwrap();
+                    words("people --config j.toml")
+                },
+                status: 2,
+                says: &["j.toml", "no text that can be read", "UTF-8"],
             },
             Case {
                 what: "pairs file that is not there",
@@ -462,4 +529,135 @@ fn a_reader_who_has_read_enough_is_no_panic() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains("panicked"), "{said}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// For every file that a command reads: where the machine fails it ends with 3, and a service manager tries again; where the
+/// input is wrong it ends with 2.
+#[test]
+fn what_the_machine_fails_to_do_is_no_mistake_of_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    // Reading the first page of a process's memory fails with EIO: nothing is mapped there.
+    std::fs::write(dir.join("wrong.toml"), "board = 'pi9'\n").unwrap();
+    let case = |what, arguments: &str, status, says| Case {
+        what,
+        arguments: words(arguments),
+        status,
+        says,
+    };
+    check(
+        dir,
+        &[
+            case(
+                "configuration that cannot be read now",
+                "people --config /proc/self/mem",
+                3,
+                &["/proc/self/mem", "Input/output error"],
+            ),
+            case(
+                "gallery that cannot be read now",
+                "people --gallery /proc/self/mem",
+                3,
+                &["/proc/self/mem", "Input/output error"],
+            ),
+            case(
+                "gallery that cannot be read now, checked",
+                "people check --gallery /proc/self/mem",
+                3,
+                &["Input/output error"],
+            ),
+            case(
+                "board that cannot be read now",
+                "people --board /proc/self/mem",
+                3,
+                &["Input/output error"],
+            ),
+            case(
+                "manifest that cannot be read now",
+                "probe --models /proc/self/mem",
+                3,
+                &["Input/output error"],
+            ),
+            case(
+                "photo that cannot be read now",
+                "identify /proc/self/mem",
+                3,
+                &["/proc/self/mem", "Input/output error"],
+            ),
+            case(
+                "door whose gallery cannot be read now",
+                "run --check --gallery /proc/self/mem",
+                3,
+                &["Input/output error"],
+            ),
+            case(
+                "configuration that is wrong",
+                "run --config wrong.toml",
+                2,
+                &["board \"pi9\""],
+            ),
+            case(
+                "configuration that is a folder",
+                "run --config .",
+                2,
+                &["Is a directory"],
+            ),
+            case(
+                "configuration that is not there",
+                "run --config none.toml",
+                2,
+                &["No such file"],
+            ),
+            case(
+                "gallery in a folder that is not there",
+                "people remove Ada --gallery none/gallery",
+                2,
+                &["No such file"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn too_many_open_files_and_a_full_disk_are_the_machines() {
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = folder.path().join("gallery");
+    let embedder = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
+    let sha256 = &embedder.embedder().sha256;
+    // Some 400 KiB, half of them each person's.
+    let templates: Vec<Embedding> = (0..100)
+        .map(|n| Embedding::normalised((0..512).map(|k| f32::from(k == n))).unwrap())
+        .collect();
+    for name in ["Ada", "Ben"] {
+        Gallery::update(&gallery, |g| g.add(name, &templates, &[], sha256, &gallery)).unwrap();
+    }
+    let ends = |script: &str| {
+        let output = Command::new("sh")
+            .args(["-c", script])
+            .env("LATCHKEY", env!("CARGO_BIN_EXE_latchkey"))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        println!("{script}\n  {said} -> {:?}", output.status.code());
+        (output.status.code(), said)
+    };
+    // One file at a time: the gallery's folder stays open while the gallery is read.
+    let (status, said) =
+        ends("ulimit -n 4; exec \"$LATCHKEY\" people remove Ada --gallery gallery");
+    assert!(said.contains("Too many open files"), "{said}");
+    assert_eq!(status, Some(3));
+
+    // A disk that holds the gallery, and not another beside it.
+    let script = "mkdir disk; mount -t tmpfs -o size=512k none disk && cp gallery disk || exit 77
+                  \"$LATCHKEY\" people remove Ada --gallery disk/gallery; status=$?
+                  cmp gallery disk/gallery || exit 78
+                  exit $status";
+    let (status, said) = ends(&format!("unshare -rm sh -c '{script}'"));
+    if status == Some(77) || said.contains("unshare") {
+        eprintln!("skipped a full disk: this user may not mount one");
+        return;
+    }
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(status, Some(3), "the old gallery is in force");
 }

@@ -8,8 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use latchkey::face::Embedding;
 use latchkey::firmware::{Owner, OwnerAccess, Report};
+use latchkey::nn::Manifest;
 use latchkey::people::Gallery;
+
+mod common;
 
 /// A partition that can be written, or not; counts how often it was.
 #[derive(Default)]
@@ -70,6 +74,25 @@ impl Card {
 
     fn starts_with(&self, partition: &Partition) -> Report {
         self.owner.apply(partition, &mut || {})
+    }
+
+    /// Enrols people as by a folder of photos each, without looking at photos.
+    fn enrol(&self, names: &[&str]) {
+        let folder = self.owner.data.join("gallery");
+        fs::create_dir_all(&folder).expect("made");
+        let path = folder.join("latchkey.gallery");
+        let embedder = Manifest::load(&"latchkey".parse().expect("a set")).expect("built in");
+        let sha256 = &embedder.embedder().sha256;
+        for (n, name) in names.iter().enumerate() {
+            let template = Embedding::normalised((0..names.len()).map(|k| f32::from(k == n)));
+            let template = template.expect("a direction");
+            Gallery::update(&path, |g| g.add(name, &[template], &[], sha256, &path))
+                .expect("enrolled");
+        }
+    }
+
+    fn list(&self, name: &str) -> String {
+        fs::read_to_string(self.owner.folder.join(name)).expect("kept")
     }
 
     fn says(&self) -> String {
@@ -265,19 +288,347 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     let report = card.starts();
     assert_eq!(card.people(), ["Ben"]);
     assert!(!card.owner.data.join("photos/Ada").exists());
-    // Told, and gone: it would be forgotten when it is somebody's.
-    assert!(!card.owner.folder.join("remove.txt").exists());
+    // Reported, and kept as a remark: as a name it would be forgotten once a person has it.
     let told = report.mistakes.join("\n");
     assert!(told.contains("Nobody") && told.contains("../x"), "{told}");
     assert!(
-        card.says().contains("Nobody: nobody of that name"),
+        card.says()
+            .contains("not forgotten: Nobody (nobody is called so"),
         "{}",
         card.says()
     );
+    let left = card.list("remove.txt");
+    assert!(
+        left.starts_with("# not forgotten: Nobody (") && !left.contains("Ada"),
+        "{left}"
+    );
     card.put_photos("Nobody", &ada);
-    card.starts();
+    tells(&card.starts(), "remove.txt: not forgotten: Nobody");
     card.starts();
     assert_eq!(card.people(), ["Ben", "Nobody"]);
+    fs::remove_file(card.owner.folder.join("remove.txt")).expect("was there");
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+}
+
+/// A card whose people are enrolled under these names; nobody looks at their templates.
+fn card_with(names: &[&str]) -> Card {
+    let card = Card::new();
+    card.put("latchkey.toml", "board = \"host\"\n");
+    card.enrol(names);
+    card
+}
+
+#[test]
+fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
+    let (jurgen, obrien, yuri) = ("Jürgen", "O’Brien", "Юрий");
+    let utf16 = |text: &str, mark: bool, unit: fn(u16) -> [u8; 2]| {
+        let marked = if mark {
+            format!("\u{feff}{text}")
+        } else {
+            text.to_owned()
+        };
+        marked.encode_utf16().flat_map(unit).collect::<Vec<u8>>()
+    };
+    for (bytes, forgotten) in [
+        ("\u{feff}Jürgen\r\n".as_bytes().to_vec(), jurgen),
+        ("Ju\u{308}rgen".as_bytes().to_vec(), jurgen),
+        ("  JÜRGEN  \n".as_bytes().to_vec(), jurgen),
+        (b"J\xfcrgen\r\n".to_vec(), jurgen),
+        (b"j\xfcrgen\r\r".to_vec(), jurgen),
+        (utf16("Jürgen\r\n", true, u16::to_le_bytes), jurgen),
+        (utf16("Jürgen\r\n", true, u16::to_be_bytes), jurgen),
+        (utf16("Jürgen\r\n", false, u16::to_le_bytes), jurgen),
+        (utf16("Юрий", false, u16::to_be_bytes), yuri),
+        ("ЮРИЙ".as_bytes().to_vec(), yuri),
+        (b"O'Brien\r\n".to_vec(), obrien),
+        (b"O\x92Brien\r\n".to_vec(), obrien),
+        ("o`brien".as_bytes().to_vec(), obrien),
+        ("O\u{2bc}BRIEN".as_bytes().to_vec(), obrien),
+        (b"# moved out\r\nO\xb4Brien\x1a".to_vec(), obrien),
+    ] {
+        let card = card_with(&[jurgen, obrien, yuri]);
+        card.put("remove.txt", &bytes);
+        let report = card.starts();
+        assert_eq!(report.mistakes, Vec::<String>::new(), "{bytes:x?}");
+        let people = card.people();
+        assert!(
+            people.len() == 2 && !people.iter().any(|p| p == forgotten),
+            "{bytes:x?}: {people:?}"
+        );
+        assert!(!card.owner.folder.join("remove.txt").exists());
+    }
+}
+
+#[test]
+fn a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess() {
+    for (bytes, said) in [
+        (b"Jurgen\r\n".to_vec(), "did you mean Jürgen?"),
+        (b"Juergen".to_vec(), "did you mean Jürgen?"),
+        ("Jürgen Müller".as_bytes().to_vec(), "did you mean Jürgen?"),
+        (b"OBrien".to_vec(), "did you mean O’Brien?"),
+        (b"- O'Brien".to_vec(), "not forgotten: - O'Brien"),
+        // In Russian of Windows, and German of DOS.
+        (b"\xde\xf0\xe8\xe9".to_vec(), "plain text in UTF-8"),
+        (
+            b"J\x81rgen\r\n".to_vec(),
+            "is no text that can be read; save it again as plain text in UTF-8",
+        ),
+        (b"{\\rtf1\\ansi J\\'fcrgen}".to_vec(), "not forgotten"),
+        (
+            b"PK\x03\x04\0\0\0\0".to_vec(),
+            "is no text that can be read",
+        ),
+        ("Jürgen\u{202e}".as_bytes().to_vec(), "not forgotten"),
+        (b"*".to_vec(), "not forgotten"),
+        (b"../../gallery".to_vec(), "not forgotten"),
+    ] {
+        let card = card_with(&["Jürgen", "O’Brien"]);
+        card.put("remove.txt", &bytes);
+        let report = card.starts();
+        tells(&report, said);
+        assert_eq!(card.people(), ["Jürgen", "O’Brien"], "{bytes:x?}");
+        // Kept, and reported until it is put right.
+        let kept = fs::read(card.owner.folder.join("remove.txt")).expect("kept");
+        let line = bytes.split(|b| *b == b'\r').next().expect("a line");
+        assert!(kept.windows(line.len()).any(|w| w == line), "{kept:x?}");
+        tells(&card.starts(), said);
+        assert!(card.says().contains(said), "{}", card.says());
+    }
+    // Listed twice, or forgotten before the power was cut: that is no mistake.
+    let card = card_with(&["Ada", "Ben"]);
+    card.put("remove.txt", "Ada\r\nada\r\n");
+    let locked = Partition {
+        locked: true,
+        ..Partition::default()
+    };
+    card.starts_with(&locked);
+    assert_eq!(card.people(), ["Ben"]);
+    assert!(card.owner.folder.join("remove.txt").exists());
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert!(!card.owner.folder.join("remove.txt").exists());
+    assert!(!card.owner.data.join("names.forgotten").exists());
+    // What was done of a list is out of it.
+    let card = card_with(&["Ada", "Ben"]);
+    card.put("remove.txt", "Ada\r\nBem\r\n");
+    tells(
+        &card.starts(),
+        "not forgotten: Bem (nobody is called so; did you mean Ben?",
+    );
+    assert_eq!(card.people(), ["Ben"]);
+    assert!(!card.list("remove.txt").contains("Ada"));
+    card.put("remove.txt", "Ben\r\n");
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.people(), Vec::<String>::new());
+}
+
+#[test]
+fn files_by_nearly_the_expected_name_are_taken_or_told() {
+    for name in [
+        "remove.txt.txt",
+        "remove",
+        "Remove.TXT",
+        "remove .txt",
+        "REMOVE.text",
+    ] {
+        let card = card_with(&["Ada", "Ben"]);
+        card.put(name, "Ada\r\n");
+        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
+        assert_eq!(card.people(), ["Ben"], "{name}");
+        assert!(!card.owner.folder.join(name).exists());
+    }
+    for (name, said) in [
+        (
+            "remove(1).txt",
+            "LATCHKEY/remove(1).txt: is not read: if it is meant, call it remove.txt",
+        ),
+        ("remove - Kopie.txt", "call it remove.txt"),
+        ("remvoe.txt", "call it remove.txt"),
+        ("Remove.rtf", "save it as plain text by the name remove.txt"),
+        (
+            "remove.docx",
+            "save it as plain text by the name remove.txt",
+        ),
+        ("photos/remove.txt", "photos/remove.txt: is not read here"),
+        ("remove.txt/1.txt", "is a folder; remove.txt is a file"),
+        ("photos.zip", "is an archive"),
+        ("Ada.7z", "is an archive"),
+        ("photos/Ada.zip", "is an archive"),
+        (
+            "photos/Ada/holiday.zip",
+            "photos/Ada/holiday.zip: is an archive",
+        ),
+        ("photo/Ada/1.jpg", "call it photos"),
+        (
+            "Ada/1.jpg",
+            "LATCHKEY/Ada: has photos that are not looked at",
+        ),
+        ("1.jpg", "LATCHKEY/1.jpg: is a photo that is not looked at"),
+        ("photos/1.jpg", "photos/1.jpg: is in no person's folder"),
+        (
+            "photos/photos/Ada/1.jpg",
+            "photos/photos/Ada: is a folder too deep",
+        ),
+        (
+            "photos/Ada/2024/1.jpg",
+            "photos/Ada/2024: is a folder too deep",
+        ),
+        ("photos/unkown/1.jpg", "call it \"unknown\""),
+        ("photos/Strangers/1.jpg", "call it \"unknown\""),
+        ("photos/unknown people/1.jpg", "call it \"unknown\""),
+        (
+            "photos/Ada=Ben/1.jpg",
+            "a character that no name has (U+003D)",
+        ),
+        ("photos/button/1.jpg", "is a word that Latchkey uses itself"),
+        ("latchkey (2).toml", "call it latchkey.toml"),
+        (
+            "latchkey.toml.txt",
+            "is not read, as there is latchkey.toml, too",
+        ),
+        (
+            "latchkey.rtf",
+            "save it as plain text by the name latchkey.toml",
+        ),
+    ] {
+        let card = card_with(&["Ada", "Ben"]);
+        card.put(name, "Ada\r\n");
+        let report = card.starts();
+        tells(&report, said);
+        assert_eq!(report.mistakes.len(), 1, "{:?}", report.mistakes);
+        assert!(card.owner.folder.join(name).exists(), "{name}");
+        assert_eq!(card.people(), ["Ada", "Ben"]);
+        // Told again as long as it lies there, and no longer then.
+        tells(&card.starts(), said);
+        let top = Path::new(name).components().next().expect("a name");
+        let top = card.owner.folder.join(top);
+        if top.is_dir() {
+            fs::remove_dir_all(top).expect("taken away");
+        } else {
+            fs::remove_file(top).expect("taken away");
+        }
+        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
+        assert!(!card.says().contains("Not done"), "{}", card.says());
+    }
+    let card = card_with(&["Ada"]);
+    card.put("notes.txt", "milk, bread");
+    card.put("System Volume Information/IndexerVolumeGuid", "");
+    let report = card.starts();
+    assert_eq!(report.mistakes, Vec::<String>::new());
+    assert!(
+        card.says().contains("  LATCHKEY/notes.txt\r\n"),
+        "{}",
+        card.says()
+    );
+    let partition = Partition::default();
+    card.starts_with(&partition);
+    assert_eq!(partition.written.get(), 0, "the same is not written twice");
+}
+
+#[test]
+fn a_configuration_by_another_name_or_encoding_comes_into_force() {
+    for name in [
+        "latchkey.toml.txt",
+        "Latchkey.TOML",
+        "latchkey",
+        "latchkey .toml",
+    ] {
+        let card = Card::new();
+        card.put(name, "board = \"host\"\r\n[door]\r\nhold_ms = 5000\r\n");
+        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
+        let in_force = fs::read_to_string(card.owner.config()).expect("taken");
+        assert!(in_force.contains("hold_ms = 5000"));
+        card.put(name, "board = \"pi9\"\n");
+        tells(&card.starts(), "board \"pi9\"");
+    }
+    let card = Card::new();
+    let text = "# Tür\r\nboard = \"host\"\r\n";
+    let utf16: Vec<u8> = format!("\u{feff}{text}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    card.put("latchkey.toml", utf16);
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    card.put("latchkey.toml", b"board = \x81\r\n");
+    tells(&card.starts(), "save it again as plain text in UTF-8");
+    card.put("latchkey.toml", "board = “host”\n");
+    tells(&card.starts(), "quotes must be straight");
+    for (text, said) in [
+        ("[Door]\nvotes = 2\n", "did you mean `door`?"),
+        ("[door]\nVotes = 2\n", "did you mean `votes`?"),
+        ("[door]\nhold-ms = 2\n", "did you mean `hold_ms`?"),
+        ("votes = 2\n", "`votes` belongs into the table [door]"),
+        (
+            "[camera]\ndevice = { prot = \"1-1\" }\n",
+            "did you mean `port`?",
+        ),
+        ("board = \"pi44\"\n", "did you mean pi4?"),
+    ] {
+        card.put("latchkey.toml", text);
+        tells(&card.starts(), said);
+    }
+}
+
+#[test]
+fn photos_of_one_person_come_together_however_the_folder_is_written() {
+    let card = card_with(&[]);
+    let lived = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(lived.path());
+    card.put_photos("Ju\u{308}rgen", &ada[..5]);
+    card.starts();
+    card.put("Photos/JÜRGEN/6.jpg", &ada[5]);
+    card.put_photos("O’Brien", &ben[..4]);
+    card.put("photos/UNKNOWN/1.jpg", &ben[4]);
+    card.starts();
+    assert_eq!(card.people(), ["Jürgen", "O’Brien"]);
+    let names = |folder: &Path| -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("there")
+            .map(|e| e.expect("there").file_name().into_string().expect("text"))
+            .collect();
+        names.sort();
+        names
+    };
+    let photos = card.owner.data.join("photos");
+    assert_eq!(names(&photos), ["Jürgen", "O’Brien", "unknown"]);
+    assert_eq!(names(&photos.join("Jürgen")).len(), 6);
+    card.put("remove.txt", "o'brien\r\njürgen");
+    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(
+        (names(&photos), card.people().len()),
+        (vec!["unknown".to_owned()], 0)
+    );
+    // Letters of another script that look the same are nobody's.
+    card.put("photos/Ada/1.jpg", &ada[0]);
+    card.starts();
+    card.put("photos/\u{410}da/1.jpg", &ben[5]);
+    tells(
+        &card.starts(),
+        "looks like Ada in letters of another script",
+    );
+}
+
+/// What a Mac and a Windows leave on the drive: the card of `cases`.
+#[test]
+fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() {
+    let Some(shared) = common::shared("the_card_of_the_field_is_learnt") else {
+        return;
+    };
+    let card = Card::new();
+    let unpacked = Command::new("tar")
+        .arg("-xzf")
+        .arg(shared.join("cases/card.tar.gz"))
+        .arg("-C")
+        .arg(&card.owner.folder)
+        .status();
+    assert!(unpacked.expect("tar runs").success());
+    let report = card.starts();
+    assert_eq!(report.mistakes, Vec::<String>::new());
+    assert_eq!(card.people(), ["Jürgen", "O’Brien"]);
+    let in_force = fs::read_to_string(card.owner.config()).expect("taken");
+    assert!(in_force.contains("hold_ms = 5000"), "{in_force}");
+    card.put("remove", "JURGEN\r\no'brien\r\n");
+    tells(&card.starts(), "did you mean Jürgen?");
+    assert_eq!(card.people(), ["Jürgen"]);
 }
 
 /// A PNG file that begins as one of so many pixels, and has none.

@@ -27,7 +27,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{CameraNodes, OwnNodes, Source};
+use crate::capture::{CameraNodes, Identity, OwnNodes, Source};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::output::{
@@ -45,6 +45,8 @@ const NAME: &str = "latchkey-broker";
 struct Orders {
     wiring: Wiring,
     camera: Camera,
+    /// What the camera must be, if that is pinned.
+    pinned: Option<Identity>,
 }
 
 /// Which camera may be opened.
@@ -86,6 +88,8 @@ enum Sent {
 enum AskCamera {
     /// The nodes that there are.
     List,
+    /// Which device is behind one of them.
+    Identify(PathBuf),
     /// One of them, or the one that is configured.
     Open(PathBuf),
 }
@@ -94,6 +98,8 @@ enum AskCamera {
 #[derive(Debug, Deserialize, Serialize)]
 enum CameraAnswer {
     Nodes(Vec<PathBuf>),
+    /// Which device it is, and its number.
+    Identity(Identity, Option<u64>),
     /// Open, or the system's error.
     Opened(Result<(), i32>),
 }
@@ -142,7 +148,11 @@ impl Broker {
         if wiring.driver == Driver::Log && camera == Camera::None {
             return Ok(Self::none());
         }
-        let orders = Orders { wiring, camera };
+        let orders = Orders {
+            wiring,
+            camera,
+            pinned: config.camera.device.clone(),
+        };
         let (control, cameras) = spawn(&orders).map_err(|e| OutputError::Broker {
             cause: e.to_string(),
         })?;
@@ -267,11 +277,19 @@ impl CameraNodes for Cameras {
         }
     }
 
+    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>) {
+        match self.ask(&AskCamera::Identify(path.to_owned())) {
+            Ok((CameraAnswer::Identity(identity, number), _)) => (identity, number),
+            // Nothing is known of it, so it is not the pinned one.
+            Ok(_) | Err(_) => (Identity::default(), None),
+        }
+    }
+
     fn open(&mut self, path: &Path) -> io::Result<OwnedFd> {
         match self.ask(&AskCamera::Open(path.to_owned()))? {
             (CameraAnswer::Opened(Ok(())), fds) => fds.into_iter().next().ok_or_else(no_answer),
             (CameraAnswer::Opened(Err(errno)), _) => Err(io::Error::from_raw_os_error(errno)),
-            (CameraAnswer::Nodes(_), _) => Err(no_answer()),
+            _ => Err(no_answer()),
         }
     }
 }

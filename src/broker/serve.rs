@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat, major};
 
 use super::{Ask, AskCamera, Camera, CameraAnswer, Orders, Sent};
-use crate::capture::{CameraNodes, OwnNodes};
+use crate::capture::{CameraNodes, Identity, OwnNodes};
 use crate::output::{self, GuardError, Wiring, guard};
 use crate::passing;
 
@@ -44,10 +44,10 @@ pub fn main<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
     };
     let confined = confine();
     log::debug!("broker: confined {confined}");
-    let camera = orders.camera;
+    let (camera, pinned) = (orders.camera, orders.pinned);
     let started = std::thread::Builder::new()
         .name("cameras".to_owned())
-        .spawn(move || serve_cameras(&cameras, &camera));
+        .spawn(move || serve_cameras(&cameras, &camera, pinned.as_ref()));
     if let Err(error) = started {
         log::error!("broker: no thread for cameras: {error}");
         return ExitCode::FAILURE;
@@ -148,7 +148,7 @@ impl Desk {
 }
 
 /// Opens the camera, until the door's process is gone.
-fn serve_cameras(socket: &OwnedFd, configured: &Camera) {
+fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity>) {
     loop {
         let Ok((asked, _)) = passing::receive::<AskCamera>(socket, true) else {
             return;
@@ -158,7 +158,14 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera) {
                 let nodes = OwnNodes.list();
                 passing::send(socket, &CameraAnswer::Nodes(nodes), &[])
             }
-            AskCamera::Open(path) => match open(&path, configured) {
+            AskCamera::Identify(path) => {
+                let (identity, number) = match is_allowed(&path, configured) {
+                    true => OwnNodes.identify(&path),
+                    false => (Identity::default(), None),
+                };
+                passing::send(socket, &CameraAnswer::Identity(identity, number), &[])
+            }
+            AskCamera::Open(path) => match open(&path, configured, pinned) {
                 Ok(node) => passing::send(socket, &CameraAnswer::Opened(Ok(())), &[node.as_fd()]),
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -172,14 +179,19 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera) {
     }
 }
 
-/// Opens the node at `path` if it is the configured camera, or may be one where any is wanted.
-fn open(path: &Path, configured: &Camera) -> io::Result<OwnedFd> {
-    let allowed = match configured {
+/// Whether the node at `path` is the configured camera, or may be one where any is wanted.
+fn is_allowed(path: &Path, configured: &Camera) -> bool {
+    match configured {
         Camera::Node(node) => node == path,
         Camera::Any => OwnNodes.list().iter().any(|node| node == path),
         Camera::None => false,
-    };
-    if !allowed {
+    }
+}
+
+/// Opens the node at `path` if it is allowed and the device behind it is the pinned one.
+fn open(path: &Path, configured: &Camera, pinned: Option<&Identity>) -> io::Result<OwnedFd> {
+    let is_pinned = || pinned.is_none_or(|pinned| pinned.is(&OwnNodes.identify(path).0));
+    if !is_allowed(path, configured) || !is_pinned() {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     let node = OwnNodes.open(path)?;
@@ -200,7 +212,7 @@ mod tests {
     #[test]
     fn only_the_configured_camera_is_opened() {
         let errno = |path: &str, configured: &Camera| {
-            open(Path::new(path), configured)
+            open(Path::new(path), configured, None)
                 .err()
                 .and_then(|e| e.raw_os_error())
         };
@@ -213,5 +225,15 @@ mod tests {
         let missing = Camera::Node("/dev/video-none".into());
         assert_eq!(errno("/dev/video-none", &missing), Some(libc::ENOENT));
         assert_eq!(errno("/dev/null", &Camera::None), Some(libc::EPERM));
+        // Configured, and not what is pinned.
+        let pinned = Identity {
+            port: Some("1-1.3".to_owned()),
+            ..Identity::default()
+        };
+        let other = open(Path::new("/dev/null"), &null, Some(&pinned));
+        assert_eq!(
+            other.err().and_then(|e| e.raw_os_error()),
+            Some(libc::EPERM)
+        );
     }
 }

@@ -70,6 +70,7 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
         projector.show(layout, &bytes, outlet, |layout| CameraInfo {
             name: "doorstep".to_owned(),
             path: PathBuf::from(format!("doorstep:{script}")),
+            device: super::Identity::default(),
             layout,
             fps: Some(settings.fps as f32),
             buffers: settings.buffers,

@@ -9,6 +9,7 @@
 mod choose;
 pub mod convert;
 mod doorstep;
+mod identity;
 mod kinds;
 mod link;
 mod photo;
@@ -29,6 +30,7 @@ use crate::bell::{Bell, Caller};
 use crate::frame::{ImageError, Layout, PixelFormat, Slot};
 
 pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
+pub use identity::Identity;
 pub use photo::{Photo, PhotoError, PhotoFault, UNREAD};
 pub use settings::{CameraSettings, SettingsError, Source};
 pub use v4l2::{
@@ -44,6 +46,8 @@ pub struct CameraInfo {
     pub name: String,
     /// Device node, or the folder of pictures.
     pub path: PathBuf,
+    /// Which device it is; nothing of pictures and the doorstep.
+    pub device: Identity,
     /// Layout of its frames. Pictures shown at their own size differ; their leases say how.
     pub layout: Layout,
     /// Frames a second that the driver says it makes, if it says.
@@ -122,6 +126,16 @@ pub enum CameraFault {
     /// Unplugged.
     #[error("unplugged")]
     Gone,
+    /// A camera is there, and not the one that `camera.device` pins. It was not opened.
+    #[error(
+        "is {seen}, and camera.device is {expected}; plug that one in where it was, or pin this one: `latchkey probe` prints the line"
+    )]
+    NotPinned {
+        /// What is pinned.
+        expected: Box<Identity>,
+        /// What was found.
+        seen: Box<Identity>,
+    },
     /// A camera is there, but `auto` took up another one at first, and that one watches the door.
     #[error(
         "another camera than before ({0}); plug the first one in where it was, or name this one in \
@@ -197,7 +211,15 @@ pub enum CaptureError {
     /// No thread.
     #[error("no thread for capture: {0}")]
     Thread(std::io::Error),
-    /// The folder of pictures cannot be read or has none.
+    /// The system refused the folder of pictures.
+    #[error("{}: {source}; name a folder with JPEG or PNG pictures", path.display())]
+    Unreadable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder of pictures has none.
     #[error("{path}: {fault}; name a folder with JPEG or PNG pictures", path = path.display())]
     Pictures {
         /// The folder.

@@ -73,7 +73,7 @@ pub fn refusal(path: &Path) -> Option<String> {
 /// The pictures in folder `path`, sorted; `path` itself if it is a file.
 ///
 /// # Errors
-/// [`CaptureError::Pictures`] if it cannot be read or there are none.
+/// [`CaptureError::Unreadable`] if it cannot be read, [`CaptureError::Pictures`] if there are none.
 pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let wrong = |fault: String| CaptureError::Pictures {
         path: path.to_owned(),
@@ -82,11 +82,17 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|e| wrong(e.to_string()))?;
-    let mut files: Vec<_> = entries
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| is_picture(path) && !is_clutter(path))
-        .collect();
+    let unreadable = |e| CaptureError::Unreadable {
+        path: path.to_owned(),
+        source: crate::fault::of_path(e, path),
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if is_picture(&file) && !is_clutter(&file) {
+            files.push(file);
+        }
+    }
     if files.is_empty() {
         return Err(wrong("no pictures there".to_owned()));
     }
@@ -192,6 +198,7 @@ fn info(show: &Show, layout: Layout) -> CameraInfo {
             .to_string_lossy()
             .into_owned(),
         path,
+        device: super::Identity::default(),
         layout,
         fps: Some(show.fps as f32),
         buffers: show.buffers,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::Identity;
 use crate::doorstep::{Script, ScriptError};
 use crate::frame::{Image, PixelFormat};
 
@@ -15,6 +16,8 @@ pub struct CameraSettings {
     /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for visitors who
     /// never lived (see [`Script`]) instead of a camera.
     pub source: String,
+    /// The only device that is opened as a camera; any if absent. Of no meaning to pictures and the doorstep.
+    pub device: Option<Identity>,
     /// Pixel format; chosen if absent. For pictures and the doorstep, YUYV if absent.
     pub format: Option<PixelFormat>,
     /// Wanted pixels a line. The nearest that the camera offers is taken. With pictures, 0 by 0 means
@@ -39,6 +42,7 @@ impl Default for CameraSettings {
     fn default() -> Self {
         Self {
             source: "auto".to_owned(),
+            device: None,
             format: None,
             width: 640,
             height: 480,
@@ -110,6 +114,9 @@ impl CameraSettings {
                 &format_args!("{:?}", self.source),
                 "must be auto, a device node from / on, such as /dev/video0, pictures:DIR, or doorstep:SEED",
             ));
+        }
+        if let Some(Err((key, value, mend))) = self.device.as_ref().map(Identity::validate) {
+            return Err(wrong(key, &value, mend));
         }
         let native = pictures && self.width == 0 && self.height == 0;
         for (key, side) in [("width", self.width), ("height", self.height)] {
@@ -223,6 +230,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("widht"), "{error}");
+        let pinned = "device = { usb = 'x' }";
+        let settings: CameraSettings = toml::from_str(pinned).unwrap();
+        let error = settings.validate().unwrap_err().to_string();
+        assert!(error.starts_with("device.usb = \"x\": must be"), "{error}");
         let settings: CameraSettings = toml::from_str("format = \"nv12\"").unwrap();
         assert_eq!(settings.format, Some(PixelFormat::Nv12));
         assert_eq!(settings.buffers, 5);

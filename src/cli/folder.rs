@@ -1,5 +1,6 @@
 //! A folder of people: one folder a person, with their photos; and reading many photos by several readers at once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,8 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Failure, Loaded};
 use crate::capture::{Photo, pictures};
 use crate::face::{Reader, Settings};
+use crate::fault;
 use crate::memory::{self, Bounded};
-use crate::people::check_name;
+use crate::people::folders::{self, Whose};
+use crate::people::{Gallery, name};
+use crate::text::is_archive;
 
 /// A person's folder; without photos if none could be found in it, which is among what is wrong.
 pub struct Named {
@@ -17,71 +21,156 @@ pub struct Named {
     pub photos: Vec<PathBuf>,
 }
 
-/// The people in `folder` in the order of their names, without the folders called `not`, and what is wrong with what
-/// else lies there.
-pub fn people(folder: &Path, not: &[&str]) -> Result<(Vec<Named>, Vec<String>), Failure> {
-    let unreadable = |e: std::io::Error| Failure {
-        exit: super::Exit::Usage,
-        text: format!(
+/// The people in `folder` in the order of their names, without the folders that mean one of `special`, and what is wrong with
+/// what else lies there. Two folders whose names differ only in how they are typed are one person's.
+pub fn people(
+    folder: &Path,
+    special: &[&'static str],
+) -> Result<(Vec<Named>, Vec<String>), Failure> {
+    let unreadable = |e: std::io::Error| {
+        let e = fault::of_path(e, folder);
+        let text = format!(
             "{}: {e}; give the folder that has one folder a person",
             folder.display()
-        ),
+        );
+        Failure::of(&e, text)
     };
-    let (mut people, mut wrong) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    let (mut people, mut wrong) = (BTreeMap::<String, Named>::new(), Vec::new());
+    let mut shapes = BTreeMap::<String, String>::new();
+    let mut specials = BTreeMap::<&str, PathBuf>::new();
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let mut paths = entries
+        .map(|e| Ok(e.map_err(unreadable)?.path()))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    paths.sort();
+    for path in paths {
         let shown = path.display();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
+        let Some(written) = path.file_name().and_then(|n| n.to_str()) else {
             wrong.push(format!(
-                "{shown}: its name is not text: not used; rename it"
+                "{shown}: its name is not text in UTF-8: not used; rename it"
             ));
             continue;
         };
-        if not.iter().any(|n| name.eq_ignore_ascii_case(n)) || pictures::is_clutter(&path) {
+        if pictures::is_clutter(&path) {
             continue;
         }
         if !path.is_dir() {
-            wrong.push(format!(
-                "{shown}: not used: photos lie in a folder of their person's name"
-            ));
-        } else if let Err(e) = check_name(name) {
-            wrong.push(format!("{shown}: not used: {e}"));
-        } else {
-            wrong.extend(no_pictures(&path));
-            match pictures::list(&path) {
-                Ok(photos) => people.push(Named {
-                    name: name.to_owned(),
-                    photos,
-                }),
-                Err(e) => {
-                    wrong.push(format!("{e}: not used; JPEG and PNG pictures can be read"));
-                    people.push(Named {
-                        name: name.to_owned(),
-                        photos: Vec::new(),
-                    });
-                }
-            }
+            wrong.push(format!("{shown}: not used: {}", loose(written)));
+            continue;
         }
+        let name = match folders::whose(written, special) {
+            Ok(Whose::Person(name)) => name,
+            Ok(Whose::Special(expected)) => {
+                let used = specials
+                    .entry(expected)
+                    .or_insert_with(|| folders::special(folder, expected));
+                if *used != path {
+                    wrong.push(format!(
+                        "{shown}: not used, as there is {}; put the photos of both into one of them",
+                        used.display()
+                    ));
+                }
+                continue;
+            }
+            Err(e) => {
+                wrong.push(format!("{shown}: not used: {e}"));
+                continue;
+            }
+        };
+        let key = name::key(&name);
+        let mut alike = [name::shape(&name), name::shape(&key)]
+            .into_iter()
+            .map(|shape| {
+                let first = shapes.entry(shape).or_insert_with(|| name.clone());
+                name::check_alike(&name, first)
+            });
+        if let Some(Err(e)) = alike.find(Result::is_err) {
+            wrong.push(format!("{shown}: not used: {e}"));
+            continue;
+        }
+        wrong.extend(no_pictures(&path));
+        let photos = pictures::list(&path).unwrap_or_else(|e| {
+            wrong.push(match inner_folders(&path)[..] {
+                [] => format!("{e}: not used; JPEG and PNG pictures can be read"),
+                _ => format!(
+                    "{shown}: has no photos, but folders with photos: not used; if each is a person, put these folders into {}",
+                    folder.display()
+                ),
+            });
+            Vec::new()
+        });
+        let named = people.entry(key).or_insert_with(|| Named {
+            name,
+            photos: Vec::new(),
+        });
+        named.photos.extend(photos);
     }
+    let mut people: Vec<Named> = people.into_values().collect();
     people.sort_by(|a, b| a.name.cmp(&b.name));
     wrong.sort();
     Ok((people, wrong))
 }
 
-/// Files among a person's photos that are of another kind, such as the HEIC of some phones.
+/// What is wrong with a file called `written` that lies where folders of people are.
+fn loose(written: &str) -> &'static str {
+    if is_archive(written) {
+        "is an archive; unpack it into a folder of the person's name"
+    } else {
+        "photos lie in a folder of their person's name"
+    }
+}
+
+/// An enrolled person keeps their name, however the folder is written. A new name that looks like an enrolled one is left out.
+pub fn agree(named: &mut Vec<Named>, gallery: &Gallery, wrong: &mut Vec<String>) {
+    named.retain_mut(|person| {
+        if let Some(enrolled) = gallery.find(&person.name) {
+            person.name.clone_from(&enrolled.name);
+            return true;
+        }
+        let names = gallery.people().iter().map(|p| p.name.as_str());
+        match name::check_new(&person.name, names) {
+            Ok(()) => true,
+            Err(e) => {
+                wrong.push(format!("{e}: not used"));
+                false
+            }
+        }
+    });
+}
+
+/// The folders in `folder` that have pictures.
+fn inner_folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut inner: Vec<PathBuf> = entries
+        .map(|e| e.path())
+        .filter(|p| p.is_dir() && !pictures::is_clutter(p) && pictures::list(p).is_ok())
+        .collect();
+    inner.sort();
+    inner
+}
+
+/// What lies among a person's photos and is none: files of another kind, such as the HEIC of some phones, and folders.
 fn no_pictures(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = files.map(|e| e.path());
-    paths
+    let files = paths
         .filter(|p| !p.is_dir() && !pictures::is_picture(p) && !pictures::is_clutter(p))
         .filter_map(|p| {
-            Some(format!(
-                "{}: not used: {}",
-                p.display(),
-                pictures::refusal(&p)?
-            ))
-        })
-        .collect()
+            let why = match is_archive(&p.to_string_lossy()) {
+                true => "is an archive; unpack it here".to_owned(),
+                false => pictures::refusal(&p)?,
+            };
+            Some(format!("{}: not used: {why}", p.display()))
+        });
+    let has_photos = pictures::list(folder).is_ok();
+    let folders = inner_folders(folder).into_iter().filter(|_| has_photos).map(|p| {
+        format!(
+            "{}: not used: is a folder among a person's photos; if they are of the same person, put them into {}",
+            p.display(),
+            folder.display()
+        )
+    });
+    files.chain(folders).collect()
 }
 
 /// The photos in `folder` and in the folders in it; none if it is not there.

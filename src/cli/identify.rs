@@ -8,6 +8,7 @@ use super::{Exit, Failure, Loaded, draw, pictures, print_json};
 use crate::capture::Photo;
 use crate::config::Overrides;
 use crate::face::Face;
+use crate::fault;
 use crate::people::{Gallery, Identification, Identifier};
 
 #[derive(clap::Args)]
@@ -62,7 +63,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
     let identifier = Identifier::new(gallery.known(reader.embedder_sha256()), loaded.rule);
 
-    let (mut reports, mut anybody, mut broken) = (Vec::new(), false, 0);
+    let (mut reports, mut anybody, mut broken) = (Vec::new(), false, None);
     for path in &photos {
         let photo = match Photo::open(path) {
             Ok(photo) => photo,
@@ -70,7 +71,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             Err(e) if photos.len() > 1 => {
                 eprintln!("latchkey: {e}");
                 reports.push(json!({"photo": path, "error": e.to_string()}));
-                broken += 1;
+                // Worth another try if that may help with one of them.
+                broken = match fault::is_machines(&e) {
+                    true => Some(Exit::Machine),
+                    false => broken.or(Some(Exit::Usage)),
+                };
                 continue;
             }
             Err(e) => return Err(e.into()),
@@ -94,9 +99,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         print_json(&json!({ "photos": reports }));
     }
     Ok(match (broken, anybody) {
-        (0, true) => Exit::Done,
-        (0, false) => Exit::No,
-        _ => Exit::Usage,
+        (Some(exit), _) => exit,
+        (None, true) => Exit::Done,
+        (None, false) => Exit::No,
     })
 }
 

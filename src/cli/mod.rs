@@ -27,6 +27,7 @@ use signal_hook::consts::SIGPIPE;
 use crate::config::{Config, Overrides};
 use crate::confine::{self, Work, confine};
 use crate::face::{Embedder, Reader, Settings};
+use crate::fault;
 use crate::frame::PixelFormat;
 use crate::nn::{Manifest, ModelFile};
 use crate::people::{Gallery, GalleryError, Rule, TunedError, tuned};
@@ -38,9 +39,9 @@ pub enum Exit {
     Done,
     /// 1: done, and the answer is no: nobody recognised, nobody enrolled, something wrong found.
     No,
-    /// 2: what was asked for cannot be: arguments, configuration, files.
+    /// 2: what was asked for cannot be: arguments, configuration, files. Trying again says the same.
     Usage,
-    /// 3: the machine failed: camera, GPIO, disk.
+    /// 3: the machine failed: camera, GPIO, disk, memory. Trying again may help.
     Machine,
 }
 
@@ -70,13 +71,35 @@ impl Failure {
     }
 }
 
-/// Most errors are about something that was asked for.
-impl<E: std::error::Error> From<E> for Failure {
+/// Most errors are about something that was asked for; [`fault`] finds those that the machine is to blame for.
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        let exit = if fault::is_machines(&error) {
+            Exit::Machine
+        } else {
+            Exit::Usage
+        };
         Self {
-            exit: Exit::Usage,
+            exit,
             text: error.to_string(),
         }
+    }
+}
+
+/// Of a gallery that was to be changed.
+fn unchanged(error: GalleryError) -> Failure {
+    error.into()
+}
+
+impl Failure {
+    /// `text`, about what the system said.
+    fn of(error: &std::io::Error, text: String) -> Self {
+        let exit = if fault::is_machine(error) {
+            Exit::Machine
+        } else {
+            Exit::Usage
+        };
+        Self { exit, text }
     }
 }
 
@@ -84,21 +107,13 @@ impl<E: std::error::Error> From<E> for Failure {
 const NO_LONGER_TUNED: &str = "the fine-tuned network was for those who lived here before: it is deleted, and the set's own \
                                is in use; `latchkey train --fine-tune` makes another";
 
-/// Of a gallery that was to be changed: what the disk refuses is the machine's fault.
-fn unchanged(error: GalleryError) -> Failure {
-    match error {
-        GalleryError::Io { .. } => Failure::machine(error),
-        error => error.into(),
-    }
-}
-
 #[derive(Parser)]
 #[command(
     name = "latchkey",
     version,
     about = "Private, on-device face recognition that opens a door or turns on a light",
-    after_help = "Exit status: 0 done; 1 done, and the answer is no; 2 wrong arguments, configuration or files;\n\
-                  3 the machine failed (camera, GPIO, disk).",
+    after_help = "Exit status: 0 done; 1 done, and the answer is no; 2 wrong arguments, configuration or files: correct them;\n\
+                  3 the machine failed (camera, GPIO, disk, memory): trying again may help.",
     propagate_version = true
 )]
 struct Arguments {

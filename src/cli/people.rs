@@ -22,7 +22,7 @@ enum Command {
     /// Forget somebody: name and templates
     #[command(after_help = "Example:\n  latchkey people remove Ada")]
     Remove {
-        /// As `latchkey people` prints it
+        /// As `latchkey people` prints it; case, accents typed in another form and kinds of apostrophe do not matter
         name: String,
     },
     /// Say whether the gallery is whole and of the networks in use
@@ -36,9 +36,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if let Some(Command::Remove { name }) = &arguments.command {
         let removed = Gallery::update(&path, |g| {
             let tuned = g.tuned().is_some() || g.was_tuned_earlier();
-            g.remove(name, &path).map(|id| (id, tuned))
+            g.remove(name, &path).map(|person| (person, tuned))
         });
-        let (id, tuned) = match removed {
+        let (person, tuned) = match removed {
             Err(error @ GalleryError::Unknown { .. }) => return Ok(no(&error)),
             removed => removed.map_err(unchanged)?,
         };
@@ -46,9 +46,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             eprintln!("latchkey: {NO_LONGER_TUNED}");
         }
         if arguments.json {
-            print_json(&json!({"removed": {"id": id, "name": name}}));
+            print_json(&json!({"removed": {"id": person.id, "name": person.name}}));
         } else {
-            println!("{name} ({id}) is forgotten");
+            println!("{} ({}) is forgotten", person.name, person.id);
         }
         return Ok(Exit::Done);
     }

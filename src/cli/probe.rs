@@ -50,6 +50,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             for item in items {
                 let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
                 println!("  {} {}", text("name"), text("about"));
+                if item["pick"].is_string() && item["device"] != "{}" {
+                    println!(
+                        "    to use no other, below [camera]: device = {}",
+                        text("device")
+                    );
+                }
                 if item["fault"].is_string() {
                     println!("    wrong: {}", text("fault"));
                 }
@@ -88,7 +94,7 @@ fn cameras(settings: &CameraSettings) -> Vec<Value> {
             };
             json!({
                 "name": device.path, "about": about, "card": device.card, "driver": device.driver,
-                "bus": device.bus, "formats": formats, "pick": pick, "fault": fault,
+                "bus": device.bus, "device": device.device.to_string(), "formats": formats, "pick": pick, "fault": fault,
             })
         })
         .collect()

@@ -8,7 +8,9 @@ use crate::capture::{CaptureError, Source};
 use crate::clock;
 use crate::config::{CardTables, Overrides};
 use crate::confine::{self, Work, confine};
+use crate::fault;
 use crate::output::Driver;
+use crate::people::GalleryError;
 use crate::pipeline::RunError;
 use crate::supervisor::Supervisor;
 
@@ -41,6 +43,16 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     loaded.config.notice = arguments.notice;
     if is_fast(&loaded.config)? {
         clock::halt();
+    }
+    // A gallery on a disk that is not there yet is no empty one: better start again than let nobody in. Confined, nobody could
+    // look.
+    let gallery = &loaded.config.gallery;
+    if !gallery.exists() {
+        fault::check_mounted(gallery).map_err(|source| GalleryError::Io {
+            path: gallery.clone(),
+            doing: "cannot open",
+            source,
+        })?;
     }
     // Before there is another thread. A check touches nothing that it would have to be kept from. What opens devices, and who
     // is to hear how it goes, first.
@@ -116,7 +128,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         Ok(()) => Ok(Exit::Done),
         Err(
             error @ (RunError::Policy(_)
-            | RunError::Capture(CaptureError::Settings(_) | CaptureError::Pictures { .. })),
+            | RunError::Capture(
+                CaptureError::Settings(_)
+                | CaptureError::Unreadable { .. }
+                | CaptureError::Pictures { .. },
+            )),
         ) => Err(error.into()),
         Err(error) => Err(Failure::machine(error)),
     }

@@ -15,7 +15,7 @@ const GATHER: Duration = Duration::from_secs(60);
 const LARGE: usize = 64 << 10;
 
 /// Events that are kept: what the door did, and why it might not have.
-const KEPT: [&str; 16] = [
+const KEPT: [&str; 18] = [
     "granted",
     "refused",
     "undecided",
@@ -26,6 +26,8 @@ const KEPT: [&str; 16] = [
     "locked_out",
     "lockout_over",
     "fault",
+    "camera_up",
+    "camera_refused",
     "camera_down",
     "camera_back",
     "outputs_lost",

@@ -214,7 +214,7 @@ impl Job {
 /// How a job ended, or did not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It said that it cannot: configuration, files. Trying again soon would say the same.
+    /// It said that what it was given is wrong: configuration, files. Trying again would say the same.
     Refused,
     /// By itself, or by a signal.
     Failed(i32),
@@ -225,9 +225,17 @@ pub enum Ended {
 impl Ended {
     pub fn of(status: WaitStatus) -> Self {
         match status.exit_status() {
-            Some(2) => Self::Refused,
-            Some(code) => Self::Failed(code),
+            Some(code) => Self::of_code(code),
             None => Self::Failed(-status.terminating_signal().unwrap_or(0)),
+        }
+    }
+}
+
+impl Ended {
+    fn of_code(code: i32) -> Self {
+        match code {
+            2 => Self::Refused,
+            code => Self::Failed(code),
         }
     }
 }
@@ -258,14 +266,22 @@ impl Restarts {
     /// Failures in a row after which only the board's restart may help: a driver that hangs, a camera that it has lost.
     const MOST: u32 = 8;
 
-    /// How long to wait after a job that ended so and had lived for `age`.
-    pub fn after(&mut self, ended: Ended, age: Duration) -> Duration {
+    /// How long to wait after a job that ended so and had lived for `age`; `None` if it is not to be started again.
+    pub fn after(&mut self, ended: Ended, age: Duration) -> Option<Duration> {
+        if ended == Ended::Refused {
+            return None;
+        }
+        let delay = self.later(age);
+        self.hopeless = self.failures >= Self::MOST;
+        Some(delay)
+    }
+
+    /// How long to wait after something that had lived for `age`, later and later and for ever.
+    pub fn later(&mut self, age: Duration) -> Duration {
         if age >= Self::LONG_LIFE {
             self.failures = 0;
         }
         self.failures += 1;
-        // What it refuses, it refuses after a restart as well.
-        self.hopeless = ended != Ended::Refused && self.failures >= Self::MOST;
         let doubled = Self::FIRST * 2_u32.saturating_pow(self.failures.min(10) - 1);
         doubled.min(Self::LONGEST)
     }
@@ -291,6 +307,7 @@ mod tests {
         let mut tries = 0;
         while restarts.may_go_on() {
             let delay = restarts.after(Ended::Failed(3), Duration::from_secs(1));
+            let delay = delay.expect("it is started again");
             assert!(delay <= Restarts::LONGEST);
             waited += delay;
             tries += 1;
@@ -300,16 +317,18 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_refuses_is_tried_for_ever_but_rarely() {
+    fn a_job_that_refuses_what_it_was_given_is_not_started_again_and_restarts_no_board() {
         let mut restarts = Restarts::default();
-        for _ in 0..100 {
-            restarts.after(Ended::Refused, Duration::from_secs(1));
-        }
+        let refused = Ended::of_code(2);
+        assert_eq!(restarts.after(refused, Duration::from_secs(1)), None);
         assert!(restarts.may_go_on());
-        assert_eq!(
-            restarts.after(Ended::Refused, Duration::ZERO),
-            Restarts::LONGEST
-        );
+        for failed in [1, 3, 101] {
+            let delay = restarts.after(Ended::of_code(failed), Duration::ZERO);
+            assert!(delay.is_some());
+        }
+        // What else is kept running is tried for ever, but rarely.
+        let delays = (0..100).map(|_| restarts.later(Duration::ZERO));
+        assert_eq!(delays.last(), Some(Restarts::LONGEST));
     }
 
     #[test]
@@ -320,7 +339,7 @@ mod tests {
         }
         assert_eq!(
             restarts.after(Ended::Failed(-9), Duration::from_secs(61)),
-            Restarts::FIRST
+            Some(Restarts::FIRST)
         );
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Child, ChildStdout};
 use std::time::{Duration, Instant};
 
-use super::job::{Ended, Restarts};
+use super::job::Restarts;
 
 pub struct Kept {
     child: Option<Child>,
@@ -82,7 +82,7 @@ impl Kept {
     fn pause(&mut self, why: String) -> Pause {
         self.child = None;
         let age = self.started.elapsed();
-        let next_in = self.restarts.after(Ended::Refused, age);
+        let next_in = self.restarts.later(age);
         self.next = Instant::now() + next_in;
         Pause { why, age, next_in }
     }

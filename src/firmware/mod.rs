@@ -20,6 +20,8 @@ mod card;
 mod clock;
 mod console;
 mod decisions;
+mod drive;
+mod forget;
 mod job;
 mod kept;
 mod kernel;
@@ -240,7 +242,8 @@ impl Firmware {
     fn watch(mut self, signals: Option<Signals>) -> RebootCommand {
         let mut restarts = Restarts::default();
         let mut job: Option<Job> = None;
-        let mut next = Instant::now();
+        // When to start the job; `None` once it has refused what it was given, until the board is turned off and on.
+        let mut next = Some(Instant::now());
         let mut tick = Instant::now();
         loop {
             if tick <= Instant::now() {
@@ -254,12 +257,14 @@ impl Firmware {
                     login.keep();
                 }
             }
-            if job.is_none() && next <= Instant::now() {
+            if job.is_none() && next.is_some_and(|next| next <= Instant::now()) {
                 match Job::start(&self.data.folder, self.notice, USER) {
                     Ok(started) => job = Some(started),
                     Err(error) => {
                         log::error!("job_not_started why={:?}", error.to_string());
-                        next = Instant::now() + restarts.after(Ended::Refused, Duration::ZERO);
+                        // No status yet: it is the system that could not.
+                        let delay = restarts.after(Ended::Failed(0), Duration::ZERO);
+                        next = delay.map(|delay| Instant::now() + delay);
                     }
                 }
             }
@@ -313,8 +318,16 @@ impl Firmware {
                     ended
                 };
                 let delay = restarts.after(ended, running.age());
-                log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
-                next = Instant::now() + delay;
+                match delay {
+                    Some(delay) => {
+                        log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
+                    }
+                    None => log::error!(
+                        "job_ended how={ended} why=\"trying again would say the same\" mend=\"correct what the line before names, \
+                         on the card, then turn the board off and on\""
+                    ),
+                }
+                next = delay.map(|delay| Instant::now() + delay);
                 job = None;
                 if !restarts.may_go_on() {
                     log::error!("job_hopeless tries={} what=restart", restarts.failures());

@@ -16,10 +16,14 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::card::{OwnerAccess, wait_for_child};
+use super::drive::{self, Drive};
+use super::forget::{Line, List};
 use crate::capture::UNREAD;
 use crate::capture::pictures::{is_clutter, refusal};
 use crate::config::{Config, ConfigError, Overrides};
-use crate::people::{check_name, write_whole};
+use crate::people::folders::{self, UNKNOWN, Whose};
+use crate::people::{name, write_whole};
+use crate::text;
 
 /// The owner's configuration, and the one in force.
 pub const CONFIG: &str = "latchkey.toml";
@@ -27,17 +31,24 @@ pub const CONFIG: &str = "latchkey.toml";
 /// follow what another user puts in its way.
 pub const GALLERY: &str = "gallery/latchkey.gallery";
 /// Photos: a folder a person.
-const PHOTOS: &str = "photos";
+pub const PHOTOS: &str = "photos";
 /// Names of those who are to be forgotten, one a line.
-const REMOVE: &str = "remove.txt";
+pub const REMOVE: &str = "remove.txt";
+/// The drive's name, as computers show it. In what is reported it stands before what is not of an expected name.
+const DRIVE: &str = "LATCHKEY";
 /// What is wrong with all that, for whoever looks at the card again.
-const SAYS: &str = "latchkey-says.txt";
+pub const SAYS: &str = "latchkey-says.txt";
+/// A file of the owner's that is not whole yet.
+pub const BESIDE: &str = "latchkey.new";
 /// What stands between the name of a photo that cannot be read and the reason.
 const UNUSED: &str = ": not used: cannot be read: ";
 /// Photos that could not be read, and are on the owner's partition still: a line each, with what makes them known again.
 const UNREADABLE: &str = "photos.unreadable";
 /// Photos were copied and not learnt yet; its length is how often that was tried.
 const PENDING: &str = "photos.pending";
+/// Names that were forgotten and may still be in a list, as a list is written last: were the power cut before, they would be
+/// nobody's names at the next start. One a line, folded; deleted with the lists.
+const FORGOTTEN: &str = "names.forgotten";
 /// Starts in a row that may end while they learn: where learning takes the board down, the next one works the door.
 const TRIES: u64 = 3;
 /// A configuration is a few hundred bytes.
@@ -71,6 +82,8 @@ pub struct Report {
     pub done: Vec<String>,
     /// What was not, and why; each with its mend.
     pub mistakes: Vec<String>,
+    /// What lies on the drive and is nothing to look at.
+    pub others: Vec<String>,
 }
 
 impl Report {
@@ -100,11 +113,32 @@ impl Owner {
         if let Err(error) = self.gallery_folder() {
             report.mistake("the card", &format!("cannot be written: {error}"));
         }
+        let drive = drive::look(&self.folder).unwrap_or_else(|error| {
+            report.mistake("the drive", &format!("cannot be read: {error}"));
+            Drive::default()
+        });
+        for (name, why) in &drive.mistakes {
+            report.mistake(&format!("{DRIVE}/{name}"), why);
+        }
         // First: a configuration is checked with the gallery that it will have.
-        self.renew_gallery(&mut report, alive);
-        self.configure(&mut report, alive);
-        let mut removal = self.forget(&mut report, alive);
-        let mut copied = self.take_photos(&mut report, alive);
+        self.renew_gallery(&drive.photos, &mut report, alive);
+        if let Some(config) = &drive.config {
+            self.configure(config, &mut report, alive);
+        }
+        if drive.lists.is_empty() {
+            let _ = fs::remove_file(self.data.join(FORGOTTEN));
+        }
+        let mut forgotten = self.forgotten();
+        let mut removal = Vec::new();
+        for list in &drive.lists {
+            let left = self.forget(list, &mut forgotten, &mut report, alive);
+            removal.extend(left.map(|left| (list.clone(), left)));
+        }
+        let mut copied = Vec::new();
+        for photos in &drive.photos {
+            copied.extend(self.take_photos(photos, &mut report, alive));
+        }
+        report.others = drive.others;
         // What was not learnt stays where it is, and is looked at again when something else comes.
         copied = self.learn(copied, &mut report, alive);
         // What goes from there must be here for good.
@@ -114,21 +148,24 @@ impl Owner {
                 "the card",
                 "keeps nothing: photos and names stay where they are until it does",
             );
-            (removal, copied) = (None, Vec::new());
+            (removal, copied) = (Vec::new(), Vec::new());
         }
         let old = read_bounded(&self.folder.join(SAYS), LARGEST_CONFIG).unwrap_or_default();
         let old = String::from_utf8_lossy(&old).into_owned();
         let mut says = says(&report);
         // What was told of photos that were learnt, and names that are forgotten, stays until something new was put there.
-        if report.done.is_empty() && removal.is_none() && copied.is_empty() {
+        if report.done.is_empty() && removal.is_empty() && copied.is_empty() {
             says += &of_the_past(&old, &report.mistakes);
         }
-        if removal.is_some() || !copied.is_empty() || says != old {
+        says += &says_of_others(&report);
+        if !removal.is_empty() || !copied.is_empty() || says != old {
             let written = access.writing(&mut || {
-                match removal.as_deref() {
-                    None => {}
-                    Some("") => fs::remove_file(self.folder.join(REMOVE))?,
-                    Some(left) => self.replace(REMOVE, left)?,
+                for (list, left) in &removal {
+                    if left.is_empty() {
+                        fs::remove_file(self.folder.join(list))?;
+                    } else {
+                        self.replace(list, left)?;
+                    }
                 }
                 // Names first: were the photos gone and a name not, it would be forgotten again, for good.
                 sync(&self.folder)?;
@@ -143,8 +180,11 @@ impl Owner {
                 if says.is_empty() {
                     return fs::remove_file(self.folder.join(SAYS));
                 }
-                self.replace(SAYS, &says)
+                self.replace(SAYS, says.as_bytes())
             });
+            if written.is_ok() {
+                let _ = fs::remove_file(self.data.join(FORGOTTEN));
+            }
             if let Err(error) = written {
                 // Then all of it comes again at the next boot.
                 report.mistake(
@@ -172,37 +212,36 @@ impl Owner {
     }
 
     /// A file of the owner's partition: whole, or as it was.
-    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
-        let beside = self.folder.join("latchkey.new");
-        fs::write(&beside, text)?;
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let beside = self.folder.join(BESIDE);
+        fs::write(&beside, bytes)?;
         File::open(&beside)?.sync_all()?;
         fs::rename(&beside, self.folder.join(name))
     }
 
     /// Takes a new configuration into force, once it has passed a check with this board's chips.
-    fn configure(&self, report: &mut Report, alive: &mut dyn FnMut()) {
-        let file = self.folder.join(CONFIG);
-        let text = match read_bounded(&file, LARGEST_CONFIG) {
+    fn configure(&self, name: &str, report: &mut Report, alive: &mut dyn FnMut()) {
+        let read = read_bounded(&self.folder.join(name), LARGEST_CONFIG);
+        let name = &*shown(name, CONFIG);
+        let text = match read {
             Ok(text) => text,
-            // Whoever takes it away leaves all as it is.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => return report.mistake(CONFIG, &error.to_string()),
+            Err(error) => return report.mistake(name, &error.to_string()),
         };
         if fs::read(self.config()).is_ok_and(|old| old == text) {
             // Taken by an earlier program, which may have known other keys.
             if let Err(error) = self.in_force() {
-                report.mistake(CONFIG, &self.of_file(&self.config(), &error.to_string()));
+                report.mistake(name, &self.of_file(&self.config(), &error.to_string()));
             }
             return;
         }
         if let Err(why) = self.is_meant(&text) {
-            return report.mistake(CONFIG, why);
+            return report.mistake(name, why);
         }
         let candidate = self.data.join("candidate.toml");
         let written = write_whole(&self.data.join("candidate.new"), &candidate, &text);
         if let Err(error) = written.and_then(|()| self.for_job(&candidate)) {
             return report.mistake(
-                CONFIG,
+                name,
                 &format!("cannot be copied: {error}; the card may be full or worn"),
             );
         }
@@ -211,13 +250,15 @@ impl Owner {
             Ok(said) if said.status == Some(0) => match fs::rename(&candidate, self.config())
                 .and_then(|()| sync(&self.data))
             {
-                Ok(()) => report.did(format!("configuration file={CONFIG} bytes={}", text.len())),
-                Err(error) => {
-                    report.mistake(CONFIG, &format!("cannot be taken into force: {error}"))
-                }
+                Ok(()) => report.did(format!(
+                    "configuration file={} bytes={}",
+                    crate::journal::value(name),
+                    text.len()
+                )),
+                Err(error) => report.mistake(name, &format!("cannot be taken into force: {error}")),
             },
-            Ok(said) => report.mistake(CONFIG, &self.of_file(&candidate, said.last())),
-            Err(error) => report.mistake(CONFIG, &format!("cannot be checked: {error}")),
+            Ok(said) => report.mistake(name, &self.of_file(&candidate, said.last())),
+            Err(error) => report.mistake(name, &format!("cannot be checked: {error}")),
         }
         let _ = fs::remove_file(&candidate);
     }
@@ -238,14 +279,14 @@ impl Owner {
 
     /// That a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files, and those
     /// are right as far as they go: all has a default. The relay's must not be one for a relay that is wired otherwise.
-    fn is_meant(&self, text: &[u8]) -> Result<(), &'static str> {
-        if text.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
+    fn is_meant(&self, written: &[u8]) -> Result<(), &'static str> {
+        if written.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
             return Err("is empty; was the card pulled out too soon? write it again");
         }
         let read =
-            |text: &[u8]| toml::from_str::<toml::Table>(std::str::from_utf8(text).ok()?).ok();
+            |bytes: &[u8]| toml::from_str::<toml::Table>(&text::decode(bytes).ok()?.text).ok();
         // What cannot be read is told better by the check.
-        let Some(new) = read(text) else {
+        let Some(new) = read(written) else {
             return Ok(());
         };
         if new.to_string().contains(&*self.folder.to_string_lossy()) {
@@ -270,10 +311,13 @@ impl Owner {
 
     /// A gallery that is damaged, or that another image's networks made, is of no use: everybody is learnt anew from the
     /// photos that are here.
-    fn renew_gallery(&self, report: &mut Report, alive: &mut dyn FnMut()) {
+    fn renew_gallery(&self, photos: &[String], report: &mut Report, alive: &mut dyn FnMut()) {
         let gallery = self.data.join(GALLERY);
-        let has_photos = |folder: &Path| sorted(&folder.join(PHOTOS)).is_ok_and(|p| !p.is_empty());
-        if !gallery.exists() || !has_photos(&self.data) && !has_photos(&self.folder) {
+        let has_photos = |folder: &Path| sorted(folder).is_ok_and(|p| !p.is_empty());
+        let mut given = photos.iter().map(|photos| self.folder.join(photos));
+        if !gallery.exists()
+            || !has_photos(&self.data.join(PHOTOS)) && !given.any(|p| has_photos(&p))
+        {
             return;
         }
         // One that is refused has no say in it: a card has one set of networks.
@@ -297,44 +341,93 @@ impl Owner {
         self.data.join(GALLERY).with_added_extension("unusable")
     }
 
-    /// Forgets who is listed. Returns what is to be left of the list if there is one: names that could not be.
-    fn forget(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Option<String> {
-        let text = match read_bounded(&self.folder.join(REMOVE), LARGEST_CONFIG) {
-            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                report.mistake(REMOVE, &error.to_string());
+    /// Forgets who is in the list called `list`. Returns what is to be left of it, nothing if it is to go; `None` if it stays as
+    /// it is.
+    fn forget(
+        &self,
+        list: &str,
+        forgotten: &mut Vec<String>,
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Option<Vec<u8>> {
+        let read = read_bounded(&self.folder.join(list), LARGEST_CONFIG)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| List::read(&bytes).map_err(|e| e.to_string()));
+        let list = &*shown(list, REMOVE);
+        let mut names = match read {
+            Ok(names) => names,
+            Err(why) => {
+                report.mistake(list, &format!("{why}; nobody was forgotten"));
                 return None;
             }
         };
-        // A mark that some editors begin with.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let mut left = String::new();
-        for name in text.lines().map(str::trim).filter(|n| !n.is_empty()) {
+        for line in names.lines() {
+            let name = match Line::of(&line) {
+                Line::Name(name) => name,
+                Line::NotForgotten(remark) => {
+                    report.mistake(list, &format!("not forgotten: {remark}"));
+                    names.keep(&line);
+                    continue;
+                }
+                Line::Remark => {
+                    names.keep(&line);
+                    continue;
+                }
+            };
+            let key = name::key(name);
             match self.forget_one(name, alive) {
-                Ok(true) => report.did(format!("forgotten name={}", crate::journal::value(name))),
-                // Taken out all the same: it would be forgotten later, when it is somebody's.
-                Ok(false) => report.mistake(
-                    "a name to forget",
-                    &format!("{name}: nobody of that name is enrolled"),
-                ),
+                // Twice in the list, or before the power was cut.
+                Ok(Forgotten::Nobody(_)) if forgotten.contains(&key) => {}
+                Ok(Forgotten::Done) => {
+                    report.did(format!("forgotten name={}", crate::journal::value(name)));
+                    forgotten.push(key);
+                    if let Err(error) = self.remember_forgotten(forgotten) {
+                        report.mistake("the card", &format!("cannot be written: {error}"));
+                    }
+                }
+                Ok(Forgotten::Nobody(nearest)) => {
+                    let mut what = format!("nobody is called so{nearest}");
+                    if !names.is_certain() && !name.is_ascii() {
+                        what +=
+                            "; if the name looks wrong here, save this list as plain text in UTF-8";
+                    }
+                    what += "; write the right name on a line of its own, and delete this one";
+                    report.mistake(list, &format!("not forgotten: {name} ({what})"));
+                    // As a remark: as a name it would be forgotten later, once a person has it.
+                    names.remark(name, &what);
+                }
                 Err(why) => {
-                    report.mistake(REMOVE, &format!("{name}: {why}"));
-                    left.push_str(name);
-                    left.push_str("\r\n");
+                    report.mistake(list, &format!("{name}: {why}"));
+                    names.keep(&line);
                 }
             }
         }
-        (left.is_empty() || left.lines().ne(text.lines())).then_some(left)
+        names.into_file()
     }
 
-    /// Whether there was somebody to forget. From the gallery first: it is that which opens the door.
-    fn forget_one(&self, name: &str, alive: &mut dyn FnMut()) -> Result<bool, String> {
+    /// Who was forgotten and may still be in a list.
+    fn forgotten(&self) -> Vec<String> {
+        let bytes = read_bounded(&self.data.join(FORGOTTEN), LARGEST_CONFIG).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn remember_forgotten(&self, keys: &[String]) -> io::Result<()> {
+        let beside = self.data.join(FORGOTTEN).with_added_extension("new");
+        write_whole(
+            &beside,
+            &self.data.join(FORGOTTEN),
+            keys.join("\n").as_bytes(),
+        )
+    }
+
+    /// From the gallery first: it is that which opens the door.
+    fn forget_one(&self, written: &str, alive: &mut dyn FnMut()) -> Result<Forgotten, String> {
         // A name that nobody can have may lead elsewhere.
-        if check_name(name).is_err() {
-            return Ok(false);
-        }
-        let said = self.program(&["people", "remove", name], Some(&self.config()), alive);
+        let Ok(wanted) = name::read(written) else {
+            return Ok(Forgotten::Nobody(String::new()));
+        };
+        let said = self.program(&["people", "remove", &wanted], Some(&self.config()), alive);
         let said = said.map_err(|e| e.to_string())?;
         let enrolled = match said.status {
             Some(0) => true,
@@ -346,38 +439,58 @@ impl Owner {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
             _ => {}
         }
-        let photos = self.data.join(PHOTOS).join(name);
-        if !photos.exists() {
-            return Ok(enrolled);
+        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        let (theirs, others): (Vec<_>, Vec<_>) = folders
+            .iter()
+            .filter_map(|folder| Some((folder, folder.file_name()?.to_str()?)))
+            .partition(|(_, name)| name::same(name, &wanted));
+        for (folder, _) in &theirs {
+            fs::remove_dir_all(folder).map_err(|e| format!("the photos cannot be deleted: {e}"))?;
         }
-        fs::remove_dir_all(&photos).map_err(|e| format!("the photos cannot be deleted: {e}"))?;
-        Ok(true)
+        if enrolled || !theirs.is_empty() {
+            return Ok(Forgotten::Done);
+        }
+        // Of the enrolled, or of those whose photos wait to be learnt.
+        let of_enrolled = said.last().split_once("; did you mean ");
+        let nearest = of_enrolled.and_then(|(_, rest)| Some(rest.split_once('?')?.0.to_owned()));
+        Ok(Forgotten::Nobody(nearest.map_or_else(
+            || name::suggestion(&wanted, others.into_iter().map(|(_, name)| name)),
+            |name| format!("; did you mean {name}?"),
+        )))
     }
 
-    /// Copies photos to the data partition. Returns those that are there now.
-    fn take_photos(&self, report: &mut Report, alive: &mut dyn FnMut()) -> Vec<Taken> {
+    /// Copies photos of the folder called `given` to the data partition. Returns those that are there now.
+    fn take_photos(&self, given: &str, report: &mut Report, alive: &mut dyn FnMut()) -> Vec<Taken> {
         let mut copied = Vec::new();
-        let Ok(people) = sorted(&self.folder.join(PHOTOS)) else {
-            return copied;
+        let people = match sorted(&self.folder.join(given)) {
+            Ok(people) => people,
+            Err(error) => {
+                report.mistake(&shown(given, PHOTOS), &format!("cannot be read: {error}"));
+                return copied;
+            }
         };
         for person in people {
-            let name = person
+            let found = person
                 .file_name()
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
+            let here = format!("{}/{found}", shown(given, PHOTOS));
             if is_clutter(&person) {
                 continue;
             }
-            let here = format!("{PHOTOS}/{name}");
             if !person.is_dir() {
-                report.mistake(&here, "is in no person's folder; put it into photos/NAME");
+                report.mistake(&here, &drive::loose(&found));
                 continue;
             }
-            if let Err(error) = check_name(&name) {
-                report.mistake(&here, &error.to_string());
-                continue;
-            }
+            let name = match self.whose(&found) {
+                Ok(name) => name,
+                Err(why) => {
+                    report.mistake(&here, &why);
+                    continue;
+                }
+            };
+            let has_photos = drive::has_pictures(&person, 0);
             for photo in sorted(&person).unwrap_or_default() {
                 alive();
                 let file = photo
@@ -389,7 +502,13 @@ impl Owner {
                     continue;
                 }
                 if photo.is_dir() {
-                    let why = "is a folder; put its photos into that of the person";
+                    if let Some(why) = drive::inner(&photo, &name, has_photos) {
+                        report.mistake(&format!("{here}/{file}"), &why);
+                    }
+                    continue;
+                }
+                if text::is_archive(&file) {
+                    let why = "is an archive; unpack it here";
                     report.mistake(&format!("{here}/{file}"), why);
                     continue;
                 }
@@ -408,6 +527,25 @@ impl Owner {
             report.did(format!("photos_taken count={}", copied.len()));
         }
         copied
+    }
+
+    /// Under which name the photos of a folder called `found` are kept: that under which there are some already, however it was
+    /// written then.
+    fn whose(&self, found: &str) -> Result<String, String> {
+        let name = match folders::whose(found, &[UNKNOWN]).map_err(|e| e.to_string())? {
+            Whose::Special(special) => return Ok(special.to_owned()),
+            Whose::Person(name) => name,
+        };
+        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        let known: Vec<&str> = folders
+            .iter()
+            .filter_map(|folder| folder.file_name()?.to_str())
+            .collect();
+        if let Some(known) = name::find(&name, known.iter().copied()) {
+            return Ok(known.to_owned());
+        }
+        name::check_new(&name, known).map_err(|e| e.to_string())?;
+        Ok(name)
     }
 
     /// One photo to the data partition: whole, under a name that no other photo has. Returns where it is there.
@@ -648,6 +786,14 @@ impl Said {
     }
 }
 
+/// What came of forgetting a person.
+enum Forgotten {
+    /// The person was there, and is forgotten.
+    Done,
+    /// There was nobody; who may have been meant, as half a sentence.
+    Nobody(String),
+}
+
 /// Lets everybody read what is no secret on a card that has one user.
 fn for_all(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
@@ -668,15 +814,41 @@ fn says(report: &Report) -> String {
     part("Not done, as something is wrong:", &report.mistakes) + &part("Done:", &report.done)
 }
 
+/// What it says of files and folders that are something else.
+fn says_of_others(report: &Report) -> String {
+    match &report.others[..] {
+        [] => String::new(),
+        others => format!(
+            "Not looked at, as it is neither {CONFIG} nor {PHOTOS} nor {REMOVE}:\r\n{}\r\n",
+            others
+                .iter()
+                .map(|name| format!("  {DRIVE}/{name}\r\n"))
+                .collect::<String>()
+        ),
+    }
+}
+
+/// How a file or folder that is taken for `expected` is called in what is reported.
+fn shown(name: &str, expected: &str) -> String {
+    if name == expected {
+        return name.to_owned();
+    }
+    format!("{DRIVE}/{name}")
+}
+
 /// Of what the file said, all but what is looked at anew at every start, and would be told again.
 fn of_the_past(said: &str, again: &[String]) -> String {
-    let photos = [format!("{PHOTOS}/"), format!("{PHOTOS}: ")];
+    let photos = [
+        format!("{PHOTOS}/"),
+        format!("{PHOTOS}: "),
+        format!("{DRIVE}/"),
+    ];
     let anew = |line: &&str| {
         let line = line.trim_start();
-        [CONFIG, REMOVE, &photos[0], &photos[1]]
-            .iter()
-            .any(|f| line.starts_with(f))
-            || again.iter().any(|a| a == line)
+        let again_looked_at = [CONFIG, REMOVE]
+            .into_iter()
+            .chain(photos.iter().map(|p| &**p));
+        again_looked_at.into_iter().any(|f| line.starts_with(f)) || again.iter().any(|a| a == line)
     };
     if !said.lines().any(|l| anew(&l)) {
         return said.to_owned();
@@ -708,7 +880,8 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// What lies in `folder`, by name.
+pub fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = fs::read_dir(folder)?
         .map(|e| Ok(e?.path()))
         .collect::<io::Result<Vec<_>>>()?;

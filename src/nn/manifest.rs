@@ -268,12 +268,18 @@ impl Manifest {
         let (path, text) = match BUILT_IN.iter().find(|(name, _)| name == set) {
             Some((name, text)) => (format!("models/{name}.toml"), (*text).to_owned()),
             None if Path::new(set).exists() || set.contains('/') || set.ends_with(".toml") => {
-                let text =
-                    std::fs::read_to_string(set).map_err(|source| ManifestError::Unreadable {
-                        path: set.clone(),
-                        source,
-                    })?;
-                (set.clone(), text)
+                let bytes = std::fs::read(set).map_err(|source| ManifestError::Unreadable {
+                    path: set.clone(),
+                    source: crate::fault::of_path(source, Path::new(set)),
+                })?;
+                let text = crate::text::decode(&bytes).map_err(|e| ManifestError::Syntax {
+                    path: set.clone(),
+                    why: e.to_string(),
+                })?;
+                (
+                    set.clone(),
+                    text.text.replace("\r\n", "\n").replace('\r', "\n"),
+                )
             }
             None => return Err(ManifestError::Unknown { set: set.clone() }),
         };

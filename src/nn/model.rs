@@ -9,6 +9,8 @@ use memmap2::{Mmap, MmapOptions};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest, Sha256};
 
+use crate::fault;
+
 /// Why a model file is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -64,17 +66,31 @@ impl ModelFile {
     /// under its path or by its bare name.
     ///
     /// # Errors
-    /// [`ModelError::Missing`].
+    /// [`ModelError::Missing`]; [`ModelError::Unreadable`] if the machine failed, so that it may be there.
     pub fn find(file: &str, folders: &[PathBuf]) -> Result<PathBuf, ModelError> {
         let bare = Path::new(file).file_name().unwrap_or_default();
-        folders
+        let unreadable = |path: &Path, source| ModelError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let places = folders
             .iter()
-            .flat_map(|folder| [folder.join(file), folder.join(bare)])
-            .find(|path| path.is_file())
-            .ok_or_else(|| ModelError::Missing {
-                file: file.to_owned(),
-                tried: folders.to_vec(),
-            })
+            .flat_map(|folder| [folder.join(file), folder.join(bare)]);
+        for path in places {
+            match path.metadata() {
+                Ok(found) if found.is_file() => return Ok(path),
+                // It may well be there.
+                Err(error) if fault::is_machine(&error) => return Err(unreadable(&path, error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        for folder in folders {
+            fault::check_mounted(folder).map_err(|error| unreadable(folder, error))?;
+        }
+        Err(ModelError::Missing {
+            file: file.to_owned(),
+            tried: folders.to_vec(),
+        })
     }
 
     /// Maps the file and compares its checksum with `want` (64 hexadecimal digits). `origin` is where

@@ -23,11 +23,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::error::{GalleryError, NameError, check_name};
+pub use self::error::GalleryError;
 pub(crate) use self::file::write_whole;
 use super::head::directions;
-use super::tuned;
+use super::{name, tuned};
 use crate::face::Embedding;
+use crate::fault;
 use crate::nn::Patch;
 
 const MAGIC: &[u8; 8] = b"LATCHGAL";
@@ -54,7 +55,7 @@ impl std::fmt::Display for PersonId {
 pub struct Person {
     /// Number in this gallery.
     pub id: PersonId,
-    /// As the owner wrote it.
+    /// As the owner wrote it, in NFC ([`name::read`]).
     pub name: String,
     /// Embeddings of the enrolled photos, each of length 1.
     pub templates: Vec<Vec<f32>>,
@@ -176,7 +177,10 @@ impl Gallery {
             }
         };
         let file = match File::open(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                fault::check_mounted(path).map_err(io("cannot open"))?;
+                return Ok(Self::default());
+            }
             opened => opened.map_err(io(
                 "cannot open; run as the user who owns it, or give it to this one",
             ))?,
@@ -239,7 +243,9 @@ impl Gallery {
     fn check(&self) -> Result<(), &'static str> {
         let dimensions = self.dimensions();
         for person in &self.people {
-            check_name(&person.name).map_err(|_| "a name in it is not one")?;
+            if !name::is_harmless(&person.name) {
+                return Err("a name in it is not one");
+            }
             if person.id.0 >= self.next {
                 return Err("a person's number is out of range");
             }
@@ -304,9 +310,11 @@ impl Gallery {
                 source,
             }
         };
-        let directory = File::open(tuned::folder(path)).map_err(io(
-            "cannot open its folder; make it, or set gallery to a file elsewhere",
-        ))?;
+        let directory = File::open(tuned::folder(path))
+            .map_err(|e| fault::of_path(e, path))
+            .map_err(io(
+                "cannot open its folder; make it, or set gallery to a file elsewhere",
+            ))?;
         rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
             .map_err(|e| io("cannot lock its folder")(e.into()))?;
         let mut gallery = Self::load(path)?;
@@ -372,6 +380,17 @@ impl Gallery {
     #[must_use]
     pub fn people(&self) -> &[Person] {
         &self.people
+    }
+
+    /// Who is called `name`, however it is typed.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Person> {
+        let exact = self.people.iter().find(|p| p.name == name);
+        exact.or_else(|| self.people.iter().find(|p| name::same(&p.name, name)))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.people.iter().map(|p| p.name.as_str())
     }
 
     /// Who has this number.
@@ -445,7 +464,7 @@ impl Gallery {
         self.tuned_earlier = false;
     }
 
-    /// Adds templates and views to `name`, who is enrolled if not yet.
+    /// Adds templates and views to the person called `name`, who is enrolled if not yet.
     ///
     /// # Errors
     /// [`GalleryError`] if the name cannot be, or the gallery is of another embedder; `path` is for
@@ -458,7 +477,11 @@ impl Gallery {
         embedder_sha256: &str,
         path: &Path,
     ) -> Result<PersonId, GalleryError> {
-        check_name(name)?;
+        let name = name::read(name)?;
+        let known = self.find(&name).map(|p| p.id);
+        if known.is_none() {
+            name::check_new(&name, self.names())?;
+        }
         self.is_of(embedder_sha256, path)?;
         if self.embedder_sha256 != embedder_sha256 {
             // Nobody is enrolled: what strangers look like to another embedder means nothing.
@@ -467,13 +490,13 @@ impl Gallery {
             embedder_sha256.clone_into(&mut self.embedder_sha256);
         }
         self.changed();
-        let place = self.people.iter().position(|p| p.name == name);
+        let place = self.people.iter().position(|p| Some(p.id) == known);
         let place = place.unwrap_or_else(|| {
             let id = PersonId(self.next.max(1));
             self.next = id.0 + 1;
             self.people.push(Person {
                 id,
-                name: name.to_owned(),
+                name,
                 templates: Vec::new(),
                 views: Vec::new(),
                 direction: Vec::new(),
@@ -488,7 +511,7 @@ impl Gallery {
 
     /// Takes all templates and views from `name`, if enrolled, whose number stays; others must be added at once.
     pub fn clear(&mut self, name: &str) {
-        if let Some(person) = self.people.iter_mut().find(|p| p.name == name) {
+        if let Some(person) = self.people.iter_mut().find(|p| name::same(&p.name, name)) {
             person.templates.clear();
             person.views.clear();
         }
@@ -498,14 +521,17 @@ impl Gallery {
     ///
     /// # Errors
     /// [`GalleryError::Unknown`].
-    pub fn remove(&mut self, name: &str, path: &Path) -> Result<PersonId, GalleryError> {
-        let place = self.people.iter().position(|p| p.name == name);
+    pub fn remove(&mut self, name: &str, path: &Path) -> Result<Person, GalleryError> {
+        // What was written before names were folded may hold two that fold alike: an exact one comes first.
+        let exact = self.people.iter().position(|p| p.name == name);
+        let place = exact.or_else(|| self.people.iter().position(|p| name::same(&p.name, name)));
         let place = place.ok_or_else(|| GalleryError::Unknown {
             path: path.to_owned(),
             name: name.to_owned(),
+            suggestion: name::suggestion(name, self.names()),
         })?;
         self.changed();
-        Ok(self.people.remove(place).id)
+        Ok(self.people.remove(place))
     }
 
     /// Embeddings of people who are not enrolled, one place a person; empty if none were given yet.

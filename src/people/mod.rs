@@ -5,20 +5,19 @@
 
 mod enrol;
 mod evidence;
+pub mod folders;
 mod gallery;
 mod guide;
 mod head;
 mod identify;
+pub mod name;
 mod same;
 pub mod tuned;
 
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
 pub use evidence::{Evidence, Motion, Presented};
 pub(crate) use gallery::write_whole;
-pub use gallery::{
-    Gallery, GalleryError, Known, NameError, Operating, Person, PersonId, Tuned, TunedPerson,
-    check_name,
-};
+pub use gallery::{Gallery, GalleryError, Known, Operating, Person, PersonId, Tuned, TunedPerson};
 pub use guide::{Advice, Guide, Look};
 pub use head::{directions, likeness};
 pub use identify::{Identification, Identifier, Rule};

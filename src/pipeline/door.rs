@@ -694,8 +694,13 @@ impl Keeper {
 fn describe(camera: &crate::capture::CameraInfo) -> String {
     let layout = camera.layout;
     let fps = camera.fps.map_or("?".to_owned(), |fps| format!("{fps:.0}"));
+    // Of what has no device nothing is said.
+    let device = match camera.device == crate::capture::Identity::default() {
+        true => String::new(),
+        false => format!(" device={}", journal::value(&camera.device.to_string())),
+    };
     format!(
-        "name={} path={} format={} size={}x{} fps={fps}",
+        "name={} path={} format={} size={}x{} fps={fps}{device}",
         journal::value(&camera.name),
         journal::value(&camera.path.to_string_lossy()),
         layout.format,

@@ -16,8 +16,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
+use super::identity::SYSFS;
 use super::link::Outlet;
-use super::{CameraFault, CameraSettings, Candidate, Choice, SizeRange, Source, Wish, choose};
+use super::{
+    CameraFault, CameraSettings, Candidate, Choice, Identity, SizeRange, Source, Wish, choose,
+};
 use crate::frame::PixelFormat;
 use node::{Capability, Node};
 use stream::Stream;
@@ -41,7 +44,9 @@ pub(super) fn run(
     let mut mute: Option<PathBuf> = None;
     // The camera that brought the first frame. A door must not change over to whatever else looks
     // somewhere when that one is unplugged.
-    let mut chosen: Option<Identity> = None;
+    let mut chosen: Option<Seen> = None;
+    // What was last refused for being another than the pinned one.
+    let mut refused: Option<CameraFault> = None;
     while !outlet.stopped() {
         let found = find(
             settings,
@@ -59,7 +64,7 @@ pub(super) fn run(
                 };
                 outlet.retired();
                 if outlet.frames() > before {
-                    (retry, mute) = (FIRST_RETRY, None);
+                    (retry, mute, refused) = (FIRST_RETRY, None, None);
                     chosen = (*source == Source::Auto).then_some(identity);
                 } else {
                     mute = Some(path.clone());
@@ -68,15 +73,27 @@ pub(super) fn run(
             }
             Err(failed) => failed,
         };
+        if let CameraFault::NotPinned { expected, seen } = &fault
+            && refused.as_ref() != Some(&fault)
+        {
+            log::warn!(
+                "camera_refused path={} expected={} seen={}",
+                crate::journal::value(&path.to_string_lossy()),
+                crate::journal::value(&expected.to_string()),
+                crate::journal::value(&seen.to_string())
+            );
+            refused = Some(fault.clone());
+        }
         outlet.link.down(fault, &path);
         outlet.pause(retry);
         retry = (2 * retry).min(LONGEST_RETRY);
     }
 }
 
-/// What tells one camera from another: its name, and where it is plugged in.
+/// What tells one camera from another: what the kernel knows of its device, its name, and its bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Identity {
+struct Seen {
+    device: Identity,
     card: String,
     bus: String,
 }
@@ -88,17 +105,16 @@ fn find(
     source: &Source,
     cameras: &mut dyn CameraNodes,
     last: Option<&Path>,
-    chosen: Option<&Identity>,
+    chosen: Option<&Seen>,
     outlet: &Outlet,
-) -> Result<(Stream, Identity, PathBuf), (CameraFault, PathBuf)> {
+) -> Result<(Stream, Seen, PathBuf), (CameraFault, PathBuf)> {
     let start = |cameras: &mut dyn CameraNodes, path: &Path| {
-        let device = Device::open(cameras, path)?;
-        let identity = device.identity();
+        let (device, identity) = open(cameras, path, settings)?;
         if chosen.is_some_and(|chosen| *chosen != identity) {
             return Err(CameraFault::Another(identity.card));
         }
         let choice = device.choose(&wish(settings))?;
-        let stream = Stream::start(device, choice, path, settings, outlet)?;
+        let stream = Stream::start(device, choice, path, &identity.device, settings, outlet)?;
         Ok((stream, identity))
     };
     if let Source::Device(path) = source {
@@ -126,6 +142,36 @@ fn find(
     Err(worst.unwrap_or_else(|| (CameraFault::Absent, "auto".into())))
 }
 
+/// Opens the node at `path`, if it is the device that is pinned: any other is not even opened.
+fn open(
+    cameras: &mut dyn CameraNodes,
+    path: &Path,
+    settings: &CameraSettings,
+) -> Result<(Device, Seen), CameraFault> {
+    let (found, number) = cameras.identify(path);
+    let pinned = settings.device.as_ref();
+    if let Some(expected) = pinned.filter(|pinned| !pinned.is(&found)) {
+        return Err(match path.exists() {
+            true => CameraFault::NotPinned {
+                expected: Box::new(expected.clone()),
+                seen: Box::new(found),
+            },
+            false => CameraFault::Missing,
+        });
+    }
+    let device = Device::open(cameras, path)?;
+    // The node may have become another's meanwhile.
+    if pinned.is_some() && device.node.number() != number {
+        return Err(CameraFault::Gone);
+    }
+    let seen = Seen {
+        device: found,
+        card: device.capability.card.clone(),
+        bus: device.capability.bus.clone(),
+    };
+    Ok((device, seen))
+}
+
 /// Whether a node with this fault may well be a camera.
 const fn is_camera(fault: &CameraFault) -> bool {
     !matches!(fault, CameraFault::NotACamera(_) | CameraFault::Missing)
@@ -144,6 +190,9 @@ const fn wish(settings: &CameraSettings) -> Wish {
 pub trait CameraNodes: Send {
     /// All video device nodes, in the order of their numbers.
     fn list(&mut self) -> Vec<PathBuf>;
+
+    /// Which device is behind one, without opening it, and the device's number if it is one.
+    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>);
 
     /// Opens one to read and write, so that no call on it waits.
     ///
@@ -173,6 +222,10 @@ impl CameraNodes for OwnNodes {
             .collect();
         nodes.sort();
         nodes.into_iter().map(|(_, path)| path).collect()
+    }
+
+    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>) {
+        Identity::of_node(path, Path::new(SYSFS))
     }
 
     fn open(&mut self, path: &Path) -> std::io::Result<OwnedFd> {
@@ -219,13 +272,6 @@ impl Device {
             ));
         }
         Ok(Self { node, capability })
-    }
-
-    fn identity(&self) -> Identity {
-        Identity {
-            card: self.capability.card.clone(),
-            bus: self.capability.bus.clone(),
-        }
     }
 
     /// What of it to take, among what the sampler reads.
@@ -348,6 +394,43 @@ mod tests {
         assert_eq!(fourcc_text(*b"Y10 "), "Y10");
         assert_eq!(fourcc_text([b'Y', b'1', b'6', b' ' | 0x80]), "Y16-BE");
         assert_eq!(fourcc_text([b'p', 0, b'A', b'A']), "p\\x00AA");
+    }
+
+    #[test]
+    fn a_device_that_is_not_the_pinned_one_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("video0");
+        rustix::fs::mkfifoat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        )
+        .unwrap();
+        let pinned = CameraSettings {
+            device: Some(Identity {
+                port: Some("1-1.3".to_owned()),
+                ..Identity::default()
+            }),
+            ..CameraSettings::default()
+        };
+        // A pipe that nobody reads can be opened for writing only while it is open for reading.
+        let is_open = || {
+            let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+            rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).is_ok()
+        };
+        for path in [&fifo, Path::new("/dev/null")] {
+            let fault = open(&mut OwnNodes, path, &pinned).err();
+            assert!(
+                matches!(fault, Some(CameraFault::NotPinned { .. })),
+                "{fault:?}"
+            );
+            assert!(!is_open());
+            // Without a pin it is, and found to be no camera.
+            let fault = open(&mut OwnNodes, path, &CameraSettings::default()).err();
+            assert_eq!(fault, Some(CameraFault::NotACamera("no video device")));
+        }
+        let none = open(&mut OwnNodes, &folder.path().join("none"), &pinned).err();
+        assert_eq!(none, Some(CameraFault::Missing));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
@@ -160,6 +161,11 @@ impl Node {
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+
+    /// The device's number; `None` if it cannot be asked.
+    pub fn number(&self) -> Option<u64> {
+        self.0.metadata().ok().map(|m| m.rdev())
     }
 
     fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> Result<(), Failed> {

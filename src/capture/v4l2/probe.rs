@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::choose::Interval;
-use super::super::{CameraFault, CameraSettings, Choice, IntervalRange, SizeRange};
+use super::super::{CameraFault, CameraSettings, Choice, Identity, IntervalRange, SizeRange};
 use super::node::Node;
 use super::{CameraNodes, Device, OwnNodes, fourcc_text, wish};
 use crate::frame::PixelFormat;
@@ -19,6 +19,8 @@ pub struct DeviceReport {
     pub driver: String,
     /// Where it is plugged in.
     pub bus: String,
+    /// Which device it is, as `camera.device` pins it.
+    pub device: Identity,
     /// `V4L2_CAP_*` of the node.
     pub capabilities: u32,
     /// What it offers, in the driver's order.
@@ -64,8 +66,10 @@ pub fn probe(settings: &CameraSettings) -> Vec<DeviceReport> {
 }
 
 fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
+    let (device, _) = OwnNodes.identify(&path);
     let mut report = DeviceReport {
         path,
+        device,
         card: String::new(),
         driver: String::new(),
         bus: String::new(),
@@ -84,6 +88,13 @@ fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
         report.capabilities = capability.flags;
     }
     report.pick = Device::open(&mut OwnNodes, &report.path).and_then(|device| {
+        let pinned = settings.device.as_ref();
+        if let Some(expected) = pinned.filter(|pinned| !pinned.is(&report.device)) {
+            return Err(CameraFault::NotPinned {
+                expected: Box::new(expected.clone()),
+                seen: Box::new(report.device.clone()),
+            });
+        }
         report.formats = formats(&device.node, settings);
         let choice = device.choose(&wish(settings))?;
         device.node.reset_format()?;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
 use super::super::link::Outlet;
-use super::super::{CameraFault, CameraInfo, CameraSettings, Choice, Counters, Interval};
+use super::super::{CameraFault, CameraInfo, CameraSettings, Choice, Counters, Identity, Interval};
 use super::buffers::Buffers;
 use super::node::{Failed, Filled, Node, PixFormat};
 use super::{Device, fault_of, fourcc_text};
@@ -55,6 +55,7 @@ impl Stream {
         device: Device,
         choice: Choice,
         path: &Path,
+        identity: &Identity,
         settings: &CameraSettings,
         outlet: &Outlet,
     ) -> Result<Self, CameraFault> {
@@ -98,6 +99,7 @@ impl Stream {
         let info = CameraInfo {
             name: capability.card,
             path: path.to_owned(),
+            device: identity.clone(),
             layout,
             fps: node.interval().and_then(Interval::fps),
             buffers: granted,

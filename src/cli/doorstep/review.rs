@@ -53,7 +53,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         exit: Exit::Usage,
         text: format!("{}: {why}", log.display()),
     };
-    let text = std::fs::read_to_string(log).map_err(|e| unreadable(&e))?;
+    let text = std::fs::read_to_string(log)
+        .map_err(|e| Failure::of(&e, format!("{}: {e}", log.display())))?;
     let told = Told::read(&text);
     if !told.ended {
         return Err(unreadable(

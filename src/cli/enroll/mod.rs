@@ -15,7 +15,7 @@ use super::{
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
 use crate::learn::{Changes, PEOPLE, built_in};
-use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, check_name};
+use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, name};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -46,12 +46,14 @@ pub struct Arguments {
 struct Outcome {
     picture: String,
     refused: Option<String>,
+    /// Whether it was refused because the machine failed: the picture may be good.
+    machine: bool,
 }
 
-/// Ends with [`Exit::No`] if no picture was usable; the gallery is then as it was.
+/// Ends with [`Exit::No`] if no picture was usable, with [`Exit::Machine`] if that may be the machine's fault; the gallery is then
+/// as it was.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
-    let name = &arguments.name;
-    check_name(name)?;
+    let written = name::read(&arguments.name)?;
     let photos = pictures(&arguments.photos)?;
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
@@ -64,7 +66,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         false => Eyes::Learner(Learner::start(&loaded)?),
     };
 
-    let known = before.people().iter().find(|p| p.name == *name);
+    let known = before.find(&written);
+    // Who is enrolled keeps the name as it is, however it was typed now.
+    let name = &known.map_or(written, |p| p.name.clone());
+    if known.is_none() {
+        name::check_new(name, before.people().iter().map(|p| p.name.as_str()))?;
+    }
     let known: Vec<Embedding> = known
         .iter()
         .flat_map(|p| &p.templates)
@@ -79,6 +86,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             let number = |k| Outcome {
                 picture: format!("picture {k}"),
                 refused: None,
+                machine: false,
             };
             (1..=taken.len()).map(number).collect()
         }
@@ -107,7 +115,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             pictures: outcomes.len(),
         };
         eprintln!("latchkey: {error}");
-        return Ok(Exit::No);
+        let machine = outcomes.iter().any(|o| o.machine);
+        return Ok(if machine { Exit::Machine } else { Exit::No });
     }
     warn_of_likeness(&before, name, loaded.rule, &enrolment);
     let mut strangers = Vec::new();
@@ -225,12 +234,19 @@ fn from_photos(
 ) -> Result<Vec<Outcome>, Failure> {
     let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
     let read = read_all(learner, "reading photos", &paths, 0, 0)?;
-    let outcomes = photos.iter().zip(read).map(|(path, shown)| Outcome {
-        picture: path.display().to_string(),
-        refused: match shown {
-            Ok(shown) => enrolment.add(&shown.faces).err().map(|r| r.to_string()),
-            Err(why) => Some(why),
-        },
+    let outcomes = photos.iter().zip(read).map(|(path, shown)| {
+        let (refused, machine) = match shown {
+            Ok(shown) => {
+                let refusal = enrolment.add(&shown.faces).err();
+                (refusal.map(|r| r.to_string()), false)
+            }
+            Err(unread) => (Some(unread.why), unread.machine),
+        };
+        Outcome {
+            picture: path.display().to_string(),
+            refused,
+            machine,
+        }
     });
     Ok(outcomes.collect())
 }

@@ -35,9 +35,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let file = arguments.pairs.display();
     let text = std::fs::read_to_string(&arguments.pairs).map_err(|e| {
-        usage(format!(
-            "{file}: {e}; --pairs takes a file such as LFW's pairs.txt"
-        ))
+        let text = format!("{file}: {e}; --pairs takes a file such as LFW's pairs.txt");
+        Failure::of(&e, text)
     })?;
     let pairs = parse(&text).map_err(|e| usage(format!("{file}: {e}")))?;
     if !arguments.images.is_dir() {

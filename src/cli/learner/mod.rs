@@ -28,9 +28,10 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::serve::Bench;
 use self::wire::{Answer, Ask, Breach};
-pub use self::wire::{Shown, Sight, Subject, Wanted, plain};
+pub use self::wire::{Shown, Sight, Subject, Unread, Wanted, plain};
 use super::folder::{self, bar};
 use super::{Exit, Failure, Loaded};
+use crate::capture::UNREAD;
 use crate::config::Overrides;
 use crate::face::{Embedding, Landmarks};
 use crate::learn::{Changes, PEOPLE, Top};
@@ -171,8 +172,8 @@ impl Learner {
         &mut self,
         wanted: &[Wanted],
         mut step: impl FnMut(),
-    ) -> Result<Vec<Result<Shown, String>>, LearnerError> {
-        let mut shown: Vec<Option<Result<Shown, String>>> = Vec::new();
+    ) -> Result<Vec<Result<Shown, Unread>>, LearnerError> {
+        let mut shown: Vec<Option<Result<Shown, Unread>>> = Vec::new();
         shown.resize_with(wanted.len(), || None);
         if let Err(error) = self.some(wanted, &mut shown, &mut step) {
             error.of_a_photo()?;
@@ -188,9 +189,13 @@ impl Learner {
                     if ended > MOST_ENDED {
                         return Err(LearnerError::Ended(how));
                     }
-                    shown[0] = Some(Err(format!(
-                        "it ended the process that read it ({how}): it may be damaged, or too large for this machine's memory"
-                    )));
+                    let why = format!(
+                        "{UNREAD}it ended the process that read it ({how}): it may be damaged, or too large for this machine's memory"
+                    );
+                    shown[0] = Some(Err(Unread {
+                        why,
+                        machine: false,
+                    }));
                     step();
                     self.renew()?;
                 }
@@ -204,7 +209,7 @@ impl Learner {
     fn some(
         &mut self,
         wanted: &[Wanted],
-        shown: &mut [Option<Result<Shown, String>>],
+        shown: &mut [Option<Result<Shown, Unread>>],
         mut step: impl FnMut(),
     ) -> Result<(), LearnerError> {
         let dimensions = self.dimensions;
@@ -222,7 +227,10 @@ impl Learner {
                     Ok(shown) => Ok(shown),
                     Err(breach) => return Ok(Err(breach)),
                 },
-                Err(why) => Err(plain(&why)),
+                Err(unread) => Err(Unread {
+                    why: plain(&unread.why),
+                    ..unread
+                }),
             });
             step();
             Ok(Ok(()))
@@ -535,7 +543,7 @@ pub fn read_all(
     photos: &[&Path],
     views: u32,
     seed: u64,
-) -> Result<Vec<Result<Shown, String>>, LearnerError> {
+) -> Result<Vec<Result<Shown, Unread>>, LearnerError> {
     if photos.is_empty() {
         return Ok(Vec::new());
     }

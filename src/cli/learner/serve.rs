@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 
-use super::wire::{self, Answer, Ask, Seen, Sight, Subject, Wanted};
+use super::wire::{self, Answer, Ask, Seen, Sight, Subject, Unread, Wanted};
 use crate::capture::Photo;
 use crate::cli::folder::share;
 use crate::cli::{Exit, Failure, Loaded};
 use crate::face::{Embedder, Embedding, FaceError, Landmarks, Point, Reader};
+use crate::fault;
 use crate::frame::{Image, Sampler};
 use crate::learn::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
 use crate::nn::{ModelFile, Patch, Weights, hex};
@@ -73,7 +74,7 @@ impl Bench<'_> {
                         failed = Err(e.into());
                         return;
                     }
-                    Err(why) => Err(why),
+                    Err(unread) => Err(unread),
                 };
                 let answer = Answer::Photo(u32::try_from(place).unwrap_or(u32::MAX), seen);
                 if sent.is_ok() {
@@ -211,8 +212,11 @@ fn show(
     reader: &mut Reader,
     wanted: &Wanted,
     changes: Changes,
-) -> Result<Result<Seen, FaceError>, String> {
-    let photo = Photo::open(&wanted.path()).map_err(|e| e.why())?;
+) -> Result<Result<Seen, FaceError>, Unread> {
+    let photo = Photo::open(&wanted.path()).map_err(|e| Unread {
+        why: e.why(),
+        machine: fault::is_machines(&e),
+    })?;
     let mut read = || {
         let image = photo.image();
         let faces = reader.read_photo(&image)?.to_vec();

@@ -89,17 +89,22 @@ fn is_breach(answers: &[u8], breach: Breach) {
 
 #[test]
 fn a_learner_that_does_as_it_should_is_believed() {
-    let no_photo = Answer::Photo(1, Err("1.jpg: \u{1b}[2Jno picture".to_owned()));
+    let unread = Unread {
+        why: "1.jpg: \u{1b}[2Jno picture".to_owned(),
+        machine: true,
+    };
+    let no_photo = Answer::Photo(1, Err(unread));
     let answers = frames(&[no_photo, seen(0), Answer::Done]);
     assert_eq!(asked(&answers, "exec sleep 60").expect("answered"), 1);
     let mut learner = start(&answers, "exec sleep 60", Duration::from_secs(20)).expect("started");
     let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
     let shown = learner.photos(&wanted, || ()).expect("answered");
-    let Err(why) = &shown[1] else {
+    let Err(unread) = &shown[1] else {
         panic!("no photo");
     };
+    assert!(unread.machine);
     assert_eq!(
-        why, "1.jpg: \\u{1b}[2Jno picture",
+        unread.why, "1.jpg: \\u{1b}[2Jno picture",
         "nothing that a terminal obeys"
     );
     let (_, own) = largest(shown[0].as_ref().ok().expect("a photo")).expect("a face");
@@ -259,7 +264,7 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
         // The answer comes, the last word does not: nobody knows whether it is well.
         let shown = shown.expect("one photo cannot take the other down");
         assert!(shown[0].is_ok(), "{then}");
-        let Err(why) = &shown[1] else {
+        let Err(Unread { why, .. }) = &shown[1] else {
             panic!("{then}: its reader never was done");
         };
         assert!(

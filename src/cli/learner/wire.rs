@@ -89,7 +89,7 @@ impl Sight {
 pub enum Answer {
     /// It has its networks, of which the embedder has this checksum, and nothing but what it needs.
     Ready(String),
-    Photo(u32, Result<Seen, String>),
+    Photo(u32, Result<Seen, Unread>),
     Drawn(Option<Vec<f32>>),
     Subject(u32, Vec<Vec<f32>>),
     Epoch,
@@ -97,6 +97,14 @@ pub enum Answer {
     Done,
     /// Why it cannot go on, and whether that is the machine's fault.
     Failed(String, bool),
+}
+
+/// Why a photo cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    pub why: String,
+    /// Whether the machine failed: the photo may be good.
+    pub machine: bool,
 }
 
 /// Of a face its box, score and five points, and [`Quality`] in the order of its fields.

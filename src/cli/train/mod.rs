@@ -19,6 +19,7 @@ use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, folder, unc
 use crate::config::{Config, Overrides};
 use crate::face::Embedding;
 use crate::learn::{Change, Changes, calibrate, measure};
+use crate::people::folders::{UNKNOWN, special};
 use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
 
 #[derive(clap::Args)]
@@ -82,11 +83,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return undo(asked);
     };
     let begun = Instant::now();
-    let (named, mut wrong) = folder::people(data, &SPECIAL)?;
-    let with_photos = |name: &str| {
-        let mut those = named.iter().filter(|n| !n.photos.is_empty());
-        those.any(|n| n.name == name)
-    };
+    let (mut named, mut wrong) = folder::people(data, &SPECIAL)?;
     if named.iter().all(|n| n.photos.is_empty()) {
         let but = wrong.first().map_or(String::new(), |w| format!(" ({w})"));
         return Err(Failure {
@@ -116,6 +113,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let gallery = Gallery::load(path)?;
     gallery.suits(&sha256, path)?;
     let was_tuned = gallery.tuned().is_some() || gallery.was_tuned_earlier();
+    folder::agree(&mut named, &gallery, &mut wrong);
+    let with_photos = |name: &str| {
+        let mut those = named.iter().filter(|n| !n.photos.is_empty());
+        those.any(|n| n.name == name)
+    };
     let absent = gallery.people().iter().find(|p| !with_photos(&p.name));
     if let (Some(absent), true) = (absent, arguments.fine_tune) {
         return Err(Failure {
@@ -142,7 +144,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         );
         return Ok(Exit::No);
     }
-    let strangers = strangers(&mut learner, &data.join("unknown"), same, &mut wrong)?;
+    let unknown = special(data, UNKNOWN);
+    let strangers = strangers(&mut learner, &unknown, same, &mut wrong)?;
     let drawn = match strangers.people.len() {
         0..FEW_STRANGERS => learner.drawn()?,
         _ => Vec::new(),
@@ -170,10 +173,10 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         .iter()
         .map(|s| s.embedding.values())
         .collect();
-    let mut try_out = |folder: &str, before: &[&[f32]]| {
+    let mut try_out = |folder: &'static str, before: &[&[f32]]| {
         given(
             &mut learner,
-            &data.join(folder),
+            &special(data, folder),
             &household,
             &known,
             before,

@@ -55,7 +55,7 @@ pub fn learn_from(
         for photo in &person.photos {
             let Some(result) = shown.next() else { break };
             let refused = match result {
-                Err(why) => why,
+                Err(unread) => unread.why,
                 Ok(shown) => match (enrolment.add(&shown.faces), shown.faces.first()) {
                     (Ok(()), Some(face)) => {
                         if let Ok(embedding) = face.embedding {
@@ -181,8 +181,8 @@ pub fn strangers(
     for (photo, shown) in photos.iter().zip(read) {
         let face = match shown {
             Ok(shown) => largest(&shown),
-            Err(why) => {
-                wrong.push(format!("{}: not used: {why}", photo.display()));
+            Err(unread) => {
+                wrong.push(format!("{}: not used: {}", photo.display(), unread.why));
                 continue;
             }
         };

@@ -8,7 +8,8 @@ use crate::cli::Failure;
 use crate::cli::folder::{self, Named};
 use crate::cli::learner::{Learner, largest, read_all};
 use crate::face::Embedding;
-use crate::people::{Person, directions, likeness, people_of};
+use crate::people::folders::special;
+use crate::people::{Person, directions, likeness, name, people_of};
 
 /// Parts into which photos are divided to try the rest on each.
 pub const PARTS: usize = 5;
@@ -43,10 +44,10 @@ impl<'a> Household<'a> {
     }
 
     /// Whose place in the rows is whose.
-    pub fn place(&self, name: &str) -> Option<usize> {
+    pub fn place(&self, wanted: &str) -> Option<usize> {
         let learners = self.learners.iter().map(|l| &l.name);
         let mut names = learners.chain(self.stay.iter().map(|p| &p.name));
-        names.position(|n| n == name)
+        names.position(|n| name::same(n, wanted))
     }
 }
 
@@ -174,7 +175,7 @@ pub fn given(
     let (people, _) = folder::people(folder, &["unknown"])?;
     let unknown = Named {
         name: String::new(),
-        photos: folder::photos_below(&folder.join("unknown")),
+        photos: folder::photos_below(&special(folder, "unknown")),
     };
     // Whose folder each stranger's photo is in; none of those in `unknown`.
     let mut owners = Vec::new();

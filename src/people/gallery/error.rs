@@ -1,6 +1,8 @@
-//! What can be wrong with a gallery, and with a name.
+//! What can be wrong with a gallery.
 
 use std::path::PathBuf;
+
+use crate::people::name::NameError;
 
 /// Why a gallery could not be read, changed or written.
 #[derive(Debug, thiserror::Error)]
@@ -63,54 +65,20 @@ pub enum GalleryError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// Nobody of that name.
-    #[error("{name:?} is not enrolled in {}; `latchkey people` lists who is", path.display())]
+    #[error(
+        "nobody is called {}, so nobody was forgotten{suggestion}; `latchkey people` lists who is enrolled in {}",
+        crate::journal::quoted(name), path.display()
+    )]
     Unknown {
         /// The file.
         path: PathBuf,
         /// As asked for.
         name: String,
+        /// Who may have been meant, as half a sentence; or empty.
+        suggestion: String,
     },
 }
 
 fn short(sha256: &str) -> &str {
     sha256.get(..12).unwrap_or(sha256)
-}
-
-/// Why a name is refused.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("name {name:?}: {what}; use 1 to 64 letters, digits, spaces and - _ . '")]
-pub struct NameError {
-    name: String,
-    what: &'static str,
-}
-
-/// That `name` can be printed in a log line and used as a folder's name.
-///
-/// # Errors
-/// [`NameError`] says what is wrong with it.
-pub fn check_name(name: &str) -> Result<(), NameError> {
-    let what = if name.trim().is_empty() {
-        "is empty"
-    } else if name.trim() != name {
-        "begins or ends with a space"
-    } else if name.chars().count() > 64 {
-        "is too long"
-    } else if name.starts_with(['.', '-']) {
-        "begins with a dot or dash"
-    } else if let Some(c) = name
-        .chars()
-        .find(|c| !(c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.' | '\'')))
-    {
-        match c {
-            '/' | '\\' => "has a path separator",
-            c if c.is_control() => "has a control character",
-            _ => "has a character that is none of these",
-        }
-    } else {
-        return Ok(());
-    };
-    Err(NameError {
-        name: name.to_owned(),
-        what,
-    })
 }

@@ -150,16 +150,43 @@ fn templates_of_another_embedder_are_not_mixed() {
 }
 
 #[test]
-fn names_are_fit_for_a_log_line_and_a_folder() {
-    for good in ["Ada", "Jean-Luc O'Neil", "Zoë", "李雷", "p.2"] {
-        assert_eq!(check_name(good), Ok(()));
-    }
-    for bad in [
-        "", " ", "../etc", "a/b", "a\\b", "a\nb", ".hidden", "-v", "x ", "a=b", "a\"b",
+fn a_name_is_one_persons_however_it_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gallery");
+    let add = |name: &str, seed| {
+        Gallery::update(&path, |g| g.add(name, &[direction(seed)], &[], "aa", &path))
+    };
+    let id = add("Ju\u{308}rgen", 1).unwrap();
+    assert_eq!(add("JÜRGEN", 2).unwrap(), id);
+    add("O’Brien", 3).unwrap();
+    add("Ada", 4).unwrap();
+    let forged = add("\u{410}da", 5).unwrap_err().to_string();
+    assert!(forged.contains("looks like Ada"), "{forged}");
+    for name in [
+        "../etc",
+        "a\nb",
+        "Ada\u{202e}",
+        "unknown",
+        "button",
+        "p1",
+        "",
     ] {
-        assert!(check_name(bad).is_err(), "{bad:?}");
+        assert!(
+            matches!(add(name, 5), Err(GalleryError::Name(_))),
+            "{name:?}"
+        );
     }
-    assert!(check_name(&"x".repeat(65)).is_err());
+    let gallery = Gallery::load(&path).unwrap();
+    let person = gallery.find("jürgen").unwrap();
+    assert_eq!((&*person.name, person.templates.len()), ("Jürgen", 2));
+    let remove = |name: &str| Gallery::update(&path, |g| g.remove(name, &path));
+    let why = remove("Jurgen").unwrap_err().to_string();
+    assert!(
+        why.contains("nobody was forgotten; did you mean Jürgen?"),
+        "{why}"
+    );
+    assert_eq!(remove("o'brien").unwrap().name, "O’Brien");
+    assert_eq!(remove("ju\u{308}rgen").unwrap().id, id);
 }
 
 #[test]

@@ -227,6 +227,7 @@ impl Rig {
         let info = CameraInfo {
             name: "fake".to_owned(),
             path: "/dev/video0".into(),
+            device: crate::capture::Identity::default(),
             layout: Layout::packed(PixelFormat::Grey, 640, 480),
             fps: None,
             buffers: 4,

@@ -111,10 +111,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     named.retain(|n| !n.photos.is_empty());
     if let Some(file) = &arguments.only {
         let text = std::fs::read_to_string(file).map_err(|e| {
-            usage(format!(
-                "{}: {e}; --only takes a file of names",
-                file.display()
-            ))
+            let text = format!("{}: {e}; --only takes a file of names", file.display());
+            Failure::of(&e, text)
         })?;
         let wanted: BTreeSet<&str> = text
             .lines()

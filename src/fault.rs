@@ -1,0 +1,227 @@
+//! Whether an error of the system is about what was asked for, or about the machine at this moment: the first says the same
+//! when tried again, the second may not. Exit statuses and restarts hang on it, so it is decided here and nowhere else.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// A file that is not there because its file system is not mounted yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is in /etc/fstab and not mounted yet", place.display())]
+struct NotMounted {
+    place: PathBuf,
+}
+
+/// Whether `error` is the machine's: a disk that fails or is full, too little memory, too many open files, a device or mount that
+/// is away, a call that was interrupted or would have to wait. All else is about the input: a file that is not there, that may
+/// not be read, or that is not what it should be.
+#[must_use]
+pub fn is_machine(error: &io::Error) -> bool {
+    if let Some(inner) = error.get_ref() {
+        return inner.is::<NotMounted>() || of_kind(error.kind());
+    }
+    match Errno::from_io_error(error) {
+        Some(errno) => matches!(
+            errno,
+            Errno::IO
+                | Errno::NOMEM
+                | Errno::NOSPC
+                | Errno::DQUOT
+                | Errno::MFILE
+                | Errno::NFILE
+                | Errno::INTR
+                | Errno::AGAIN
+                | Errno::BUSY
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::NOMEDIUM
+                | Errno::REMOTEIO
+                | Errno::TIMEDOUT
+                | Errno::STALE
+                | Errno::NOTCONN
+                | Errno::CONNREFUSED
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::NOBUFS
+                | Errno::NOLCK
+                | Errno::DEADLK
+                // A file system that found itself damaged: checksums, structure; or that went read-only for it.
+                | Errno::BADMSG
+                | Errno::UCLEAN
+                | Errno::ROFS
+        ),
+        None => of_kind(error.kind()),
+    }
+}
+
+/// The same of errors that the system's number is lost of.
+fn of_kind(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::OutOfMemory
+            | ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+            | ErrorKind::TimedOut
+            | ErrorKind::ResourceBusy
+            | ErrorKind::StaleNetworkFileHandle
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotConnected
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+    )
+}
+
+/// Whether what lies at the bottom of `error` [`is_machine`].
+#[must_use]
+pub fn is_machines(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let system = error.downcast_ref::<io::Error>();
+        // Says what is below its own error, and leaves that one out.
+        let decoder = match error.downcast_ref::<png::DecodingError>() {
+            Some(png::DecodingError::IoError(error)) => Some(error),
+            _ => None,
+        };
+        let errno = error.downcast_ref::<Errno>().map(|e| io::Error::from(*e));
+        if system
+            .or(decoder)
+            .or(errno.as_ref())
+            .is_some_and(is_machine)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// `error`, which the system gave for `path`; where it says that the file is not there, and the file system that should hold it
+/// is not mounted yet, an error that says so.
+#[must_use]
+pub fn of_path(error: io::Error, path: &Path) -> io::Error {
+    if error.kind() != ErrorKind::NotFound {
+        return error;
+    }
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match awaited(&path, &read("/etc/fstab"), &read("/proc/self/mounts")) {
+        Some(place) => io::Error::other(NotMounted { place }),
+        None => error,
+    }
+}
+
+/// That `path` is not missing for want of a mount.
+///
+/// # Errors
+/// An error of the machine if it is.
+pub fn check_mounted(path: &Path) -> io::Result<()> {
+    let error = of_path(ErrorKind::NotFound.into(), path);
+    if is_machine(&error) {
+        Err(error)
+    } else {
+        Ok(())
+    }
+}
+
+/// The place of a file system that should hold `path` by `fstab` and is not among `mounts` (fstab(5), proc_mounts(5)).
+fn awaited(path: &Path, fstab: &str, mounts: &str) -> Option<PathBuf> {
+    let places = |table: &str| -> Vec<PathBuf> {
+        let lines = table.lines().filter(|l| !l.trim_start().starts_with('#'));
+        let fields = lines.filter_map(|l| l.split_ascii_whitespace().nth(1));
+        fields
+            .map(|f| PathBuf::from(f.replace("\\040", " ").replace("\\011", "\t")))
+            .collect()
+    };
+    let mounted = places(mounts);
+    let wanted = places(fstab).into_iter().filter(|place| {
+        place.is_absolute()
+            && place != Path::new("/")
+            && path.starts_with(place)
+            && !mounted.contains(place)
+    });
+    wanted.max_by_key(|place| place.components().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_failed_or_the_input_is_wrong() {
+        for errno in [
+            Errno::IO,
+            Errno::NOMEM,
+            Errno::NOSPC,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::INTR,
+            Errno::AGAIN,
+            Errno::NODEV,
+            Errno::STALE,
+            Errno::ROFS,
+            Errno::DQUOT,
+            Errno::NOTCONN,
+        ] {
+            let error = io::Error::from(errno);
+            assert!(is_machine(&error), "{error}");
+            let photo = crate::capture::PhotoError {
+                path: "x".into(),
+                fault: crate::capture::PhotoFault::Unreadable(error),
+            };
+            assert!(is_machines(&photo));
+            let decoder = png::DecodingError::IoError(errno.into());
+            let photo = crate::capture::PhotoError {
+                path: "x".into(),
+                fault: crate::capture::PhotoFault::Png(decoder),
+            };
+            assert!(is_machines(&photo), "{photo}");
+        }
+        for errno in [
+            Errno::NOENT,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::ISDIR,
+            Errno::NOTDIR,
+            Errno::LOOP,
+            Errno::NAMETOOLONG,
+        ] {
+            assert!(!is_machine(&errno.into()), "{errno}");
+        }
+        for kind in [
+            ErrorKind::InvalidData,
+            ErrorKind::UnexpectedEof,
+            ErrorKind::NotFound,
+        ] {
+            assert!(!is_machine(&kind.into()), "{kind}");
+        }
+        assert!(is_machine(&ErrorKind::OutOfMemory.into()));
+    }
+
+    #[test]
+    fn a_file_of_a_mount_that_is_not_there_yet_is_not_missing() {
+        let fstab = "# a comment /mnt/none\nUUID=1 / ext4 defaults 0 1\nUUID=2 /mnt/usb vfat nofail 0 0\n\
+                     UUID=3 /mnt/my\\040disk ext4 defaults 0 2\nUUID=4 none swap sw 0 0\n";
+        let mounts = "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n";
+        let awaited = |path: &str, mounts: &str| awaited(Path::new(path), fstab, mounts);
+        assert_eq!(awaited("/mnt/usb/gallery", mounts), Some("/mnt/usb".into()));
+        assert_eq!(
+            awaited("/mnt/my disk/x", mounts),
+            Some("/mnt/my disk".into())
+        );
+        assert_eq!(awaited("/mnt/usbx/gallery", mounts), None);
+        assert_eq!(awaited("/etc/latchkey", mounts), None);
+        let mounted = mounts.to_owned() + "/dev/sdb1 /mnt/usb vfat rw 0 0\n";
+        assert_eq!(awaited("/mnt/usb/gallery", &mounted), None);
+        let error = io::Error::other(NotMounted {
+            place: "/mnt/usb".into(),
+        });
+        assert!(is_machine(&error) && error.to_string().contains("not mounted yet"));
+    }
+}

@@ -1,0 +1,315 @@
+//! What lies on the owner's drive, by its names: the configuration, lists of names to forget, folders of photos; what may be
+//! meant for one of them and is not read; and what is something else.
+//!
+//! A computer shows some names without their endings, adds endings of its own and makes copies. A name that cannot have been
+//! meant otherwise is taken; one that may have been meant is reported with what to do, as its owner believes that it works.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::owner::{CONFIG, PHOTOS, REMOVE, SAYS};
+use crate::capture::pictures::{is_clutter, is_picture};
+use crate::people::folders::UNKNOWN;
+use crate::text::{Likeness, is_archive, is_rich_text, likeness};
+
+/// What every card comes with.
+const README: &str = "README.txt";
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Drive {
+    /// The configuration, by its name.
+    pub config: Option<String>,
+    /// Lists of names to forget.
+    pub lists: Vec<String>,
+    /// Folders of people's folders.
+    pub photos: Vec<String>,
+    /// What may have been meant for one of these and is not read, each with the reason and what to do.
+    pub mistakes: Vec<(String, String)>,
+    /// What is something else.
+    pub others: Vec<String>,
+}
+
+/// Looks at what lies in `folder`; into no folder but those that may hold photos.
+///
+/// # Errors
+/// What the system says.
+pub fn look(folder: &Path) -> io::Result<Drive> {
+    let mut drive = Drive::default();
+    let mut configs = Vec::new();
+    for path in super::owner::sorted(folder)? {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if is_clutter(&path)
+            || is_systems(&name)
+            || name == SAYS
+            || name == super::owner::BESIDE
+            || name == README
+        {
+            continue;
+        }
+        let is_folder = path.is_dir();
+        let like = |expected| likeness(&name, expected);
+        let takes = |expected| matches!(like(expected), Likeness::Is | Likeness::Means);
+        let mut mistake = |why: String| drive.mistakes.push((name.clone(), why));
+        if !is_folder && takes(CONFIG) {
+            configs.push(name);
+        } else if !is_folder && takes(REMOVE) {
+            drive.lists.push(name);
+        } else if is_folder && takes(PHOTOS) {
+            drive.photos.push(name);
+        } else if is_archive(&name) {
+            mistake(format!(
+                "is an archive, which is not read: unpack it; photos belong into {PHOTOS}, a folder a person"
+            ));
+        } else if is_rich_text(&name)
+            && [CONFIG, REMOVE]
+                .iter()
+                .any(|e| like(e) == Likeness::MayMean)
+        {
+            let expected = if like(REMOVE) == Likeness::MayMean {
+                REMOVE
+            } else {
+                CONFIG
+            };
+            mistake(format!(
+                "is not read, as it is no plain text: save it as plain text by the name {expected}"
+            ));
+        } else if let Some(expected) = [CONFIG, REMOVE, PHOTOS]
+            .into_iter()
+            .find(|e| like(e) != Likeness::Other)
+        {
+            mistake(match (is_folder, expected == PHOTOS) {
+                (true, false) => format!("is a folder; {expected} is a file"),
+                (false, true) => {
+                    format!("is a file; {PHOTOS} is a folder that has one folder a person")
+                }
+                _ => format!(
+                    "is not read: if it is meant, call it {expected}; otherwise take it off this drive"
+                ),
+            });
+        } else if is_folder && (like(UNKNOWN) != Likeness::Other || has_pictures(&path, 2)) {
+            mistake(format!(
+                "has photos that are not looked at: put the folder of each person into {PHOTOS}"
+            ));
+        } else if !is_folder && is_picture(&path) {
+            mistake(format!(
+                "is a photo that is not looked at: put it into {PHOTOS}/NAME, NAME being who it shows"
+            ));
+        } else {
+            drive.others.push(name);
+        }
+    }
+    // An exact name comes before one that means the same.
+    let exact = configs.iter().position(|name| name == CONFIG);
+    match (&configs[..], exact) {
+        ([only], _) => drive.config = Some(only.clone()),
+        (_, exact) => {
+            drive.config = exact.map(|place| configs.swap_remove(place));
+            for name in configs {
+                let why = match &drive.config {
+                    Some(config) => format!(
+                        "is not read, as there is {config}, too: delete the one that does not hold, and call the other {CONFIG}"
+                    ),
+                    None => format!(
+                        "is not read, as there are others like it: delete those that do not hold, and call the other {CONFIG}"
+                    ),
+                };
+                drive.mistakes.push((name, why));
+            }
+        }
+    }
+    Ok(drive)
+}
+
+/// What systems put on every drive, and fsck on one that it had to repair.
+fn is_systems(name: &str) -> bool {
+    let known = [
+        "system volume information",
+        "lost.dir",
+        "found.000",
+        "$recycle.bin",
+        "recycler",
+        "__macosx",
+        "android",
+        "autorun.inf",
+        "wpsettings.dat",
+        "indexervolumeguid",
+    ];
+    let name = name.to_lowercase();
+    known.contains(&name.as_str()) || name.starts_with("fsck") && name.ends_with(".rec")
+}
+
+/// Whether there are pictures in `folder`, or in folders in it, `depth` deep.
+pub fn has_pictures(folder: &Path, depth: u32) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths = entries.map(|e| e.path()).filter(|p| !is_clutter(p));
+    paths.any(|path: PathBuf| match path.is_dir() {
+        true => depth > 0 && has_pictures(&path, depth - 1),
+        false => is_picture(&path),
+    })
+}
+
+/// What is wrong with the file `name` that lies among people's folders.
+pub fn loose(name: &str) -> String {
+    if let Some(expected) = [REMOVE, CONFIG]
+        .into_iter()
+        .find(|e| likeness(name, e) != Likeness::Other)
+    {
+        return format!(
+            "is not read here: put it beside the folder {PHOTOS}, by the name {expected}"
+        );
+    }
+    if is_archive(name) {
+        return format!("is an archive; unpack it, and put the photos into {PHOTOS}/NAME");
+    }
+    format!("is in no person's folder; put it into {PHOTOS}/NAME")
+}
+
+/// What is wrong with `folder`, called `name`, that lies among a person's photos.
+pub fn inner(folder: &Path, person: &str, beside_photos: bool) -> Option<String> {
+    has_pictures(folder, 2).then(|| {
+        if beside_photos {
+            format!("is a folder, whose photos are not looked at: if they all show {person}, put them into {PHOTOS}/{person}")
+        } else {
+            format!(
+                "is a folder too deep: its photos are not looked at. If they all show {person}, put them into {PHOTOS}/{person}; \
+                 if it is the name of a person, put the folder into {PHOTOS}"
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(entries: &[&str]) -> Drive {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in entries {
+            let path = folder.path().join(entry);
+            if let Some(inside) = entry.strip_suffix('/') {
+                std::fs::create_dir_all(folder.path().join(inside)).unwrap();
+            } else {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "x").unwrap();
+            }
+        }
+        look(folder.path()).unwrap()
+    }
+
+    #[test]
+    fn names_that_mean_what_is_expected_are_taken() {
+        for name in [
+            "latchkey.toml",
+            "latchkey.toml.txt",
+            "Latchkey.TOML",
+            "LATCHKEY",
+            "latchkey .toml",
+        ] {
+            assert_eq!(found(&[name]).config.as_deref(), Some(name));
+        }
+        for name in [
+            "remove.txt",
+            "remove.txt.txt",
+            "remove",
+            "REMOVE.TXT",
+            "remove .txt",
+        ] {
+            assert_eq!(found(&[name]).lists, [name]);
+        }
+        for name in ["photos", "Photos", "PHOTOS"] {
+            assert_eq!(found(&[&format!("{name}/")]).photos, [name]);
+        }
+        let both = found(&[
+            "remove.txt",
+            "remove.txt.txt",
+            "Photos/Ada/1.jpg",
+            "photos/Ben/1.jpg",
+        ]);
+        assert_eq!(
+            (both.lists.len(), both.photos.len(), both.mistakes.len()),
+            (2, 2, 0)
+        );
+    }
+
+    #[test]
+    fn of_two_configurations_the_exact_one_is_read_and_the_other_is_told() {
+        let drive = found(&["latchkey.toml", "latchkey.toml.txt"]);
+        assert_eq!(drive.config.as_deref(), Some("latchkey.toml"));
+        assert_eq!(drive.mistakes[0].0, "latchkey.toml.txt");
+        let drive = found(&["latchkey", "latchkey.toml.txt"]);
+        assert_eq!((drive.config, drive.mistakes.len()), (None, 2));
+    }
+
+    #[test]
+    fn what_may_be_meant_is_told_with_what_to_do() {
+        for (entry, said) in [
+            ("remove(1).txt", "call it remove.txt"),
+            ("remove - Copy.txt", "call it remove.txt"),
+            ("remvoe.txt", "call it remove.txt"),
+            ("Remove.rtf", "save it as plain text by the name remove.txt"),
+            (
+                "remove.docx",
+                "save it as plain text by the name remove.txt",
+            ),
+            ("remove.txt/", "is a folder; remove.txt is a file"),
+            ("latchkey (1).toml", "call it latchkey.toml"),
+            (
+                "latchkey.rtf",
+                "save it as plain text by the name latchkey.toml",
+            ),
+            ("photo/", "call it photos"),
+            ("fotos/Ada/1.jpg", "call it photos"),
+            ("photos", "is a file; photos is a folder"),
+            ("photos.zip", "is an archive"),
+            ("Ada.zip", "is an archive"),
+            ("Ada/1.jpg", "put the folder of each person into photos"),
+            (
+                "DCIM/100CANON/IMG_1.JPG",
+                "put the folder of each person into photos",
+            ),
+            ("unknown/", "put the folder of each person into photos"),
+            ("ada.jpg", "put it into photos/NAME"),
+        ] {
+            let drive = found(&[entry]);
+            let told: Vec<_> = drive.mistakes.iter().map(|(_, why)| why).collect();
+            assert!(
+                told.len() == 1 && told[0].contains(said),
+                "{entry}: {drive:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_nothing_of_this_is_left_alone_and_systems_own_files_are_passed_over() {
+        let drive = found(&["notes.txt", "manual.pdf", "music/"]);
+        assert_eq!(
+            drive,
+            Drive {
+                others: ["manual.pdf", "music", "notes.txt"]
+                    .map(str::to_owned)
+                    .into(),
+                ..Drive::default()
+            }
+        );
+        let drive = found(&[
+            "System Volume Information/IndexerVolumeGuid",
+            ".Trashes/x",
+            "._remove.txt",
+            "Thumbs.db",
+            "desktop.ini",
+            "FSCK0000.REC",
+            "$RECYCLE.BIN/x",
+            "LOST.DIR/",
+            ".fseventsd/",
+            "latchkey-says.txt",
+            "README.txt",
+            "__MACOSX/._photos",
+        ]);
+        assert_eq!(drive, Drive::default());
+    }
+}
