@@ -51,7 +51,8 @@ pub fn people(
             ));
             continue;
         };
-        if pictures::is_clutter(&path) {
+        // A hidden folder with photos in it was meant for a person.
+        if pictures::is_clutter(&path) && (!path.is_dir() || pictures::list(&path).is_err()) {
             continue;
         }
         if !path.is_dir() {

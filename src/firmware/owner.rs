@@ -856,8 +856,10 @@ fn of_the_past(said: &str, again: &[String]) -> String {
     let lines: Vec<&str> = said.lines().filter(|l| !anew(l)).collect();
     let mut left = String::new();
     for (i, line) in lines.iter().enumerate() {
-        // A title stays with what is under it.
-        if line.starts_with(' ') || lines.get(i + 1).is_some_and(|l| l.starts_with(' ')) {
+        // A title stays with what is under it, and one empty line behind that.
+        let ends_part = line.is_empty() && !left.is_empty() && !left.ends_with("\r\n\r\n");
+        let has_more = lines.get(i + 1).is_some_and(|l| l.starts_with(' '));
+        if line.starts_with(' ') || has_more || ends_part {
             left.push_str(line);
             left.push_str("\r\n");
         }
