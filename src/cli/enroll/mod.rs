@@ -63,7 +63,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     before.suits(&sha256, path)?;
     let mut eyes = match arguments.camera {
         true => Eyes::Camera(Box::new(loaded.reader(loaded.gated())?)),
-        false => Eyes::Learner(Learner::start(&loaded)?),
+        false => Eyes::Learner(Box::new(Learner::start(&loaded)?)),
     };
 
     let known = before.find(&written);
@@ -199,7 +199,7 @@ enum Eyes {
     /// This process, as the camera's frames are nobody else's.
     Camera(Box<Reader>),
     /// A confined one, as photos may be anybody's.
-    Learner(Learner),
+    Learner(Box<Learner>),
 }
 
 impl Eyes {

@@ -117,7 +117,7 @@ impl Bench<'_> {
                 let said = match said {
                     Ok(said) => said,
                     Err(e) => {
-                        failed = Err(e.into());
+                        failed = Err(e);
                         return;
                     }
                 };

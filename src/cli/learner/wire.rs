@@ -222,7 +222,8 @@ pub fn plain(text: &str) -> String {
 pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, Breach> {
     let norm = values.iter().map(|v| v * v).sum::<f32>();
     // Asked for what is right, so that a NaN is not.
-    if values.len() != dimensions || !((norm - 1.0).abs() < 1e-3) {
+    let is_unit = (norm - 1.0).abs() < 1e-3;
+    if values.len() != dimensions || !is_unit {
         return Err(Breach::Numbers);
     }
     Embedding::normalised(values.iter().copied()).ok_or(Breach::Numbers)
