@@ -314,6 +314,7 @@ const NAMES: &[(&str, libc::c_long)] = names![
     SYS_flock,
     SYS_fsync,
     SYS_ftruncate,
+    SYS_memfd_create,
     SYS_mkdirat,
     SYS_pwrite64,
     SYS_renameat2,

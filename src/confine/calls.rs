@@ -172,6 +172,8 @@ const LEARNER: Calls = &[
     libc::SYS_flock,
     libc::SYS_fsync,
     libc::SYS_ftruncate,
+    // A network that is tried before it is kept.
+    libc::SYS_memfd_create,
     libc::SYS_mkdirat,
     libc::SYS_pipe2,
     libc::SYS_pwrite64,
