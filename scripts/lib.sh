@@ -121,8 +121,24 @@ cross_cargo() {
     shift
     rustc=$(cross_rustc) || die "no Rust for $cross_target: run scripts/setup --cross"
     RUSTC=$rustc CARGO_PROFILE_DEV_DEBUG=0 \
-        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $cross_libraries" \
         cargo "$command" --locked --target "$cross_target" "$@"
+}
+
+# emulated COMMAND...: COMMAND, or a function of this file, where the kernel starts programs of that architecture in QEMU, so
+# that they can start one another. Where the machine does not do so by itself, a user namespace does (Linux 6.7 and newer);
+# nothing of the machine is changed.
+emulated() {
+    if grep -qs '^enabled' /proc/sys/fs/binfmt_misc/qemu-aarch64; then QEMU_LD_PREFIX=$cross_libraries "$@"; return; fi
+    QEMU_LD_PREFIX=$cross_libraries unshare --user --map-root-user --mount \
+        bash -c '. "$1" && shift && register_aarch64 && "$@"' "${BASH_SOURCE[0]}" "$root/scripts/lib.sh" "$@"
+}
+cross_libraries=/usr/aarch64-linux-gnu
+register_aarch64() {
+    local head='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    local mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    mount -t binfmt_misc none /proc/sys/fs/binfmt_misc &&
+        printf '%s' ":qemu-aarch64:M::$head:$mask:$(command -v qemu-aarch64):PF" > /proc/sys/fs/binfmt_misc/register
 }
 
 # new_enough RUSTC: whether it is the Rust that Cargo.toml asks for, or newer.

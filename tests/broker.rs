@@ -2,6 +2,8 @@
 //! is the door's process. Lines are those of the log: what the kernel's own lines do is tested in a virtual machine.
 #![expect(unsafe_code, reason = "traces a process")]
 
+mod common;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +31,7 @@ impl Desk {
         let wiring = json!({"driver": "log", "relay": {"line": 17, "active": "high"}, "leds": {}});
         let orders = json!({"wiring": wiring, "camera": camera});
         send(&control, &orders, &[this.as_fd(), their_cameras.as_fd()]).expect("room");
-        let broker = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        let broker = Command::new(common::program())
             .arg0("latchkey-broker")
             .arg("broker")
             .stdin(Stdio::from(theirs))
@@ -193,7 +195,7 @@ fn a_broker_opens_the_configured_camera_and_nothing_else() {
 
 #[test]
 fn a_broker_started_by_hand_says_so() {
-    let done = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+    let done = Command::new(common::program())
         .arg("broker")
         .stdin(Stdio::null())
         .output()

@@ -6,7 +6,10 @@
 //! may do does not grow unseen. `**` at the end of a path stands for all that is below.
 #![expect(unsafe_code, reason = "asks the kernel for what no library would")]
 
+mod common;
+
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, Permissions};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -19,13 +22,10 @@ use latchkey::config::{Config, Overrides};
 use latchkey::confine::calls::{Kind, controls};
 use latchkey::confine::{self, Work, confine};
 
-const FOLDER: &str = "LATCHKEY_TEST_FOLDER";
-
 /// What was tried in a role and went well.
 fn left(role: &str, folder: &Path) -> Vec<String> {
     let program = Command::new("/proc/self/exe")
-        .args(["--exact", role, "--nocapture", "--test-threads=1"])
-        .env(FOLDER, folder)
+        .args([OsStr::new("role"), OsStr::new(role), folder.as_os_str()])
         .output()
         .expect("the test can start itself");
     let said = String::from_utf8_lossy(&program.stdout).into_owned();
@@ -35,40 +35,28 @@ fn left(role: &str, folder: &Path) -> Vec<String> {
     lines.map(|(_, what)| what.to_owned()).collect()
 }
 
-// Roles, not tests: they are nothing without a folder.
-#[test]
-fn role_door() {
-    role(|config, _| {
-        confine::family();
-        confine(config, Work::Door)
-    });
+fn play(role: &str, folder: &Path) {
+    match role {
+        "door" => try_all(folder, |config, _| {
+            confine::family();
+            confine(config, Work::Door)
+        }),
+        "learner" => try_all(folder, |config, folder| {
+            confine(config, Work::Photos(&[folder.join("photos")]))
+        }),
+        "guard" => try_all(folder, |_, _| {
+            confine::family();
+            confine::guard()
+        }),
+        "broker" => try_all(folder, |_, _| {
+            confine::family();
+            confine::broker()
+        }),
+        other => panic!("{other:?} is no role"),
+    }
 }
 
-#[test]
-fn role_learner() {
-    role(|config, folder| confine(config, Work::Photos(&[folder.join("photos")])));
-}
-
-#[test]
-fn role_guard() {
-    role(|_, _| {
-        confine::family();
-        confine::guard()
-    });
-}
-
-#[test]
-fn role_broker() {
-    role(|_, _| {
-        confine::family();
-        confine::broker()
-    });
-}
-
-fn role(confine: impl FnOnce(&Config, &Path) -> confine::Confined) {
-    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else {
-        return;
-    };
+fn try_all(folder: &Path, confine: impl FnOnce(&Config, &Path) -> confine::Confined) {
     let asked = Overrides {
         gallery: Some(folder.join("home/gallery")),
         model_files: Some(folder.join("models")),
@@ -76,17 +64,17 @@ fn role(confine: impl FnOnce(&Config, &Path) -> confine::Confined) {
     };
     let config = Config::load(&asked).expect("all by default");
     // Named before, as little can be listed afterwards.
-    let candidates = candidates(&folder);
+    let candidates = candidates(folder);
     let open = File::open(folder.join("home/gallery")).expect("there");
     let (pipe, _other) = UnixStream::pair().expect("sockets");
     let parent = rustix::process::getppid().expect("a parent");
-    let confined = confine(&config, &folder);
+    let confined = confine(&config, folder);
     println!("\nleft files={} calls={}", confined.files, confined.calls);
     if confined.files != "none" && confined.calls {
-        try_files(&candidates, &folder);
+        try_files(&candidates, folder);
         try_controls(&pipe);
         try_calls();
-        try_others(&folder, &open, parent);
+        try_others(folder, &open, parent);
     }
     println!("left end");
     std::process::exit(0);
@@ -504,8 +492,8 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     }
 }
 
-/// Tries all in `role`, and compares with its list.
-fn keeps_only(kind: &str) {
+/// Tries all in the role `kind`, and compares with its list.
+fn keeps_only(kind: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |inner: &str| folder.path().join(inner);
     for inner in ["home", "models", "photos/Ada", "elsewhere"] {
@@ -533,12 +521,11 @@ fn keeps_only(kind: &str) {
     ] {
         std::os::unix::fs::symlink(to, at(link)).expect("linked");
     }
-    let said = left(&format!("role_{kind}"), folder.path());
+    let said = left(kind, folder.path());
     let (layers, tries) = said.split_first().expect("it said something");
     if layers.contains("files=none") || layers.contains("calls=false") {
-        // Emulated kernels know neither.
-        println!("skipped confine: this kernel has {layers}");
-        return;
+        // An emulated kernel knows neither.
+        return Err(format!("this kernel has {layers}"));
     }
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/confine/{kind}.txt"));
     let list = std::fs::read_to_string(list).expect("the list is there");
@@ -583,24 +570,37 @@ fn keeps_only(kind: &str) {
         stale.is_empty(),
         "tests/confine/{kind}.txt lists what is not left: {stale:#?}"
     );
+    Ok(())
 }
 
-#[test]
-fn a_door_opens_no_device_and_keeps_models_and_gallery() {
-    keeps_only("door");
+fn a_door_opens_no_device_and_keeps_models_and_gallery() -> Result<(), String> {
+    keeps_only("door")
 }
 
-#[test]
-fn a_learner_keeps_photos_and_models_to_read() {
-    keeps_only("learner");
+fn a_learner_keeps_photos_and_models_to_read() -> Result<(), String> {
+    keeps_only("learner")
 }
 
-#[test]
-fn a_guard_opens_nothing() {
-    keeps_only("guard");
+fn a_guard_opens_nothing() -> Result<(), String> {
+    keeps_only("guard")
 }
 
-#[test]
-fn a_broker_opens_devices_and_starts_itself() {
-    keeps_only("broker");
+fn a_broker_opens_devices_and_starts_itself() -> Result<(), String> {
+    keeps_only("broker")
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [first, role, folder] = &arguments[..]
+        && first == "role"
+    {
+        play(&role.to_string_lossy(), Path::new(folder));
+        return std::process::ExitCode::SUCCESS;
+    }
+    common::harness::run(crate::tests![
+        a_door_opens_no_device_and_keeps_models_and_gallery,
+        a_learner_keeps_photos_and_models_to_read,
+        a_guard_opens_nothing,
+        a_broker_opens_devices_and_starts_itself,
+    ])
 }

@@ -104,9 +104,8 @@ fn a_cameras_buffer_is_the_detectors_input() {
     let moments = moments();
     // Whether this TensorFlow Lite takes its input from elsewhere shows in that it does.
     let takes = found(&mut direct, PixelFormat::Grey, &moments[0], BEHIND).1 == 0;
-    if !takes {
-        println!("skipped direct: this version of TensorFlow Lite runs on no memory but its own");
-    }
+    // Only the version for x86_64 runs on no memory but its own. Then all pixels are sampled, and the faces are the same.
+    assert!(takes || cfg!(target_arch = "x86_64"));
     let mut faces = 0;
     for luma in &moments {
         let (wanted, read) = found(&mut sampled, PixelFormat::Grey, luma, 0);

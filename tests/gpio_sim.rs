@@ -3,6 +3,7 @@
 //! Needs root, the module gpio-sim, configfs and tracefs, so these tests are ignored elsewhere. They
 //! run one after the other (`--ignored --test-threads=1`) in a virtual machine.
 
+mod common;
 mod roles;
 
 use std::fs;
@@ -106,8 +107,6 @@ fn readable(fd: BorrowedFd<'_>, ms: u64) -> bool {
 const WIRED: &str = "chip = 'door'\nrelay = { line = 17 }\n[leds]\n\
     status = { line = 18 }\ngranted = { line = 19, active = 'low' }";
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn lines_are_off_from_open_to_drop_unless_set() {
     let sim = Sim::new("lines", "door");
     sim.pull(17, true); // as if it had been left on
@@ -141,8 +140,6 @@ fn lines_are_off_from_open_to_drop_unless_set() {
     );
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn a_relay_that_is_active_low_is_off_while_high() {
     let sim = Sim::new("low", "door");
     let mut out = output::open(&wiring(
@@ -154,8 +151,6 @@ fn a_relay_that_is_active_low_is_off_while_high() {
     assert_eq!(sim.level(5), 0);
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn chips_are_found_by_label_name_and_path() {
     let sim = Sim::new("one", "door");
     let name = sim.chip();
@@ -184,8 +179,6 @@ fn chips_are_found_by_label_name_and_path() {
     assert!(said.contains("there are none"));
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn lines_that_cannot_be_had_are_named_with_who_holds_them() {
     let sim = Sim::new("busy", "door");
     let chip = sim.chip();
@@ -219,8 +212,6 @@ fn lines_that_cannot_be_had_are_named_with_who_holds_them() {
     assert!(waited >= Duration::from_millis(200));
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn a_button_tells_presses_once_and_bounces_never() {
     let sim = Sim::new("button", "door");
     sim.pull(27, true);
@@ -256,8 +247,6 @@ fn a_button_tells_presses_once_and_bounces_never() {
     );
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn a_chip_that_goes_is_an_error_and_comes_back() {
     let sim = Sim::new("gone", "door");
     let wiring = wiring("chip = 'door'\nrelay.line = 17\nleds.status.line = 18\nbutton.line = 27");
@@ -330,8 +319,6 @@ fn guard_acted(events: &[(f64, String)], after: f64) -> f64 {
         .0
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn the_guard_drives_the_line_of_a_killed_process_off() {
     let sim = Sim::new("killed", "door");
     let mut killed_at = 0.0;
@@ -361,8 +348,6 @@ fn the_guard_drives_the_line_of_a_killed_process_off() {
     );
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
     let sim = Sim::new("hung", "door");
     let mut last_beat = 0.0;
@@ -408,8 +393,6 @@ fn guard_of(parent: u32) -> u32 {
         .expect("it has a guard")
 }
 
-#[test]
-#[ignore = "needs gpio-sim"]
 fn the_guard_leaves_the_line_to_a_successor() {
     let _sim = Sim::new("successor", "door");
     let mut child = role_command("beat", &wiring(LEFT_ON))
@@ -436,8 +419,24 @@ fn the_guard_leaves_the_line_to_a_successor() {
     drop(successor);
 }
 
-/// Not a test of its own: what this program does when it is started as another process.
-#[test]
-fn role() {
-    roles::play();
+/// All of them need gpio-sim.
+fn main() -> std::process::ExitCode {
+    roles::asked();
+    let trials = crate::tests![
+        lines_are_off_from_open_to_drop_unless_set,
+        a_relay_that_is_active_low_is_off_while_high,
+        chips_are_found_by_label_name_and_path,
+        lines_that_cannot_be_had_are_named_with_who_holds_them,
+        a_button_tells_presses_once_and_bounces_never,
+        a_chip_that_goes_is_an_error_and_comes_back,
+        the_guard_drives_the_line_of_a_killed_process_off,
+        the_guard_kills_a_process_that_hangs_with_the_relay_on,
+        the_guard_leaves_the_line_to_a_successor,
+    ];
+    common::harness::run(
+        trials
+            .into_iter()
+            .map(|t| t.with_ignored_flag(true))
+            .collect(),
+    )
 }

@@ -1,6 +1,7 @@
 //! The guard as real processes: one that drives the relay (the driver is the log), its guard, and
 //! this test, which kills, stops and hangs them. Against a real line: `gpio_sim.rs`.
 
+mod common;
 mod roles;
 
 use std::io::{BufReader, Read};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use latchkey::clock::Timestamp;
 use latchkey::output::guard::Beat;
 use latchkey::output::{GuardError, Wiring};
-use roles::{guard_command, role_command, signal, start_guard};
+use roles::{guard_command, nobody_command, role_command, signal, start_guard};
 use rustix::process::Signal;
 
 /// A process that holds the relay on, up to the point where it says so.
@@ -33,7 +34,6 @@ fn last_words(child: &mut Child) -> String {
     said
 }
 
-#[test]
 fn a_killed_process_leaves_its_relay_to_the_guard() {
     for kill in [Signal::KILL, Signal::ABORT, Signal::TERM, Signal::INT] {
         let (mut child, _out) = relay_on("beat");
@@ -44,7 +44,6 @@ fn a_killed_process_leaves_its_relay_to_the_guard() {
     }
 }
 
-#[test]
 fn a_panic_in_any_thread_of_ours_ends_the_process() {
     let (mut child, _out) = relay_on("panic");
     let said = last_words(&mut child);
@@ -61,7 +60,6 @@ fn a_panic_in_any_thread_of_ours_ends_the_process() {
     );
 }
 
-#[test]
 fn a_process_that_hangs_with_the_relay_on_is_killed() {
     for behaviour in ["hang", "stop"] {
         let (mut child, _out) = relay_on(behaviour);
@@ -81,7 +79,6 @@ fn a_process_that_hangs_with_the_relay_on_is_killed() {
     }
 }
 
-#[test]
 fn a_process_that_is_silent_with_the_relay_off_is_left_alone() {
     let (mut child, mut out) = relay_on("off");
     roles::read_until(&mut out, "still alive");
@@ -89,7 +86,6 @@ fn a_process_that_is_silent_with_the_relay_off_is_left_alone() {
     assert!(!last_words(&mut child).contains("guard:"), "an orderly end");
 }
 
-#[test]
 fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
     let (mut guard, mut child) = start_guard(guard_command(), &Wiring::default()).expect("starts");
     for deaf in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
@@ -103,7 +99,6 @@ fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
     assert!(child.wait().expect("ended").success());
 }
 
-#[test]
 fn a_dead_or_stuck_guard_is_noticed() {
     for (with, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
         let (mut guard, mut child) =
@@ -129,20 +124,16 @@ fn a_dead_or_stuck_guard_is_noticed() {
     }
 }
 
-#[test]
 fn a_guard_that_does_not_come_up_is_an_error() {
-    let mut other = guard_command();
-    other.env_clear(); // without a role, it ends at once
-    let error = start_guard(other, &Wiring::default()).expect_err("no guard");
+    let error = start_guard(nobody_command(), &Wiring::default()).expect_err("no guard");
     assert!(matches!(error, GuardError::Dead), "{error}");
     let error = start_guard(Command::new("/nonexistent"), &Wiring::default());
     assert!(matches!(error, Err(GuardError::Spawn(_))));
 }
 
-#[test]
 fn a_guard_started_by_hand_says_so() {
     // The program itself: what a guard has to say must reach its log.
-    let mut child = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+    let mut child = Command::new(common::program())
         .arg("guard")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -153,8 +144,16 @@ fn a_guard_started_by_hand_says_so() {
     assert!(!child.wait().expect("ended").success());
 }
 
-/// Not a test of its own: what this program does when it is started as another process.
-#[test]
-fn role() {
-    roles::play();
+fn main() -> std::process::ExitCode {
+    roles::asked();
+    common::harness::run(crate::tests![
+        a_killed_process_leaves_its_relay_to_the_guard,
+        a_panic_in_any_thread_of_ours_ends_the_process,
+        a_process_that_hangs_with_the_relay_on_is_killed,
+        a_process_that_is_silent_with_the_relay_off_is_left_alone,
+        the_guard_is_deaf_to_what_ends_the_process_it_watches,
+        a_dead_or_stuck_guard_is_noticed,
+        a_guard_that_does_not_come_up_is_an_error,
+        a_guard_started_by_hand_says_so,
+    ])
 }

@@ -30,11 +30,8 @@ const PAIRS: [(&str, &str, [f32; 2]); 3] = [
     ),
 ];
 
-#[test]
-fn scores_are_those_of_x86_64() {
-    let Some(shared) = common::shared("scores_are_those_of_x86_64") else {
-        return;
-    };
+fn scores_are_those_of_x86_64() -> Result<(), String> {
+    let shared = common::shared()?;
     for (place, set) in ["reference", "reference:mobilefacenet"]
         .into_iter()
         .enumerate()
@@ -61,4 +58,9 @@ fn scores_are_those_of_x86_64() {
             );
         }
     }
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    common::harness::run(crate::tests![scores_are_those_of_x86_64])
 }

@@ -1,7 +1,7 @@
 """Visitors before a card that was set up: the relay's pin, seen from outside the machine, follows the decisions.
 
-usage: visits.py IMAGE WORK [rppal], WORK being that of visitors.prepare. With `rppal` the job alone, through the registers;
-otherwise the card as it is, through the character device.
+usage: visits.py IMAGE WORK, WORK being that of visitors.prepare. The card as it is drives the pin through the character
+device; rppal.py shows the same visitors to the job alone, which drives it through the registers.
 """
 
 import re
@@ -50,10 +50,10 @@ def enrolled(image, work):
     return card
 
 
-def main():
+def main(rppal=False):
     image, work = sys.argv[1], Path(sys.argv[2])
     check = Checks()
-    if sys.argv[3:] == ["rppal"]:
+    if rppal:
         card, extra, begun = Card(image, work / "card.img"), "test=rppal iomem=relaxed", "engine about"
     else:
         card, extra, begun = enrolled(image, work), "test=visitors", "step=ready"

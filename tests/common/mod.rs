@@ -1,30 +1,39 @@
-//! What several tests share: where the development data lie, and how a test without them is skipped; and the program itself, run in a
-//! folder.
+//! What several tests share: where the development data lie, and the program itself, run in a folder.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub mod harness;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The folder with model files and pictures to develop against, `LATCHKEY_SHARED` or `../shared`; `None`,
-/// told with the test's name, where there is none.
-pub fn shared(test: &str) -> Option<PathBuf> {
+/// The folder with model files and pictures to develop against, `LATCHKEY_SHARED` or `../shared`.
+///
+/// # Errors
+/// Why the test cannot run, where there is none.
+pub fn shared() -> Result<PathBuf, String> {
     let folder = std::env::var_os("LATCHKEY_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     );
     if folder.join("models").is_dir() && folder.join("faces").is_dir() {
-        return Some(folder);
+        return Ok(folder);
     }
-    eprintln!(
-        "skipped {test}: no models and faces in {}; name their folder in LATCHKEY_SHARED",
+    Err(format!(
+        "no models and faces in {}; name their folder in LATCHKEY_SHARED",
         folder.display()
-    );
-    None
+    ))
+}
+
+/// The program: as built beside the tests, or `LATCHKEY_PROGRAM` where they run on another machine.
+pub fn program() -> PathBuf {
+    std::env::var_os("LATCHKEY_PROGRAM")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_latchkey").into())
+        .into()
 }
 
 /// The program, in `folder`.
 pub fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+    Command::new(program())
         .current_dir(folder)
         .args(arguments)
         .output()

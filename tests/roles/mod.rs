@@ -1,5 +1,5 @@
-//! Processes for the tests of the outputs: the test program starts itself again, as its test `role`,
-//! and an environment variable says what to be.
+//! Processes for the tests of the outputs: the test program starts itself again, and its first arguments say what to be.
+//! Its main function asks [`asked`] first.
 #![allow(dead_code, reason = "every test program uses some of it")]
 
 use std::io::BufRead;
@@ -11,20 +11,26 @@ use latchkey::output::guard::{self, Beat, run_guard};
 use latchkey::output::{self, Guard, GuardError, Leds, Wiring};
 use rustix::process::{Pid, Signal};
 
-const ROLE: &str = "LATCHKEY_TEST_ROLE";
-const WIRING: &str = "LATCHKEY_TEST_WIRING";
+/// The first argument of a process that plays a role; the second is the role.
+const ROLE: &str = "role";
 
-fn this_program() -> Command {
+/// This program in a role: `guard`, `nobody` (ends at once), or one of [`role_command`].
+fn this_program(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.args(["--exact", "role", "--nocapture", "--test-threads=1"]);
+    command.args([ROLE, role]);
+    // Writing one of a development build takes longer than the guard waits.
+    command.env("RUST_BACKTRACE", "0");
     command
 }
 
 /// This program as a guard.
 pub fn guard_command() -> Command {
-    let mut command = this_program();
-    command.env(ROLE, "guard");
-    command
+    this_program("guard")
+}
+
+/// This program as a process that ends at once.
+pub fn nobody_command() -> Command {
+    this_program("nobody")
 }
 
 /// Starts `command` as a guard of this process, and waits until it watches.
@@ -42,9 +48,8 @@ pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), 
 /// This program as one that turns the relay on under a guard, and then behaves as told: `beat`,
 /// `hang`, `stop` (the same as `beat`, for the test to stop it), `panic` or `off`.
 pub fn role_command(behaviour: &str, wiring: &Wiring) -> Command {
-    let mut command = this_program();
-    let wiring = serde_json::to_string(wiring).expect("a wiring is JSON");
-    command.env(ROLE, behaviour).env(WIRING, wiring);
+    let mut command = this_program(behaviour);
+    command.arg(serde_json::to_string(wiring).expect("a wiring is JSON"));
     command
 }
 
@@ -62,18 +67,25 @@ pub fn read_until(out: &mut impl BufRead, start: &str) -> String {
             out.read_line(&mut line).expect("readable") > 0,
             "ended before {start:?}"
         );
-        // The test harness may have begun the line.
-        if let Some(at) = line.find(start) {
-            return line[at + start.len()..].trim().to_owned();
+        if let Some(rest) = line.strip_prefix(start) {
+            return rest.trim().to_owned();
         }
     }
 }
 
-/// Plays the role that the environment asks for, if any.
-pub fn play() {
-    let Ok(role) = std::env::var(ROLE) else {
-        return;
-    };
+/// Plays the role that the arguments ask for, and ends the process; returns if they ask for none.
+pub fn asked() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [first, role, more @ ..] if first == ROLE => play(role, more.first()),
+        _ => (),
+    }
+}
+
+fn play(role: &str, wiring: Option<&String>) -> ! {
+    if role == "nobody" {
+        std::process::exit(0);
+    }
     env_logger::Builder::new()
         .filter_level(log::LevelFilter::Info)
         .init();
@@ -82,8 +94,8 @@ pub fn play() {
         std::process::exit(i32::from(!ended_well));
     }
     latchkey::panics::abort(|| eprintln!("relay off first"));
-    let wiring = std::env::var(WIRING).expect("given with the role");
-    let wiring: Wiring = serde_json::from_str(&wiring).expect("a wiring");
+    let wiring = wiring.expect("given with the role");
+    let wiring: Wiring = serde_json::from_str(wiring).expect("a wiring");
     let mut outputs = output::open(&wiring).expect("the lines are free");
     let (mut guard, _child) = start_guard(guard_command(), &wiring).expect("the guard starts");
     let mut say = move |beat: Option<Beat>| match beat {
@@ -108,7 +120,7 @@ pub fn play() {
             say(Some(Beat::On));
         }
     };
-    match role.as_str() {
+    match role {
         "panic" => {
             assert_eq!(
                 latchkey::panics::contained(|| -> u8 { panic!("contained") }),
