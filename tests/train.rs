@@ -26,10 +26,7 @@ impl House {
     fn with(each: u32) -> Self {
         let house = Self(tempfile::tempdir().unwrap());
         let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
-        // People drawn by one hand are more alike than people are.
-        let config = format!(
-            "board = 'host'\nmodel_files = {models:?}\ngallery = 'gallery'\n[recognition]\nthreshold = 0.7\n"
-        );
+        let config = format!("board = 'host'\nmodel_files = {models:?}\ngallery = 'gallery'\n");
         fs::write(house.path("latchkey.toml"), config).unwrap();
         let script = "23,residents=3,strangers=6";
         let photos = format!("doorstep photos {script} --each {each} --strangers --out drawn");
@@ -683,14 +680,13 @@ fn learning_has_no_device_even_if_a_photo_leads_to_one() {
         let output = house.run(command);
         said(&output, 0);
         let complaints = complaints(&output);
-        if complaints.contains("the kernel can no more") {
-            println!("skipped learning_has_no_device_even_if_a_photo_leads_to_one: {complaints}");
-            return;
-        }
-        assert!(
-            complaints.contains("device.jpg: cannot be read: Permission denied"),
-            "{complaints}"
-        );
+        // A kernel that cannot confine is reported, and the device is still no photo.
+        let says = if complaints.contains("the kernel can no more") {
+            "device.jpg: "
+        } else {
+            "device.jpg: cannot be read: Permission denied"
+        };
+        assert!(complaints.contains(says), "{complaints}");
     }
 }
 
