@@ -1,7 +1,7 @@
 //! `latchkey doorstep review`: what the log of `run --source doorstep:SCRIPT` says, held against who really came.
 //!
 //! Judges by the log alone: a visit is right if the door opened in it for somebody who lives here and came, and stayed
-//! shut if nobody who lives here did.
+//! shut if nobody who lives here did. Where a lock-out kept a resident out, the visit is counted as locked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +42,8 @@ struct Told {
     /// When somebody was granted or refused.
     decided: Vec<u64>,
     refused: Vec<u64>,
+    /// From when until when faces opened nothing.
+    locked: Vec<(u64, u64)>,
     /// The play was seen to its end.
     ended: bool,
 }
@@ -85,10 +87,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         sheet(asked, play, &judged, &told, file)?;
     }
     println!(
-        "visits={} opened={} refused={} wrong={wrong}",
+        "visits={} opened={} refused={} locked={} wrong={wrong}",
         judged.len(),
         count(|j| !j.opened_by.is_empty()),
-        count(|j| j.opened_by.is_empty() && j.refused)
+        count(|j| j.opened_by.is_empty() && j.refused),
+        count(|j| j.locked)
     );
     Ok(if wrong == 0 { Exit::Done } else { Exit::No })
 }
@@ -124,6 +127,12 @@ impl Told {
                     told.opened.push((at, by.to_owned()));
                 }
                 "closed" => told.closed.push(at),
+                "locked_out" => told.locked.push((at, u64::MAX)),
+                "lockout_over" => {
+                    if let Some((_, until)) = told.locked.last_mut() {
+                        *until = at;
+                    }
+                }
                 "stopping" => told.ended = value("source") == Some("ended"),
                 _ => {}
             }
@@ -137,6 +146,8 @@ struct Judged {
     /// By whom it was opened, each time.
     opened_by: Vec<String>,
     refused: bool,
+    /// A resident came and a lock-out kept the door shut.
+    locked: bool,
     wrong: bool,
 }
 
@@ -157,11 +168,16 @@ impl Judged {
             .filter(|who| play.lives_here(**who))
             .map(|who| play.name(*who))
             .collect();
-        let wrong = opened_by.is_empty() != welcome.is_empty()
+        let (from, until) = (millis(visit.from), millis(visit.until));
+        let in_force = |(begun, over): &(u64, u64)| *begun < until && *over > from;
+        let locked =
+            opened_by.is_empty() && !welcome.is_empty() && told.locked.iter().any(in_force);
+        let wrong = (opened_by.is_empty() != welcome.is_empty() && !locked)
             || opened_by.iter().any(|by| !welcome.contains(by));
         Self {
             opened_by,
             refused: told.refused.iter().any(within),
+            locked,
             wrong,
         }
     }
@@ -318,6 +334,7 @@ mod tests {
 2026-11-25T10:00:04.000Z INFO  opened by=Ada
 2026-11-25T10:00:05.000Z INFO  closed held_ms=1000
 2026-11-25T10:01:10.250Z INFO  refused track=2
+2026-11-25T10:01:12.000Z INFO  locked_out seconds=30
 2026-11-25T10:01:20.000Z INFO  stopping source=ended
 ";
 
@@ -327,6 +344,7 @@ mod tests {
         assert_eq!(told.opened, [(3500, "Ada".to_owned())]);
         assert_eq!(told.closed, [4500]);
         assert_eq!(told.refused, [69750]);
+        assert_eq!(told.locked, [(71500, u64::MAX)]);
         assert!(told.ended);
         assert!(!Told::read(LOG.split_once("stopping").unwrap().0).ended);
     }
@@ -363,5 +381,22 @@ mod tests {
         assert!(wrong(alone, &["button"]));
         assert!(!wrong(stranger, &[]));
         assert!(wrong(stranger, &["Ada"]));
+
+        // A lock-out excuses a door that stays shut while it is in force, and no other.
+        let during = |from: f32, until: f32, by: &[&str]| {
+            let visit = &play.visits()[alone];
+            let at = |seconds: f32| millis(visit.from + seconds);
+            let told = Told {
+                opened: by.iter().map(|by| (at(0.8), (*by).to_owned())).collect(),
+                locked: vec![(at(from), at(until))],
+                ..Told::default()
+            };
+            let judged = Judged::of(&play, alone, &told);
+            (judged.locked, judged.wrong)
+        };
+        assert_eq!(during(-1.0, 1.0, &[]), (true, false));
+        assert_eq!(during(-2.0, -1.0, &[]), (false, true));
+        assert_eq!(during(-1.0, 1.0, &["Ben"]), (false, true));
+        assert_eq!(during(-1.0, 1.0, &["Ada"]), (false, false));
     }
 }
