@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import faces
+import mixture
 import muon
 import net
 import options
@@ -29,6 +29,8 @@ STRIDES = (8, 16, 32, 64)
 SIDES = ((0, 44), (32, 88), (64, 176), (128, 1000))
 # Shift of the middle, logarithm of width and height; five points.
 GEOMETRY = 14
+# Places before the doorstep that are learnt from, and frames of each.
+PLAYS = (22, 16)
 
 
 class Detector(nn.Module):
@@ -40,6 +42,9 @@ class Detector(nn.Module):
         self.s16 = net.Conv(16, 40, 3, 2)
         self.s32 = nn.Sequential(net.Conv(40, 64, 3, 2), net.Squeeze(64))
         self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
+        # A cell of 32 sees 120 pixels by itself, a cell of 64 sees 440: what is around decides whether a dark spot is a
+        # face or the eye of a large one.
+        self.around = net.Lift(64, 64)
         self.lift = net.Lift(64, 40)
         head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
         # A cell of 16 tells of its four quarters, the cells of 8, and then of itself.
@@ -53,7 +58,9 @@ class Detector(nn.Module):
         """x: [n, 8, 480, 80], luma / 128 - 1. For each stride scores [n, h, w] and geometry [n, h, w, 14]."""
         f16 = self.s16(self.patch(x))
         f32 = self.s32(f16)
-        features = (self.lift(f16, f32), f32, self.s64(f32))
+        f64 = self.s64(f32)
+        f32 = self.around(f32, f64)
+        features = (self.lift(f16, f32), f32, f64)
         answers = [(s(f), g(f)) for s, g, f in zip(self.scores, self.geometry, features)]
         return by_stride(answers)
 
@@ -72,34 +79,45 @@ def given(pictures):
     return x.view(n, height, width // 8, 8).permute(0, 3, 1, 2)
 
 
-def targets(boxes, points, ignored, size):
-    """For each stride: wanted score [h, w] (-1: of no matter) and geometry [h, w, 14], float32."""
+def targets(boxes, points, kinds, size):
+    """For each stride: wanted score [h, w] (-1: of no matter) and geometry [h, w, 14], float32, NaN where nobody knows.
+
+    A stride that is near in size to a face may see it or not; to one that is far from it the inside of a face is
+    background: an eye of a large face is no small face."""
     out = []
+    sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
+    middles = boxes[:, :2] + boxes[:, 2:] / 2
     for stride, (least, most) in zip(STRIDES, SIDES):
         w, h = (-(-side // stride) for side in size)
         score, geometry = np.zeros((h, w), np.float32), np.zeros((h, w, GEOMETRY), np.float32)
-        cy, cx = np.mgrid[0:h, 0:w].astype(np.float32) + 0.5
         nearest = np.full((h, w), np.inf, np.float32)
-        for k, (x, y, bw, bh) in enumerate(boxes):
-            side = (bw * bh) ** 0.5
-            mx, my = (x + bw / 2) / stride, (y + bh / 2) / stride
-            off = np.hypot(cx - mx, cy - my)
-            mine = least <= side < most and not ignored[k]
-            # Of no matter: near the middle but not of it, or a face of another stride or one that is hard to see.
-            reach = 0.4 * side / stride if not ignored[k] else 0.6 * side / stride
-            around = (off < max(reach, 1.0)) & (score < 0.5)
-            score[around] = -1
-            if not mine:
+        for k in np.flatnonzero((sides > least / 2) & (sides < most * 2)):
+            side, doubt = sides[k], kinds[k] != 0
+            if not doubt and not 0.66 * least <= side < 1.5 * most:
                 continue
-            hit = (off < max(0.25 * side / stride, 0.75)) & (off < nearest)
-            nearest[hit] = off[hit]
-            score[hit] = 1
-            g = geometry[hit]
+            reach = max((0.6 if doubt else 0.4) * side / stride, 1.0)
+            mx, my = middles[k] / stride
+            # The cells around its middle, and no others.
+            x0, x1 = max(int(mx - reach - 1), 0), min(int(mx + reach + 1), w)
+            y0, y1 = max(int(my - reach - 1), 0), min(int(my + reach + 1), h)
+            if x0 >= x1 or y0 >= y1:
+                continue
+            cy, cx = np.mgrid[y0:y1, x0:x1].astype(np.float32) + 0.5
+            off = np.hypot(cx - mx, cy - my)
+            part = score[y0:y1, x0:x1]
+            part[(off < reach) & (part < 0.5)] = -1
+            if doubt or not least <= side < most:
+                continue
+            closest = nearest[y0:y1, x0:x1]
+            hit = (off < max(0.25 * side / stride, 0.75)) & (off < closest)
+            closest[hit] = off[hit]
+            part[hit] = 1
+            g = np.empty((hit.sum(), GEOMETRY), np.float32)
             g[:, 0], g[:, 1] = mx - cx[hit], my - cy[hit]
-            g[:, 2], g[:, 3] = np.log(bw / stride), np.log(bh / stride)
+            g[:, 2:4] = np.log(boxes[k, 2:] / stride)
             g[:, 4::2] = points[k][None, :, 0] / stride - cx[hit][:, None]
             g[:, 5::2] = points[k][None, :, 1] / stride - cy[hit][:, None]
-            geometry[hit] = g
+            geometry[y0:y1, x0:x1][hit] = g
         out.append((score, geometry))
     return out
 
@@ -120,9 +138,25 @@ def losses(outputs, wanted):
             a, b = g[positive], wg[positive]
             size = torch.exp(b[:, 2:3])
             scale = torch.cat([size, size, torch.ones_like(size), torch.ones_like(size), size.expand(-1, 10)], 1)
+            # What nobody knows is taken for right.
+            b = torch.where(torch.isnan(b), a.detach(), b)
             geometry_loss = geometry_loss + F.smooth_l1_loss(a / scale, b / scale, beta=0.02, reduction="sum")
     faces = max(float(faces), 1.0)
     return score_loss / faces, geometry_loss / faces
+
+
+def alarms(outputs, wanted, shown):
+    """For each tile without faces of a batch: (number of the negative, the surest false face in it)."""
+    scores = [np.where(w.numpy() == 0, s.detach().float().numpy(), -20.0) for (s, _), (w, _) in zip(outputs, wanted)]
+    out = []
+    for i, tiles in enumerate(shown):
+        for number, left, top, right, bottom in tiles:
+            worst = -20.0
+            for stride, s in zip(STRIDES, scores):
+                part = s[i, top // stride : -(-bottom // stride), left // stride : -(-right // stride)]
+                worst = max(worst, float(part.max(initial=-20.0)))
+            out.append((number, 1 / (1 + np.exp(-worst))))
+    return out
 
 
 def found(outputs, threshold, overlap=0.4):
@@ -144,14 +178,20 @@ def found(outputs, threshold, overlap=0.4):
         box = (weight * [f[1] for f in same]).sum(0) / weight.sum()
         points = (weight[..., None] * [f[2] for f in same]).sum(0) / weight.sum()
         kept.append((best[0], box, points))
-        seen = [f for f in seen if share(f[1], best[1]) <= overlap and not concentric(f[1], best[1])]
-    return kept
+        seen = [f for f in seen if share(f[1], best[1]) <= overlap]
+    return [f for f in kept if not any(part_of(f[1], whole[1]) for whole in kept)]
 
 
-def concentric(a, b):
-    """Whether the middle of one box lies within the middle half of the other: one face, seen at two sizes."""
-    off = np.abs(a[:2] + a[2:] / 2 - b[:2] - b[2:] / 2)
-    return any((off < box[2:] / 4).all() for box in (a, b))
+# A box that lies in a larger one with more of its area than this shows a part of the same face.
+PART = 0.6
+
+
+def part_of(part, whole):
+    """Whether `part` is the smaller box and lies in `whole`."""
+    w = min(part[0] + part[2], whole[0] + whole[2]) - max(part[0], whole[0])
+    h = min(part[1] + part[3], whole[1] + whole[3]) - max(part[1], whole[1])
+    area = part[2] * part[3]
+    return area < whole[2] * whole[3] and max(w, 0) * max(h, 0) > PART * area
 
 
 def share(a, b):
@@ -176,76 +216,101 @@ def run(model, pictures, batch=16):
 
 def recall(model, kept_back, threshold):
     """Share of the faces found by their side in pixels, false faces a picture, error of the points over the eyes'
-    distance."""
-    sides = ((24, 32), (32, 48), (48, 80), (80, 140), (140, 240))
+    distance. Of `mixture.Canvas`es."""
+    sides = ((14, 24), (24, 32), (32, 48), (48, 80), (80, 140), (140, 240), (240, 500))
     hits, all_ = np.zeros(len(sides)), np.zeros(len(sides))
     false, errors = 0, []
-    for outputs, (boxes, points, ignored) in zip(run(model, np.stack([p for p, _ in kept_back])), [t for _, t in kept_back]):
+    for outputs, canvas in zip(run(model, np.stack([c.luma for c in kept_back])), kept_back):
+        boxes, points, kinds = mixture.arrays(canvas)
         faces_found = found(outputs, threshold)
         for f in faces_found:
             false += all(share(f[1], b) < 0.3 for b in boxes)
-        for b, p, hard in zip(boxes, points, ignored):
+        for b, p, kind in zip(boxes, points, kinds):
             band = next((i for i, (low, high) in enumerate(sides) if low <= (b[2] * b[3]) ** 0.5 < high), None)
-            if hard or band is None:
+            if kind or band is None:
                 continue
             all_[band] += 1
             best = max(faces_found, key=lambda f: share(f[1], b), default=None)
             if best is not None and share(best[1], b) > 0.4:
                 hits[band] += 1
-                errors.append(np.linalg.norm(best[2] - p, axis=1).mean() / np.linalg.norm(p[0] - p[1]))
+                if not np.isnan(p).any():
+                    errors.append(np.linalg.norm(best[2] - p, axis=1).mean() / np.linalg.norm(p[0] - p[1]))
     named = {f"{low}-{high}": round(float(h / max(a, 1)), 4) for (low, high), h, a in zip(sides, hits, all_)}
-    return {"recall": named, "false": false / len(kept_back), "points": float(np.mean(errors or [1.0]))}
+    return {"recall": named, "false": false / len(kept_back), "points": float(np.median(errors or [1.0]))}
+
+
+def begin(model, file, pictures):
+    """Weights to start from: of `net.save`, or of an 8-bit file of this network, which `pictures` help to unfold."""
+    if Path(file).suffix == ".tflite":
+        net.unfold(model, tflite.weights(file), given(pictures))
+    else:
+        net.load(model, file)
 
 
 def train(asked, say):
     cache = Path(asked.cache)
     wanted = set(map(int, asked.folds.split(",")))
-    rest = set(range(1, 6)) - wanted
-    frames = lambda seed, plays: faces.frames(cache, asked.latchkey, seed, plays)
-    stock = lambda folds, *drawn: scenes.Stock(asked.shared, cache, asked.latchkey, folds, frames(*drawn))
-    # The same for everyone who trains: scenes that are judged, of people who are not learnt from.
-    test = scenes.many(stock(rest or {5}, 920000, 8), 400, asked.seed + 1)
-    feed = scenes.feed(stock(wanted, 910000, 80), asked.batch, asked.seed, asked.workers, targets)
+    about = {"shared": asked.shared, "cache": asked.cache, "latchkey": asked.latchkey, "folds": wanted, "seed": asked.seed}
+    feed = mixture.Feed({**about, "part": "training", "plays": (910000, asked.plays, PLAYS[1])}, asked.batch, asked.seed, asked.workers, targets)
+    # Of pictures that nothing is learnt from, and that nobody is judged by.
+    material = mixture.Material(**about, part="validation", plays=(920000, 1 if asked.plays > 2 else 0, PLAYS[1]))
+    painter = mixture.Painter(material, np.full(len(material.negatives), 0.3), 5)
+    test = [painter.frame(np.random.default_rng([asked.seed, 1, i])) for i in range(240)]
     torch.manual_seed(asked.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(asked.threads)
+    fast = lambda: torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
     model = Detector()
     if asked.start:
-        net.load(model, asked.start)
+        begin(model, asked.start, next(feed)[0])
     model = model.to(device, memory_format=torch.channels_last)
+    say(f"at the start: {json.dumps(recall(model, test, 0.5))}", 0)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.norm is not None]
     optimiser = muon.Both(dense, model.parameters(), asked.rate)
     rounds = asked.samples // asked.batch
     kept = cache / f"{asked.name}.pt"
-    first, curve, sums = 0, [], np.zeros(2)
+    r, before, curve, sums, counted = 0, 0.0, [], np.zeros(3), 0
     if state := options.checkpoint(asked, kept):
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimisers"])
-        first, curve = state["round"], state["curve"]
-        say(f"going on at round {first}", first / rounds)
+        r, before, curve = state["round"], state["seconds"], state["curve"]
+        feed.hardness[:] = state["hardness"]
+        say(f"going on at round {r}", r / rounds)
     began = time.monotonic()
-    for r in range(first, rounds):
-        pictures, wanted_of = next(feed)
-        optimiser.prepare(r, rounds)
+    # The rate falls with the share of the rounds or of the minutes that are over, whichever is more.
+    over = lambda: max(r / rounds, (before + time.monotonic() - began) / 60 / asked.minutes if asked.minutes else 0.0)
+    done = over()
+    while done < 1:
+        pictures, wanted_of, shown = next(feed)
+        optimiser.prepare(r, done)
         model.train()
-        with torch.autocast(device, torch.bfloat16):
-            y = model(given(pictures).to(device))
-        wanted_of = [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]
-        score, geometry = losses(y, wanted_of)
+        with fast():
+            y = model(given(pictures).to(device, memory_format=torch.channels_last))
+        wanted_of = [(torch.from_numpy(s), torch.from_numpy(g)) for s, g in wanted_of]
+        score, geometry = losses(y, [(s.to(device), g.to(device)) for s, g in wanted_of])
         (score + geometry).backward()
         optimiser.step()
-        sums += (score.item(), geometry.item())
-        if (r + 1) % asked.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "score": sums[0] / asked.report, "geometry": sums[1] / asked.report,
-                    "seconds": time.monotonic() - began, **recall(model, test, 0.5)}  # fmt: skip
-            sums[:] = 0
-            curve.append(done)
-            say(json.dumps(done), (r + 1) / rounds)
+        worst = alarms([(s.cpu(), None) for s, _ in y], wanted_of, shown)
+        for number, surest in worst:
+            feed.hardness[number] += 0.5 * (surest - feed.hardness[number])
+        sums += (score.item(), geometry.item(), np.mean([a for _, a in worst]) if worst else 0.0)
+        counted += 1
+        r += 1
+        done = over()
+        if r % asked.report == 0 or done >= 1:
+            spent = before + time.monotonic() - began
+            entry = {"round": r, "score": sums[0] / counted, "geometry": sums[1] / counted, "alarm": sums[2] / counted,
+                     "seconds": spent, "hard": float((feed.hardness[: feed.negatives] > 0.5).mean()), **recall(model, test, 0.5)}  # fmt: skip
+            sums[:], counted = 0, 0
+            curve.append(entry)
+            say(json.dumps(entry), min(done, 1))
             part = kept.with_suffix(".part")
             torch.save(
-                {"model": model.state_dict(), "round": r + 1, "curve": curve,
+                {"model": model.state_dict(), "round": r, "seconds": spent, "curve": curve, "hardness": feed.hardness.copy(),
                  "optimisers": optimiser.state_dict(), "same": options.same(asked)}, part,
             )  # fmt: skip
             part.rename(kept)
+            draw(curve, kept.with_suffix(".png"))
 
     # 8 bits: the same lesson, with everything rounded.
     everyday = model.eval()
@@ -259,17 +324,38 @@ def train(asked, say):
     report["rounded only"] = recall(rounded, test, 0.5)
 
     def lesson(model, _):
-        pictures, wanted_of = next(feed)
-        with torch.autocast(device, torch.bfloat16):
-            y = model(given(pictures).to(device))
+        pictures, wanted_of, _ = next(feed)
+        with fast():
+            y = model(given(pictures).to(device, memory_format=torch.channels_last))
         return sum(losses(y, [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]))
 
     rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
     report["8 bits"] = recall(rounded, test, 0.5)
+    feed.close()
     write(rounded, out)
     for name in ("float", "rounded only", "8 bits"):
         say(f"{name}: {json.dumps(report[name])}", 1)
     (out / "detector.json").write_text(json.dumps(report, indent=1))
+
+
+def draw(curve, file):
+    """The losses and what is found, over the samples seen."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 6))
+    losses_, found_ = figure.subplots(2, 1, sharex=True)
+    x = [e["round"] for e in curve]
+    for name in ("score", "geometry", "alarm", "hard"):
+        losses_.plot(x, [e[name] for e in curve], label=name)
+    for band in curve[0]["recall"]:
+        found_.plot(x, [e["recall"][band] for e in curve], label=band)
+    found_.plot(x, [e["false"] for e in curve], "k--", label="false a frame")
+    for axes in (losses_, found_):
+        axes.legend(ncols=4, fontsize=7)
+        axes.grid(alpha=0.3)
+    losses_.set_ylim(0, 1)
+    found_.set_xlabel("rounds")
+    figure.savefig(file)
 
 
 def write(model, folder):
@@ -282,17 +368,20 @@ def write(model, folder):
         x = w.conv(model.patch, x, "patch")
         f16 = w.conv(model.s16, w.signed(x, "patch/signed") if unsigned else x, "s16")
         f32 = w.layers(model.s32, f16, "s32")
-        lifted = w.spread(w.conv(model.lift.a, f32, "lift/a"), "lift/cells")
-        fine = w.add(f16, lifted, model.lift.out, "lift")
-        for i, f in enumerate((fine, f32, w.layers(model.s64, f32, "s64"))):
+        f64 = w.layers(model.s64, f32, "s64")
+        f32 = w.lift(model.around, f32, f64, "around")
+        for i, f in enumerate((w.lift(model.lift, f16, f32, "lift"), f32, f64)):
             w.output(w.conv(model.scores[i], f, f"scores/{16 << i}"))
             w.output(w.conv(model.geometry[i], f, f"geometry/{16 << i}"))
         w.write(Path(folder) / f"{name}.tflite")
 
 
 def arguments():
-    a = options.goes_on(options.parser(__doc__, samples=120_000, batch=24, report=250, tuning=10_000), "detector")
-    a.add_argument("--workers", type=int, default=1)
+    a = options.goes_on(options.parser(__doc__, samples=200_000, batch=12, report=500, tuning=6_000), "detector")
+    a.add_argument("--workers", type=int, default=1, help="processes that lay out frames")
+    a.add_argument("--plays", type=int, default=PLAYS[0], help="places before the doorstep")
+    a.add_argument("--threads", type=int, default=1, help="of the training itself")
+    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
     return a.parse_args()
 
 

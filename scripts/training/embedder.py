@@ -228,7 +228,7 @@ def train(asked, say):
     began, loss_sum, summed = time.monotonic(), 0.0, 0
     for r in range(first, rounds):
         pick, x, theta = some(teachers.generator(device, asked.seed, r))
-        optimiser.prepare(r, rounds)
+        optimiser.prepare(r, r / rounds)
         model.train()
         with torch.autocast(device, torch.bfloat16):
             y, *maps = model.hinted(x)

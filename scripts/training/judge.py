@@ -1,8 +1,8 @@
-"""Our detector beside BlazeFace short range and MTCNN, on the same scenes, each at its usual threshold, one look each.
+"""Our detector beside BlazeFace short range, MTCNN and YuNet, on the same frames, each at its usual threshold.
 
-Scenes: photos of people nobody learnt from, one in each, by the side of the face; plain, turned by 15 to 35 degrees, dim
-with a noisy sensor. Moments before the doorstep, of a seed nobody learnt from. And scenes with nobody in them: things,
-textures, pictures of objects.
+Real pictures, of sources that nothing was learnt from (`trials`): faces by their size, plain, turned, dim, masked, cut by
+the edge; scenes by the share of the picture that a face takes; photos cut to the face; near faces; pictures without faces.
+With --drawn also photos before drawn things, and moments before the doorstep, of a seed that nothing was learnt from.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import detector
 import faces
 import peers
 import scenes
+import trials
+import world
 
 SIDES = (24, 32, 48, 64, 96, 128, 180, 240)
 KINDS = ("plain", "turned", "dim")
@@ -119,18 +121,128 @@ def doorstep(judged, frames):
     return {"faces": out, "false a frame": {n: f / len(frames) for n, f in false.items()}}
 
 
+def sized(judged, shared, count, say):
+    """Share found by size and kind, and false faces a frame over all of them."""
+    out, false, frames = {}, dict.fromkeys(judged, 0), 0
+    for kind in trials.KINDS:
+        for side in trials.SIDES:
+            made = trials.by_size(shared, side, kind, count)
+            if len(made) < 10:
+                continue
+            hits = dict.fromkeys(judged, 0)
+            for luma, box, others in made:
+                frames += 1
+                for name, d in judged.items():
+                    seen = d(luma)
+                    hits[name] += any(peers.share(f[1], box) >= 0.3 for f in seen)
+                    false[name] += sum(all(peers.share(f[1], b) < 0.3 for b in others) for f in seen)
+            row = out[f"{kind} {side}"] = {"faces": len(made), **{n: h / len(made) for n, h in hits.items()}}
+            say(f"{kind:8}{side:5} ({len(made):3})", row)
+    row = out["false faces a frame"] = {n: f / max(frames, 1) for n, f in false.items()}
+    say("false faces a frame", row, "{:.3f}")
+    return out
+
+
+def by_share(judged, shared, say):
+    """Held scenes: share found by the longer side of the face's own box over that of the picture, and boxes where no face
+    is."""
+    out = {f"{int(100 * low)}-{int(100 * high)} %": {"faces": 0, **dict.fromkeys(judged, 0)} for low, high in trials.SHARES}
+    false = dict.fromkeys(judged, 0)
+    for p, _, boxes in trials.held(shared):
+        luma, theirs = p[0], p[1]
+        seen = {name: trials.looked(d, luma) for name, d in judged.items()}
+        for name, found in seen.items():
+            false[name] += sum(all(peers.share(f[1], b) < 0.2 and not trials.touches(f[1], b) for b in theirs) for f in found)
+        for k, box in enumerate(boxes):
+            share = max(box[2:]) / max(luma.shape)
+            band = next((f"{int(100 * low)}-{int(100 * high)} %" for low, high in trials.SHARES if low <= share < high), None)
+            if band is None:
+                continue
+            out[band]["faces"] += 1
+            for name, found in seen.items():
+                out[band][name] += any(peers.share(f[1], theirs[k]) >= 0.3 for f in found)
+    for band, row in out.items():
+        for name in judged:
+            row[name] /= max(row["faces"], 1)
+        say(f"face over picture {band} ({row['faces']})", row)
+    out["boxes where no face is"] = false
+    say("boxes where no face is", false, "{:.0f}")
+    return out
+
+
+def without_faces(judged, shared, say):
+    """Of each held source of pictures without faces: pictures, and in how many a face is seen."""
+    out = {}
+    sources = {**world.nofaces(shared, "held"), "objects": world.objects(shared, "held")}
+    for source, pictures in sources.items():
+        row = out[source] = {"pictures": len(pictures), **{n: sum(bool(trials.looked(d, p[0])) for p in pictures) for n, d in judged.items()}}
+        say(f"without faces: {source} ({len(pictures)})", row, "{:.0f}")
+    return out
+
+
+def close_by(judged, shared, cache, folds, count, say):
+    """Photos cut to the face, and near faces: found, and found with nothing beside it."""
+    out = {}
+    rows = {f"tight crops at {times} x the box": trials.tight(shared, times) for times in (1.2, 1.0)}
+    photos = world.photos(shared, cache, folds, "training")
+    rows |= {f"near face of {side}": trials.near(photos, side, count) for side in (320, 360, 400, 440, 480)}
+    for name, made in rows.items():
+        look = trials.looked if name.startswith("tight") else lambda d, luma: d(luma)
+        found, alone = dict.fromkeys(judged, 0), dict.fromkeys(judged, 0)
+        for luma, box in made:
+            for n, d in judged.items():
+                seen = look(d, luma)
+                hit = any(peers.share(f[1], box) >= 0.3 for f in seen)
+                found[n] += hit
+                alone[n] += hit and len(seen) == 1
+        row = out[name] = {"faces": len(made), **{n: f / len(made) for n, f in found.items()}}
+        out[f"{name}, alone"] = {n: a / len(made) for n, a in alone.items()}
+        say(f"{name} ({len(made)})", row)
+        say(f"{name}, nothing else", out[f"{name}, alone"])
+    return out
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--shared", required=True)
     a.add_argument("--cache", required=True)
     a.add_argument("--latchkey")
-    a.add_argument("--file", required=True, help="detector.tflite")
-    a.add_argument("--folds", default="5")
-    a.add_argument("--photos", type=int, default=150)
+    a.add_argument("--file", required=True, action="append", help="detector.tflite; several: side by side")
+    a.add_argument("--threshold", type=float, action="append", help="of each file [0.5]")
+    a.add_argument("--folds", default="5", help="of LFW, that nothing was learnt from")
+    a.add_argument("--photos", type=int, default=60, help="faces a row")
+    a.add_argument("--peers", default="BlazeFace,MTCNN,YuNet")
+    a.add_argument("--only", default="near,without,share,size", help="which parts")
+    a.add_argument("--drawn", action="store_true", help="photos before drawn things and the doorstep, too")
     a.add_argument("--out", required=True, help="JSON")
     o = a.parse_args()
     models = Path(o.shared) / "models"
-    judged = {"ours": Ours(o.file), "BlazeFace": peers.BlazeFace(models), "MTCNN": peers.Mtcnn(models)}
+    thresholds = o.threshold or [0.5] * len(o.file)
+    names = ["ours"] if len(o.file) == 1 else [f"ours {i + 1}" for i in range(len(o.file))]
+    judged = {n: Ours(f, t) for n, f, t in zip(names, o.file, thresholds, strict=True)}
+    known = {"BlazeFace": peers.BlazeFace, "MTCNN": peers.Mtcnn, "YuNet": peers.YuNet}
+    judged |= {n: known[n](models) for n in o.peers.split(",") if n}
+    report = {}
+
+    def say(what, row, form=None):
+        values = "  ".join(f"{n} " + (form.format(row[n]) if form else f"{100 * row[n]:.1f} %") for n in judged)
+        print(f"{what:44}{values}", flush=True)
+
+    folds = set(map(int, o.folds.split(",")))
+    for part in o.only.split(","):
+        report[part] = {
+            "near": lambda: close_by(judged, o.shared, o.cache, folds, o.photos, say),
+            "without": lambda: without_faces(judged, o.shared, say),
+            "share": lambda: by_share(judged, o.shared, say),
+            "size": lambda: sized(judged, o.shared, o.photos, say),
+        }[part]()
+        Path(o.out).write_text(json.dumps(report, indent=1))
+    if o.drawn:
+        report["drawn"] = before_drawn_things(judged, o)
+        Path(o.out).write_text(json.dumps(report, indent=1))
+
+
+def before_drawn_things(judged, o):
     stock = scenes.Stock(o.shared, o.cache, o.latchkey, set(map(int, o.folds.split(","))))
     sure = [i for i, p in enumerate(stock.photos) if not p[3][0]]
     report = {"faces": {}, "false": {}}
@@ -143,14 +255,14 @@ def main():
             report["faces"][f"{kind} {side}"] = r
             line = "".join(f"{100 * h:12.1f} %{'':2}" + (f"{e:.3f}" if e is not None else "  -  ") for h, e in r.values())
             print(f"{kind:8}{side:5}  {line}", flush=True)
-    r = report["doorstep"] = doorstep(judged, faces.frames(o.cache, o.latchkey, 920000, 8))
+    r = report["doorstep"] = doorstep(judged, faces.frames(o.cache, o.latchkey, 920002, 4, 20))
     for band, row in r["faces"].items():
         line = "".join(f"{100 * row[n][0]:12.1f} %{'':2}" + (f"{row[n][1]:.3f}" if row[n][1] else "  -  ") for n in judged)
         print(f"doorstep {band:>8}  {line}   ({row['faces']} faces)", flush=True)
     print("doorstep, false faces a frame: " + ", ".join(f"{n} {v:.3f}" for n, v in r["false a frame"].items()), flush=True)
     things = [p for p in sorted((Path(o.shared) / "faces/objects").rglob("*")) if p.suffix.lower() in (".png", ".jpg")]
     bare = [scenes.things(np.random.default_rng([8, i])) for i in range(250)]
-    bare += [scenes.bare(np.random.default_rng([9, i]), stock) for i in range(250)]
+    bare += [scenes.bare(np.random.default_rng([9, i]), stock.pictures) for i in range(250)]
     objects = []
     for path in things:
         p = cv2.imread(str(path), 0)
@@ -163,7 +275,7 @@ def main():
         counts = {n: sum(bool(d(p)) for p in pictures) for n, d in judged.items()}
         report["false"][name] = {"pictures": len(pictures), **counts}
         print(f"{name}: of {len(pictures)} " + ", ".join(f"{n} {c}" for n, c in counts.items()), flush=True)
-    Path(o.out).write_text(json.dumps(report, indent=1))
+    return report
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def train(asked, say):
     curve, total, began = [], 0.0, time.monotonic()
     for r in range(rounds):
         x, y = batch(album, asked.batch, [asked.seed, 0, r])
-        optimiser.prepare(r, rounds)
+        optimiser.prepare(r, r / rounds)
         model.train()
         loss = error(model(x), y)
         loss.backward()

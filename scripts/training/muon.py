@@ -10,7 +10,8 @@ import torch
 def orthogonal(g, steps=5):
     """The nearest orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (coefficients: K. Jordan)."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g.bfloat16()
+    # Most CPUs are slower in bfloat16 than in float32.
+    x = g.bfloat16() if g.is_cuda else g
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
@@ -52,9 +53,10 @@ class Both:
         self.rates = (rate, rate / 25)
         self.optimisers = (Muon(dense, self.rates[0]), torch.optim.AdamW(rest, self.rates[1], weight_decay=0))
 
-    def prepare(self, step, steps):
+    def prepare(self, step, done):
+        """Before step number `step`, when the share `done` of the training is over."""
         for optimiser, rate in zip(self.optimisers, self.rates):
-            optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 100) * (1 - step / steps)
+            optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 100) * (1 - done)
             optimiser.zero_grad(set_to_none=True)
 
     def step(self):

@@ -146,7 +146,8 @@ class Lift(nn.Module):
         self.out = Round(True)
 
     def forward(self, fine, coarse):
-        return self.out(F.relu(fine + spread(self.a(coarse))))
+        h, w = fine.shape[-2:]
+        return self.out(F.relu(fine + spread(self.a(coarse))[..., :h, :w]))
 
 
 def spread(x):
@@ -185,3 +186,42 @@ def load(net, file):
                 value.data.copy_(torch.from_numpy(kept[full].astype(np.float32)).view(value.shape))
         if isinstance(module, (Block, Squeeze)) and f"{name}.b.weight" not in kept:
             nn.init.zeros_(module.b.norm.weight)
+        if isinstance(module, Lift) and f"{name}.a.weight" not in kept:
+            nn.init.zeros_(module.a.norm.weight)
+
+
+def unfold(net, weights, x):
+    """Sets a network to folded `weights`, by name, so that it can be trained on: every row of a layer gets the length 1 and
+    batch normalisation the statistics of the input `x`; it answers as before. Layers that `weights` lacks add nothing."""
+    layers = {name: m for name, m in net.named_modules() if isinstance(m, Conv)}
+    hooks = []
+
+    def settle(conv, weight, bias):
+        def hook(_, given):
+            length = weight.flatten(1).norm(dim=1).clamp_min(1e-8)
+            conv.weight.data.copy_(weight / length[:, None, None, None])
+            y = F.conv2d(conv.pad(given[0]), conv.weight, None, conv.stride, groups=conv.groups)
+            mean, var = y.mean((0, 2, 3)), y.var((0, 2, 3))
+            n = conv.norm
+            n.running_mean.copy_(mean)
+            n.running_var.copy_(var)
+            n.weight.data.copy_(length * torch.sqrt(var + n.eps))
+            n.bias.data.copy_(bias + length * mean)
+
+        return hook
+
+    for name, conv in layers.items():
+        if name not in weights:
+            nn.init.zeros_(conv.norm.weight)
+            continue
+        weight, bias = (torch.from_numpy(v) for v in weights[name])
+        if conv.norm is None:
+            conv.weight.data.copy_(weight)
+            conv.bias.data.copy_(bias)
+        else:
+            hooks.append(conv.register_forward_pre_hook(settle(conv, weight, bias)))
+    net.eval()
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()

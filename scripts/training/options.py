@@ -42,6 +42,6 @@ def same(asked):
 
 def goes_on(a, name):
     """For a training that can go on from another, or from where it was broken off."""
-    a.add_argument("--start", help=f"{name}.npz of a training to go on from; blocks that it lacks begin as nothing")
+    a.add_argument("--start", help=f"{name}.npz of a training to go on from; blocks that it lacks begin as nothing. The detector takes a .tflite, too")
     a.add_argument("--name", default=name, help="what the checkpoint in the cache is called")
     return a

@@ -1,6 +1,6 @@
-"""Other people's face detectors, to measure ours against: BlazeFace short range and MTCNN, each in its usual way.
+"""Face detectors by others, to measure ours against: BlazeFace short range, MTCNN and YuNet, each in its usual way.
 
-Not part of training, and nothing of them is learnt from.
+Of these only YuNet is a teacher too: `world` takes its boxes where a picture has none of its own.
 """
 
 from pathlib import Path
@@ -68,6 +68,47 @@ def blended(seen, overlap):
         out.append((seen[0][0], mean(1), mean(2)))
         seen = [f for f in seen if share(f[1], seen[0][1]) <= overlap]
     return out
+
+
+class YuNet:
+    """Of any size; strides 8, 16 and 32. Its box goes from forehead to chin, as in WIDER FACE."""
+
+    COMPARABLE = [0, 1, 2, 3, 4]
+
+    def __init__(self, models, threshold=0.5):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        file = Path(models) / "yunet/yunet_n_dynamic.onnx"
+        self.net = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self.threshold = threshold
+
+    def dense(self, luma):
+        """What every cell answers: scores [n], boxes [n, 4], points [n, 5, 2]; 0 to 1 and pixels."""
+        h, w = (-(-side // 32) * 32 for side in luma.shape)
+        x = np.zeros((h, w), np.float32)
+        x[: luma.shape[0], : luma.shape[1]] = luma
+        x = np.ascontiguousarray(np.broadcast_to(x, (1, 3, h, w)))
+        answers = dict(zip((o.name for o in self.net.get_outputs()), self.net.run(None, {self.net.get_inputs()[0].name: x})))
+        scores, boxes, points = [], [], []
+        for s in (8, 16, 32):
+            at = np.stack(np.meshgrid(np.arange(w // s), np.arange(h // s)), -1).reshape(-1, 2) * s
+            kind, there, box, five = (answers[f"{what}_{s}"].reshape(len(at), -1) for what in ("cls", "obj", "bbox", "kps"))
+            scores.append(np.sqrt(np.clip(kind, 0, 1) * np.clip(there, 0, 1))[:, 0])
+            size = np.exp(box[:, 2:]) * s
+            boxes.append(np.hstack([at + box[:, :2] * s - size / 2, size]))
+            points.append(at[:, None] + five.reshape(-1, 5, 2) * s)
+        return np.concatenate(scores), np.concatenate(boxes), np.concatenate(points)
+
+    def __call__(self, luma):
+        scores, boxes, points = self.dense(luma)
+        at = np.flatnonzero(scores > self.threshold)
+        out = []
+        for f in sorted(((scores[i], boxes[i], points[i]) for i in at), key=lambda f: -f[0]):
+            if all(share(f[1], g[1]) <= 0.45 for g in out):
+                out.append(f)
+        return out
 
 
 class Mtcnn:

@@ -61,7 +61,7 @@ class Writer:
         c.builtinCode, c.deprecatedBuiltinCode = builtin, min(builtin, 127)
         # The newest that 8-bit tensors need, and no newer, for the oldest library that runs this.
         op = schema.BuiltinOperator
-        c.version = {op.QUANTIZE: 2, op.ADD: 2, op.CONV_2D: 3, op.DEPTHWISE_CONV_2D: 3, op.DEPTH_TO_SPACE: 1}[builtin]
+        c.version = {op.QUANTIZE: 2, op.ADD: 2, op.CONV_2D: 3, op.DEPTHWISE_CONV_2D: 3, op.DEPTH_TO_SPACE: 1, op.SLICE: 2}[builtin]
         self.model.operatorCodes.append(c)
         return len(self.model.operatorCodes) - 1
 
@@ -146,6 +146,22 @@ class Writer:
         op, kinds = schema.BuiltinOperator.DEPTH_TO_SPACE, schema.BuiltinOptions.DepthToSpaceOptions
         return self.operator(op, [x], y, kinds, options)
 
+    def top(self, x, h, w, name):
+        """The first h rows and w columns."""
+        if x.shape[1:3] == (h, w):
+            return x
+        shape = (x.shape[0], h, w, x.shape[3])
+        ends = [self.tensor(f"{name}/{what}", (4,), None, 0, INT32, np.array(v, np.int32)) for what, v in (("begin", [0] * 4), ("size", shape))]
+        y = self.tensor(name, shape, x.scale, x.zero)
+        op, kinds = schema.BuiltinOperator.SLICE, schema.BuiltinOptions.SliceOptions
+        return self.operator(op, [x, *ends], y, kinds, schema.SliceOptionsT())
+
+    def lift(self, module, fine, coarse, name):
+        """A net.Lift."""
+        cells = self.spread(self.conv(module.a, coarse, f"{name}/a"), f"{name}/cells")
+        cells = self.top(cells, *fine.shape[1:3], f"{name}/top")
+        return self.add(fine, cells, module.out, name)
+
     def layers(self, module, x, name):
         if isinstance(module, net.Conv):
             return self.conv(module, x, name)
@@ -164,3 +180,27 @@ class Writer:
         part.write_bytes(bytes(builder.Output()))
         os.rename(part, path)
         return path
+
+
+def weights(file):
+    """What a file of `Writer` holds of every convolution, by its name in PyTorch: (weight [o, i, h, w], bias), float32."""
+    net = schema.ModelT.InitFromPackedBuf(Path(file).read_bytes(), 0)
+    tensors = net.subgraphs[0].tensors
+    out = {}
+
+    def real(t):
+        stored = np.frombuffer(bytes(net.buffers[t.buffer].data), KIND[t.type]).reshape(t.shape).astype(np.float32)
+        scale, zero = np.float32(t.quantization.scale), np.float32(t.quantization.zeroPoint)
+        by_row = (-1,) + (1,) * (stored.ndim - 1)
+        return (stored - zero.reshape(by_row)) * scale.reshape(by_row)
+
+    for t in tensors:
+        name = t.name.decode()
+        if name.endswith("/weights"):
+            name = name.removesuffix("/weights")
+            bias = next(b for b in tensors if b.name.decode() == f"{name}/bias")
+            for i, stride in enumerate((16, 32, 64)):
+                for head in ("scores", "geometry"):
+                    name = f"{head}.{i}" if name == f"{head}/{stride}" else name
+            out[name.replace("/", ".")] = (np.ascontiguousarray(real(t).transpose(0, 3, 1, 2)), real(bias))
+    return out
