@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::detect::{Detection, Detector, suppress};
+use super::detect::{Detection, Detector, whole_faces};
 use super::embed::{Embedder, Embedding};
 use super::geometry::Rect;
 use super::landmarks::{Landmarks, Refiner};
@@ -25,9 +25,9 @@ const FRAMINGS: [f32; 2] = [2.5, 5.0];
 const HOLDS: f32 = 0.6;
 /// Least overlap with the box that is looked at again.
 const SAME_FACE: f32 = 0.4;
-/// A part of a photo shows a part of a large face, and a mouth or a forehead looks like a small one: what lies in a surer
-/// face with more of its area than this is a part of that.
-const FRAGMENT: f32 = 0.35;
+/// What shares more of its area than this with a face that was found at a smaller scale of a photo shows that face or a
+/// part of it.
+const KNOWN: f32 = 0.35;
 /// The most doubtful detections of one look that are looked at again; the rest are dropped.
 const LOOK_AGAIN: u32 = 4;
 
@@ -85,7 +85,6 @@ pub struct Reader {
     jpeg: JpegDecoder,
     settings: Settings,
     engine: String,
-    candidates: Vec<Detection>,
     picked: Vec<Detection>,
     faces: Vec<Face>,
     stages: Stages,
@@ -130,7 +129,6 @@ impl Reader {
             jpeg: JpegDecoder::new(),
             settings,
             engine: engine.describe(),
-            candidates: Vec::with_capacity(256),
             picked: Vec::with_capacity(256),
             faces: Vec::with_capacity(MAX_FACES),
             stages: Stages::start(),
@@ -168,8 +166,9 @@ impl Reader {
         self.describe(image)
     }
 
-    /// The faces of a photo: looks at the whole and then, for those too small to be seen there, at
-    /// overlapping parts of a half and a quarter of its longer side, as long as a part has 256 pixels a line.
+    /// The faces of a photo, searched from small scale to large: the whole at half the scale that fits, for faces that
+    /// fill the picture, the whole as large as it fits, and then overlapping parts of a half and a quarter of its longer
+    /// side, as long as a part has 256 pixels a line. A larger scale only adds faces that the smaller ones did not show.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or a network fails.
@@ -182,9 +181,13 @@ impl Reader {
     pub fn read_photo(&mut self, image: &Image<'_>) -> Result<&[Face], FaceError> {
         self.stages = Stages::start();
         let (width, height) = (image.layout().width as f32, image.layout().height as f32);
-        let whole = self.detector.whole(image);
         self.picked.clear();
-        self.look(image, &whole)?;
+        for window in [
+            self.detector.whole_smaller(image),
+            self.detector.whole(image),
+        ] {
+            self.look_further(image, &window)?;
+        }
         let (input, lines) = self.detector.input_size();
         for part in [0.5, 0.25] {
             let wide = part * width.max(height);
@@ -206,20 +209,9 @@ impl Reader {
             for i in 0..columns * rows {
                 let x = place(i % columns, columns, width, wide);
                 let y = place(i / columns, rows, height, high);
-                self.look(image, &Similarity::crop(x, y, x + wide, input))?;
+                self.look_further(image, &Similarity::crop(x, y, x + wide, input))?;
             }
         }
-        self.candidates.clear();
-        self.candidates.append(&mut self.picked);
-        let overlap = self.detector.overlap();
-        suppress(&mut self.candidates, &mut self.picked, overlap);
-        self.candidates.clear();
-        self.candidates.extend_from_slice(&self.picked);
-        let surer = &self.candidates;
-        self.picked.retain(|d| {
-            let fragment = |s: &Detection| s.score > d.score && d.bbox.within(&s.bbox) > FRAGMENT;
-            !surer.iter().any(fragment)
-        });
         self.describe(image)?;
         Ok(&self.faces)
     }
@@ -279,7 +271,7 @@ impl Reader {
         networks
     }
 
-    /// Adds the plausible faces in a window to `picked`.
+    /// Adds the plausible faces in a window to `picked`, best first.
     fn look(&mut self, image: &Image<'_>, window: &Similarity) -> Result<(), FaceError> {
         let before = self.picked.len();
         let found = self
@@ -288,12 +280,15 @@ impl Reader {
         let room = self.picked.capacity() - before;
         self.picked
             .extend(found.iter().filter(|d| plausible::detection(d)).take(room));
+        let sure = self.detector.sure();
+        // A part of a sure face needs no second look.
+        whole_faces(&mut self.picked, before, sure);
         self.stages.lap(Stage::DetectDecode);
         // Best first, so the doubtful ones are at the end.
         let mut again = 0;
         let mut i = before;
         while let Some(detection) = self.picked.get(i).copied() {
-            if detection.score >= self.detector.sure() {
+            if detection.score >= sure {
                 i += 1;
                 continue;
             }
@@ -304,6 +299,17 @@ impl Reader {
                 self.picked.remove(i);
             }
         }
+        // A doubtful whole that holds wins over its parts too.
+        whole_faces(&mut self.picked, before, 0.0);
+        Ok(())
+    }
+
+    /// Adds to `picked` the faces in a window that were not found at smaller scales. Of a face that was found there and is
+    /// found again the surer detection stays.
+    fn look_further(&mut self, image: &Image<'_>, window: &Similarity) -> Result<(), FaceError> {
+        let before = self.picked.len();
+        self.look(image, window)?;
+        add_unknown(&mut self.picked, before, self.detector.overlap());
         Ok(())
     }
 
@@ -372,5 +378,75 @@ impl Reader {
         }
         self.stages.lap(Stage::Rest);
         Ok(())
+    }
+}
+
+/// Removes from `picked[before..]` what `picked[..before]` shows already.
+fn add_unknown(picked: &mut Vec<Detection>, before: usize, overlap: f32) {
+    let mut i = before;
+    while let Some(seen) = picked.get(i).copied() {
+        let same = |d: &Detection| d.bbox.overlap(&seen.bbox) > overlap;
+        let touches =
+            |d: &Detection| seen.bbox.within(&d.bbox) > KNOWN || d.bbox.within(&seen.bbox) > KNOWN;
+        let earlier = &mut picked[..before];
+        if let Some(known) = earlier.iter_mut().find(|d| same(d)) {
+            if seen.score > known.score {
+                *known = seen;
+            }
+            picked.remove(i);
+        } else if earlier.iter().any(touches) {
+            picked.remove(i);
+        } else {
+            i += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::geometry::Point;
+
+    fn square(x: f32, y: f32, side: f32, score: f32) -> Detection {
+        Detection {
+            bbox: Rect {
+                x,
+                y,
+                width: side,
+                height: side,
+            },
+            score,
+            points: [Point::default(); 4],
+            corners: None,
+        }
+    }
+
+    fn sides(picked: &[Detection]) -> Vec<f32> {
+        picked.iter().map(|d| d.bbox.width).collect()
+    }
+
+    #[test]
+    fn a_larger_scale_adds_only_what_smaller_ones_did_not_show() {
+        let face = square(100.0, 100.0, 400.0, 0.6);
+        // An eye; half of the face, as a part of the photo cuts it; a poster that takes the face for its own; a passer-by.
+        let eye = square(180.0, 180.0, 80.0, 0.99);
+        let half = square(320.0, 90.0, 360.0, 0.9);
+        let poster = square(0.0, 0.0, 800.0, 0.9);
+        let passer_by = square(700.0, 300.0, 60.0, 0.7);
+        let mut picked = vec![face, eye, half, poster, passer_by];
+        add_unknown(&mut picked, 1, 0.4);
+        assert_eq!(sides(&picked), [400.0, 60.0]);
+    }
+
+    #[test]
+    fn of_a_face_seen_at_two_scales_the_surer_box_stays() {
+        for (first, second, width) in [(0.6, 0.9, 110.0), (0.9, 0.6, 100.0)] {
+            let mut picked = vec![
+                square(0.0, 0.0, 100.0, first),
+                square(2.0, 0.0, 110.0, second),
+            ];
+            add_unknown(&mut picked, 1, 0.4);
+            assert_eq!(sides(&picked), [width]);
+        }
     }
 }

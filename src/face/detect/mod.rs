@@ -14,7 +14,7 @@ use crate::frame::{Image, Sampler, Similarity};
 use crate::nn::{
     DetectorFamily, DetectorManifest, Engine, InputManifest, ModelFile, Network, NnError,
 };
-pub use suppress::suppress;
+pub use suppress::{suppress, whole_faces};
 
 /// Points of a detection.
 pub mod point {
@@ -108,8 +108,8 @@ impl Detector {
         })
     }
 
-    /// Faces in the part of `image` that `window` maps the input to, best first. To look at the whole
-    /// picture, give [`Detector::whole`].
+    /// Faces in the part of `image` that `window` maps the input to, best first; parts of faces may be among them
+    /// ([`whole_faces`]). To look at the whole picture, give [`Detector::whole`].
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or the network fails.
@@ -152,6 +152,20 @@ impl Detector {
     pub fn whole(&self, image: &Image<'_>) -> Similarity {
         let (layout, input) = (image.layout(), &self.manifest.input);
         Similarity::letterbox((layout.width, layout.height), (input.width, input.height))
+    }
+
+    /// The window that shows the whole picture at half the scale of [`Detector::whole`]: a face that fills the picture is
+    /// of a usual size there.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sides of a small picture")]
+    pub fn whole_smaller(&self, image: &Image<'_>) -> Similarity {
+        let (window, input) = (self.whole(image), &self.manifest.input);
+        Similarity {
+            a: 2.0 * window.a,
+            b: 0.0,
+            tx: window.tx - 0.5 * window.a * input.width as f32,
+            ty: window.ty - 0.5 * window.a * input.height as f32,
+        }
     }
 
     /// Sides of the input in pixels, for windows on parts of a picture.
