@@ -5,17 +5,27 @@
 
 use latchkey::clock::Timestamp;
 use latchkey::door::{Companions, Door, Event, Observation, Policy, Retrigger, Sighting, Verdict};
-use latchkey::people::PersonId;
+use latchkey::people::{Motion, PersonId};
 
 const ADA: PersonId = PersonId(1);
 
 fn face(track: u32, verdict: Verdict) -> Sighting {
-    Sighting { track, verdict }
+    Sighting {
+        track,
+        presentation: track,
+        motion: Motion::Moved,
+        verdict,
+    }
 }
 
 fn ada(track: u32) -> Sighting {
     let score = 0.6;
-    face(track, Verdict::Known { person: ADA, score })
+    let known = Verdict::Known {
+        person: ADA,
+        score,
+        strong: score >= 0.6,
+    };
+    face(track, known)
 }
 
 fn stranger(track: u32) -> Sighting {

@@ -115,11 +115,8 @@ fn one(seen: &[[f64; 4]], x: f64, y: f64, side: f64) -> bool {
     alone(&inside, x, y, side)
 }
 
-#[test]
-fn a_near_face_is_one_face() {
-    let Some(shared) = common::shared("a_near_face_is_one_face") else {
-        return;
-    };
+fn a_near_face_is_one_face() -> Result<(), String> {
+    let shared = common::shared()?;
     let portraits = portraits(&shared);
     for side in [320.0, 400.0] {
         let some = || portraits.iter().step_by(20);
@@ -129,13 +126,11 @@ fn a_near_face_is_one_face() {
         println!("a face of {side} pixels: {right} of {}", seen.len());
         assert_eq!(right, seen.len(), "a face of {side} pixels: {seen:?}");
     }
+    Ok(())
 }
 
-#[test]
-fn a_photo_cut_to_the_face_shows_one_face() {
-    let Some(shared) = common::shared("a_photo_cut_to_the_face_shows_one_face") else {
-        return;
-    };
+fn a_photo_cut_to_the_face_shows_one_face() -> Result<(), String> {
+    let shared = common::shared()?;
     for times in [1.2, 1.0] {
         let seen = boxes(
             portraits(&shared)
@@ -148,4 +143,12 @@ fn a_photo_cut_to_the_face_shows_one_face() {
         println!("{times} x the face: {right} of {}", seen.len());
         assert!(right >= 97, "{times} x the face: {right} of {}", seen.len());
     }
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    common::harness::run(crate::tests![
+        a_near_face_is_one_face,
+        a_photo_cut_to_the_face_shows_one_face,
+    ])
 }

@@ -153,7 +153,6 @@ fn people(out: &Path) -> [Vec<Vec<u8>>; 2] {
     })
 }
 
-#[test]
 fn a_configuration_comes_into_force_only_if_it_is_right() {
     let card = Card::new();
     card.put(
@@ -231,7 +230,6 @@ fn a_configuration_comes_into_force_only_if_it_is_right() {
     );
 }
 
-#[test]
 fn photos_are_learnt_together_moved_and_forgotten() {
     let card = Card::new();
     let lived = tempfile::tempdir().expect("a folder");
@@ -318,7 +316,6 @@ fn card_with(names: &[&str]) -> Card {
     card
 }
 
-#[test]
 fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
     let (jurgen, obrien, yuri) = ("Jürgen", "O’Brien", "Юрий");
     let utf16 = |text: &str, mark: bool, unit: fn(u16) -> [u8; 2]| {
@@ -359,7 +356,6 @@ fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
     }
 }
 
-#[test]
 fn a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess() {
     for (bytes, said) in [
         (b"Jurgen\r\n".to_vec(), "did you mean Jürgen?"),
@@ -421,7 +417,6 @@ fn a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess() {
     assert_eq!(card.people(), Vec::<String>::new());
 }
 
-#[test]
 fn files_by_nearly_the_expected_name_are_taken_or_told() {
     for name in [
         "remove.txt.txt",
@@ -524,7 +519,6 @@ fn files_by_nearly_the_expected_name_are_taken_or_told() {
     assert_eq!(partition.written.get(), 0, "the same is not written twice");
 }
 
-#[test]
 fn a_configuration_by_another_name_or_encoding_comes_into_force() {
     for name in [
         "latchkey.toml.txt",
@@ -568,7 +562,6 @@ fn a_configuration_by_another_name_or_encoding_comes_into_force() {
     }
 }
 
-#[test]
 fn photos_of_one_person_come_together_however_the_folder_is_written() {
     let card = card_with(&[]);
     let lived = tempfile::tempdir().expect("a folder");
@@ -608,11 +601,8 @@ fn photos_of_one_person_come_together_however_the_folder_is_written() {
 }
 
 /// What a Mac and a Windows leave on the drive: the card of `cases`.
-#[test]
-fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() {
-    let Some(shared) = common::shared("the_card_of_the_field_is_learnt") else {
-        return;
-    };
+fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() -> Result<(), String> {
+    let shared = common::shared()?;
     let card = Card::new();
     let unpacked = Command::new("tar")
         .arg("-xzf")
@@ -631,6 +621,7 @@ fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() {
     card.put("remove", "JURGEN\r\no'brien\r\n");
     tells(&card.starts(), "did you mean Jürgen?");
     assert_eq!(card.people(), ["Jürgen"]);
+    Ok(())
 }
 
 /// A PNG file that begins as one of so many pixels, and has none.
@@ -642,7 +633,6 @@ fn header_of(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
-#[test]
 fn photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else() {
     let card = Card::new();
     let lived = tempfile::tempdir().expect("a folder");
@@ -695,7 +685,6 @@ fn photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else() {
     assert!(!card.says().contains("Not done"), "{}", card.says());
 }
 
-#[test]
 fn learning_that_is_cut_takes_no_photo_off_the_card() {
     let mut card = Card::new();
     card.put("latchkey.toml", "board = \"host\"\n");
@@ -707,7 +696,6 @@ fn learning_that_is_cut_takes_no_photo_off_the_card() {
     }
 }
 
-#[test]
 fn where_nothing_lasts_nothing_is_taken_off_the_card() {
     let mut card = Card::new();
     card.owner.kept = false;
@@ -720,7 +708,6 @@ fn where_nothing_lasts_nothing_is_taken_off_the_card() {
     assert!(card.owner.folder.join("remove.txt").exists());
 }
 
-#[test]
 fn learning_that_takes_the_board_down_lets_the_door_be_worked_and_is_tried_again() {
     let card = Card::new();
     let lived = tempfile::tempdir().expect("a folder");
@@ -758,7 +745,6 @@ fn stand_in(card: &Card, instead: &str) -> PathBuf {
     script
 }
 
-#[test]
 fn learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_anew() {
     let mut card = Card::new();
     let lived = tempfile::tempdir().expect("a folder");
@@ -798,7 +784,6 @@ fn learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_an
     assert!(!aside.exists() && !card.owner.data.join("photos/Ada").exists());
 }
 
-#[test]
 fn who_cannot_be_forgotten_stays_listed_with_their_photos() {
     let card = Card::new();
     let photo = card.owner.data.join("photos/Ada/1.jpg");
@@ -825,7 +810,6 @@ fn who_cannot_be_forgotten_stays_listed_with_their_photos() {
     assert!(!photo.exists() && !card.owner.folder.join("remove.txt").exists());
 }
 
-#[test]
 fn a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written() {
     let card = Card::new();
     card.put("latchkey.toml", "board = \"pi9\"\n");
@@ -840,4 +824,24 @@ fn a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written() {
     card.starts_with(&partition);
     card.starts_with(&partition);
     assert_eq!(partition.written.get(), 1, "the same is not written twice");
+}
+
+fn main() -> std::process::ExitCode {
+    common::harness::run(crate::tests![
+        a_configuration_comes_into_force_only_if_it_is_right,
+        photos_are_learnt_together_moved_and_forgotten,
+        a_list_of_any_editor_forgets_who_is_meant_by_it,
+        a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess,
+        files_by_nearly_the_expected_name_are_taken_or_told,
+        a_configuration_by_another_name_or_encoding_comes_into_force,
+        photos_of_one_person_come_together_however_the_folder_is_written,
+        the_card_of_the_field_is_learnt_and_its_people_are_forgotten,
+        photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else,
+        learning_that_is_cut_takes_no_photo_off_the_card,
+        where_nothing_lasts_nothing_is_taken_off_the_card,
+        learning_that_takes_the_board_down_lets_the_door_be_worked_and_is_tried_again,
+        learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_anew,
+        who_cannot_be_forgotten_stays_listed_with_their_photos,
+        a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written,
+    ])
 }

@@ -67,7 +67,6 @@ impl House {
     }
 }
 
-#[test]
 fn learns_those_who_live_here_and_says_what_is_proven() {
     let house = House::new();
     for name in ["Ada", "Ben"] {
@@ -139,7 +138,6 @@ fn learns_those_who_live_here_and_says_what_is_proven() {
     assert!(said(&house.run("identify drawn/Ada/005.jpg"), 1).contains("unknown"));
 }
 
-#[test]
 fn says_of_each_bad_photo_what_is_wrong_with_it() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
@@ -203,7 +201,6 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
 }
 
 /// A photo is looked at in parts as well, and in a part a mouth or a forehead looks like a small face.
-#[test]
 fn a_face_that_fills_a_photo_is_one_face() {
     let house = House::new();
     let truth: Value =
@@ -230,7 +227,6 @@ fn a_face_that_fills_a_photo_is_one_face() {
     assert_eq!((photos, faces), (54, 54));
 }
 
-#[test]
 fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..4);
@@ -272,7 +268,6 @@ fn json(output: &Output, status: i32) -> Value {
     serde_json::from_str(&said(output, status)).unwrap()
 }
 
-#[test]
 fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
     let house = House::new();
     without_threshold(&house);
@@ -316,7 +311,6 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
     in_use();
 }
 
-#[test]
 fn many_photos_of_one_stranger_prove_no_more_than_one_person() {
     let house = House(tempfile::tempdir().unwrap());
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
@@ -356,7 +350,6 @@ fn many_photos_of_one_stranger_prove_no_more_than_one_person() {
     );
 }
 
-#[test]
 fn an_owners_threshold_is_not_taken_for_a_fine_tuned_networks() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
@@ -372,7 +365,6 @@ fn an_owners_threshold_is_not_taken_for_a_fine_tuned_networks() {
 }
 
 /// Whom the folder does not show another network would see otherwise.
-#[test]
 fn fine_tuning_takes_everybody_who_is_enrolled() {
     let house = House::new();
     without_threshold(&house);
@@ -387,11 +379,8 @@ fn fine_tuning_takes_everybody_who_is_enrolled() {
 }
 
 /// With real people as strangers: of drawn ones, too many look like one person.
-#[test]
-fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() {
-    let Some(shared) = common::shared("a_network_that_is_proven") else {
-        return;
-    };
+fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() -> Result<(), String> {
+    let shared = common::shared()?;
     let house = House::with(11);
     without_threshold(&house);
     for name in ["Ada", "Ben"] {
@@ -473,9 +462,9 @@ fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() {
     said(&removed, 0);
     assert!(complaints(&removed).contains("fine-tuned network"));
     assert!(watch().contains(" embedder=set "));
+    Ok(())
 }
 
-#[test]
 fn a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_until_it_is_undone() {
     type Rows = Vec<Vec<f32>>;
     type Person = (u32, String, Rows, Rows, Vec<f32>);
@@ -557,7 +546,6 @@ fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-#[test]
 fn learners_that_are_killed_change_nothing() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
@@ -596,7 +584,6 @@ fn learners_that_are_killed_change_nothing() {
     }
 }
 
-#[test]
 fn a_learner_ends_with_the_one_who_asks() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
@@ -630,7 +617,6 @@ fn a_learner_ends_with_the_one_who_asks() {
     assert!(!house.path("gallery").exists());
 }
 
-#[test]
 fn a_gallery_that_cannot_be_written_is_the_machines_fault_and_is_named() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
@@ -646,7 +632,6 @@ fn a_gallery_that_cannot_be_written_is_the_machines_fault_and_is_named() {
     }
 }
 
-#[test]
 fn what_a_photo_or_its_name_says_is_no_command_to_a_terminal() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
@@ -668,7 +653,6 @@ fn what_a_photo_or_its_name_says_is_no_command_to_a_terminal() {
     }
 }
 
-#[test]
 fn learning_has_no_device_even_if_a_photo_leads_to_one() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
@@ -690,7 +674,6 @@ fn learning_has_no_device_even_if_a_photo_leads_to_one() {
     }
 }
 
-#[test]
 fn gallery_and_photos_may_be_links() {
     let house = House::new();
     let link = |to: &str, from: &str| {
@@ -706,4 +689,25 @@ fn gallery_and_photos_may_be_links() {
     house.give("Ben", "data/Ben", 0..3);
     said(&house.run("train --data data"), 0);
     assert_eq!(house.names(), ["Ada", "Ben"]);
+}
+
+fn main() -> std::process::ExitCode {
+    common::harness::run(crate::tests![
+        learns_those_who_live_here_and_says_what_is_proven,
+        says_of_each_bad_photo_what_is_wrong_with_it,
+        a_face_that_fills_a_photo_is_one_face,
+        what_cannot_be_learnt_leaves_the_old_gallery_in_force,
+        with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted,
+        many_photos_of_one_stranger_prove_no_more_than_one_person,
+        an_owners_threshold_is_not_taken_for_a_fine_tuned_networks,
+        fine_tuning_takes_everybody_who_is_enrolled,
+        a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew,
+        a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_until_it_is_undone,
+        learners_that_are_killed_change_nothing,
+        a_learner_ends_with_the_one_who_asks,
+        a_gallery_that_cannot_be_written_is_the_machines_fault_and_is_named,
+        what_a_photo_or_its_name_says_is_no_command_to_a_terminal,
+        learning_has_no_device_even_if_a_photo_leads_to_one,
+        gallery_and_photos_may_be_links,
+    ])
 }

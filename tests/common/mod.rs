@@ -2,27 +2,13 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod harness;
+mod shared;
+
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub use shared::shared;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// The folder with model files and pictures to develop against, `LATCHKEY_SHARED` or `../shared`.
-///
-/// # Errors
-/// Why the test cannot run, where there is none.
-pub fn shared() -> Result<PathBuf, String> {
-    let folder = std::env::var_os("LATCHKEY_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    if folder.join("models").is_dir() && folder.join("faces").is_dir() {
-        return Ok(folder);
-    }
-    Err(format!(
-        "no models and faces in {}; name their folder in LATCHKEY_SHARED",
-        folder.display()
-    ))
-}
 
 /// The program: as built beside the tests, or `LATCHKEY_PROGRAM` where they run on another machine.
 pub fn program() -> PathBuf {

@@ -107,7 +107,7 @@ fn a_learner_that_does_as_it_should_is_believed() {
         unread.why, "1.jpg: \\u{1b}[2Jno picture",
         "nothing that a terminal obeys"
     );
-    let (_, own) = largest(shown[0].as_ref().ok().expect("a photo")).expect("a face");
+    let (_, own) = largest(shown[0].as_ref().expect("a photo")).expect("a face");
     assert!(own.cosine(unit().values()) > 0.9999);
 }
 

@@ -1,8 +1,9 @@
 //! Attacks on the door, and what must not keep residents out, through the shipped networks and defaults: faces are pasted
 //! into frames, read by the set's networks, and judged as the running program does, with the time told. Prints figures.
-//! Long: run by name with `--ignored --nocapture`, LATCHKEY_SHARED with `faces` and `cases`.
+//! No test: a run takes minutes. `cargo run --release --example attacks -- NAME...`, LATCHKEY_SHARED naming `faces` and `cases`.
 
-mod common;
+#[path = "../common/shared.rs"]
+mod shared;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -251,12 +252,8 @@ fn strangers(all: &[(String, Vec<PathBuf>)], many: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-#[test]
-#[ignore = "minutes"]
-fn strangers_attack() {
-    let Some(shared) = common::shared("strangers_attack") else {
-        return;
-    };
+fn strangers_attack() -> Result<(), String> {
+    let shared = shared::shared()?;
     let folds = [4, 5];
     let all = people(&shared, &folds);
     let mut house = House::new(&all, 5);
@@ -310,14 +307,11 @@ fn strangers_attack() {
         k += 1;
     }
     run.line("five who pass by in a minute, eight looks each, for an hour");
+    Ok(())
 }
 
-#[test]
-#[ignore = "minutes"]
-fn a_stranger_takes_the_place_of_a_resident() {
-    let Some(shared) = common::shared("a_stranger_takes_the_place_of_a_resident") else {
-        return;
-    };
+fn a_stranger_takes_the_place_of_a_resident() -> Result<(), String> {
+    let shared = shared::shared()?;
     let folds = [4, 5];
     let all = people(&shared, &folds);
     let mut house = House::new(&all, 5);
@@ -360,6 +354,7 @@ fn a_stranger_takes_the_place_of_a_resident() {
         photos.len(),
         residents.len()
     );
+    Ok(())
 }
 
 /// Frames of a scene: noise, drifting light, and the camera or the thing moving a little.
@@ -449,12 +444,8 @@ fn hour(house: &mut House, what: &str, frames: &[RgbImage], seed: u64) -> (usize
     (visit, granted)
 }
 
-#[test]
-#[ignore = "minutes"]
-fn an_hour_before_things() {
-    let Some(shared) = common::shared("an_hour_before_things") else {
-        return;
-    };
+fn an_hour_before_things() -> Result<(), String> {
+    let shared = shared::shared()?;
     let folds = [4, 5];
     let all = people(&shared, &folds);
     let mut house = House::new(&all, 5);
@@ -485,18 +476,15 @@ fn an_hour_before_things() {
     }
     println!("scenes={} visits={} let_in={}", found + 1, sum.0, sum.1);
     assert_eq!(sum.0, sum.1, "a resident was kept out");
+    Ok(())
 }
 
 /// Pictures before this one were there to choose constants by.
 const OFFSET: usize = 1000;
 
 /// How things move and what they look like, to choose constants by: other pictures and folds than those that are reported.
-#[test]
-#[ignore = "for choosing constants"]
-fn how_things_move() {
-    let Some(shared) = common::shared("how_things_move") else {
-        return;
-    };
+fn how_things_move() -> Result<(), String> {
+    let shared = shared::shared()?;
     let mut reader = reader();
     let packed = std::fs::read(shared.join("faces/nofaces/nofaces-0.tar")).unwrap();
     let mut chance = Chance::new(3);
@@ -535,6 +523,7 @@ fn how_things_move() {
         let many = faces.iter().map(Vec::len).sum::<usize>() as f32 / faces.len() as f32;
         println!("{name}: faces/frame={many:.2} overlap {overlaps_text} cosine {alike_text}");
     }
+    Ok(())
 }
 
 fn quantiles(values: &mut [f32]) -> String {
@@ -553,4 +542,25 @@ fn quantiles(values: &mut [f32]) -> String {
         at(0.25),
         at(0.5)
     )
+}
+
+fn main() -> Result<(), String> {
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    if names.is_empty() {
+        return Err("name one or more of: strangers_attack, a_stranger_takes_the_place_of_a_resident, an_hour_before_things, how_things_move".to_owned());
+    }
+    for name in names {
+        match name.as_str() {
+            "strangers_attack" => strangers_attack(),
+            "a_stranger_takes_the_place_of_a_resident" => {
+                a_stranger_takes_the_place_of_a_resident()
+            }
+            "an_hour_before_things" => an_hour_before_things(),
+            "how_things_move" => how_things_move(),
+            other => Err(format!(
+                "{other:?} is none of: strangers_attack, a_stranger_takes_the_place_of_a_resident, an_hour_before_things, how_things_move"
+            )),
+        }?;
+    }
+    Ok(())
 }
