@@ -162,35 +162,8 @@ const BROKER: Calls = &[
     libc::SYS_vfork,
 ];
 
-/// Writing files, as far as Landlock lets: each beside the old one and renamed.
-const LEARNER: Calls = &[
-    libc::SYS_copy_file_range,
-    libc::SYS_fallocate,
-    libc::SYS_fchmod,
-    libc::SYS_fchown,
-    libc::SYS_fdatasync,
-    libc::SYS_flock,
-    libc::SYS_fsync,
-    libc::SYS_ftruncate,
-    // A network that is tried before it is kept.
-    libc::SYS_memfd_create,
-    libc::SYS_mkdirat,
-    libc::SYS_pipe2,
-    libc::SYS_pwrite64,
-    libc::SYS_renameat2,
-    libc::SYS_sendfile,
-    libc::SYS_umask,
-    libc::SYS_unlinkat,
-    // Not on every 64-bit machine, and libc names them where they are.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    libc::SYS_renameat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_mkdir,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_rename,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_unlink,
-];
+/// A network whose top layers were tuned is put together in memory.
+const TUNED: Calls = &[libc::SYS_memfd_create];
 
 /// Whether standard error is a terminal, and how wide; whether a socket waits.
 const TERMINAL: &[u64] = &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
@@ -240,10 +213,10 @@ pub fn filters(kind: Kind) -> Result<[BpfProgram; 2], BackendError> {
 
 fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
     let lists: &[Calls] = match kind {
-        Kind::Door => &[ALL, THREADS, FILES, SOCKETS],
+        Kind::Door => &[ALL, THREADS, FILES, SOCKETS, TUNED],
         Kind::Guard => &[ALL, SOCKETS, GUARD],
         Kind::Broker => &[ALL, THREADS, FILES, SOCKETS, BROKER],
-        Kind::Learner => &[ALL, THREADS, FILES, LEARNER],
+        Kind::Learner => &[ALL, THREADS, FILES, TUNED],
     };
     let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = lists
         .iter()

@@ -5,7 +5,7 @@
 //! |---|---|---|---|---|
 //! | door | models, gallery and pictures, to read; what the kernel says of its processors | those that the [broker](crate::broker) hands over | none | those that are open |
 //! | guard | none | the GPIO chip that it has open | ends the door's | the one that is open |
-//! | broker | itself, to start guards; names below `/dev` and `/sys/bus/gpio` | any below `/dev` for Landlock; the configured ones by what it is made of | starts and ends guards | those that are open |
+//! | broker | itself, to start guards; what the kernel reports about devices, to read | any below `/dev` for Landlock; the configured ones by what it is made of | starts and ends guards | those that are open |
 //! | learner | models and photos, to read | none | none | none |
 //!
 //! | layer | what it does |
@@ -94,6 +94,8 @@ pub fn broker() -> Confined {
         // What rppal asks in a guard that starts: which board this is.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/firmware/devicetree/base".into(), read),
+        // What a camera's device is: its USB ids, its serial number.
+        ("/sys/devices".into(), AccessFs::ReadFile.into()),
     ];
     allowed.extend(mapped().into_iter().map(|file| (file, program)));
     give_up(&allowed, Scope::AbstractUnixSocket.into(), Kind::Broker)
