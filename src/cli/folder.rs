@@ -52,7 +52,7 @@ pub fn people(
             continue;
         };
         // A hidden folder with photos in it was meant for a person.
-        if pictures::is_clutter(&path) && (!path.is_dir() || pictures::list(&path).is_err()) {
+        if pictures::is_clutter(&path) {
             continue;
         }
         if !path.is_dir() {

@@ -98,13 +98,18 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     let wiring: Wiring = serde_json::from_str(wiring).expect("a wiring");
     let mut outputs = output::open(&wiring).expect("the lines are free");
     let (mut guard, _child) = start_guard(guard_command(), &wiring).expect("the guard starts");
+    guard.beat(Beat::On, Timestamp::now()).expect("room");
+    // As the door: the relay goes on once the guard has answered.
+    while !guard.knows() {
+        guard.hear(Timestamp::now()).expect("the guard is alive");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let mut say = move |beat: Option<Beat>| match beat {
         Some(beat) => guard
             .beat(beat, Timestamp::now())
             .expect("the guard is alive"),
         None => guard.dismiss(),
     };
-    say(Some(Beat::On));
     outputs.set_relay(true).expect("the relay obeys");
     let granted = true;
     outputs
