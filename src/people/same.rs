@@ -10,11 +10,19 @@
 /// pairs of one person are together, none of 100 of different people. On 200 of the second half: 94 of 100, and none.
 pub const SAME: f32 = 0.6;
 
+/// So many faces of one person come of looks of every kind, poor ones too, which are like none of the others.
+const MANY: usize = 10;
+/// From this part of the likeness on, a face that is by itself counts as one more look at such a person. It errs toward too
+/// few people, as above.
+const STRAY: f32 = 0.5;
+
 /// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first.
-/// Two faces with a cosine of `threshold` or more are one person.
+/// Two faces with a cosine of `threshold` or more are one person, and a face by itself is one with a person of ten faces or
+/// more from half of that on.
 #[must_use]
 pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
-    let groups = groups(faces, threshold);
+    let mut groups = groups(faces, threshold);
+    join_strays(faces, threshold, &mut groups);
     let mut people: Vec<Vec<usize>> = Vec::new();
     let mut numbers = vec![0; faces.len()];
     for (place, group) in groups.into_iter().enumerate() {
@@ -25,6 +33,36 @@ pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
         people[numbers[group]].push(place);
     }
     people
+}
+
+/// Puts faces that are by themselves to the large group that they are most like.
+fn join_strays(faces: &[&[f32]], threshold: f32, groups: &mut [usize]) {
+    let mut sizes = vec![0_usize; faces.len()];
+    for group in groups.iter() {
+        sizes[*group] += 1;
+    }
+    let joined: Vec<(usize, usize)> = (0..faces.len())
+        .filter(|place| sizes[groups[*place]] == 1)
+        .filter_map(|place| {
+            let large = (0..faces.len()).filter(|other| sizes[groups[*other]] >= MANY);
+            let alike = large.map(|other| (cosine(faces[place], faces[other]), other));
+            let (likeness, other) = alike.max_by(|a, b| a.0.total_cmp(&b.0))?;
+            (likeness >= STRAY * threshold).then_some((place, other))
+        })
+        .collect();
+    for (place, other) in joined {
+        // The number of a group is its smallest place.
+        let group = groups[other];
+        let number = place.min(group);
+        for of in groups.iter_mut().filter(|of| **of == group) {
+            *of = number;
+        }
+        groups[place] = number;
+    }
+}
+
+fn cosine(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(a, b)| a * b).sum()
 }
 
 /// The group of each face: the smallest place in it.
@@ -40,8 +78,7 @@ pub fn groups(faces: &[&[f32]], threshold: f32) -> Vec<usize> {
     }
     for (i, one) in faces.iter().enumerate() {
         for (j, other) in faces[..i].iter().enumerate() {
-            let cosine: f32 = one.iter().zip(*other).map(|(a, b)| a * b).sum();
-            if cosine >= threshold {
+            if cosine(one, other) >= threshold {
                 let (a, b) = (root(&mut parents, i), root(&mut parents, j));
                 parents[a.max(b)] = a.min(b);
             }
@@ -69,6 +106,24 @@ mod tests {
         assert!(burst[0][0] * burst[119][0] + burst[0][1] * burst[119][1] < -0.7);
         assert_eq!(people_of(&faces, 0.4), [(0..120).collect::<Vec<_>>()]);
         assert!(people_of(&[], 0.4).is_empty());
+    }
+
+    #[test]
+    fn poor_looks_at_a_person_of_many_faces_are_no_other_people() {
+        let at = |degrees: f32| {
+            let angle = degrees.to_radians();
+            [angle.cos(), angle.sin()]
+        };
+        // Ten and more faces of one man between two poor looks at him, and somebody else.
+        let mut faces = vec![at(-80.0)];
+        faces.extend((0..12).map(|i| at(f32::from(i8::try_from(i).unwrap()))));
+        faces.extend([at(91.0), at(180.0)]);
+        let faces: Vec<&[f32]> = faces.iter().map(|f| &f[..]).collect();
+        let man: Vec<usize> = (0..14).collect();
+        assert_eq!(people_of(&faces, 0.3), [man, vec![14]]);
+        // Of a few faces nothing is known about poor looks.
+        let few: Vec<&[f32]> = faces[..6].to_vec();
+        assert_eq!(people_of(&few, 0.3).len(), 2);
     }
 
     proptest! {
