@@ -92,10 +92,11 @@ impl Presentation {
         }
     }
 
-    /// It is in a frame. One that is back in the place where it was must meet the strict bar, as it has had its chance.
+    /// It is in a frame. One that is back in the place where it was must meet the strict bar, as it has had its chance and was
+    /// not let in.
     pub(super) fn appear(&mut self, now: Timestamp, motion: Motion) {
         if self.gone {
-            self.strict |= motion == Motion::Still;
+            self.strict |= motion == Motion::Still && !self.settled;
             (self.gone, self.reported) = (false, self.fixed);
             (self.strange, self.known, self.score) = (0, 0, -1.0);
         }

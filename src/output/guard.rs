@@ -391,14 +391,30 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
                 answer(socket);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // Reset: it died without having read every answer.
-            Err(_) => return (End::Died, spare),
+            // Reset: it ended without having read every answer.
+            Err(_) => return (last_word(socket), spare),
         }
         if is_ready(process) {
-            return (End::Died, spare);
+            return (last_word(socket), spare);
         }
         if said == Beat::On && heard.elapsed() >= SILENCE {
             return (End::Hung, false);
+        }
+    }
+}
+
+/// How a process ended that has ended: it may have dismissed the guard with the last message of several.
+fn last_word(socket: BorrowedFd<'_>) -> End {
+    let mut bytes = [0; 16];
+    let mut errors = 0;
+    loop {
+        match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) | Err(Errno::AGAIN) => return End::Died,
+            Ok(_) if bytes[0] == DISMISSED => return End::Dismissed,
+            Ok(_) | Err(Errno::INTR) => {}
+            // A reset is reported once, before what was sent ahead of it.
+            Err(_) if errors < 2 => errors += 1,
+            Err(_) => return End::Died,
         }
     }
 }

@@ -277,3 +277,26 @@ fn a_frame_that_locks_does_not_open() {
     ));
     assert!(!door.relay());
 }
+
+/// A face that has not moved and was lost is found again as the same presentation: a person who was let in may come back so.
+#[test]
+fn one_who_was_let_in_comes_back_to_the_same_place_at_the_usual_bar() {
+    let still = Sighting {
+        motion: Motion::Still,
+        ..sighting(1, likely(ANN))
+    };
+    let mut door = door(|_| {});
+    for visit in 0..3 {
+        let events = show_one(&mut door, visit * 20_000, 100, &[still; 5]);
+        assert_eq!(granted(&events), [ANN], "visit {visit}");
+    }
+    // One who was not let in has had a chance.
+    let mut door = self::door(|_| {});
+    let nobody = Sighting {
+        verdict: stranger(),
+        ..still
+    };
+    show_one(&mut door, 0, 100, &[nobody; 5]);
+    let events = show_one(&mut door, 20_000, 100, &[still; 10]);
+    assert_eq!(granted(&events), []);
+}
