@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test bad_inputs -- --nocapture` prints them all.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,7 +22,7 @@ struct Case {
 }
 
 fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+    let output = Command::new(common::program())
         .args(arguments)
         .current_dir(folder)
         .env_remove("LATCHKEY_LOG")
@@ -65,7 +67,6 @@ fn config(folder: &Path, name: &str, text: &str, command: &str) -> Vec<String> {
     arguments
 }
 
-#[test]
 fn configuration_boards_manifests_names_and_arguments() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -328,7 +329,6 @@ fn configuration_boards_manifests_names_and_arguments() {
     );
 }
 
-#[test]
 fn a_chip_that_is_not_there_is_named_before_the_camera_starts() {
     let folder = tempfile::tempdir().unwrap();
     let board =
@@ -346,7 +346,6 @@ fn a_chip_that_is_not_there_is_named_before_the_camera_starts() {
     );
 }
 
-#[test]
 fn photos_data_sets_and_model_files() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -513,10 +512,9 @@ fn photos_data_sets_and_model_files() {
     );
 }
 
-#[test]
 fn a_reader_who_has_read_enough_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"))
+    let mut child = std::process::Command::new(common::program())
         .current_dir(folder.path())
         .args(["doorstep", "visits", "1,visits=5000"])
         .stdout(std::process::Stdio::piped())
@@ -533,7 +531,6 @@ fn a_reader_who_has_read_enough_is_no_panic() {
 
 /// For every file that a command reads: where the machine fails it ends with 3, and a service manager tries again; where the
 /// input is wrong it ends with 2.
-#[test]
 fn what_the_machine_fails_to_do_is_no_mistake_of_the_input() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -618,46 +615,67 @@ fn what_the_machine_fails_to_do_is_no_mistake_of_the_input() {
     );
 }
 
-#[test]
-fn too_many_open_files_and_a_full_disk_are_the_machines() {
+/// A folder with a gallery of some 400 KiB, half of them each person's.
+fn with_gallery() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let gallery = folder.path().join("gallery");
     let embedder = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
     let sha256 = &embedder.embedder().sha256;
-    // Some 400 KiB, half of them each person's.
     let templates: Vec<Embedding> = (0..100)
         .map(|n| Embedding::normalised((0..512).map(|k| f32::from(k == n))).unwrap())
         .collect();
     for name in ["Ada", "Ben"] {
         Gallery::update(&gallery, |g| g.add(name, &templates, &[], sha256, &gallery)).unwrap();
     }
-    let ends = |script: &str| {
-        let output = Command::new("sh")
-            .args(["-c", script])
-            .env("LATCHKEY", env!("CARGO_BIN_EXE_latchkey"))
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        println!("{script}\n  {said} -> {:?}", output.status.code());
-        (output.status.code(), said)
-    };
+    folder
+}
+
+/// How a script ends in `folder`, with `LATCHKEY` naming the program, and what it prints of errors.
+fn ends(folder: &Path, script: &str) -> (Option<i32>, String) {
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .env("LATCHKEY", common::program())
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{script}\n  {said} -> {:?}", output.status.code());
+    (output.status.code(), said)
+}
+
+fn too_many_open_files_are_the_machines() {
+    let folder = with_gallery();
     // One file at a time: the gallery's folder stays open while the gallery is read.
-    let (status, said) =
-        ends("ulimit -n 4; exec \"$LATCHKEY\" people remove Ada --gallery gallery");
+    let script = "ulimit -n 4; exec \"$LATCHKEY\" people remove Ada --gallery gallery";
+    let (status, said) = ends(folder.path(), script);
     assert!(said.contains("Too many open files"), "{said}");
     assert_eq!(status, Some(3));
+}
 
+fn a_full_disk_is_the_machines() -> Result<(), String> {
+    let folder = with_gallery();
     // A disk that holds the gallery, and not another beside it.
     let script = "mkdir disk; mount -t tmpfs -o size=512k none disk && cp gallery disk || exit 77
                   \"$LATCHKEY\" people remove Ada --gallery disk/gallery; status=$?
                   cmp gallery disk/gallery || exit 78
                   exit $status";
-    let (status, said) = ends(&format!("unshare -rm sh -c '{script}'"));
+    let (status, said) = ends(folder.path(), &format!("unshare -rm sh -c '{script}'"));
     if status == Some(77) || said.contains("unshare") {
-        eprintln!("skipped a full disk: this user may not mount one");
-        return;
+        return Err("this user may not mount a disk".to_owned());
     }
     assert!(said.contains("No space left on device"), "{said}");
     assert_eq!(status, Some(3), "the old gallery is in force");
+    Ok(())
+}
+
+fn main() -> std::process::ExitCode {
+    common::harness::run(crate::tests![
+        configuration_boards_manifests_names_and_arguments,
+        a_chip_that_is_not_there_is_named_before_the_camera_starts,
+        photos_data_sets_and_model_files,
+        a_reader_who_has_read_enough_is_no_panic,
+        what_the_machine_fails_to_do_is_no_mistake_of_the_input,
+        too_many_open_files_are_the_machines,
+        a_full_disk_is_the_machines,
+    ])
 }
