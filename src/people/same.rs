@@ -12,13 +12,13 @@ pub const SAME: f32 = 0.6;
 
 /// So many faces of one person come of looks of every kind, poor ones too, which are like none of the others.
 const MANY: usize = 10;
-/// From this part of the likeness on, a face that is by itself counts as one more look at such a person. It errs toward too
-/// few people, as above.
+/// From this part of the likeness on, fewer faces than that are more looks at such a person. It errs toward too few people, as
+/// above.
 const STRAY: f32 = 0.5;
 
 /// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first.
-/// Two faces with a cosine of `threshold` or more are one person, and a face by itself is one with a person of ten faces or
-/// more from half of that on.
+/// Two faces with a cosine of `threshold` or more are one person, and those of fewer than ten faces are one with a person of more
+/// from half of that on.
 #[must_use]
 pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     let mut groups = groups(faces, threshold);
@@ -35,29 +35,38 @@ pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     people
 }
 
-/// Puts faces that are by themselves to the large group that they are most like.
+/// Puts small groups to the large one that they are most like.
 fn join_strays(faces: &[&[f32]], threshold: f32, groups: &mut [usize]) {
     let mut sizes = vec![0_usize; faces.len()];
     for group in groups.iter() {
         sizes[*group] += 1;
     }
-    let joined: Vec<(usize, usize)> = (0..faces.len())
-        .filter(|place| sizes[groups[*place]] == 1)
-        .filter_map(|place| {
-            let large = (0..faces.len()).filter(|other| sizes[groups[*other]] >= MANY);
-            let alike = large.map(|other| (cosine(faces[place], faces[other]), other));
-            let (likeness, other) = alike.max_by(|a, b| a.0.total_cmp(&b.0))?;
-            (likeness >= STRAY * threshold).then_some((place, other))
-        })
-        .collect();
-    for (place, other) in joined {
-        // The number of a group is its smallest place.
-        let group = groups[other];
-        let number = place.min(group);
-        for of in groups.iter_mut().filter(|of| **of == group) {
-            *of = number;
+    let of_size = |large: bool| {
+        let groups = &*groups;
+        let sizes = &sizes;
+        (0..faces.len()).filter(move |face| (sizes[groups[*face]] >= MANY) == large)
+    };
+    // The most alike face of a large group, for each small group by its number.
+    let mut nearest: Vec<Option<(f32, usize)>> = vec![None; faces.len()];
+    for face in of_size(false) {
+        let alike = of_size(true).map(|other| (cosine(faces[face], faces[other]), other));
+        let best = alike.max_by(|a, b| a.0.total_cmp(&b.0));
+        let held = &mut nearest[groups[face]];
+        if best.map(|b| b.0) > held.map(|h| h.0) {
+            *held = best;
         }
-        groups[place] = number;
+    }
+    for (small, found) in nearest.into_iter().enumerate() {
+        let Some((_, face)) = found.filter(|(likeness, _)| *likeness >= STRAY * threshold) else {
+            continue;
+        };
+        // The number of a group is its smallest place.
+        let (large, number) = (groups[face], small.min(groups[face]));
+        for group in groups.iter_mut() {
+            if [small, large].contains(group) {
+                *group = number;
+            }
+        }
     }
 }
 
