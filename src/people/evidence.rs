@@ -30,7 +30,9 @@ const PLACE: f32 = 0.5;
 const UNMOVED: f32 = 0.7;
 /// How much of a place is made of the newest box.
 const DRIFT: f32 = 0.1;
-/// How long what has never moved stays in its place before it is a fixture.
+/// A longer time between two looks is one in which it was out of sight.
+const LOST: Duration = Duration::from_secs(2);
+/// How long what has never moved stays in its place, in sight, before it is a fixture.
 const STAYS: Duration = Duration::from_secs(20);
 /// The same for what has moved before.
 const SETTLES: Duration = Duration::from_secs(120);
@@ -141,6 +143,11 @@ impl Held {
 
     /// It is at `bbox`.
     fn go(&mut self, now: Timestamp, bbox: &Rect) {
+        // What is out of sight does not stay: a person may have gone, and come back to the same place.
+        let unseen = now.since(self.seen);
+        if unseen > LOST {
+            self.since = self.since.plus(unseen);
+        }
         self.seen = now;
         self.moved |= self.place.overlap(bbox) < UNMOVED;
         if self.place.overlap(bbox) < PLACE {
@@ -434,6 +441,20 @@ mod tests {
             assert_eq!(seen.motion, Motion::Still);
             let number = seen.number;
             evidence.known(number);
+        }
+    }
+
+    #[test]
+    fn what_was_out_of_sight_has_not_stayed() {
+        let mut evidence = Evidence::default();
+        let ada = e(&[1.0, 0.0]);
+        // She comes, is recognised, goes, and is back at the same place half a minute later, again and again.
+        for visit in 0..4_u32 {
+            for k in 0..5 {
+                let t = ms(30_000 * u64::from(visit) + 100 * k);
+                let seen = evidence.look(t, visit + 1, &at(0.0), &ada, SAME);
+                assert_eq!(seen.motion, Motion::Still, "visit {visit}, look {k}");
+            }
         }
     }
 
