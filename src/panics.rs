@@ -20,7 +20,7 @@ thread_local! {
 ///
 /// Before the message, and before anything else, a panic that ends the process calls `first`, which turns the relay off. The
 /// message must not keep the process from ending, as the guard waits for that: a console that takes none is given up after
-/// [`CONSOLE`].
+/// `CONSOLE`.
 pub fn abort(first: fn()) {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

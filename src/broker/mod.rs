@@ -9,7 +9,7 @@
 //! | socket | asked | answered |
 //! |---|---|---|
 //! | control | [`Ask`] | [`Answer`], with the lines or the guard's socket |
-//! | cameras | [`AskCamera`] | [`CameraAnswer`], with the open node |
+//! | cameras | `AskCamera` | `CameraAnswer`, with the open node |
 //!
 //! The control socket is the door thread's, and nothing there waits: an answer comes when it comes. The cameras' is the
 //! capture thread's, which may wait as long as a driver takes to open a camera. Each has a thread of its own in the broker.

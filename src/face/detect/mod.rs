@@ -109,7 +109,7 @@ impl Detector {
     }
 
     /// Faces in the part of `image` that `window` maps the input to, best first; parts of faces may be among them
-    /// ([`whole_faces`]). To look at the whole picture, give [`Detector::whole`].
+    /// (`whole_faces`). To look at the whole picture, give [`Detector::whole`].
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or the network fails.
