@@ -1,4 +1,4 @@
-//! Which camera it is: by what the kernel says of the device behind a node, without opening it, and by what the owner pinned.
+//! Which camera it is: by what the kernel reports about the device behind a node, without opening it, and by what the owner pinned.
 //!
 //! A USB device says its ids and its serial number itself, and another one can say the same. The port is where it is plugged in:
 //! that no device chooses. None of it proves that the pictures are of this place.

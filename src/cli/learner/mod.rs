@@ -266,7 +266,7 @@ impl Learner {
         }
     }
 
-    /// What the network says of each subject: of its face, then of its views. The learner keeps what it is to learn.
+    /// The network's answers for each subject: of its face, then of its views. The learner keeps what it is to learn.
     pub fn study(
         &mut self,
         subjects: Vec<Subject>,
@@ -276,7 +276,7 @@ impl Learner {
         self.subjects(&Ask::Study(subjects), &views, step)
     }
 
-    /// What the network says of the same subjects, whose numbers of views are `views`, once it is tuned.
+    /// The network's answers for the same subjects, whose numbers of views are `views`, once it is tuned.
     pub fn again(
         &mut self,
         views: &[u32],
@@ -498,7 +498,7 @@ fn pass_on(printed: impl Read) {
 }
 
 /// The life of a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
-/// `photos` are files or folders, all that it will be able to read besides the networks.
+/// `photos` are files or folders, all that it will be able to read except the networks.
 pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
     // It is of no use without the one who asks, and might hold a board's memory.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
