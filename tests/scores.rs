@@ -16,17 +16,17 @@ const PAIRS: [(&str, &str, [f32; 2]); 3] = [
     (
         "Abel_Pacheco/Abel_Pacheco_0001",
         "Abel_Pacheco/Abel_Pacheco_0004",
-        [0.608_433, 0.663_289],
+        [0.608_065, 0.663_026],
     ),
     (
         "Amber_Tamblyn/Amber_Tamblyn_0001",
         "Amber_Tamblyn/Amber_Tamblyn_0002",
-        [0.816_553, 0.793_652],
+        [0.815_375, 0.795_865],
     ),
     (
         "Abel_Pacheco/Abel_Pacheco_0001",
         "Amber_Tamblyn/Amber_Tamblyn_0001",
-        [0.044_482, -0.032_710],
+        [0.043_798, -0.031_708],
     ),
 ];
 
