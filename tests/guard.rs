@@ -127,6 +127,9 @@ fn a_dead_or_stuck_guard_is_noticed() {
 fn a_guard_that_does_not_come_up_is_an_error() {
     let error = start_guard(nobody_command(), &Wiring::default()).expect_err("no guard");
     assert!(matches!(error, GuardError::Dead), "{error}");
+}
+
+fn a_guard_that_is_not_there_is_an_error() {
     let error = start_guard(Command::new("/nonexistent"), &Wiring::default());
     assert!(matches!(error, Err(GuardError::Spawn(_))));
 }
@@ -154,6 +157,7 @@ fn main() -> std::process::ExitCode {
         the_guard_is_deaf_to_what_ends_the_process_it_watches,
         a_dead_or_stuck_guard_is_noticed,
         a_guard_that_does_not_come_up_is_an_error,
+        a_guard_that_is_not_there_is_an_error,
         a_guard_started_by_hand_says_so,
     ])
 }

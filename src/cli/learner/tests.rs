@@ -309,9 +309,13 @@ fn one_that_is_silent_or_does_not_listen_is_not_waited_for() {
 }
 
 #[test]
-fn a_program_that_is_not_there_and_one_that_says_why_are_errors() {
+fn a_program_that_is_not_there_is_an_error() {
     let missing = Learner::start_as(Command::new("/nowhere"), SHA256, 2, SILENCE);
     assert!(matches!(missing, Err(LearnerError::Start(_))));
+}
+
+#[test]
+fn one_that_gives_a_reason_is_an_error_with_it() {
     let why = Answer::Failed("a\u{202e}b\nc".to_owned(), true);
     let failed = asked(&frames(&[why]), "exit 0").expect_err("it says so");
     assert!(
