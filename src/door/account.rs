@@ -32,9 +32,10 @@ impl Account {
         self.empty_at = now.plus(level);
     }
 
-    /// Adds `cost`. It never holds more than `most`.
+    /// Adds `cost`, as far as `most` allows.
     pub(super) fn charge(&mut self, now: Timestamp, cost: Duration, most: Duration) {
-        self.set(now, self.level(now).saturating_add(cost).min(most));
+        let level = self.level(now);
+        self.set(now, level.saturating_add(cost).min(most).max(level));
     }
 
     /// Takes `cost` out again, as far as it is still there.

@@ -39,6 +39,19 @@ pub struct Sighting {
     pub verdict: Verdict,
 }
 
+impl Sighting {
+    /// A face of which nothing is taken into account: a part of another one, or what is not looked at.
+    #[must_use]
+    pub const fn passed_over(track: u32) -> Self {
+        Self {
+            track,
+            presentation: 0,
+            motion: Motion::Still,
+            verdict: Verdict::Unclear,
+        }
+    }
+}
+
 /// What was seen in one frame: up to [`MAX_FACES`] faces, in any order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
@@ -51,12 +64,7 @@ impl Observation {
     /// A frame captured at `captured`, no face in it yet.
     #[must_use]
     pub const fn new(captured: Timestamp) -> Self {
-        let none = Sighting {
-            track: 0,
-            presentation: 0,
-            motion: Motion::Still,
-            verdict: Verdict::Unclear,
-        };
+        let none = Sighting::passed_over(0);
         Self {
             captured,
             len: 0,

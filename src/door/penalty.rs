@@ -7,7 +7,8 @@
 //! With A = `lockout_after` and W = `lockout_window_ms`:
 //!
 //! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow account.
-//!   So no more than A + T/W attempts meet the usual bar in a time T.
+//!   So no more than A + T/W attempts meet the usual bar in a time T. While it is strict, attempts count for no more than
+//!   A + 1 in that account, and a lock-out for 2A.
 //! - The door locks at the attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
 //!   first takes `lockout_ms`, each one that follows twice as long, up to eight times. The length is the first again when
 //!   the strict bar has ended, which takes at least A x W without attempts.
@@ -78,8 +79,8 @@ impl Tariff {
         })
     }
 
-    /// The slow account above which the bar is strict: one attempt less than those that make it so, as the last one has
-    /// begun when its first part is paid.
+    /// The slow account above which the bar is strict: one attempt less than those that make it so, as a part of them has
+    /// leaked away.
     fn strict(&self) -> Duration {
         self.slow * (self.attempts - 1)
     }
@@ -88,7 +89,13 @@ impl Tariff {
         self.strict() / 2
     }
 
+    /// What attempts at the strict bar add to: one more than those that make it strict.
     fn slow_most(&self) -> Duration {
+        self.slow * (self.attempts + 1)
+    }
+
+    /// The slow account after a lock-out.
+    fn slow_after_lock(&self) -> Duration {
         self.slow * self.attempts * 2
     }
 
@@ -132,20 +139,19 @@ impl Penalty {
         self.locked_until.is_none() && full.is_none_or(|full| began <= full)
     }
 
-    /// A face has cost `part` of an attempt.
-    pub(super) fn charge(&mut self, now: Timestamp, part: Share, policy: &Policy) {
+    /// There was an attempt.
+    pub(super) fn charge(&mut self, now: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
-            let (slow, fast) = (part.of(tariff.slow), part.of(tariff.fast));
-            self.slow.charge(now, slow, tariff.slow_most());
-            self.fast.charge(now, fast, tariff.fast_most());
+            self.slow.charge(now, tariff.slow, tariff.slow_most());
+            self.fast.charge(now, tariff.fast, tariff.fast_most());
         }
     }
 
-    /// What a face has cost is taken back: it was a person who may come in.
-    pub(super) fn refund(&mut self, now: Timestamp, part: Share, policy: &Policy) {
+    /// One attempt is taken back: it was a person who may come in.
+    pub(super) fn refund(&mut self, now: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
-            self.slow.refund(now, part.of(tariff.slow));
-            self.fast.refund(now, part.of(tariff.fast));
+            self.slow.refund(now, tariff.slow);
+            self.fast.refund(now, tariff.fast);
         }
     }
 
@@ -167,7 +173,7 @@ impl Penalty {
         if self.locked_until.is_some_and(|until| now >= until) {
             self.locked_until = None;
             self.strict = true;
-            self.slow.set(now, tariff.slow_most());
+            self.slow.set(now, tariff.slow_after_lock());
             self.fast.set(now, tariff.after_lock());
             self.pause = Some(Pause {
                 until: now.plus(window),
@@ -226,19 +232,6 @@ impl Penalty {
             full: pause.full.and(Some(now)),
             ..pause
         });
-    }
-}
-
-/// So many parts of an attempt, of as many as one has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) parts: u32,
-    pub(super) whole: u32,
-}
-
-impl Share {
-    fn of(self, cost: Duration) -> Duration {
-        cost * self.parts / self.whole.max(1)
     }
 }
 

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::observation::Verdict;
-use super::penalty::Share;
 use super::policy::{MAX_VOTES, Policy};
 use super::ring::Ring;
 use crate::clock::Timestamp;
@@ -55,10 +54,10 @@ pub(super) struct Presentation {
     motion: Motion,
     /// Whether it must meet the strict bar, whatever holds for others.
     strict: bool,
-    /// Parts of an attempt that it has cost, that it will have cost once it moves or goes, and when it paid last.
-    paid: u32,
-    owed: u32,
-    paid_at: Timestamp,
+    /// It is an attempt that is not paid yet: it will be once it moves or goes.
+    owes: bool,
+    /// When it paid last.
+    paid: Option<Timestamp>,
     votes: Ring<Vote, { MAX_VOTES as usize }>,
 }
 
@@ -85,9 +84,8 @@ impl Presentation {
             score: -1.0,
             motion: Motion::Still,
             strict: false,
-            paid: 0,
-            owed: 0,
-            paid_at: now,
+            owes: false,
+            paid: None,
             votes: Ring::new(filler),
         }
     }
@@ -103,7 +101,7 @@ impl Presentation {
         self.seen = now;
         self.motion = motion;
         if motion == Motion::Fixture {
-            self.owed = 0;
+            self.owes = false;
             self.doubt();
         }
     }
@@ -122,14 +120,13 @@ impl Presentation {
         self.looked = captured;
         self.score = self.score.max(score);
         match named {
-            Named::Stranger => {
-                self.strange = self.strange.saturating_add(1);
-                let counts = !self.settled && self.motion != Motion::Fixture;
-                if counts && self.paid + self.owed < policy.votes {
-                    self.owed += 1;
-                }
-            }
+            Named::Stranger => self.strange = self.strange.saturating_add(1),
             _ => self.known = self.known.saturating_add(1),
+        }
+        // With fewer looks it cannot be let in, whoever it is.
+        let tried = self.strange > 0 && self.strange + self.known >= policy.votes;
+        if tried && self.paid.is_none() && !self.settled && self.motion != Motion::Fixture {
+            self.owes = true;
         }
         let vote = Vote {
             captured,
@@ -140,40 +137,33 @@ impl Presentation {
         self.votes.push(vote, policy.strict_of() as usize);
     }
 
-    /// What it has to pay for this frame: nothing as long as it has not moved, for it may be a thing. A stranger who stays
-    /// pays another attempt from time to time, and then has to meet the strict bar.
-    pub(super) fn pays(&mut self, now: Timestamp, policy: &Policy) -> Option<Share> {
+    /// Whether it has to pay for an attempt in this frame: not as long as it has not moved, for it may be a thing. A
+    /// stranger who stays pays for another one from time to time, and then has to meet the strict bar.
+    pub(super) fn pays(&mut self, now: Timestamp, policy: &Policy) -> bool {
         if self.settled || self.motion != Motion::Moved {
-            return None;
+            return false;
         }
-        let whole = policy.votes;
-        let stays = self.paid >= whole && now.since(self.paid_at) >= policy.stay();
-        if stays && self.votes.as_slice().last()?.named == Named::Stranger {
+        let stays = self.paid.is_some_and(|at| now.since(at) >= policy.stay());
+        let newest = self.votes.as_slice().last();
+        if stays && newest.is_some_and(|vote| vote.named == Named::Stranger) {
             self.strict = true;
-            self.owed = whole;
+            self.owes = true;
         }
-        self.settle_debt(now, whole)
+        self.pays_on_leaving(now)
     }
 
-    /// What it has to pay as it has gone: what it still owes.
-    pub(super) fn pays_on_leaving(&mut self, now: Timestamp, policy: &Policy) -> Option<Share> {
-        self.settle_debt(now, policy.votes)
-    }
-
-    fn settle_debt(&mut self, now: Timestamp, whole: u32) -> Option<Share> {
-        let parts = std::mem::take(&mut self.owed);
-        if parts == 0 {
-            return None;
+    /// Whether it has to pay for an attempt as it has gone.
+    pub(super) fn pays_on_leaving(&mut self, now: Timestamp) -> bool {
+        if self.owes {
+            self.paid = Some(now);
         }
-        self.paid = self.paid.saturating_add(parts);
-        self.paid_at = now;
-        Some(Share { parts, whole })
+        std::mem::take(&mut self.owes)
     }
 
-    /// What it gets back as its person is let in: what it has paid, one attempt at most.
-    pub(super) fn takes_back(&mut self, policy: &Policy) -> u32 {
-        self.owed = 0;
-        std::mem::take(&mut self.paid).min(policy.votes)
+    /// Its person is let in. Whether it gets back what it has paid: one attempt at most.
+    pub(super) fn takes_back(&mut self) -> bool {
+        self.owes = false;
+        self.paid.take().is_some()
     }
 
     /// Forgets the votes that are older than `window`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::event::{Event, Events, OpenedBy};
 use super::observation::{Observation, Sighting, Verdict};
-use super::penalty::{Begun, Ended, Penalty, Share};
+use super::penalty::{Begun, Ended, Penalty};
 use super::policy::{Companions, Policy, PolicyError, Retrigger};
 use super::presentation::Presentation;
 use super::ring::Ring;
@@ -348,8 +348,8 @@ impl Door {
                     presentation: sighting.presentation,
                 });
             }
-            if let Some(share) = presentation.pays(now, &self.policy) {
-                self.penalty.charge(now, share, &self.policy);
+            if presentation.pays(now, &self.policy) {
+                self.penalty.charge(now, &self.policy);
             }
             if let Verdict::Known { person, .. } = sighting.verdict {
                 let mut visits = self.visits.as_mut_slice().iter_mut();
@@ -408,11 +408,12 @@ impl Door {
         let presentation = &mut self.presentations.as_mut_slice()[place];
         presentation.gone = true;
         presentation.doubt();
-        if let Some(share) = presentation.pays_on_leaving(now, &self.policy) {
-            self.penalty.charge(now, share, &self.policy);
+        if presentation.pays_on_leaving(now) {
+            self.penalty.charge(now, &self.policy);
         }
+        // One look that no second one agrees with is as good as none.
         let looks = presentation.strange + presentation.known;
-        if presentation.settled || presentation.reported || looks == 0 {
+        if presentation.settled || presentation.reported || looks < 2 {
             return;
         }
         presentation.reported = true;
@@ -507,7 +508,7 @@ impl Door {
     /// another identity just before, is taken back: one attempt at most.
     fn settle(&mut self, now: Timestamp, sighting: &Sighting) {
         let window = self.window();
-        let mut parts = 0;
+        let mut paid = false;
         for presentation in self.presentations.as_mut_slice() {
             let its = presentation.id == sighting.presentation;
             if its && presentation.settled {
@@ -516,15 +517,12 @@ impl Door {
             presentation.settled |= its;
             if its || presentation.track == sighting.track && now.since(presentation.seen) <= window
             {
-                parts += presentation.takes_back(&self.policy);
+                paid |= presentation.takes_back();
             }
         }
-        let whole = self.policy.votes;
-        let share = Share {
-            parts: parts.min(whole),
-            whole,
-        };
-        self.penalty.refund(now, share, &self.policy);
+        if paid {
+            self.penalty.refund(now, &self.policy);
+        }
     }
 
     /// Whether no other face than that of `track` is a stranger's, or may be. Another enrolled person

@@ -376,7 +376,7 @@ fn neither_fault_nor_clock_ends_a_lockout() {
     assert_eq!(door.signal(), Signal::LockedOut);
     assert_eq!(
         door.next_deadline(),
-        Some(ms(29_010)),
+        Some(ms(29_020)),
         "what was left of 30 s at 52 s, from the jump on"
     );
 }

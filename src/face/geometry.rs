@@ -65,6 +65,18 @@ impl Rect {
         }
     }
 
+    /// This box moved to `other` by a share of the way, 0 to 1.
+    #[must_use]
+    pub fn towards(&self, other: &Self, share: f32) -> Self {
+        let between = |from: f32, to: f32| (to - from).mul_add(share, from);
+        Self {
+            x: between(self.x, other.x),
+            y: between(self.y, other.y),
+            width: between(self.width, other.width),
+            height: between(self.height, other.height),
+        }
+    }
+
     /// Its middle.
     #[must_use]
     pub fn centre(&self) -> Point {

@@ -28,6 +28,8 @@ const MAX: usize = 4 * MAX_FACES;
 const PLACE: f32 = 0.5;
 /// Least overlap with that place of what has not moved at all.
 const UNMOVED: f32 = 0.7;
+/// Less overlap with that place is another place for what has moved: it went as far as a face is wide.
+const AWAY: f32 = 0.1;
 /// How much of a place is made of the newest box.
 const DRIFT: f32 = 0.1;
 /// A longer time between two looks is one in which it was out of sight.
@@ -35,7 +37,7 @@ const LOST: Duration = Duration::from_secs(2);
 /// How long what has never moved stays in its place, in sight, before it is a fixture.
 const STAYS: Duration = Duration::from_secs(20);
 /// The same for what has moved before.
-const SETTLES: Duration = Duration::from_secs(120);
+const SETTLES: Duration = Duration::from_secs(60);
 
 /// How a face has moved since its presentation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,15 +152,12 @@ impl Held {
         }
         self.seen = now;
         self.moved |= self.place.overlap(bbox) < UNMOVED;
-        if self.place.overlap(bbox) < PLACE {
+        let away = if self.moved { AWAY } else { PLACE };
+        if self.place.overlap(bbox) < away {
             (self.place, self.since) = (*bbox, now);
             return;
         }
-        let drift = |place: &mut f32, new: f32| *place = (new - *place).mul_add(DRIFT, *place);
-        drift(&mut self.place.x, bbox.x);
-        drift(&mut self.place.y, bbox.y);
-        drift(&mut self.place.width, bbox.width);
-        drift(&mut self.place.height, bbox.height);
+        self.place = self.place.towards(bbox, DRIFT);
     }
 }
 

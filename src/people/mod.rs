@@ -11,6 +11,7 @@ mod guide;
 mod head;
 mod identify;
 pub mod name;
+mod places;
 mod same;
 pub mod tuned;
 
@@ -21,5 +22,6 @@ pub use gallery::{Gallery, GalleryError, Known, Operating, Person, PersonId, Tun
 pub use guide::{Advice, Guide, Look};
 pub use head::{directions, likeness};
 pub use identify::{Identification, Identifier, Rule};
+pub use places::Places;
 pub use same::{SAME, people_of};
 pub use tuned::TunedError;

@@ -4,13 +4,16 @@
 use crate::clock::Timestamp;
 use crate::door::{Observation, Sighting, Verdict};
 use crate::face::{Face, MAX_FACES, Rect, Tracker};
-use crate::people::{Evidence, Identifier, Motion};
+use crate::people::{Evidence, Identifier, Motion, Places};
 
 /// Follows faces from frame to frame and names them.
 pub struct Judge {
     identifier: Identifier,
     tracker: Tracker,
     evidence: Evidence,
+    places: Places,
+    /// The newest presentation so far.
+    newest: u32,
 }
 
 /// A face of a frame that is no thing, in which parts of it may look like smaller faces.
@@ -40,17 +43,22 @@ impl Judge {
             identifier,
             tracker: Tracker::default(),
             evidence: Evidence::default(),
+            places: Places::default(),
+            newest: 0,
         }
     }
 
-    /// Names faces with `identifier` from now on. Gives back the old one.
+    /// Names faces with `identifier` from now on, and forgets all looks so far: who was a resident may be a stranger now.
+    /// Gives back the old one.
     pub fn exchange(&mut self, identifier: Identifier) -> Identifier {
+        self.forget();
         std::mem::replace(&mut self.identifier, identifier)
     }
 
     /// Forgets all looks so far.
     pub fn forget(&mut self) {
         self.evidence.clear();
+        self.places.clear();
     }
 
     /// What the door needs to know of a frame taken at `captured` with these faces, largest first.
@@ -66,14 +74,9 @@ impl Judge {
         let mut whole = [None; MAX_FACES];
         for (place, (face, track)) in faces.iter().zip(tracks).enumerate() {
             let (now, bbox) = (captured, &face.bbox);
-            let mut sighting = Sighting {
-                track,
-                presentation: 0,
-                motion: Motion::Still,
-                verdict: Verdict::Unclear,
-            };
+            let mut sighting = Sighting::passed_over(track);
             if whole.iter().flatten().any(|w: &Whole| w.holds(face)) {
-                observation.push(sighting);
+                observation.push(Sighting::passed_over(track));
                 continue;
             }
             let seen = match &face.embedding {
@@ -99,6 +102,19 @@ impl Judge {
                 };
                 known = found.who.is_some() || found.doubt;
             }
+            let (fresh, began) = (self.newest, self.places.unsteady(now, bbox));
+            self.newest = fresh.max(sighting.presentation);
+            if sighting.presentation > fresh && !known {
+                self.places.begin(now, bbox);
+            }
+            // What is in an unsteady place is never let in and costs nothing. The door has one line about each place.
+            if began {
+                observation.push(Sighting::passed_over(track));
+                continue;
+            }
+            if self.places.unsteady(now, bbox) {
+                sighting.motion = Motion::Fixture;
+            }
             if known && sighting.motion != Motion::Fixture {
                 self.evidence.known(sighting.presentation);
             }
@@ -109,5 +125,113 @@ impl Judge {
             observation.push(sighting);
         }
         observation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::chance::Chance;
+    use crate::door::{Door, Event, Policy};
+    use crate::face::{Embedding, Point, Quality};
+    use crate::people::{Gallery, Rule};
+
+    fn judge(ada: &Embedding) -> Judge {
+        let mut gallery = Gallery::default();
+        gallery
+            .add("Ada", &[*ada], &[], "aa", Path::new("test"))
+            .unwrap();
+        gallery.learn();
+        let rule = Rule {
+            threshold: 0.5,
+            fixed: true,
+            margin: 0.05,
+        };
+        Judge::new(Identifier::new(gallery.known("aa"), rule))
+    }
+
+    fn anybody(chance: &mut Chance) -> Embedding {
+        Embedding::normalised((0..64).map(|_| chance.normal())).unwrap()
+    }
+
+    /// A face 100 pixels wide.
+    fn face(x: f32, embedding: Embedding) -> Face {
+        Face {
+            bbox: Rect {
+                x,
+                y: 100.0,
+                width: 100.0,
+                height: 120.0,
+            },
+            score: 0.9,
+            landmarks: [Point { x: 0.0, y: 0.0 }; 5],
+            quality: Quality::default(),
+            embedding: Ok(embedding),
+        }
+    }
+
+    /// Who was let in and is removed is a stranger like any other, also in the place where they stood.
+    #[test]
+    fn a_resident_who_is_removed_is_refused() {
+        let mut chance = Chance::new(8);
+        let (ada, bob) = (anybody(&mut chance), anybody(&mut chance));
+        let mut judge = judge(&ada);
+        let mut door = Door::new(Policy::default()).unwrap();
+        let mut refused = Vec::new();
+        for frame in 0..40_u64 {
+            let now = Timestamp::from_millis(1_000_000 + 100 * frame);
+            if frame == 20 {
+                assert!(door.relay());
+                let other = self::judge(&bob);
+                judge.exchange(other.identifier);
+            }
+            for event in &door.observe(now, &judge.observe(now, &[face(200.0, ada)])) {
+                if matches!(event, Event::Refused { .. }) {
+                    refused.push(frame);
+                }
+            }
+        }
+        assert_eq!(refused, [24]);
+    }
+
+    /// A bush in the wind: in one place, another face every 0.4 s.
+    #[test]
+    fn what_looks_like_another_face_all_the_time_locks_nobody_out_and_is_never_let_in() {
+        let mut chance = Chance::new(7);
+        let ada = anybody(&mut chance);
+        let mut judge = judge(&ada);
+        let mut door = Door::new(Policy::default()).unwrap();
+        let (mut attempts, mut things, mut granted) = (0, 0, Vec::new());
+        let mut bush = anybody(&mut chance);
+        for frame in 0..6000_u64 {
+            let now = Timestamp::from_millis(1_000_000 + 100 * frame);
+            if frame % 4 == 0 {
+                bush = anybody(&mut chance);
+            }
+            // From the first minute on it often looks like Ada.
+            if frame > 600 && frame % 40 < 8 {
+                bush = ada;
+            }
+            let shift = chance.between(-4.0, 4.0);
+            let mut faces = vec![face(200.0 + shift, bush)];
+            // Ada comes every minute, and stands beside it.
+            if frame % 600 > 570 {
+                faces.push(face(340.0, ada));
+            }
+            for event in &door.observe(now, &judge.observe(now, &faces)) {
+                match event {
+                    Event::Refused { .. } | Event::Undecided { .. } => attempts += 1,
+                    Event::Fixture { .. } => things += 1,
+                    Event::Granted { track, .. } => granted.push((frame, *track)),
+                    Event::LockedOut { .. } => panic!("locked out in frame {frame}"),
+                    _ => {}
+                }
+            }
+        }
+        assert!(attempts <= 9 && things <= 2, "{attempts}, {things}");
+        assert_eq!(granted.len(), 10, "{granted:?}");
+        assert!(granted.iter().all(|(frame, _)| frame % 600 > 570));
     }
 }
