@@ -64,6 +64,13 @@ pub enum Event {
         /// Its number.
         presentation: u32,
     },
+    /// One unknown face after the other has begun in one place: from now on faces there are passed over.
+    Unsteady {
+        /// The newest one's track.
+        track: u32,
+        /// Its number.
+        presentation: u32,
+    },
     /// Many attempts: the bar is strict.
     Strict,
     /// The usual bar holds again.

@@ -102,7 +102,7 @@ impl Observation {
         let mut out = Self::new(self.captured);
         for s in sorted.sightings() {
             let verdict = match s.verdict {
-                Verdict::Known { .. } if s.motion == Motion::Fixture => Verdict::Unclear,
+                Verdict::Known { .. } if s.motion.is_thing() => Verdict::Unclear,
                 Verdict::Known { score, .. } if !score.is_finite() => {
                     Verdict::Stranger { score: 0.0 }
                 }

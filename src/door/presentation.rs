@@ -100,7 +100,7 @@ impl Presentation {
         }
         self.seen = now;
         self.motion = motion;
-        if motion == Motion::Fixture {
+        if motion.is_thing() {
             self.owes = false;
             self.doubt();
         }
@@ -125,7 +125,7 @@ impl Presentation {
         }
         // With fewer looks it cannot be let in, whoever it is.
         let tried = self.strange > 0 && self.strange + self.known >= policy.votes;
-        if tried && self.paid.is_none() && !self.settled && self.motion != Motion::Fixture {
+        if tried && self.paid.is_none() && !self.settled && !self.motion.is_thing() {
             self.owes = true;
         }
         let vote = Vote {

@@ -341,13 +341,21 @@ impl Door {
             let presentation = &mut self.presentations.as_mut_slice()[place];
             presentation.appear(now, sighting.motion);
             presentation.vote(seen.captured(), sighting.verdict, &self.policy);
-            if sighting.motion == Motion::Fixture && !presentation.fixed {
+            if sighting.motion.is_thing() && !presentation.fixed {
                 (presentation.fixed, presentation.reported) = (true, true);
-                events.push(Event::Fixture {
-                    track: sighting.track,
-                    presentation: sighting.presentation,
+                let (track, presentation) = (sighting.track, sighting.presentation);
+                events.push(match sighting.motion {
+                    Motion::Unsteady => Event::Unsteady {
+                        track,
+                        presentation,
+                    },
+                    _ => Event::Fixture {
+                        track,
+                        presentation,
+                    },
                 });
             }
+            let presentation = &mut self.presentations.as_mut_slice()[place];
             if presentation.pays(now, &self.policy) {
                 self.penalty.charge(now, &self.policy);
             }

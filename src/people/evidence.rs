@@ -48,6 +48,16 @@ pub enum Motion {
     Moved,
     /// It is where it was for so long, and was never recognised as an enrolled person, that it is a thing.
     Fixture,
+    /// It is in a place where one unknown face after the other begins.
+    Unsteady,
+}
+
+impl Motion {
+    /// Whether it is taken for no person.
+    #[must_use]
+    pub const fn is_thing(self) -> bool {
+        matches!(self, Self::Fixture | Self::Unsteady)
+    }
 }
 
 /// A mean embedding.

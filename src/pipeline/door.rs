@@ -663,6 +663,10 @@ impl Keeper {
                     track,
                     presentation,
                 } => log::info!("fixture track={track} presentation={presentation}"),
+                Event::Unsteady {
+                    track,
+                    presentation,
+                } => log::warn!("unsteady track={track} presentation={presentation}"),
                 Event::Strict => log::warn!("strict"),
                 Event::StrictEnded => log::info!("strict_over"),
                 Event::LockedOut { until } => {

@@ -275,12 +275,13 @@ impl Run {
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
         let time = (self.now - self.began).max(1);
         println!(
-            "{what}: minutes={:.1} granted={} refused={} undecided={} fixture={} strict={} locked_out={} strict_share={:.3} locked_share={:.3}",
+            "{what}: minutes={:.1} granted={} refused={} undecided={} fixture={} unsteady={} strict={} locked_out={} strict_share={:.3} locked_share={:.3}",
             time as f32 / 60_000.0,
             count("Granted"),
             count("Refused"),
             count("Undecided"),
             count("Fixture"),
+            count("Unsteady"),
             count("Strict"),
             count("LockedOut"),
             self.strict_ms as f32 / time as f32,

@@ -40,6 +40,7 @@ fn motion() -> impl Strategy<Value = Motion> {
         6 => Just(Motion::Moved),
         2 => Just(Motion::Still),
         1 => Just(Motion::Fixture),
+        1 => Just(Motion::Unsteady),
     ]
 }
 
@@ -244,7 +245,7 @@ impl History {
             }
             let person = match s.verdict {
                 Verdict::Unclear => continue,
-                Verdict::Known { .. } if s.motion == Motion::Fixture => continue,
+                Verdict::Known { .. } if s.motion.is_thing() => continue,
                 Verdict::Known { person, score, .. } if score.is_finite() => Some(person),
                 _ => None,
             };
@@ -328,7 +329,7 @@ impl History {
                 Event::Undecided { strange, known, .. } => {
                     prop_assert!(strange + known > 0);
                 }
-                Event::Fixture { .. } => {}
+                Event::Fixture { .. } | Event::Unsteady { .. } => {}
                 Event::Strict => {
                     prop_assert!(!self.strict && self.policy.lockout_after > 0);
                     self.strict = true;
