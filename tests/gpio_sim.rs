@@ -159,8 +159,10 @@ fn chips_are_found_by_label_name_and_path() {
         output::open(&wiring(&format!("chip = '{chip}'\nrelay.line = 3"))).expect(chip);
     }
     let (_, said) = error("chip = 'gate'\nrelay.line = 3");
+    // The machine may have chips of its own.
+    let listed = format!("{name} (door)");
     assert!(
-        said.contains(&format!("there are {name} (door)")),
+        said.contains("; there are ") && said.contains(&listed),
         "lists what there is"
     );
     for chip in ["gpiochip99", "/dev/gpiochip99"] {
