@@ -7,8 +7,7 @@
 //! With A = `lockout_after` and W = `lockout_window_ms`:
 //!
 //! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow account.
-//!   So no more than A + T/W attempts meet the usual bar in a time T. While it is strict, attempts count for no more than
-//!   A + 1 in that account, and a lock-out for 2A.
+//!   So no more than A + T/W attempts meet the usual bar in a time T.
 //! - The door locks at the attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
 //!   first takes `lockout_ms`, each one that follows twice as long, up to eight times. The length is the first again when
 //!   the strict bar has ended, which takes at least A x W without attempts.
@@ -89,13 +88,7 @@ impl Tariff {
         self.strict() / 2
     }
 
-    /// What attempts at the strict bar add to: one more than those that make it strict.
     fn slow_most(&self) -> Duration {
-        self.slow * (self.attempts + 1)
-    }
-
-    /// The slow account after a lock-out.
-    fn slow_after_lock(&self) -> Duration {
         self.slow * self.attempts * 2
     }
 
@@ -173,7 +166,7 @@ impl Penalty {
         if self.locked_until.is_some_and(|until| now >= until) {
             self.locked_until = None;
             self.strict = true;
-            self.slow.set(now, tariff.slow_after_lock());
+            self.slow.set(now, tariff.slow_most());
             self.fast.set(now, tariff.after_lock());
             self.pause = Some(Pause {
                 until: now.plus(window),

@@ -312,12 +312,13 @@ impl Evidence {
             }
             return place;
         }
-        // Things are kept rather than people who have gone.
+        // What is in view goes last, and before it things that have never moved: only those are found again.
         let rank = |i: &usize| {
             let h = &self.held[*i];
             (
                 h.number != 0,
-                h.motion() == Motion::Fixture,
+                now.since(h.seen) <= LOST,
+                h.motion() == Motion::Fixture && !h.moved,
                 h.seen,
                 h.number,
             )
@@ -481,6 +482,34 @@ mod tests {
         }
         let seen = evidence.look(ms(600_000), 9000, &at(0.0), &thing, SAME);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
+    }
+
+    #[test]
+    fn things_of_long_ago_leave_room_for_those_in_view() {
+        let mut chance = Chance::new(3);
+        let mut anybody = || Embedding::normalised((0..32).map(|_| chance.normal())).unwrap();
+        let mut evidence = Evidence::default();
+        // More pictures held still than can be remembered, and people who wait and go.
+        for k in 0..80_u32 {
+            let picture = anybody();
+            let moved = 100.0 * (k % 2) as f32;
+            for second in 0..63 {
+                let t = ms(70_000 * u64::from(k) + 1000 * second);
+                let x = if second == 0 { 0.0 } else { moved };
+                evidence.look(t, k + 1, &at(x), &picture, SAME);
+            }
+        }
+        let two = [anybody(), anybody()];
+        let mut numbers = [0; 2];
+        for k in 0..10 {
+            for (who, face) in two.iter().enumerate() {
+                let track = 1000 + who as u32;
+                let t = ms(6_000_000 + 100 * k);
+                let seen = evidence.look(t, track, &at(400.0 * who as f32), face, SAME);
+                assert!(k == 0 || seen.number == numbers[who], "look {k} of {who}");
+                numbers[who] = seen.number;
+            }
+        }
     }
 
     proptest! {

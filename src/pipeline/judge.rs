@@ -102,6 +102,10 @@ impl Judge {
                 };
                 known = found.who.is_some() || found.doubt;
             }
+            // Also in an unsteady place: a person who is known there is no thing when it is steady again.
+            if known && !sighting.motion.is_thing() {
+                self.evidence.known(sighting.presentation);
+            }
             let (fresh, began) = (self.newest, self.places.unsteady(now, bbox));
             self.newest = fresh.max(sighting.presentation);
             if sighting.presentation > fresh && !known {
@@ -114,9 +118,6 @@ impl Judge {
             }
             if self.places.unsteady(now, bbox) {
                 sighting.motion = Motion::Unsteady;
-            }
-            if known && !sighting.motion.is_thing() {
-                self.evidence.known(sighting.presentation);
             }
             if !sighting.motion.is_thing() {
                 let (bbox, score) = (face.bbox, face.score);
