@@ -123,7 +123,7 @@ impl Presentation {
             Named::Stranger => self.strange = self.strange.saturating_add(1),
             _ => self.known = self.known.saturating_add(1),
         }
-        // With fewer looks it cannot be let in, whoever it is.
+        // Fewer looks let nobody in.
         let tried = self.strange > 0 && self.strange + self.known >= policy.votes;
         if tried && self.paid.is_none() && !self.settled && !self.motion.is_thing() {
             self.owes = true;

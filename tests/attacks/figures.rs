@@ -473,8 +473,8 @@ fn hour(house: &mut House, what: &str, frames: &[RgbImage], seed: u64) -> (usize
         let into = (run.now - run.began) % 300_000;
         if into == 290_000 {
             let before = run.granted.len();
-            for i in 0..30 {
-                run.frame(&visits[visit % 3][i], 100);
+            for look in &visits[visit % 3] {
+                run.frame(look, 100);
             }
             visit += 1;
             granted += usize::from(run.granted.len() > before);
