@@ -32,7 +32,7 @@ impl Account {
         self.empty_at = now.plus(level);
     }
 
-    /// Adds `cost`, as far as `most` allows.
+    /// Adds `cost`, up to `most`. What is above that already stays.
     pub(super) fn charge(&mut self, now: Timestamp, cost: Duration, most: Duration) {
         let level = self.level(now);
         self.set(now, level.saturating_add(cost).min(most).max(level));

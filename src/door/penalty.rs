@@ -7,7 +7,8 @@
 //! With A = `lockout_after` and W = `lockout_window_ms`:
 //!
 //! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow account.
-//!   So no more than A + T/W attempts meet the usual bar in a time T.
+//!   So no more than A + T/W attempts meet the usual bar in a time T, and those besides that were before the door when it
+//!   became strict: they count in full, and attempts at the strict bar up to 2A.
 //! - The door locks at the attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
 //!   first takes `lockout_ms`, each one that follows twice as long, up to eight times. The length is the first again when
 //!   the strict bar has ended, which takes at least A x W without attempts.
@@ -38,7 +39,8 @@ struct Pause {
 pub(super) struct Penalty {
     slow: Account,
     fast: Account,
-    strict: bool,
+    /// Since when the bar is strict.
+    strict: Option<Timestamp>,
     locked_until: Option<Timestamp>,
     /// Lock-outs since the bar became strict.
     locks: u32,
@@ -111,7 +113,7 @@ impl Penalty {
         Self {
             slow: Account::new(),
             fast: Account::new(),
-            strict: false,
+            strict: None,
             locked_until: None,
             locks: 0,
             pause: None,
@@ -123,7 +125,7 @@ impl Penalty {
     }
 
     pub(super) const fn strict(&self) -> bool {
-        self.strict
+        self.strict.is_some()
     }
 
     /// Whether a face that has been there since `began` may be let in.
@@ -132,10 +134,17 @@ impl Penalty {
         self.locked_until.is_none() && full.is_none_or(|full| began <= full)
     }
 
-    /// There was an attempt.
-    pub(super) fn charge(&mut self, now: Timestamp, policy: &Policy) {
+    /// There was an attempt of a presentation that began at `began`. One that may have met the usual bar counts in full,
+    /// however many there are.
+    pub(super) fn charge(&mut self, now: Timestamp, began: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
-            self.slow.charge(now, tariff.slow, tariff.slow_most());
+            let usual = self.strict.is_none_or(|since| began < since);
+            let most = if usual {
+                Duration::MAX
+            } else {
+                tariff.slow_most()
+            };
+            self.slow.charge(now, tariff.slow, most);
             self.fast.charge(now, tariff.fast, tariff.fast_most());
         }
     }
@@ -165,8 +174,9 @@ impl Penalty {
         let tariff = Tariff::of(policy)?;
         if self.locked_until.is_some_and(|until| now >= until) {
             self.locked_until = None;
-            self.strict = true;
-            self.slow.set(now, tariff.slow_most());
+            self.strict = self.strict.or(Some(now));
+            let level = self.slow.level(now).max(tariff.slow_most());
+            self.slow.set(now, level);
             self.fast.set(now, tariff.after_lock());
             self.pause = Some(Pause {
                 until: now.plus(window),
@@ -178,8 +188,8 @@ impl Penalty {
         let over = |pause: &Pause| now >= pause.until && pause.frames == 0;
         self.pause = self.pause.filter(|pause| !over(pause));
         let fades = self.slow.level(now) <= tariff.strict_ends();
-        if self.strict && fades && self.locked_until.is_none() {
-            self.strict = false;
+        if self.strict.is_some() && fades && self.locked_until.is_none() {
+            self.strict = None;
             self.locks = 0;
             return Some(Ended::Strict);
         }
@@ -192,8 +202,8 @@ impl Penalty {
         if self.locked_until.is_some() {
             return None;
         }
-        if !self.strict && self.slow.level(now) > tariff.strict() {
-            self.strict = true;
+        if self.strict.is_none() && self.slow.level(now) > tariff.strict() {
+            self.strict = Some(now);
             return Some(Begun::Strict);
         }
         if self.fast.level(now) <= tariff.locks() {
@@ -205,7 +215,7 @@ impl Penalty {
         }
         let until = now.plus(policy.lockout() * (1 << self.locks.min(DOUBLED)));
         self.locks = self.locks.saturating_add(1);
-        self.strict = true;
+        self.strict = self.strict.or(Some(now));
         self.locked_until = Some(until);
         Some(Begun::Locked { until })
     }
@@ -215,6 +225,7 @@ impl Penalty {
     pub(super) fn jump_back(&mut self, before: Timestamp, now: Timestamp, policy: &Policy) {
         self.slow.jump_back(before, now);
         self.fast.jump_back(before, now);
+        self.strict = self.strict.and(Some(now));
         let left = |until: Timestamp| until.since(before);
         let longest = policy.longest_lockout();
         self.locked_until = self

@@ -101,7 +101,8 @@ impl Presentation {
         self.seen = now;
         self.motion = motion;
         if motion.is_thing() {
-            self.owes = false;
+            // A fixture pays once it has gone: it may have been a picture held still.
+            self.owes &= motion == Motion::Fixture;
             self.doubt();
         }
     }

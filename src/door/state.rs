@@ -357,7 +357,7 @@ impl Door {
             }
             let presentation = &mut self.presentations.as_mut_slice()[place];
             if presentation.pays(now, &self.policy) {
-                self.penalty.charge(now, &self.policy);
+                self.penalty.charge(now, presentation.began, &self.policy);
             }
             if let Verdict::Known { person, .. } = sighting.verdict {
                 let mut visits = self.visits.as_mut_slice().iter_mut();
@@ -417,7 +417,7 @@ impl Door {
         presentation.gone = true;
         presentation.doubt();
         if presentation.pays_on_leaving(now) {
-            self.penalty.charge(now, &self.policy);
+            self.penalty.charge(now, presentation.began, &self.policy);
         }
         // One look that no second one agrees with is as good as none.
         let looks = presentation.strange + presentation.known;

@@ -121,6 +121,8 @@ struct Held {
     place: Rect,
     since: Timestamp,
     moved: bool,
+    /// It was named as an enrolled person's.
+    person: bool,
     seen: Timestamp,
 }
 
@@ -139,6 +141,7 @@ const FREE: Held = Held {
     },
     since: Timestamp::from_nanos(0),
     moved: false,
+    person: false,
     seen: Timestamp::from_nanos(0),
 };
 
@@ -146,8 +149,8 @@ impl Held {
     fn motion(&self) -> Motion {
         let stays = self.seen.since(self.since);
         match self.moved {
-            true if stays >= SETTLES => Motion::Fixture,
-            false if stays >= STAYS => Motion::Fixture,
+            true if stays >= SETTLES && !self.person => Motion::Fixture,
+            false if stays >= STAYS && !self.person => Motion::Fixture,
             true => Motion::Moved,
             false => Motion::Still,
         }
@@ -278,11 +281,13 @@ impl Evidence {
         }
     }
 
-    /// The presentation is an enrolled person's: however still they stand, they are no thing.
-    pub fn known(&mut self, number: u32) {
+    /// The presentation may be an enrolled person's, and is if they are `named`: then it is no thing, however still they
+    /// stand, and wherever they look.
+    pub fn known(&mut self, number: u32, named: bool) {
         let mut held = self.held.iter_mut();
         if let Some(held) = held.find(|h| h.number == number && number != 0) {
             held.since = held.seen;
+            held.person |= named;
         }
     }
 
@@ -335,6 +340,7 @@ impl Evidence {
             place: *bbox,
             since: now,
             moved: false,
+            person: false,
             seen: now,
         };
         place
@@ -450,7 +456,32 @@ mod tests {
             let seen = evidence.look(ms(30_000 + 100 * k), 200, &at(400.0), &thing, SAME);
             assert_eq!(seen.motion, Motion::Still);
             let number = seen.number;
-            evidence.known(number);
+            evidence.known(number, false);
+        }
+    }
+
+    #[test]
+    fn a_person_who_was_named_is_no_thing_when_they_turn_away_for_minutes() {
+        for moved in [0.0, 60.0] {
+            let mut evidence = Evidence::default();
+            let ada = e(&[1.0, 0.0]);
+            for k in 0..5 {
+                evidence.look(
+                    ms(100 * k),
+                    1,
+                    &at(if k == 0 { 0.0 } else { moved }),
+                    &ada,
+                    SAME,
+                );
+            }
+            evidence.known(1, true);
+            for k in 5..3000 {
+                let seen = evidence.glimpse(ms(100 * k), 1, &at(moved));
+                assert_ne!(seen.motion, Motion::Fixture, "{k}");
+            }
+            let seen = evidence.look(ms(300_000), 1, &at(moved), &ada, SAME);
+            assert_eq!(seen.number, 1);
+            assert_ne!(seen.motion, Motion::Fixture);
         }
     }
 

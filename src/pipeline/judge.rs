@@ -61,9 +61,11 @@ impl Judge {
         self.places.clear();
     }
 
-    /// What the door needs to know of a frame taken at `captured` with these faces, largest first.
+    /// What the door needs to know of a frame taken at `captured` with these faces, largest first. Those beyond
+    /// [`MAX_FACES`] are left out.
     #[must_use]
     pub fn observe(&mut self, captured: Timestamp, faces: &[Face]) -> Observation {
+        let faces = &faces[..faces.len().min(MAX_FACES)];
         let mut boxes = [Rect::default(); MAX_FACES];
         for (place, face) in boxes.iter_mut().zip(faces) {
             *place = face.bbox;
@@ -76,7 +78,7 @@ impl Judge {
             let (now, bbox) = (captured, &face.bbox);
             let mut sighting = Sighting::passed_over(track);
             if whole.iter().flatten().any(|w: &Whole| w.holds(face)) {
-                observation.push(Sighting::passed_over(track));
+                observation.push(sighting);
                 continue;
             }
             let seen = match &face.embedding {
@@ -104,19 +106,21 @@ impl Judge {
             }
             // Also in an unsteady place: a person who is known there is no thing when it is steady again.
             if known && !sighting.motion.is_thing() {
-                self.evidence.known(sighting.presentation);
+                let named = matches!(sighting.verdict, Verdict::Known { .. });
+                self.evidence.known(sighting.presentation, named);
             }
-            let (fresh, began) = (self.newest, self.places.unsteady(now, bbox));
-            self.newest = fresh.max(sighting.presentation);
-            if sighting.presentation > fresh && !known {
+            let was_unsteady = self.places.unsteady(now, bbox);
+            let is_new = sighting.presentation > self.newest;
+            self.newest = self.newest.max(sighting.presentation);
+            if is_new && !known {
                 self.places.begin(now, bbox);
             }
             // What is in an unsteady place is never let in and costs nothing. The door has one line about each place.
-            if began {
+            if was_unsteady {
                 observation.push(Sighting::passed_over(track));
                 continue;
             }
-            if self.places.unsteady(now, bbox) {
+            if is_new && self.places.unsteady(now, bbox) {
                 sighting.motion = Motion::Unsteady;
             }
             if !sighting.motion.is_thing() {
@@ -195,6 +199,48 @@ mod tests {
             }
         }
         assert_eq!(refused, [24]);
+    }
+
+    /// One picture after the other in one place, each held still until it is a thing.
+    #[test]
+    fn pictures_that_are_held_still_one_after_the_other_are_attempts() {
+        let mut chance = Chance::new(9);
+        let ada = anybody(&mut chance);
+        let mut judge = judge(&ada);
+        let mut door = Door::new(Policy::default()).unwrap();
+        let (mut now, mut strict_at) = (1_000_000, None);
+        for picture in 0..40 {
+            // Every fifth is of a person like enough to Ada for the usual bar, and for no other.
+            let other = anybody(&mut chance);
+            let both = other.cosine(ada.values());
+            let beside = Embedding::normalised(
+                ada.values()
+                    .iter()
+                    .zip(other.values())
+                    .map(|(a, b)| b - both * a),
+            );
+            let beside = beside.unwrap();
+            let like = ada.values().iter().zip(beside.values());
+            let shown = match picture % 5 {
+                4 => Embedding::normalised(like.map(|(a, b)| 0.56 * a + 0.83 * b)).unwrap(),
+                _ => beside,
+            };
+            for _ in 0..205 {
+                now += 100;
+                let at = Timestamp::from_millis(now);
+                for event in &door.observe(at, &judge.observe(at, &[face(200.0, shown)])) {
+                    match event {
+                        Event::Strict => strict_at = strict_at.or(Some(picture)),
+                        Event::Granted { .. } => assert!(picture < 5, "picture {picture}"),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        assert!(
+            strict_at.is_some_and(|picture| picture <= 9),
+            "{strict_at:?}"
+        );
     }
 
     /// A bush in the wind: in one place, another face every 0.4 s.

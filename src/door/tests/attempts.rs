@@ -310,3 +310,38 @@ fn one_who_was_let_in_comes_back_to_the_same_place_at_the_usual_bar() {
     let events = show_one(&mut door, 20_000, 100, &[still; 10]);
     assert_eq!(granted(&events), []);
 }
+
+/// Faces that are held still and taken away together, as soon as the usual bar holds: those that the door cannot charge in
+/// time count afterwards.
+#[test]
+fn faces_held_still_together_are_no_more_than_the_policy_allows() {
+    for many in [1, 5, 8] {
+        let mut door = door(|_| {});
+        let (mut now, mut number, mut strict, mut tries) = (0, 0, false, 0);
+        while now < 3_600_000 {
+            let shown = !strict && door.signal() != Signal::LockedOut;
+            for look in 0..12 {
+                let mut seen = Observation::new(ms(now));
+                if shown && look < 8 {
+                    for k in 0..many {
+                        seen.push(Sighting {
+                            motion: Motion::Still,
+                            ..sighting(1 + number + k, stranger())
+                        });
+                    }
+                }
+                for event in &door.observe(ms(now), &seen) {
+                    match event {
+                        Event::Strict => strict = true,
+                        Event::StrictEnded => strict = false,
+                        _ => {}
+                    }
+                }
+                now += 500;
+            }
+            tries += if shown { many } else { 0 };
+            number += many;
+        }
+        assert!(tries <= 5 + 60 + 2 * MAX_FACES as u32, "{many}: {tries}");
+    }
+}
