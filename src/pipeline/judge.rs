@@ -237,6 +237,7 @@ mod tests {
                 }
             }
         }
+        // In the time of nine pictures the policy allows A + T/W = 8, and one is still there.
         assert!(
             strict_at.is_some_and(|picture| picture <= 9),
             "{strict_at:?}"
