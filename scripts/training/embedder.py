@@ -6,6 +6,7 @@
 
 import itertools
 import json
+import math
 import time
 from pathlib import Path
 
@@ -55,10 +56,29 @@ class Embedder(nn.Module):
         return self.top(last).flatten(1), middle, last
 
 
-def target_space(labels):
-    """The 128 directions that keep most of what both teachers say: [384, 128]."""
-    _, _, v = np.linalg.svd(labels.astype(np.float32), full_matrices=False)
-    return v[:DIMENSIONS].T.copy()
+# What a round learns from. The packs of the crowd are weighed, so that the largest do not drown the others; a mask leaves a
+# teacher little to say. Photos of LFW are few and soon known by heart; people who never lived are easy.
+SHARES = {"lfw": 0.2, "utk": 0.25, "aaf": 0.15, "scut": 0.05, "maskc": 0.03, "mixtures": 0.24, "drawn": 0.08}
+
+
+def target_space(labels, rows=(), known=None):
+    """The 128 directions that keep most of what both teachers say: [384, 128]. Their axes are turned as near as can be to
+    the answers of a network that goes on from there: `known` of `rows`, [n, 128]."""
+    labels = labels.astype(np.float32)
+    _, v = np.linalg.eigh(labels.T @ labels)
+    space = v[:, -DIMENSIONS:].copy()
+    if known is not None:
+        u, _, w = np.linalg.svd(normalised(labels[rows] @ space).T @ known)
+        space = space @ (u @ w)
+    return space.astype(np.float32)
+
+
+def begin(model, file, x):
+    """Weights to start from: of `net.save`, or of an 8-bit file of this network, which the input `x` helps to unfold."""
+    if Path(file).suffix == ".tflite":
+        net.unfold(model, {name.removeprefix("trunk."): w for name, w in tflite.weights(file).items()}, x)
+    else:
+        net.load(model, file)
 
 
 def normalised(x):
@@ -104,6 +124,11 @@ def views(crops, random):
     # Light from one side.
     grid = torch.linspace(-1, 1, side, device=device)
     x = x * (1 + each(uniform(-0.35, 0.35)) * grid + each(uniform(-0.2, 0.2)) * grid[:, None])
+    # One in four by a lamp beside the face: half of it is nearly dark, with a soft edge somewhere near the nose.
+    way, edge, soft = uniform(-math.pi, math.pi), uniform(-0.5, 0.5), uniform(0.15, 0.8)
+    along = each(torch.cos(way)) * grid + each(0.5 * torch.sin(way)) * grid[:, None] - each(edge)
+    dark = torch.where(uniform(0, 1) < 0.25, uniform(0.08, 0.7), torch.ones_like(way))
+    x = x * (each(dark) + (1 - each(dark)) * torch.sigmoid(along / each(soft) * 4))
     mean = x.mean((2, 3), keepdim=True)
     x = (x - mean) * each(uniform(0.5, 1.4)) + mean + each(uniform(-0.2, 0.2))
     # Something before the face of one in ten.
@@ -140,7 +165,7 @@ def embed(model, crops, autocast=True):
     out = []
     model.eval()
     device = next(model.parameters()).device
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=autocast and device.type == "cuda"):
         for i in range(0, len(crops), 256):
             x = plain(crops[i : i + 256]).to(device, memory_format=torch.channels_last)
             out.append(model(x).float().cpu().numpy())
@@ -175,12 +200,26 @@ def train(asked, say):
     name = "folds" + "".join(map(str, sorted(wanted)))
     drawn = faces.drawn(cache, asked.latchkey, asked.drawn)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    taught = lambda *what: teachers.taught(*what, asked.seed, device, say)
-    crops, labels, hints = taught(learnt, drawn, asked.shared, cache, name, asked.faces)
+    # Most CPUs compute many times slower in bfloat16 than in float32.
+    fast = lambda: torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+    taught = lambda *what, crowd=(): teachers.taught(*what, asked.seed, device, say, crowd, asked.hints > 0)
+    crowd = faces.crowd(asked.shared) if asked.crowd else []
+    real = len(learnt) + len(crowd)
+    what = f"{name}-crowd" if crowd else name
+    crops, labels, hints = taught(learnt, drawn, asked.shared, cache, what, asked.faces, crowd=crowd)
     kept = cache / f"{asked.name}.pt"
     state = options.checkpoint(asked, kept)
-    # Its axes may point either way: whoever goes on needs those that it began with.
-    space = state["space"] if state else target_space(labels)
+    torch.manual_seed(asked.seed)
+    model = Embedder()
+    if asked.start:
+        begin(model, asked.start, views(torch.from_numpy(crops[:512]), teachers.generator("cpu", asked.seed))[0])
+    model = model.to(device, memory_format=torch.channels_last)
+    # Its axes may point either way: a training that goes on needs those that it began with.
+    if state:
+        space = state["space"]
+    else:
+        rows = np.arange(0, real, 5)
+        space = target_space(labels[:real], rows, embed(model, crops[rows]) if asked.start else None)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
@@ -194,17 +233,12 @@ def train(asked, say):
         test = lambda e: accuracy(e, names, pairs, judged, sorted(wanted))
         say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
 
-    torch.manual_seed(asked.seed)
-    model = Embedder()
-    if asked.start:
-        net.load(model, asked.start)
-    model = model.to(device, memory_format=torch.channels_last)
     # From the student's maps to the teacher's; of no use after training.
-    guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (c, _, _) in zip((96, 160), teachers.HINTS.values())).to(device)
+    guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (c, _, _) in zip((96, 160), teachers.HINTS.values()) if hints).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
     optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], asked.rate)
     # All of it where the network is: 60 kB a face.
-    photos_count, faces_count = len(learnt), len(crops)
+    faces_count = len(crops)
     crops, *hints = (torch.from_numpy(a).to(device) for a in (crops, *hints))
     targets = targets.to(device)
     rounds = asked.samples // asked.batch
@@ -216,21 +250,36 @@ def train(asked, say):
         first, curve = state["round"], state["curve"]
         say(f"going on at round {first}", first / rounds)
 
+    # The rows of every kind, one kind after the other.
+    rows_of = {"lfw": range(len(learnt)), "mixtures": range(real, asked.faces), "drawn": range(asked.faces, faces_count)}
+    for i, (pack, _) in enumerate(crowd, len(learnt)):
+        rows_of.setdefault(pack, []).append(i)
+    rows_of = {kind: torch.tensor(rows) for kind, rows in rows_of.items() if len(rows)}
+    shares = torch.tensor([SHARES[kind] for kind in rows_of])
+    edges = (shares / shares.sum()).cumsum(0).to(device)
+    counts = torch.tensor([len(rows) for rows in rows_of.values()])
+    firsts = (counts.cumsum(0) - counts).to(device)
+    members, counts = torch.cat(list(rows_of.values())).to(device), counts.to(device)
+
     def some(random):
         """Which faces a round learns from, and how they look."""
-        # Photos are few and soon known by heart, mixtures are many, the doorstep is easy: 2, 7 and 1 of ten.
         kind, where = torch.rand(2, asked.batch, generator=random, device=device)
-        among = lambda first, last: (first + where * (last - first)).long().clamp_max(last - 1)
-        other = torch.where(kind < 0.9, among(0, asked.faces), among(asked.faces, faces_count) if drawn else among(0, asked.faces))
-        pick = torch.where(kind < 0.2, among(0, photos_count), other)
+        k = torch.bucketize(kind, edges).clamp_max(len(edges) - 1)
+        pick = firsts[k] + (where * counts[k]).long()
+        pick = members[torch.minimum(pick, firsts[k] + counts[k].long() - 1)]
         return pick, *views(crops[pick], random)
 
+    before = curve[-1]["seconds"] if curve else 0.0
     began, loss_sum, summed = time.monotonic(), 0.0, 0
-    for r in range(first, rounds):
+    # The rate falls with the share of the rounds or of the minutes that are over, whichever is more.
+    over = lambda r: max(r / rounds, (before + time.monotonic() - began) / 60 / asked.minutes if asked.minutes else 0.0)
+    r, last = first, first >= rounds
+    while not last:
         pick, x, theta = some(teachers.generator(device, asked.seed, r))
-        optimiser.prepare(r, r / rounds)
+        done = over(r)
+        optimiser.prepare(r, min(done, 1.0))
         model.train()
-        with torch.autocast(device, torch.bfloat16):
+        with fast():
             y, *maps = model.hinted(x)
             maps = [guide(m) for guide, m in zip(guides, maps)]
         loss = (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
@@ -238,19 +287,21 @@ def train(asked, say):
         (loss + asked.hints * hint).backward()
         optimiser.step()
         loss_sum, summed = loss_sum + loss.detach(), summed + 1
-        if (r + 1) % asked.report == 0 or r + 1 == rounds:
-            done = {"round": r + 1, "loss": float(loss_sum) / summed, "seconds": time.monotonic() - began}
+        r += 1
+        last = r >= rounds or done >= 1
+        if r % asked.report == 0 or last:
+            done = {"round": r, "loss": float(loss_sum) / summed, "seconds": before + time.monotonic() - began}
             loss_sum, summed = 0.0, 0
             if test:
                 e = embed(model, everyone)
                 done["cosine"] = float((e * truth)[len(learnt) :].sum(1).mean())
                 done["accuracy"] = float(test(e)[0])
             curve.append(done)
-            say(json.dumps(done), (r + 1) / rounds)
+            say(json.dumps(done), over(r))
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "guides": guides.state_dict(), "optimisers": optimiser.state_dict(),
-                 "round": r + 1, "curve": curve, "space": space, "same": options.same(asked)}, part,
+                 "round": r, "curve": curve, "space": space, "same": options.same(asked)}, part,
             )  # fmt: skip
             part.rename(kept)
 
@@ -262,7 +313,7 @@ def train(asked, say):
 
     def lesson(model, r):
         pick, x, _ = some(teachers.generator(device, asked.seed, rounds + r))
-        with torch.autocast(device, torch.bfloat16):
+        with fast():
             y = model(x)
         return (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
 
@@ -313,6 +364,8 @@ def arguments():
     a = options.goes_on(options.parser(__doc__, samples=1_000_000, tuning=60_000), "embedder")
     a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
     a.add_argument("--drawn", type=int, default=1000, help="people who never lived, eight faces each")
+    a.add_argument("--crowd", action="store_true", help="learn from the crowd, too")
+    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
     a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
     return a.parse_args()
 

@@ -6,6 +6,7 @@ program does. Nothing of this leaves the cache folder.
 
 import json
 import subprocess
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -71,6 +72,23 @@ def found(shared, cache, latchkey):
         if best is not None:
             faces.append((photo["photo"], Path(photo["photo"]).parent.name, best[1], best[2]))
     return sorted(faces, key=lambda f: f[0])
+
+
+# A whole pack of the crowd that no embedder sees: strangers to judge by. Of the others one in twenty is held back.
+HELD_PACKS = ("vote",)
+HELD = 20
+
+
+def crowd(shared, held=False):
+    """The aligned faces of the crowd, 112x112, as [(pack, JPEG)]: those to learn from, or those that are held back."""
+    out = []
+    for path in sorted((Path(shared) / "faces/crowd").glob("*-*.zip")):
+        pack = path.name.split("-")[0]
+        with zipfile.ZipFile(path) as entries:
+            for number, name in enumerate(sorted(entries.namelist())):
+                if (pack in HELD_PACKS or number % HELD == 0) == held:
+                    out.append((pack, entries.read(name)))
+    return out
 
 
 def doorstep(latchkey, *arguments):

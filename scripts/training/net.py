@@ -215,6 +215,8 @@ def unfold(net, weights, x):
             nn.init.zeros_(conv.norm.weight)
             continue
         weight, bias = (torch.from_numpy(v) for v in weights[name])
+        # Where every channel has a kernel of its own, TensorFlow Lite keeps them in one row.
+        weight = weight.reshape(conv.weight.shape)
         if conv.norm is None:
             conv.weight.data.copy_(weight)
             conv.bias.data.copy_(bias)

@@ -21,7 +21,7 @@ def parser(about, **defaults):
 
 
 # What a training is the same by: one that was broken off goes on only as itself.
-SAME = ("folds", "samples", "batch", "rate", "seed", "start", "faces", "drawn", "hints")
+SAME = ("folds", "samples", "batch", "rate", "seed", "start", "faces", "drawn", "hints", "crowd")
 
 
 def checkpoint(asked, file):

@@ -142,29 +142,36 @@ def mix(a, b, random):
     return F.grid_sample(out, bent, padding_mode="border", align_corners=False).clamp(0, 255)
 
 
-def wide_crops(photos, cache, name):
-    """The wide RGB crops of all photos, uint8 [n, WIDE, WIDE, 3]."""
+def wide_crops(photos, cache, name, crowd=()):
+    """The wide RGB crops of all photos, then of the faces of a crowd that are aligned already: uint8 [n, WIDE, WIDE, 3]."""
     file = Path(cache) / f"{name}-wide.npy"
     if not file.exists():
         part = file.with_suffix(".part.npy")
-        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(len(photos), faces.WIDE, faces.WIDE, 3))
+        count = len(photos) + len(crowd)
+        out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, faces.WIDE, faces.WIDE, 3))
         for i, (path, _, _, points) in enumerate(photos):
             out[i] = faces.align(cv2.imread(path)[:, :, ::-1], points, margin=faces.MARGIN)
+        m = faces.MARGIN
+        for i, (_, data) in enumerate(crowd, len(photos)):
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+            out[i] = cv2.copyMakeBorder(picture, m, m, m, m, cv2.BORDER_REPLICATE)
         out.flush()
         os.rename(part, file)
     return np.load(file, mmap_mode="r")
 
 
-def taught(photos, drawn, shared, cache, name, count, seed, device, say):
-    """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and the hints, int8, one array for each of HINTS; the first
-    are the photos, then mixtures of them up to `count`, then those `drawn`. Broken off, it goes on where it was."""
-    n, total = len(photos), count + len(drawn)
+def taught(photos, drawn, shared, cache, name, count, seed, device, say, crowd=(), hinted=True):
+    """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and, where `hinted`, the hints, int8, one array for each of
+    HINTS; the first are the photos and the crowd, then mixtures of them up to `count`, then those `drawn`. Broken off, it
+    goes on where it was."""
+    n, total = len(photos) + len(crowd), count + len(drawn)
     if count < n:
         raise SystemExit(f"--faces {count}: there are {n} photos, and each is one; say more")
-    photos_wide = wide_crops(photos, cache, f"{name}-{n}")
+    photos_wide = wide_crops(photos, cache, f"{name}-{n}", crowd)
     drawn_wide = wide_crops(drawn, cache, f"doorstep-{len(drawn)}") if drawn else None
     kinds = [("crops", np.uint8, (faces.WIDE, faces.WIDE))]
-    kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
+    if hinted:
+        kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
     # Last, as a batch that has labels is whole.
     kinds.append(("labels", np.float16, (DIMENSIONS,)))
     files = [Path(cache) / f"{name}-{n}-{count}-{total}-seed{seed}-{kind}.npy" for kind, _, _ in kinds]
@@ -192,7 +199,7 @@ def taught(photos, drawn, shared, cache, name, count, seed, device, say):
             rgb = everyone[first:last] if kind == "photo" else on_device(drawn_wide[first - count : last - count])
             labels = teach.both_ways(rgb)
         grey = luma(rgb)
-        for array, value in zip(kept, (grey, *teach.hints(grey), labels)):
+        for array, value in zip(kept, (grey, *(teach.hints(grey) if hinted else ()), labels)):
             array[first:last] = value.cpu().numpy()
         if done % 20 == 0:
             say(f"teachers: {last} of {total} faces", (done + 1) / len(todo))

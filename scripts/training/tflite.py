@@ -191,7 +191,8 @@ def weights(file):
     def real(t):
         stored = np.frombuffer(bytes(net.buffers[t.buffer].data), KIND[t.type]).reshape(t.shape).astype(np.float32)
         scale, zero = np.float32(t.quantization.scale), np.float32(t.quantization.zeroPoint)
-        by_row = (-1,) + (1,) * (stored.ndim - 1)
+        by_row = [1] * stored.ndim
+        by_row[t.quantization.quantizedDimension] = -1
         return (stored - zero.reshape(by_row)) * scale.reshape(by_row)
 
     for t in tensors:
