@@ -1,0 +1,107 @@
+"""Photos on the card's drive: 24 that can be learnt from and three that would not fit into the board's memory as they are.
+
+usage: photos.py IMAGE WORK, WORK being that of visitors.prepare. A third of the board's memory is taken away: 700 MB stay.
+"""
+
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+from mistakes import emptied
+from pi import ROOT, Card, Checks, Pi
+
+CONFIGURATION = "[engine]\nthreads = 1\n"
+SIDE = 30_000
+WIDE, HIGH = 12_000, 9_000
+
+
+def png():
+    """SIDE x SIDE grey pixels, black: 900 MB in less than one."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(1)
+    row = bytes(SIDE + 1)
+    data = b"".join(packer.compress(row) for _ in range(SIDE)) + packer.flush()
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def jpeg(progressive):
+    """WIDE x HIGH pixels of one grey: 108 megapixels. The progressive one has no scan but that of the blocks' means."""
+
+    def segment(marker, data):
+        return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+    # One code each: "the mean is that of the block before" (0 bits more), and "the block has nothing else".
+    means, rest = bytes([0x00]) + bytes([1] + [0] * 15) + b"\0", bytes([0x10]) + bytes([1] + [0] * 15) + b"\0"
+    frame = struct.pack(">BHHB", 8, HIGH, WIDE, 1) + bytes([1, 0x11, 0])
+    blocks = (WIDE // 8) * (HIGH // 8)
+    # Each code is one bit, 0: the means alone, or the means and what ends a block.
+    bits = blocks * (1 if progressive else 2)
+    scan = bytes([1, 1, 0x00]) + (bytes([0, 0, 0]) if progressive else bytes([0, 63, 0]))
+    return (
+        b"\xff\xd8"
+        + segment(0xDB, b"\0" + bytes([1] * 64))
+        + segment(0xC2 if progressive else 0xC0, frame)
+        + segment(0xC4, means + rest)
+        + segment(0xDA, scan)
+        + bytes((bits + 7) // 8)
+        + b"\xff\xd9"
+    )
+
+
+MONSTERS = {"wall.png": png, "wall.jpg": lambda: jpeg(False), "wall-progressive.jpg": lambda: jpeg(True)}
+
+
+def main():
+    image, work = sys.argv[1], Path(sys.argv[2])
+    check = Checks()
+    card = Card(image, work / "card.img")
+    drawn, folder = work / "drawn", work / "photos"
+    emptied(drawn)
+    emptied(folder)
+    program = ROOT / "target/release/latchkey"
+    script = "77,residents=4"
+    subprocess.run([program, "doorstep", "photos", script, "--each", "6", "--out", drawn], check=True, stdout=subprocess.DEVNULL)
+    people = sorted(p.name for p in drawn.iterdir() if p.is_dir())
+    for name in people:
+        subprocess.run(["cp", "-r", drawn / name, folder / name], check=True)
+    good = len([p for p in folder.rglob("*") if p.is_file()])
+    check(f"{good} photos of {people}", good == 24)
+    for name, make in MONSTERS.items():
+        (folder / people[0] / name).write_bytes(make())
+    card.put(CONFIGURATION, "latchkey.toml")
+    card.put_folder(folder, "photos")
+    with Pi(card, work, extra="mem=700M") as pi:
+        pi.wait("setup learning=photos", 120)
+        pi.wait("step=ready", 2400)
+        _, found, at = pi.wait(r"gallery people=(\d+)", 60)
+        print(f"    the gallery is there {at:.0f} s after power-on")
+        check(f"everybody is enrolled: {found[1]} of {len(people)}", found[1] == str(len(people)))
+        lines = pi.says(r"setup_refused|setup said=|setup ")
+        for line in lines:
+            print(f"    {line}")
+        for name in MONSTERS:
+            named = [line for line in lines if name in line and re.search("why=", line)]
+            check(f"{name} is named once", len(named) == 1)
+        check("nobody was killed for want of memory", not pi.says("Out of memory|oom-kill|job_ended"))
+        check("the relay stays off", pi.off_throughout())
+    says = card.read("latchkey-says.txt") or ""
+    print("    " + "\n    ".join(says.splitlines()))
+    left = [line for line in card.listing() if re.search(r"photos/.*\.(jpg|png)", line, re.IGNORECASE)]
+    for name in MONSTERS:
+        check(f"{name} is still on the drive", any(line.endswith(name) for line in left))
+        check(f"{name} is in the file on the card", name in says)
+    learnt = card.listing()
+    where = [line for line in learnt if re.search(r"\.(jpg|png)$", line, re.IGNORECASE)]
+    check(f"all photos are on the drive: {len(where)}", len(where) == good + len(MONSTERS))
+    check.finish()
+
+
+if __name__ == "__main__":
+    main()
