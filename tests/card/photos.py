@@ -1,6 +1,6 @@
 """Photos on the card's drive: 24 that can be learnt from and three that would not fit into the board's memory as they are.
 
-usage: photos.py IMAGE WORK, WORK being that of visitors.prepare. A third of the board's memory is taken away: 700 MB stay.
+usage: photos.py IMAGE WORK, WORK being that of visitors.prepare. The board has 700 MB of memory.
 """
 
 import re
@@ -19,7 +19,7 @@ WIDE, HIGH = 12_000, 9_000
 
 
 def png():
-    """SIDE x SIDE grey pixels, black: 900 MB in less than one."""
+    """SIDE x SIDE grey pixels, black: 900 MB in a file of 4 MB."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
