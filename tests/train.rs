@@ -398,23 +398,29 @@ fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() -> 
         let from = lfw.join("images").join(name).join(&photo);
         fs::copy(from, house.path("data/unknown").join(photo)).unwrap();
     }
-    // Whether a tuned network does better than the set's is a matter of chance with so few people: the first that does.
+    // Whether a tuned network does better than the set's is a matter of chance with so few people: the first that does. None
+    // is taken that does worse.
+    let number = |v: &Value| v.as_f64().unwrap();
     let tuned = |seed| {
         let arguments = format!("train --data data --fine-tune --seed {seed} --far 0.3 --json");
-        json(&house.run(&arguments), 0)
+        let report = json(&house.run(&arguments), 0);
+        let judged = &report["fine_tuning"]["judged_by"];
+        let (before, after) = (&judged["before"], &judged["after"]);
+        assert!(after["strangers"].as_u64().unwrap() >= 9, "{report:#}");
+        let (proven, missed) = ("far_below_at_95", "missed");
+        let no_worse = number(&after[proven]) <= number(&before[proven]).min(0.3)
+            && number(&after[missed]) <= number(&before[missed]);
+        assert!(
+            no_worse || report["fine_tuning"]["taken"] == false,
+            "{report:#}"
+        );
+        report
     };
     let report = (1..=4)
         .map(tuned)
         .find(|report| report["fine_tuning"]["taken"] == true)
         .expect("one of four tuned networks is no worse than the set's");
-    let tuning = &report["fine_tuning"];
-    let judged = &tuning["judged_by"];
-    let (before, after) = (&judged["before"], &judged["after"]);
-    assert!(after["strangers"].as_u64().unwrap() >= 9, "{report:#}");
-    let number = |v: &Value| v.as_f64().unwrap();
-    let no_worse = number(&after["far_below_at_95"]) <= number(&before["far_below_at_95"]).min(0.3)
-        && number(&after["missed"]) <= number(&before["missed"]);
-    assert!(no_worse, "{report:#}");
+    let after = &report["fine_tuning"]["judged_by"]["after"];
     assert_eq!(
         fs::read_dir(house.0.path()).unwrap().count(),
         4,

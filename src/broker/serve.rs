@@ -1,6 +1,5 @@
 //! The broker's own process: what `latchkey broker` does.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -30,7 +29,7 @@ const VIDEO: u32 = 81;
 /// Opens what is configured for the process at the other end of standard input, until that is gone. `confine` is called
 /// once the broker knows what it is for.
 #[must_use]
-pub fn main<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
+pub fn main(confine: impl FnOnce()) -> ExitCode {
     deaf();
     let stdin = io::stdin();
     let control = stdin.as_fd();
@@ -42,8 +41,7 @@ pub fn main<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
         log::error!("broker: no cameras' socket, or no process to serve");
         return ExitCode::FAILURE;
     };
-    let confined = confine();
-    log::debug!("broker: confined {confined}");
+    confine();
     let (camera, pinned) = (orders.camera, orders.pinned);
     let started = std::thread::Builder::new()
         .name("cameras".to_owned())
@@ -90,7 +88,7 @@ impl Desk {
                 Ok((asked, _)) => asked,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 // Guards stay: the relay may be on.
-                Err(_) => return,
+                Err(error) => return ended("what is asked", &error),
             };
             // An answer that finds no room is asked for again.
             let _ = match asked {
@@ -126,7 +124,14 @@ impl Desk {
             Ok((child, socket)) => {
                 let sent = Sent::Guard(Ok(child.id()));
                 self.guards.push(child);
-                passing::send(control, &sent, &[socket.as_fd()])
+                let sent = passing::send(control, &sent, &[socket.as_fd()]);
+                if sent.is_err()
+                    && let Some(unknown) = self.guards.last_mut()
+                {
+                    // Nobody but this process has heard of it.
+                    let _ = unknown.kill();
+                }
+                sent
             }
             Err(error) => passing::send(control, &Sent::Guard(Err(error)), &[]),
         }
@@ -147,11 +152,20 @@ impl Desk {
     }
 }
 
+/// Logs why the broker serves no longer, unless the door's process has ended.
+fn ended(what: &str, error: &io::Error) {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    if !matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) {
+        log::error!("broker: {what} does not get through: {error}");
+    }
+}
+
 /// Opens the camera, until the door's process is gone.
 fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity>) {
     loop {
-        let Ok((asked, _)) = passing::receive::<AskCamera>(socket, true) else {
-            return;
+        let asked = match passing::receive::<AskCamera>(socket, true) {
+            Ok((asked, _)) => asked,
+            Err(error) => return ended("what is asked about cameras", &error),
         };
         let sent = match asked {
             AskCamera::List => {
@@ -173,8 +187,8 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity
                 }
             },
         };
-        if sent.is_err() {
-            return;
+        if let Err(error) = sent {
+            return ended("an answer about cameras", &error);
         }
     }
 }

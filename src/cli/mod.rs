@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
+use log::Level;
 use rustix::process::DumpableBehavior;
 use signal_hook::consts::SIGPIPE;
 
@@ -216,8 +217,12 @@ pub fn main() -> ExitCode {
         end_when_unread();
     }
     match arguments.command {
-        Command::Guard => return crate::output::guard::run_guard(confine::guard),
-        Command::Broker => return crate::broker::main(confine::broker),
+        Command::Guard => {
+            return crate::output::guard::run_guard(|| confine::guard().log("guard", Level::Debug));
+        }
+        Command::Broker => {
+            return crate::broker::main(|| confine::broker().log("broker", Level::Debug));
+        }
         _ => {}
     }
     let result = match &arguments.command {
@@ -299,10 +304,7 @@ impl Loaded {
     /// Gives up what learning from `photos`, which anybody may have made, does not need. To be called while there is one
     /// thread only.
     fn confine_to(&self, photos: &[PathBuf]) {
-        let confined = confine(&self.config, Work::Photos(photos));
-        if confined.files == "none" || !confined.calls {
-            log::warn!("confined {confined} why=\"the kernel can no more\"");
-        }
+        confine(&self.config, Work::Photos(photos)).log("learner", Level::Debug);
     }
 
     fn reader(&self, settings: Settings) -> Result<Reader, Failure> {

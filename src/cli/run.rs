@@ -71,7 +71,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         loaded.manifest.embedder
     );
     if let Some((confined, ..)) = &started {
-        log::info!("confined {confined}");
+        confined.log("door", log::Level::Info);
     }
     let set = loaded.manifest.embedder().threshold;
     if loaded.rule.threshold < set {

@@ -37,6 +37,10 @@ use landlock::{
 /// The newest Landlock that is made use of (Linux 6.12); an older kernel enforces what it knows.
 const LANDLOCK: ABI = ABI::V6;
 
+/// Why a layer is missing, and what helps.
+const MISSING: &str =
+    "the running kernel has it switched off: use Linux 6.12 or newer with Landlock and seccomp";
+
 /// How far each layer holds, for the log.
 #[derive(Debug)]
 pub struct Confined {
@@ -44,6 +48,17 @@ pub struct Confined {
     pub files: &'static str,
     /// Whether system calls are filtered.
     pub calls: bool,
+}
+
+impl Confined {
+    /// Logs how far `process` is confined: at `usual`, or as a warning where a layer is missing altogether.
+    pub fn log(&self, process: &str, usual: log::Level) {
+        if self.files == "none" || !self.calls {
+            log::warn!("confined {self} process={process} why=\"{MISSING}\"");
+        } else {
+            log::log!(usual, "confined {self} process={process}");
+        }
+    }
 }
 
 /// As keys of the log.
@@ -113,8 +128,10 @@ pub fn family() {
             .create()?
             .restrict_self()
     };
-    if let Err(error) = layer() {
-        log::debug!("confined family=none why={error}");
+    match layer().map(|status| status.ruleset) {
+        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {}
+        Ok(RulesetStatus::NotEnforced) => log::warn!("confined family=none why=\"{MISSING}\""),
+        Err(error) => log::warn!("confined family=none why={:?}", error.to_string()),
     }
 }
 

@@ -25,7 +25,6 @@
 //! signals that end the other one. It is not a watchdog of the whole program: one that hangs with
 //! the relay off opens no door.
 
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -304,7 +303,7 @@ impl Guard {
 /// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead
 /// and the relay is off, or when it is dismissed. `confine` is called once it needs no file any more.
 #[must_use]
-pub fn run_guard<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
+pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
     prepare();
     let stdin = io::stdin();
     let socket = stdin.as_fd();
@@ -321,15 +320,16 @@ pub fn run_guard<C: fmt::Display>(confine: impl FnOnce() -> C) -> ExitCode {
     };
     // In memory for good: the SD card may be what fails. Done without where it is not allowed.
     let _ = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT);
-    let confined = confine();
-    log::debug!("guard: confined {confined}");
+    confine();
     answer(socket);
     let (end, spare) = watch(socket, process.as_fd());
     let what = match end {
         End::Dismissed => return ExitCode::SUCCESS,
         End::Died => "latchkey died",
         End::Hung => {
-            let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
+            if let Err(error) = rustix::process::pidfd_send_signal(&process, Signal::KILL) {
+                log::error!("guard: latchkey hung and cannot be killed: {error}");
+            }
             "latchkey hung with the relay on and was killed"
         }
     };

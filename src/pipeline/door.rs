@@ -383,6 +383,8 @@ impl Keeper {
     fn signal(&self) -> Signal {
         match self.door.signal() {
             Signal::Ready if self.notice => Signal::Notice,
+            // The relay does not go on before one watches.
+            _ if self.relay == Relay::Arming && !self.guards.is_watched() => Signal::Fault,
             signal => signal,
         }
     }
@@ -483,7 +485,10 @@ impl Keeper {
     /// First a guard must know, and there must be something to switch.
     fn switch_on(&mut self, now: Timestamp) {
         if self.outputs.is_some() && self.hands.is_guarded() {
-            self.relay = Relay::Arming;
+            let waiting = std::mem::replace(&mut self.relay, Relay::Arming);
+            if waiting != Relay::Arming && !self.guards.is_watched() {
+                log::warn!("relay state=waiting why=\"no guard watches\"");
+            }
             match self.guards.arm(now, &mut self.asks) {
                 Ok(Armed::Yes) => {}
                 Ok(Armed::NotYet) => return,

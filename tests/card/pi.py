@@ -104,9 +104,9 @@ def e2fsck(partition):
     return mended.returncode in (0, 1) and done.returncode == 0, (mended.stdout + done.stdout + done.stderr).strip()
 
 
-def files_of(partition):
-    """Names and sizes of what the data partition's top folder holds."""
-    done = subprocess.run(["/sbin/debugfs", "-R", "ls -p /", partition], capture_output=True, text=True)
+def files_of(partition, folder="/"):
+    """Names and sizes of what a folder of the data partition holds, its top folder unless another one is named."""
+    done = subprocess.run(["/sbin/debugfs", "-R", f"ls -p {folder}", partition], capture_output=True, text=True)
     rows = [line.split("/") for line in done.stdout.splitlines() if line.startswith("/")]
     return {row[5]: int(row[6] or 0) for row in rows if row[5] not in (".", "..", "lost+found")}
 

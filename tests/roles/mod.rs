@@ -90,7 +90,8 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
         .filter_level(log::LevelFilter::Info)
         .init();
     if role == "guard" {
-        let ended_well = run_guard(latchkey::confine::guard) == std::process::ExitCode::SUCCESS;
+        let ended_well = run_guard(|| latchkey::confine::guard().log("guard", log::Level::Debug))
+            == std::process::ExitCode::SUCCESS;
         std::process::exit(i32::from(!ended_well));
     }
     latchkey::panics::abort(|| eprintln!("relay off first"));

@@ -159,7 +159,12 @@ impl Learner {
     fn wait_until_ready(&mut self) -> Result<(), LearnerError> {
         match self.next()? {
             Answer::Ready(has) if has == self.sha256 => Ok(()),
-            Answer::Ready(_) => Err(Breach::Numbers.into()),
+            Answer::Ready(_) => Err(LearnerError::Failed(
+                "the learner runs another embedder than this program: latchkey or its models were replaced just now. \
+                 Nothing was changed; give the command again"
+                    .to_owned(),
+                Exit::Machine,
+            )),
             other => Err(not_asked(other)),
         }
     }

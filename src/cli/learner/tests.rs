@@ -135,7 +135,13 @@ fn garbage_and_what_is_too_long_are_refused_before_memory_is_taken_for_them() {
     is_breach(&huge, Breach::Garbled);
     // Another network's.
     let other = frame(&Answer::Ready("another".to_owned())).expect("encoded");
-    is_breach(&other, Breach::Numbers);
+    // Nothing of a photo has been read by then, so no photo is blamed.
+    match asked(&other, "exec sleep 60") {
+        Err(LearnerError::Failed(why, Exit::Machine)) => {
+            assert!(why.contains("another embedder"), "{why}")
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -481,9 +481,13 @@ fn a_press_while_no_guard_is_there_waits_for_one_and_blocks_nothing() {
     PRESSED.set(true);
     rig.rounds(3);
     assert_eq!(rig.keeper.relay, Relay::Arming);
+    // The person at the door sees that nothing opens yet, and the log says why.
+    assert_eq!(rig.keeper.signal(), Signal::Fault);
+    assert!(recorded().contains(&"log: relay".to_owned()));
     rig.charge = Some(FakeGuard::start());
     rig.rounds(5);
     assert_eq!(rig.keeper.relay, Relay::On);
+    assert_eq!(rig.keeper.signal(), Signal::Granted);
 }
 
 #[test]
