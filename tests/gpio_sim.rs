@@ -9,8 +9,9 @@ mod roles;
 use std::fs;
 use std::io::BufReader;
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use latchkey::clock::Timestamp;
@@ -404,8 +405,15 @@ fn the_guard_leaves_the_line_to_a_successor() {
         .expect("starts");
     let mut out = BufReader::new(child.stdout.take().expect("piped"));
     roles::read_until(&mut out, "relay is on");
-    // The successor is faster than the guard.
+    // The successor is faster than the guard, which is stopped. The kernel continues the stopped processes of a group
+    // when the last parent outside the group dies, so another child of this test stays in the guard's group.
     let guard = guard_of(child.id());
+    let group = i32::try_from(guard).expect("a process number");
+    let mut keeper = Command::new("sleep")
+        .arg("600")
+        .process_group(group)
+        .spawn()
+        .expect("starts");
     signal(guard, Signal::STOP);
     signal(child.id(), Signal::KILL);
     child.wait().expect("ended");
@@ -419,6 +427,8 @@ fn the_guard_leaves_the_line_to_a_successor() {
     std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
     assert!(said.contains("guard: latchkey died; relay off"), "{said}");
     drop(successor);
+    keeper.kill().expect("a child of this test");
+    keeper.wait().expect("ended");
 }
 
 /// All of them need gpio-sim.
