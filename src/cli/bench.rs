@@ -151,7 +151,8 @@ impl Subject {
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
         let engine = reader.engine().to_owned();
         let known = gallery.known(reader.embedder_sha256());
-        let mut recogniser = Recogniser::new(reader, Identifier::new(known, loaded.rule));
+        let identifier = Identifier::new(known, loaded.rule, loaded.bank()?.as_ref());
+        let mut recogniser = Recogniser::new(reader, identifier);
         let room = || Vec::with_capacity(frames as usize);
         let networks = recogniser.reader().networks();
         let measured = Measured {

@@ -31,7 +31,7 @@ use crate::face::{Embedder, Reader, Settings};
 use crate::fault;
 use crate::frame::PixelFormat;
 use crate::nn::{Manifest, ModelFile};
-use crate::people::{Gallery, GalleryError, Rule, TunedError, tuned};
+use crate::people::{Bank, Gallery, GalleryError, Rule, TunedError, tuned};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,6 +305,12 @@ impl Loaded {
     /// thread only.
     fn confine_to(&self, photos: &[PathBuf]) {
         confine(&self.config, Work::Photos(photos)).log("learner", Level::Debug);
+    }
+
+    /// The set's bank of strangers, if it has one.
+    fn bank(&self) -> Result<Option<Bank>, Failure> {
+        let folders = &self.config.model_files;
+        Bank::open(self.manifest.embedder(), folders).map_err(Failure::from)
     }
 
     fn reader(&self, settings: Settings) -> Result<Reader, Failure> {

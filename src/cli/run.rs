@@ -90,6 +90,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         }
         let door = Loaded::at_the_door(asked)?;
         door.reader(door.gated())?;
+        door.bank()?;
         if arguments.outputs {
             drop(crate::output::open(&loaded.config.output)?);
         }
@@ -128,6 +129,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         Ok(()) => Ok(Exit::Done),
         Err(
             error @ (RunError::Policy(_)
+            | RunError::Bank(_)
             | RunError::Capture(
                 CaptureError::Settings(_)
                 | CaptureError::Unreadable { .. }

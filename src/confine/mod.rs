@@ -164,8 +164,9 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     for folder in &config.model_files {
         allowed.push((folder.clone(), read));
         // They may be links.
-        let network = |path: &Path| path.extension().is_some_and(|e| e == "tflite");
-        find(folder, FOLDERS, network, &mut allowed);
+        let network_or_bank =
+            |path: &Path| path.extension().is_some_and(|e| e == "tflite" || e == "i8");
+        find(folder, FOLDERS, network_or_bank, &mut allowed);
     }
     match work {
         Work::Door => {

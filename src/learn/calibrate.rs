@@ -37,29 +37,34 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     let trials = strangers.len();
     let mut sorted = strangers.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    let shown = proven_far(0, trials) <= far;
-    let allowed = if shown {
-        // As many as leave the rate proven: it grows with them.
-        let (mut most, mut too_many) = (0, trials);
-        while too_many - most > 1 {
-            let k = usize::midpoint(most, too_many);
-            if proven_far(k, trials) <= far {
-                most = k;
-            } else {
-                too_many = k;
-            }
-        }
-        most
-    } else {
-        0
-    };
-    let refused = sorted.get(allowed).map(|s| s.next_up());
+    let allowed = admissible(trials, far);
+    let refused = sorted.get(allowed.unwrap_or(0)).map(|s| s.next_up());
     let threshold = match refused {
-        Some(above) if shown => above,
+        Some(above) if allowed.is_some() => above,
         Some(above) => above.max(least),
         None => least,
     };
     measure(strangers, far, threshold)
+}
+
+/// How many of `trials` strangers may be let in while a FAR of `far` (above 0, up to 1) is proven; `None` where not even none
+/// of them proves it.
+#[must_use]
+pub fn admissible(trials: usize, far: f64) -> Option<usize> {
+    if proven_far(0, trials) > far {
+        return None;
+    }
+    // The proven rate grows with those who are let in.
+    let (mut most, mut too_many) = (0, trials);
+    while too_many - most > 1 {
+        let k = usize::midpoint(most, too_many);
+        if proven_far(k, trials) <= far {
+            most = k;
+        } else {
+            too_many = k;
+        }
+    }
+    Some(most)
 }
 
 /// What strangers' scores say of a threshold that was set without them.

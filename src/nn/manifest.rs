@@ -184,6 +184,20 @@ pub struct EmbedderManifest {
     pub threshold: f32,
     /// Least lead of the best person's cosine over the next best person's.
     pub margin: f32,
+    /// Its embeddings of people who live elsewhere; left out where there are none.
+    pub strangers: Option<StrangersManifest>,
+}
+
+/// A bank of strangers: embeddings by the embedder that it is listed with.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StrangersManifest {
+    /// Path of the file inside the folder of model files.
+    pub file: String,
+    /// Checksum of the file.
+    pub sha256: String,
+    /// How many people are in it, one embedding each.
+    pub people: usize,
 }
 
 /// Five points (eyes, nose, corners of the mouth, each left to right as seen), fractions of the input.
@@ -245,7 +259,7 @@ pub enum ManifestError {
         why: String,
     },
     /// A value that cannot be.
-    #[error("{path}: {key} = {value}: {mend}")]
+    #[error("{path}: {key} = {value}: {fix}")]
     Value {
         /// The manifest.
         path: String,
@@ -254,7 +268,7 @@ pub enum ManifestError {
         /// Its value.
         value: String,
         /// What it may be.
-        mend: String,
+        fix: String,
     },
 }
 
@@ -262,7 +276,7 @@ impl Manifest {
     /// The manifest that `selection` names, its embedder chosen.
     ///
     /// # Errors
-    /// [`ManifestError`] if there is none or it is wrong; names file, key and mend.
+    /// [`ManifestError`] if there is none or it is wrong; names file, key and fix.
     pub fn load(selection: &Selection) -> Result<Self, ManifestError> {
         let set = &selection.set;
         let (path, text) = match BUILT_IN.iter().find(|(name, _)| name == set) {
@@ -321,17 +335,20 @@ impl Manifest {
         }
         for (name, e) in &self.embedders {
             files.push((name, &e.file, &e.sha256, &e.source));
+            if let Some(s) = &e.strangers {
+                files.push(("strangers", &s.file, &s.sha256, &e.source));
+            }
         }
         files
     }
 
     fn check(&self, path: &str) -> Result<(), ManifestError> {
-        let wrong = |key: &str, value: String, mend: &str| {
+        let wrong = |key: &str, value: String, fix: &str| {
             Err(ManifestError::Value {
                 path: path.to_owned(),
                 key: key.to_owned(),
                 value,
-                mend: mend.to_owned(),
+                fix: fix.to_owned(),
             })
         };
         if !self.embedders.contains_key(&self.embedder) {
@@ -439,6 +456,15 @@ impl Manifest {
                     &format!("embedders.{name}.dimensions"),
                     e.dimensions.to_string(),
                     &format!("must be 1 to {}", crate::face::Embedding::MAX),
+                );
+            }
+            if let Some(s) = &e.strangers
+                && !(1..=1_000_000).contains(&s.people)
+            {
+                return wrong(
+                    &format!("embedders.{name}.strangers.people"),
+                    s.people.to_string(),
+                    "must be 1 to 1,000,000",
                 );
             }
             let within = |v: f32| (0.0..1.0).contains(&v);

@@ -11,7 +11,7 @@ mod weights;
 
 pub use manifest::{
     Align, AnchorsManifest, DetectorFamily, DetectorManifest, DirectManifest, EmbedderManifest,
-    InputManifest, LandmarksManifest, Manifest, ManifestError, Selection,
+    InputManifest, LandmarksManifest, Manifest, ManifestError, Selection, StrangersManifest,
 };
 pub use model::{ModelError, ModelFile, hex};
 pub use patch::{Patch, PatchedLayer};
@@ -97,7 +97,7 @@ impl Tensor<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum NnError {
     /// The engine refuses the model.
-    #[error("{model}: {engine} cannot load it ({why}): {mend}")]
+    #[error("{model}: {engine} cannot load it ({why}): {fix}")]
     Load {
         /// File name of the model.
         model: String,
@@ -106,7 +106,7 @@ pub enum NnError {
         /// What the engine said.
         why: String,
         /// What to do.
-        mend: &'static str,
+        fix: &'static str,
     },
     /// The model loads but is not of the shape that the manifest says.
     #[error("{model}: {what} is {got}, the manifest needs {want}: is this the right file?")]

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_names_the_folders_and_the_mend() {
+    fn a_missing_file_names_the_folders_and_the_fix() {
         let error = ModelFile::find("a/b.tflite", &["/nowhere".into(), "/never".into()])
             .unwrap_err()
             .to_string();

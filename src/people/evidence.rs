@@ -562,7 +562,7 @@ mod tests {
             gallery.add("Ada", &[e(&resident)], &[], "aa", Path::new("test")).unwrap();
             gallery.learn();
             let rule = Rule { threshold: SAME, fixed: true, margin: 0.05 };
-            let identifier = Identifier::new(gallery.known("aa"), rule);
+            let identifier = Identifier::new(gallery.known("aa"), rule, None);
             let mut evidence = Evidence::default();
             let mut whose = std::collections::HashMap::new();
             let mut now = 0;

@@ -123,6 +123,12 @@ impl<'a> Known<'a> {
         })
     }
 
+    /// Whether a fine-tuned embedder tells them, and not the set's own.
+    #[must_use]
+    pub const fn is_tuned(self) -> bool {
+        self.tuned.is_some()
+    }
+
     /// Where a likeness begins to be somebody, if that was measured.
     #[must_use]
     pub fn operating(self) -> Option<&'a Operating> {
@@ -360,7 +366,7 @@ impl Gallery {
         rows * self.dimensions() + weights
     }
 
-    /// Learns the head anew if the people are others than when it was learnt.
+    /// Learns the head again if the people are others than when it was learnt.
     pub fn learn(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;

@@ -4,6 +4,7 @@
 //! [`Identifier`] is made from a gallery and is all that the pipeline knows of identification: how directions are
 //! learnt is the head's business.
 
+use super::bank::{Bank, Cohort, Enrolled, FAR};
 use super::gallery::{Gallery, Known, PersonId};
 use super::head::likeness;
 use crate::face::Embedding;
@@ -39,47 +40,76 @@ pub struct Identification {
     pub doubt: bool,
 }
 
+/// One person of an [`Identifier`].
+struct Somebody {
+    id: PersonId,
+    /// Lowest likeness that is this person.
+    threshold: f32,
+    rows: usize,
+}
+
 /// A gallery laid out for comparing: of each person a row for the direction, then one a template.
 pub struct Identifier {
     threshold: f32,
     margin: f32,
     dimensions: usize,
-    /// Who, and how many rows.
-    people: Vec<(PersonId, usize)>,
+    people: Vec<Somebody>,
     rows: Vec<f32>,
+    cohort: Option<Cohort>,
 }
 
 impl Identifier {
-    /// Everybody who is known.
+    /// Everybody who is known. Who is like many of the strangers in the set's `bank` needs more than the threshold; the bank
+    /// says nothing of a fine-tuned embedder, nor against a threshold that the owner has fixed.
     #[must_use]
-    pub fn new(known: Known<'_>, rule: Rule) -> Self {
+    pub fn new(known: Known<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
         let measured = known.operating().filter(|_| !rule.fixed);
+        let threshold = measured.map_or(rule.threshold, |o| o.threshold);
         let (mut people, mut rows, mut dimensions) = (Vec::new(), Vec::new(), 0);
-        for (person, direction, templates) in known.people() {
+        let mut enrolled: Vec<Enrolled<'_>> = Vec::new();
+        for (id, direction, templates) in known.people() {
             dimensions = direction.len();
-            people.push((person, 1 + templates.len()));
+            people.push(Somebody {
+                id,
+                threshold,
+                rows: 1 + templates.len(),
+            });
             rows.extend_from_slice(direction);
             rows.extend(templates.iter().flatten());
+            enrolled.push((direction, templates.iter().map(Vec::as_slice).collect()));
+        }
+        let bank = bank.filter(|_| !rule.fixed && !known.is_tuned());
+        let cohort = bank.map(|bank| bank.cohort(&enrolled, threshold, FAR));
+        let raised = cohort.iter().flat_map(|cohort| &cohort.thresholds);
+        for (person, raised) in people.iter_mut().zip(raised) {
+            person.threshold = *raised;
         }
         Self {
-            threshold: measured.map_or(rule.threshold, |o| o.threshold),
+            threshold,
             margin: rule.margin,
             dimensions,
             people,
             rows,
+            cohort,
         }
     }
 
     /// Knows nobody.
     #[must_use]
     pub fn nobody(rule: Rule) -> Self {
-        Self::new(Gallery::default().known(""), rule)
+        Self::new(Gallery::default().known(""), rule, None)
     }
 
-    /// Lowest cosine that is somebody.
+    /// Lowest likeness that is somebody; some people may need more.
     #[must_use]
     pub const fn threshold(&self) -> f32 {
         self.threshold
+    }
+
+    /// What the set's bank of strangers has shown of the people.
+    #[must_use]
+    pub const fn cohort(&self) -> Option<&Cohort> {
+        self.cohort.as_ref()
     }
 
     /// Whom `face` looks like. Allocates nothing.
@@ -104,33 +134,30 @@ impl Identifier {
         }
     }
 
-    /// Lowest likeness that is strong.
-    fn strong(&self) -> f32 {
-        (1.0 - self.threshold).mul_add(STRONG, self.threshold)
-    }
-
     fn identify_mean(&self, mean: &[f32]) -> Identification {
-        let (mut nearest, mut score, mut next) = (None, -1.0_f32, -1.0_f32);
+        let (mut nearest, mut score, mut next) = (None::<&Somebody>, -1.0_f32, -1.0_f32);
         if mean.len() == self.dimensions {
             let mut rows = self.rows.chunks_exact(self.dimensions.max(1));
-            for (person, count) in &self.people {
-                let mut own = rows.by_ref().take(*count);
+            for person in &self.people {
+                let mut own = rows.by_ref().take(person.rows);
                 let Some(direction) = own.next() else { break };
                 let alike = likeness(mean, direction, own);
                 if alike > score {
-                    (nearest, next, score) = (Some(*person), score, alike);
+                    (nearest, next, score) = (Some(person), score, alike);
                 } else {
                     next = next.max(alike);
                 }
             }
         }
-        let sure = score >= self.threshold && score - next >= self.margin;
+        let threshold = nearest.map_or(self.threshold, |person| person.threshold);
+        let nearest = nearest.map(|person| person.id);
+        let sure = score >= threshold && score - next >= self.margin;
         Identification {
             who: nearest.filter(|_| sure),
             nearest,
             score,
             next,
-            strong: sure && score >= self.strong(),
+            strong: sure && score >= (1.0 - threshold).mul_add(STRONG, threshold),
             doubt: false,
         }
     }
@@ -171,7 +198,7 @@ mod tests {
 
     #[test]
     fn near_one_person_is_that_person_and_between_two_is_nobody() {
-        let identifier = Identifier::new(gallery().known("aa"), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         assert_eq!(
             identifier.identify(&e(&[1.0, 0.05, 0.0])).who,
             Some(PersonId(1))
@@ -205,21 +232,27 @@ mod tests {
             fixed: false,
             ..RULE
         };
-        assert_eq!(Identifier::new(gallery.known("aa"), free).threshold(), 0.9);
-        assert_eq!(Identifier::new(gallery.known("aa"), RULE).threshold(), 0.5);
+        assert_eq!(
+            Identifier::new(gallery.known("aa"), free, None).threshold(),
+            0.9
+        );
+        assert_eq!(
+            Identifier::new(gallery.known("aa"), RULE, None).threshold(),
+            0.5
+        );
     }
 
     #[test]
     fn nobody_enrolled_or_another_length_is_nobody() {
         let empty = Identifier::nobody(RULE);
         assert_eq!(empty.identify(&e(&[1.0, 0.0, 0.0])).who, None);
-        let identifier = Identifier::new(gallery().known("aa"), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         assert_eq!(identifier.identify(&e(&[1.0, 0.0])).who, None);
     }
 
     #[test]
     fn a_frame_that_speaks_against_a_visit_has_the_last_word() {
-        let identifier = Identifier::new(gallery().known("aa"), RULE);
+        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         let ada = e(&[1.0, 0.05, 0.0]);
         let who =
             |face: &Embedding, mean: &Embedding| identifier.identify_visit(face, mean.values()).who;
@@ -262,7 +295,7 @@ mod tests {
             let mut scores: Vec<(f32, usize)> = likenesses.enumerate().map(|(i, c)| (c, i)).collect();
             scores.sort_by(|a, b| b.0.total_cmp(&a.0));
             let next = scores.get(1).map_or(-1.0, |s| s.0);
-            let found = Identifier::new(gallery.known("aa"), RULE).identify(&probe);
+            let found = Identifier::new(gallery.known("aa"), RULE, None).identify(&probe);
             prop_assert!((found.score - scores[0].0).abs() < 1e-6 && (found.next - next).abs() < 1e-6);
             let sure = scores[0].0 >= 0.5 && scores[0].0 - next >= 0.05;
             prop_assert_eq!(found.who.is_some(), sure);

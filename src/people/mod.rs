@@ -3,6 +3,7 @@
 //!
 //! Faces come from [`crate::face`]; whether a name opens a door is [`crate::door`]'s business.
 
+mod bank;
 mod enrol;
 mod evidence;
 pub mod folders;
@@ -15,6 +16,7 @@ mod places;
 mod same;
 pub mod tuned;
 
+pub use bank::{Bank, BankError, Cohort, Enrolled, FAR};
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
 pub use evidence::{Evidence, Motion, Presented};
 pub(crate) use gallery::write_whole;

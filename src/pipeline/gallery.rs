@@ -9,7 +9,7 @@ use super::door::Word;
 use crate::face::Embedder;
 use crate::journal;
 use crate::nn::{EngineSettings, Manifest};
-use crate::people::{Gallery, Identifier, PersonId, Rule, Tuned, TunedError, tuned};
+use crate::people::{Bank, Gallery, Identifier, PersonId, Rule, Tuned, TunedError, tuned};
 
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +42,8 @@ pub struct Networks {
     /// Folders of model files.
     pub folders: Vec<PathBuf>,
     pub engine: EngineSettings,
+    /// The strangers of the set.
+    pub bank: Option<Bank>,
 }
 
 impl Networks {
@@ -154,7 +156,11 @@ impl Watch {
             embedder = Some(self.networks.own()?);
         }
         self.in_force.clone_from(&sha256);
-        let identifier = Identifier::new(gallery.known(&sha256), self.rule);
+        let identifier = Identifier::new(
+            gallery.known(&sha256),
+            self.rule,
+            self.networks.bank.as_ref(),
+        );
         let people = gallery.people().len();
         let templates: usize = gallery.people().iter().map(|p| p.templates.len()).sum();
         let path = journal::value(&self.path.to_string_lossy());
@@ -168,6 +174,15 @@ impl Watch {
             log::info!(
                 "gallery people={people} templates={templates} threshold={threshold:.3} embedder={embedder} path={path}"
             );
+            if let Some(cohort) = identifier.cohort() {
+                let highest = cohort.thresholds.iter().copied().fold(threshold, f32::max);
+                log::info!(
+                    "strangers people={} let_in={} far_below={:.5} threshold_to={highest:.3}",
+                    cohort.trials,
+                    cohort.accepted,
+                    cohort.proven
+                );
+            }
         }
         let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
         Ok(Change {
@@ -212,6 +227,7 @@ mod tests {
             set,
             folders: Vec::new(),
             engine: EngineSettings::default(),
+            bank: None,
         };
         let mut watch = Watch::new(&path, RULE, networks, &own);
         let mut poll = || {
@@ -278,6 +294,7 @@ mod tests {
                 set: set.clone(),
                 folders: vec![models.clone()],
                 engine: EngineSettings::default(),
+                bank: None,
             };
             let ada = Gallery::load(&path).expect("whole").people()[0].templates[0].clone();
             let ada = Embedding::normalised(ada).expect("a direction");

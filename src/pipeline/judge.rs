@@ -154,7 +154,7 @@ mod tests {
             fixed: true,
             margin: 0.05,
         };
-        Judge::new(Identifier::new(gallery.known("aa"), rule))
+        Judge::new(Identifier::new(gallery.known("aa"), rule, None))
     }
 
     fn anybody(chance: &mut Chance) -> Embedding {

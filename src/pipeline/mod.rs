@@ -37,7 +37,7 @@ use crate::frame::Slot;
 use crate::nn::Manifest;
 use crate::output::{GuardError, OutputError, emergency};
 use crate::panics;
-use crate::people::{Identifier, Rule};
+use crate::people::{Bank, BankError, Identifier, Rule};
 use crate::supervisor::Supervisor;
 
 pub use judge::Judge;
@@ -128,6 +128,9 @@ pub enum RunError {
     /// The process that opens devices and starts guards is gone.
     #[error("the broker, which opens devices and starts guards, is gone")]
     Broker,
+    /// The set's strangers cannot be read.
+    #[error(transparent)]
+    Bank(#[from] BankError),
     /// The policy cannot be.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -174,6 +177,7 @@ pub fn run(
         set: set.clone(),
         folders: config.model_files.clone(),
         engine: config.engine,
+        bank: Bank::open(set.embedder(), &config.model_files)?,
     };
     let mut gallery =
         gallery::Watch::new(&config.gallery, rule, networks, reader.embedder_sha256());

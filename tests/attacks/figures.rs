@@ -138,7 +138,11 @@ impl House {
             fixed: false,
             margin: embedder.embedder().margin,
         };
-        Identifier::new(self.gallery.known(self.reader.embedder_sha256()), rule)
+        Identifier::new(
+            self.gallery.known(self.reader.embedder_sha256()),
+            rule,
+            None,
+        )
     }
 
     fn read(&mut self, frame: &RgbImage) -> Vec<Face> {

@@ -231,7 +231,8 @@ fn sheet(
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let identifier = Identifier::new(gallery.known(reader.embedder_sha256()), loaded.rule);
+    let known = gallery.known(reader.embedder_sha256());
+    let identifier = Identifier::new(known, loaded.rule, loaded.bank()?.as_ref());
     let format = loaded.config.camera.format.unwrap_or(PixelFormat::Yuyv);
 
     let (across, down) = (TILE.0 + GAP, TILE.1 + STRIP + GAP);

@@ -20,7 +20,7 @@ use crate::config::{Config, Overrides};
 use crate::face::Embedding;
 use crate::learn::{Change, Changes, calibrate, measure};
 use crate::people::folders::{UNKNOWN, special};
-use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
+use crate::people::{FAR, Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -74,7 +74,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Folders in the data that are no person's.
 const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
 /// Fewer strangers than this leave out much of what nobody looks like.
-const FEW_STRANGERS: usize = 50;
+pub const FEW_STRANGERS: usize = 50;
 
 /// Ends with [`Exit::No`] if somebody has no photo that can be used, or fine-tuning was asked for and there are too few
 /// strangers for it; all else is learnt all the same.
@@ -194,6 +194,12 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     before.extend(validation.faces.iter().map(Embedding::values));
     let test = try_out("test", &before)?;
+    // As the door finds it when it reads the gallery.
+    let bank = loaded.bank()?.filter(|_| !rule.fixed);
+    let cohort = bank.map(|bank| {
+        let alone = household.known(|_| true, &nobody);
+        bank.cohort(&alone.enrolled(), calibration.threshold, FAR)
+    });
 
     let tuning = match arguments.fine_tune {
         true => Some(fine_tune(
@@ -252,6 +258,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         strangers: &strangers,
         tried_photos: strangers.photos.len() + validation.faces.len() - validation.again,
         calibration,
+        cohort: cohort.as_ref(),
+        names: household.names().collect(),
         far: arguments.far,
         genuine: &genuine,
         test: &test,

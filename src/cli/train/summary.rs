@@ -9,7 +9,7 @@ use super::trials::{Genuine, Given};
 use super::tuning::Outcome;
 use crate::cli::print_json;
 use crate::learn::{Calibration, needed, wilson};
-use crate::people::Rule;
+use crate::people::{Cohort, Rule};
 
 pub struct Summary<'a> {
     pub learners: &'a [Learnt],
@@ -19,6 +19,9 @@ pub struct Summary<'a> {
     /// Photos of strangers, there and in `validation`, that the threshold was tried on.
     pub tried_photos: usize,
     pub calibration: Calibration,
+    /// What the set's bank of strangers shows of `names`.
+    pub cohort: Option<&'a Cohort>,
+    pub names: Vec<&'a str>,
     pub far: f64,
     pub genuine: &'a [Genuine],
     pub test: &'a Given,
@@ -88,9 +91,14 @@ impl Summary<'_> {
             people(c.trials, "stranger"),
             photos(self.tried_photos)
         );
+        if let Some(cohort) = self.cohort {
+            self.print_cohort(cohort);
+        }
         let asked = 100.0 * self.far;
         let needed = needed(self.far);
-        if c.trials == 0 {
+        if c.trials == 0 && self.cohort.is_some() {
+            // What the bank has shown is printed already.
+        } else if c.trials == 0 {
             println!(
                 "not proven: no photos of strangers were given; put photos of others into `unknown`, of {needed} people to \
                  show {asked} %"
@@ -139,6 +147,34 @@ impl Summary<'_> {
         }
     }
 
+    /// By the strangers of the set, who were all tried at the thresholds that are in force.
+    fn print_cohort(&self, cohort: &Cohort) {
+        let least = self.calibration.threshold;
+        for (name, threshold) in self.names.iter().zip(&cohort.thresholds) {
+            if *threshold > least {
+                println!("{name} is like many strangers: a face is {name} from {threshold:.3} on");
+            }
+        }
+        println!(
+            "proven at 95 %: one look takes fewer than {:.3} % of strangers for somebody, by {} of the set, of whom {} would be \
+             let in; a visit is many looks, and the best of them gets in more often",
+            100.0 * cohort.proven,
+            cohort.trials,
+            cohort.accepted
+        );
+    }
+
+    /// The same by name and number.
+    fn cohort_json(&self) -> Option<serde_json::Value> {
+        let cohort = self.cohort?;
+        let each = self.names.iter().zip(&cohort.thresholds);
+        let thresholds: serde_json::Map<_, _> =
+            each.map(|(n, t)| ((*n).to_owned(), json!(t))).collect();
+        Some(json!({
+            "strangers": cohort.trials, "let_in": cohort.accepted, "below_at_95": cohort.proven, "thresholds": thresholds,
+        }))
+    }
+
     pub fn print_json(&self, wrong: &[String]) {
         let c = &self.calibration;
         let rates = |genuine: &[Genuine]| {
@@ -160,6 +196,7 @@ impl Summary<'_> {
                 "asked": self.far, "trials": c.trials, "photos": self.tried_photos, "accepted": c.accepted,
                 "below_at_95": c.proven, "shown": c.shown,
             },
+            "bank": self.cohort_json(),
             "cross_validation": rates(self.genuine),
             "test": {
                 "enrolled": rates(&self.test.genuine),

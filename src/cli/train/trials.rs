@@ -9,7 +9,7 @@ use crate::cli::folder::{self, Named};
 use crate::cli::learner::{Learner, largest, read_all};
 use crate::face::Embedding;
 use crate::people::folders::special;
-use crate::people::{Person, directions, likeness, name, people_of};
+use crate::people::{Enrolled, Person, directions, likeness, name, people_of};
 
 /// Parts into which photos are divided to try the rest on each.
 pub const PARTS: usize = 5;
@@ -43,11 +43,15 @@ impl<'a> Household<'a> {
         Known::new(&templates.collect::<Vec<_>>(), &rows, strangers)
     }
 
+    /// In the order of the rows.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let learners = self.learners.iter().map(|l| &*l.name);
+        learners.chain(self.stay.iter().map(|p| &*p.name))
+    }
+
     /// Whose place in the rows is whose.
     pub fn place(&self, wanted: &str) -> Option<usize> {
-        let learners = self.learners.iter().map(|l| &l.name);
-        let mut names = learners.chain(self.stay.iter().map(|p| &p.name));
-        names.position(|n| name::same(n, wanted))
+        self.names().position(|n| name::same(n, wanted))
     }
 }
 
@@ -65,6 +69,13 @@ impl Known {
             directions: directions(rows, strangers),
             templates: templates.iter().map(own).collect(),
         }
+    }
+
+    /// Everybody, to be held against a bank of strangers.
+    pub fn enrolled(&self) -> Vec<Enrolled<'_>> {
+        let each = self.directions.iter().zip(&self.templates);
+        each.map(|(d, t)| (&d[..], t.iter().map(Vec::as_slice).collect()))
+            .collect()
     }
 
     fn likenesses(&self, face: &Embedding) -> impl Iterator<Item = f32> {

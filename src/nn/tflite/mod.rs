@@ -45,7 +45,7 @@ impl Engine for TfLite {
             model: model.name(),
             engine: self.describe(),
             why,
-            mend: if self.xnnpack {
+            fix: if self.xnnpack {
                 "is it a .tflite file? if so, try engine.xnnpack = false in the board file"
             } else {
                 "is it a .tflite file for this version?"
@@ -148,7 +148,7 @@ impl Place {
             ));
         }
         // The tensor's memory was allocated by the C library, which holds pointers to it: its
-        // provenance is exposed at the language boundary. Taking the pointer anew from the address
+        // provenance is exposed at the language boundary. Taking the pointer again from the address
         // gives one that may write, which one derived from tflitec's shared slice may not.
         let data = std::ptr::with_exposed_provenance_mut::<u8>(bytes.as_ptr().expose_provenance());
         let data = NonNull::new(data).ok_or("a tensor without memory")?;
@@ -203,7 +203,7 @@ impl Loaded {
         if !mover.is_some_and(|mover| unsafe { mover.put(data, bytes) }) {
             return Err(self.failed("it does not take its input from there"));
         }
-        // Looks at what has moved; plans nothing anew.
+        // Looks at what has moved; plans nothing again.
         let looked = self.interpreter.allocate_tensors();
         looked.map_err(|e| self.failed(e.to_string()))
     }

@@ -394,7 +394,7 @@ fn when_the_last_one_has_gone_the_gallery_is_empty_and_not_damaged() {
     let gallery = Gallery::load(&path).unwrap();
     assert!(gallery.people().is_empty());
     assert_eq!(gallery.strangers().len(), 2);
-    // Another embedder may begin anew: to it those strangers mean nothing.
+    // Another embedder may begin again: to it those strangers mean nothing.
     let short = Embedding::normalised([1.0, 0.0]).unwrap();
     Gallery::update(&path, |g| g.add("Cleo", &[short], &[], "bb", &path)).unwrap();
     assert!(Gallery::load(&path).unwrap().strangers().is_empty());
