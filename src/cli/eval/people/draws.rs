@@ -86,10 +86,10 @@ pub fn tally(
                 .tuned(network, arguments.seed, views)
                 .map_err(|e| e.to_string())?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
-            let anew = draw.known(&tuned, views);
+            let again = draw.known(&tuned, views);
             // The set's threshold says nothing of another network: only what these strangers' faces say of it.
             let least = -1.0;
-            methods.push(draw.scores(&tuned, &|who, face| anew.likeness(who, face), least));
+            methods.push(draw.scores(&tuned, &|who, face| again.likeness(who, face), least));
         }
         tally.add(&methods);
     }

@@ -4,6 +4,7 @@
 
 mod draws;
 mod tally;
+mod visits;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use self::tally::METHODS;
+use self::visits::Visits;
 use super::chart::{Line, chart};
 use super::subject;
 use crate::capture::Photo;
@@ -61,6 +63,12 @@ pub struct Arguments {
     /// Fine-tune the embedder's top layers for every household, too; takes some seconds a draw
     #[arg(long)]
     fine_tune: bool,
+    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos: what a photo is to them
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["views", "without", "degrade", "turned", "fine_tune", "curve", "mistakes"])]
+    visits: Option<Visits>,
+    /// Looks of a visit, ten a second
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "visits", value_parser = clap::value_parser!(u16).range(1..=600))]
+    looks: u16,
     /// Write the curve of FAR and FRR as SVG
     #[arg(long, value_name = "OUT.svg")]
     curve: Option<PathBuf>,
@@ -121,6 +129,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         named.retain(|n| wanted.contains(&*n.name));
     }
     let loaded = Loaded::new(asked)?;
+    if let Some(kind) = arguments.visits {
+        let runs = visits::run(&named, &loaded, arguments, kind)?;
+        if arguments.json {
+            print_json(
+                &json!({ "runs": runs, "models": loaded.manifest.name, "embedder": loaded.manifest.embedder }),
+            );
+        }
+        return Ok(Exit::Done);
+    }
     let settings = Settings {
         gate: Gate::OPEN,
         ..Settings::default()

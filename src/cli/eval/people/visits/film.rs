@@ -1,0 +1,152 @@
+//! Frames of a visit, made from a photo, and what the set's networks see in them.
+
+use std::path::Path;
+
+use super::super::super::subject;
+use super::super::Arguments;
+use super::Visits;
+use crate::capture::Photo;
+use crate::chance::Chance;
+use crate::cli::Failure;
+use crate::face::{Embedding, Face, Reader, Rect};
+use crate::frame::{
+    Channels, Encoding, Image, Layout, PixelFormat, Sampler, Similarity, Target, TensorMut,
+};
+
+/// A frame of the camera, in pixels.
+const FRAME: (u32, u32) = (640, 480);
+/// Width of a face as it comes and as it stands before the camera, in pixels.
+const NEARER: [f32; 2] = [120.0, 180.0];
+/// What is seen around a face, in widths of it.
+const AROUND: f32 = 2.4;
+/// The wall, 0 to 255.
+const WALL: u8 = 120;
+
+/// The faces of one frame after the other.
+pub type Film = Vec<Vec<Face>>;
+
+/// What was read of a photo.
+pub struct Shot {
+    /// What is enrolled by it.
+    pub embedding: Option<Embedding>,
+    /// The looks at it; one where it is a frame.
+    pub film: Film,
+}
+
+/// A photo, and the looks at it.
+pub fn shoot(
+    reader: &mut Reader,
+    path: &Path,
+    kind: Visits,
+    arguments: &Arguments,
+    noise: &[i8],
+) -> Result<Shot, Failure> {
+    let photo = Photo::open(path)?;
+    let image = photo.image();
+    let faces = reader.read(&image)?.to_vec();
+    let face = subject(&faces, image.layout());
+    let embedding = face.and_then(|f| f.embedding.ok());
+    let film = match (kind, face) {
+        (Visits::Frames, _) => vec![faces],
+        (Visits::Photos, None) => Vec::new(),
+        (Visits::Photos, Some(face)) => {
+            // Of the photo, not of its place in the folder.
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let seed = name
+                .iter()
+                .fold(arguments.seed, |s, b| crate::chance::bits(s, u64::from(*b)));
+            film(
+                reader,
+                &image,
+                &face.bbox,
+                arguments.looks,
+                noise,
+                &mut Chance::new(seed),
+            )?
+        }
+    };
+    Ok(Shot { embedding, film })
+}
+
+/// The looks at a face of a picture that is held before a wall.
+fn film(
+    reader: &mut Reader,
+    image: &Image<'_>,
+    bbox: &Rect,
+    looks: u16,
+    noise: &[i8],
+    chance: &mut Chance,
+) -> Result<Film, Failure> {
+    let (width, height) = FRAME;
+    let mut frame = vec![0; (width * height) as usize];
+    let mut sampler = Sampler::new(image.layout().width, width);
+    let layout = Layout::packed(PixelFormat::Grey, width, height);
+    let (sway, nod) = (chance.between(5.0, 40.0), chance.between(-0.15, 0.15));
+    let (phase, light) = (chance.between(0.0, 6.3), chance.between(0.75, 1.25));
+    let mut film = Vec::new();
+    for look in 0..looks {
+        let along = f32::from(look) / f32::from(looks.max(2) - 1);
+        let size = NEARER[0] * (NEARER[1] / NEARER[0]).powf(along) * chance.between(0.98, 1.02);
+        let swing = (phase + 4.0 * along).sin();
+        let at = [
+            320.0 + sway * swing + chance.between(-4.0, 4.0),
+            240.0 + chance.between(-6.0, 6.0),
+        ];
+        let (sin, cos) = (nod * swing).sin_cos();
+        let scale = bbox.width / size;
+        let (a, b, centre) = (scale * cos, scale * sin, bbox.centre());
+        let map = Similarity {
+            a,
+            b,
+            tx: centre.x - a * at[0] + b * at[1],
+            ty: centre.y - b * at[0] - a * at[1],
+        };
+        sampler.sample(
+            image,
+            &map,
+            &mut Target {
+                width,
+                height,
+                encoding: Encoding {
+                    channels: Channels::Grey,
+                    mean: [0.0; 3],
+                    scale: [1.0; 3],
+                },
+                data: TensorMut::U8 {
+                    data: &mut frame,
+                    scale: 1.0,
+                    zero_point: 0,
+                },
+            },
+        )?;
+        let (gain, grain) = (
+            light * chance.between(0.97, 1.03),
+            chance.one_of(noise.len()),
+        );
+        let inside = |value: f32, side: u32| (0.0..side as f32).contains(&value);
+        for (k, pixel) in frame.iter_mut().enumerate() {
+            let (u, v) = (
+                (k as u32 % width) as f32 + 0.5,
+                (k as u32 / width) as f32 + 0.5,
+            );
+            let half = 0.5 * AROUND * size;
+            let (x, y) = map.apply(u, v);
+            let there = (u - at[0]).abs() < half
+                && (v - at[1]).abs() < half
+                && inside(x, image.layout().width)
+                && inside(y, image.layout().height);
+            let value = f32::from(if there { *pixel } else { WALL }) * gain;
+            let grain = f32::from(noise[(k + grain) % noise.len()]);
+            *pixel = (value + grain).clamp(0.0, 255.0) as u8;
+        }
+        let picture = Image::new(layout, &frame)?;
+        film.push(reader.read(&picture)?.to_vec());
+    }
+    Ok(film)
+}
+
+/// The sensor's noise, of a deviation of 3: more of it than a frame's width, and no multiple of that.
+pub fn noise(seed: u64) -> Vec<i8> {
+    let mut chance = Chance::new(seed);
+    (0..65_521).map(|_| (3.0 * chance.normal()) as i8).collect()
+}

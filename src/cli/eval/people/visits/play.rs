@@ -1,0 +1,123 @@
+//! The door at work on films, and an hour of them, without waiting for it.
+
+use super::film::Film;
+use crate::chance::Chance;
+use crate::cli::Failure;
+use crate::clock::Timestamp;
+use crate::door::{Door, Event, Policy, Signal};
+use crate::face::Face;
+use crate::people::PersonId;
+use crate::pipeline::Judge;
+
+/// Between two looks, in ms.
+const STEP: u64 = 100;
+/// Between two visits of an hour of strangers, and between two of residents, in ms.
+const PAUSE: u64 = 3_000;
+const RESIDENT_EVERY: u64 = 300_000;
+pub const HOUR: u64 = 3_600_000;
+
+/// Hours of strangers, one after the other.
+#[derive(Default)]
+pub struct Hours {
+    pub played: u32,
+    pub visits: usize,
+    pub let_in: usize,
+    pub refused: usize,
+    pub strict_ms: u64,
+    pub locked_ms: u64,
+    pub residents: usize,
+    pub residents_let_in: usize,
+}
+
+/// The door at work, the time being what it is set to.
+pub struct Play {
+    judge: Judge,
+    policy: Policy,
+    door: Door,
+    now: u64,
+    strict: bool,
+}
+
+impl Play {
+    pub fn new(judge: Judge, policy: Policy) -> Result<Self, Failure> {
+        Ok(Self {
+            judge,
+            door: Door::new(policy.clone())?,
+            policy,
+            now: 1_000_000,
+            strict: false,
+        })
+    }
+
+    /// Shows a frame; who is granted by it, and how many were refused.
+    fn look(&mut self, faces: &[Face]) -> (Option<PersonId>, usize) {
+        self.now += STEP;
+        let at = Timestamp::from_millis(self.now);
+        let seen = self.judge.observe(at, faces);
+        let (mut granted, mut refused) = (None, 0);
+        for event in &self.door.observe(at, &seen) {
+            match event {
+                Event::Granted { person, .. } => granted = granted.or(Some(*person)),
+                Event::Refused { .. } | Event::Undecided { .. } => refused += 1,
+                Event::Strict => self.strict = true,
+                Event::StrictEnded => self.strict = false,
+                _ => {}
+            }
+        }
+        (granted, refused)
+    }
+
+    /// The door and all looks as they are when nobody has come for long.
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.judge.forget();
+        self.door = Door::new(self.policy.clone())?;
+        self.now += HOUR;
+        self.strict = false;
+        Ok(())
+    }
+
+    /// One visit; who is let in first.
+    pub fn visit(&mut self, film: &Film) -> Result<Option<PersonId>, Failure> {
+        self.begin()?;
+        let looks = film.iter().map(|faces| self.look(faces).0);
+        // All of it, so that the next one begins where this ends.
+        Ok(looks.fold(None, Option::or))
+    }
+
+    /// An hour in which strangers come one after the other, and a resident every five minutes.
+    pub fn hour(
+        &mut self,
+        visits: &[(usize, Film)],
+        residents: &[(usize, Film)],
+        chance: &mut Chance,
+        hours: &mut Hours,
+    ) -> Result<(), Failure> {
+        self.begin()?;
+        let (began, mut next_resident) = (self.now, self.now + RESIDENT_EVERY);
+        hours.played += 1;
+        while self.now - began < HOUR {
+            let resident = self.now >= next_resident && !residents.is_empty();
+            let from = if resident { residents } else { visits };
+            let (_, film) = &from[chance.one_of(from.len())];
+            let mut granted = false;
+            let pause = std::iter::repeat_n(&[][..], (PAUSE / STEP) as usize);
+            for faces in film.iter().map(Vec::as_slice).chain(pause) {
+                let (person, refused) = self.look(faces);
+                granted |= person.is_some();
+                hours.refused += refused;
+                let locked = self.door.signal() == Signal::LockedOut;
+                hours.locked_ms += if locked { STEP } else { 0 };
+                hours.strict_ms += if self.strict && !locked { STEP } else { 0 };
+            }
+            if resident {
+                next_resident += RESIDENT_EVERY;
+                hours.residents += 1;
+                hours.residents_let_in += usize::from(granted);
+            } else {
+                hours.visits += 1;
+                hours.let_in += usize::from(granted);
+            }
+        }
+        Ok(())
+    }
+}
