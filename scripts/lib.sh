@@ -1,6 +1,6 @@
 # What scripts/setup, scripts/test and scripts/demo share. Sourced, not run.
 #
-# Output is for people who wait: every step says what it does, for how long, and, if it fails, the mend in one
+# Output is for people who wait: every step says what it does, for how long, and, if it fails, the fix in one
 # sentence. What the tools themselves say goes to .cache/log.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -56,14 +56,14 @@ quietly() {
     [ ! -t 1 ] || printf '\r\033[K'
 }
 
-# must LOG WHAT MEND COMMAND...: the same for what nothing goes on without. The sentence it fails with is MEND.
+# must LOG WHAT FIX COMMAND...: the same for what nothing goes on without. The sentence it fails with is FIX.
 must() {
-    local log=$1 what=$2 mend=$3
+    local log=$1 what=$2 fix=$3
     shift 3
     quietly "$log" "$what" "$@"
     if [ "$status" != 0 ]; then
         tail -n 15 "$cache/log/$log.log" | sed 's/^/    /' >&2
-        die "$what: failed after $(seconds "$took"); $mend (all of it: .cache/log/$log.log)"
+        die "$what: failed after $(seconds "$took"); $fix (all of it: .cache/log/$log.log)"
     fi
     say "$what: $(seconds "$took")"
 }
@@ -93,7 +93,7 @@ install_packages() {
 update_packages() {
     [ -z "${updated:-}" ] || return 0
     need_root "install packages"
-    must apt-update "updating apt's lists" "mend /etc/apt/sources.list* or the network until 'apt-get update' works, then run this again" \
+    must apt-update "updating apt's lists" "fix /etc/apt/sources.list* or the network until 'apt-get update' works, then run this again" \
         apt_update
     updated=yes
 }

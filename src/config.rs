@@ -2,7 +2,7 @@
 //!
 //! The board file says what the hardware is; `latchkey.toml` says what the owner wants and may overrule
 //! any key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
-//! the key and the mend. Nothing here opens a device.
+//! the key and the fix. Nothing here opens a device.
 
 mod keys;
 mod paths;
@@ -197,7 +197,7 @@ impl CardTables {
     /// What they say, checked.
     ///
     /// # Errors
-    /// A key that is unknown, or a value that cannot be; with file, key and mend, and without the value of a password.
+    /// A key that is unknown, or a value that cannot be; with file, key and fix, and without the value of a password.
     pub fn read(&self) -> Result<(SystemSettings, NetworkSettings), ConfigError> {
         let network: NetworkSettings = secret_table(&self.file, "network", self.network.clone())?;
         check(&self.file, "network", network.validate())?;
@@ -233,7 +233,7 @@ pub enum ConfigError {
         file: String,
         /// The table that the key stands in.
         table: &'static str,
-        /// `key = value: mend`.
+        /// `key = value: fix`.
         why: String,
     },
     /// No such board.
@@ -282,7 +282,7 @@ impl Config {
     /// The configuration that `asked` leads to.
     ///
     /// # Errors
-    /// [`ConfigError`]: the first mistake found, with file, key and mend.
+    /// [`ConfigError`]: the first mistake found, with file, key and fix.
     pub fn load(asked: &Overrides) -> Result<Self, ConfigError> {
         let file = match &asked.config {
             Some(file) => Some(file.clone()),

@@ -1,6 +1,6 @@
 //! What the service manager hears from a running Latchkey: that it is ready, and that the pipeline gets on. The protocol is
 //! systemd's (sd_notify(3)): lines in datagrams to the socket that `NOTIFY_SOCKET` names. Whoever does not hear for too
-//! long kills and starts anew; without such a socket nothing is said.
+//! long kills and starts again; without such a socket nothing is said.
 //!
 //! It is no timer's beat: [`crate::pipeline`] says `alive` only as long as each of its threads has gone round.
 

@@ -1,5 +1,5 @@
 //! What the program says to bad input, at its command line: each message names the thing, what is
-//! wrong with it and the mend, in one line, and the status is not 0.
+//! wrong with it and the fix, in one line, and the status is not 0.
 //!
 //! `cargo test --test bad_inputs -- --nocapture` prints them all.
 
@@ -17,7 +17,7 @@ struct Case {
     what: &'static str,
     arguments: Vec<String>,
     status: i32,
-    /// What the message must say: thing, fault, mend.
+    /// What the message must say: thing, fault, fix.
     says: &'static [&'static str],
 }
 

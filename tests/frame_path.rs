@@ -410,7 +410,7 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
         (0, 0, 0),
         "allocations, locks, copies"
     );
-    // What the library allocates is not ours to mend; that it stays this little is ours to notice.
+    // What the library allocates is not ours to fix; that it stays this little is ours to notice.
     assert!(
         engine <= 10 * FRAMES,
         "{engine} allocations inside the engine"

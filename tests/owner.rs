@@ -218,7 +218,7 @@ fn a_configuration_comes_into_force_only_if_it_is_right() {
     assert!(card.starts().mistakes[0].contains("a file on this drive"));
     card.put("latchkey.toml", vec![b'#'; 100_000]);
     assert!(card.starts().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
-    // Mended, or taken away: nothing is wrong any more, and what was told is gone.
+    // Repaired, or taken away: nothing is wrong any more, and what was told is gone.
     card.put("latchkey.toml", &in_force);
     assert_eq!(card.starts().mistakes, Vec::<String>::new());
     assert!(!card.says().contains("Not done"), "{}", card.says());
@@ -265,7 +265,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }
-    // What was mended since is no longer told, what was learnt is.
+    // What was repaired since is no longer told, what was learnt is.
     fs::remove_file(card.owner.folder.join("photos/lost.jpg")).expect("was there");
     fs::remove_dir_all(card.owner.folder.join("photos/Cy\\..\\x")).expect("was there");
     card.starts();

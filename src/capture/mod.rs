@@ -63,7 +63,7 @@ pub enum CameraFault {
     #[error("no camera: there is no /dev/video*; plug one in")]
     Absent,
     /// The device node does not exist.
-    #[error("not there; plug the camera in or mend camera.source")]
+    #[error("not there; plug the camera in or fix camera.source")]
     Missing,
     /// Opening it is forbidden.
     #[error("permission denied; add the user to the group video: usermod -aG video USER")]
@@ -139,7 +139,7 @@ pub enum CameraFault {
     /// A camera is there, but `auto` took up another one at first, and that one watches the door.
     #[error(
         "another camera than before ({0}); plug the first one in where it was, or name this one in \
-         camera.source and start anew"
+         camera.source and start again"
     )]
     Another(String),
     /// A whole round through the pictures, and none could be decoded.

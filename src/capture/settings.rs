@@ -68,16 +68,16 @@ pub enum Source {
     Doorstep(Script),
 }
 
-/// A setting that cannot be, naming key, value and mend.
+/// A setting that cannot be, naming key, value and fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {mend}")]
+#[error("{key} = {value}: {fix}")]
 pub struct SettingsError {
     /// The key, without the table that it stands in.
     pub key: &'static str,
     /// What it was set to.
     pub value: String,
     /// What it must be.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl CameraSettings {
@@ -86,14 +86,14 @@ impl CameraSettings {
     /// # Errors
     /// The first [`SettingsError`].
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let wrong = |key, value: &dyn std::fmt::Display, mend: &str| SettingsError {
+        let wrong = |key, value: &dyn std::fmt::Display, fix: &str| SettingsError {
             key,
             value: value.to_string(),
-            mend: mend.to_owned(),
+            fix: fix.to_owned(),
         };
         if let Some(Err(error)) = self.script() {
-            let mend = format!("{error}");
-            return Err(wrong("source", &format_args!("{:?}", self.source), &mend));
+            let fix = format!("{error}");
+            return Err(wrong("source", &format_args!("{:?}", self.source), &fix));
         }
         let pictures = self.source.starts_with("pictures:");
         let camera = !pictures && self.script().is_none();
@@ -115,8 +115,8 @@ impl CameraSettings {
                 "must be auto, a device node from / on, such as /dev/video0, pictures:DIR, or doorstep:SEED",
             ));
         }
-        if let Some(Err((key, value, mend))) = self.device.as_ref().map(Identity::validate) {
-            return Err(wrong(key, &value, mend));
+        if let Some(Err((key, value, fix))) = self.device.as_ref().map(Identity::validate) {
+            return Err(wrong(key, &value, fix));
         }
         let native = pictures && self.width == 0 && self.height == 0;
         for (key, side) in [("width", self.width), ("height", self.height)] {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_named_with_their_mend() {
+    fn wrong_settings_are_named_with_their_fix() {
         assert_eq!(fault(|_| ()), "");
         assert_eq!(fault(|s| s.fps = 0), "fps = 0: must be 1 to 240");
         assert_eq!(fault(|s| s.buffers = 2), "buffers = 2: must be 3 to 32");

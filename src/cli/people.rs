@@ -30,7 +30,7 @@ enum Command {
 }
 
 /// Listing an empty gallery ends with [`Exit::Done`], removing somebody who is not in it with [`Exit::No`], as does the
-/// check of a gallery that only enrolling everybody again can mend.
+/// check of a gallery that only enrolling everybody again can fix.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {

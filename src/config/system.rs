@@ -53,7 +53,7 @@ impl NetworkSettings {
         self.ethernet || self.wifi.is_some()
     }
 
-    /// What cannot be, with key and mend.
+    /// What cannot be, with key and fix.
     pub(super) fn validate(&self) -> Result<(), String> {
         let Some(wifi) = &self.wifi else {
             return Ok(());
@@ -87,7 +87,7 @@ impl NetworkSettings {
 }
 
 impl SystemSettings {
-    /// What cannot be, with key and mend.
+    /// What cannot be, with key and fix.
     pub(super) fn validate(&self, network: &NetworkSettings) -> Result<(), String> {
         console(self.console.as_deref())?;
         let Some(server) = &self.time_server else {
@@ -116,7 +116,7 @@ impl SystemSettings {
 /// busybox knows SHA-512 and SHA-256 of crypt(5), and not what `mkpasswd` and `passwd` make today (yescrypt).
 fn console(hash: Option<&str>) -> Result<(), String> {
     let Some(hash) = hash else { return Ok(()) };
-    let mend = "make one with `openssl passwd -6`";
+    let fix = "make one with `openssl passwd -6`";
     let mut parts = hash.split('$');
     let (before, kind) = (parts.next(), parts.next());
     let length = match (before, kind) {
@@ -124,10 +124,10 @@ fn console(hash: Option<&str>) -> Result<(), String> {
         (Some(""), Some("5")) => 43,
         (Some(""), Some(kind @ ("1" | "2a" | "2b" | "2y" | "7" | "y" | "gy" | "sha1"))) => {
             return Err(format!(
-                "console: is a hash of the kind ${kind}$, which the card's login does not take; {mend}"
+                "console: is a hash of the kind ${kind}$, which the card's login does not take; {fix}"
             ));
         }
-        _ => return Err(format!("console: is no hash of a password; {mend}")),
+        _ => return Err(format!("console: is no hash of a password; {fix}")),
     };
     let mut rest: Vec<&str> = parts.collect();
     // Fewer than 1000 would be taken for 1000, and then no password fits.
@@ -152,7 +152,7 @@ fn console(hash: Option<&str>) -> Result<(), String> {
         {
             Ok(())
         }
-        _ => Err(format!("console: is no whole hash of a password; {mend}")),
+        _ => Err(format!("console: is no whole hash of a password; {fix}")),
     }
 }
 

@@ -94,7 +94,7 @@ impl Default for Policy {
 
 /// A value of the policy that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {fault}; {mend}")]
+#[error("{key} = {value}: {fault}; {fix}")]
 pub struct PolicyError {
     /// Key of the configuration.
     pub key: &'static str,
@@ -103,7 +103,7 @@ pub struct PolicyError {
     /// What is wrong with it.
     pub fault: &'static str,
     /// What to write instead.
-    pub mend: String,
+    pub fix: String,
 }
 
 impl Policy {
@@ -119,12 +119,12 @@ impl Policy {
                 v if v > max => "too large",
                 _ => return Ok(()),
             };
-            let mend = format!("{what} between {min} and {max}");
+            let fix = format!("{what} between {min} and {max}");
             Err(PolicyError {
                 key,
                 value,
                 fault,
-                mend,
+                fix,
             })
         };
         let most = u64::from(MAX_VOTES);
@@ -135,7 +135,7 @@ impl Policy {
                 key: "votes",
                 value: self.votes.into(),
                 fault: "more votes than recognitions that are looked at",
-                mend: format!("give at most {} or raise of = {0}", self.of),
+                fix: format!("give at most {} or raise of = {0}", self.of),
             });
         }
         let ms = "give milliseconds";

@@ -448,7 +448,7 @@ fn the_door_owns_nothing_on_the_heap() {
 }
 
 #[test]
-fn impossible_policies_are_refused_with_key_value_and_mend() {
+fn impossible_policies_are_refused_with_key_value_and_fix() {
     let cases = [
         (
             "votes = 6\n",

@@ -34,14 +34,14 @@ impl Default for Script {
     }
 }
 
-/// A script that cannot be, naming the word, what is wrong with it and the mend.
+/// A script that cannot be, naming the word, what is wrong with it and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{word:?}: {mend}")]
+#[error("{word:?}: {fix}")]
 pub struct ScriptError {
     /// What was written.
     pub word: String,
     /// What it must be.
-    pub mend: &'static str,
+    pub fix: &'static str,
 }
 
 impl FromStr for Script {
@@ -50,9 +50,9 @@ impl FromStr for Script {
     fn from_str(text: &str) -> Result<Self, ScriptError> {
         let mut words = text.split(',');
         let seed = words.next().unwrap_or_default();
-        let wrong = |word: &str, mend| ScriptError {
+        let wrong = |word: &str, fix| ScriptError {
             word: word.to_owned(),
-            mend,
+            fix,
         };
         let mut script = Self {
             seed: seed
@@ -62,12 +62,12 @@ impl FromStr for Script {
         };
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
-            let within = |low: u32, high: u32, mend| {
+            let within = |low: u32, high: u32, fix| {
                 value
                     .parse()
                     .ok()
                     .filter(|n| (low..=high).contains(n))
-                    .ok_or_else(|| wrong(word, mend))
+                    .ok_or_else(|| wrong(word, fix))
             };
             match key {
                 "visits" => {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_mend() {
+    fn mistakes_are_named_with_their_fix() {
         let told = |text: &str| text.parse::<Script>().unwrap_err().to_string();
         assert_eq!(told(""), "\"\": the seed must be a whole number from 0 on");
         assert_eq!(

@@ -91,7 +91,7 @@ impl Embedder {
     /// Verifies and loads the network of `manifest`, whose file lies in one of `folders`.
     ///
     /// # Errors
-    /// [`ReaderError`]; names the file, what is wrong with it and the mend.
+    /// [`ReaderError`]; names the file, what is wrong with it and the fix.
     pub fn open(
         manifest: &EmbedderManifest,
         folders: &[PathBuf],

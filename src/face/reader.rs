@@ -94,7 +94,7 @@ impl Reader {
     /// Verifies and loads the networks of `manifest`, whose files lie in one of `folders`.
     ///
     /// # Errors
-    /// [`ReaderError`]; names the file, what is wrong with it and the mend.
+    /// [`ReaderError`]; names the file, what is wrong with it and the fix.
     pub fn load(
         manifest: &Manifest,
         folders: &[PathBuf],

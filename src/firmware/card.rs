@@ -3,7 +3,7 @@
 //!
 //! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes whole or not at
 //! all; a mark in the card's second sector, which belongs to nobody, says that the file system is still being made. Only what
-//! was never finished, or is beyond what the tools can mend, is made anew; where a disk or a driver fails, what is on it stays.
+//! was never finished, or is beyond what the tools can fix, is made again; where a disk or a driver fails, what is on it stays.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -140,7 +140,7 @@ impl Card {
                 0 => {}
                 1 => return found.pop(),
                 _ => {
-                    log::error!("two_cards disks={found:?} mend=\"take one of them out\"");
+                    log::error!("two_cards disks={found:?} fix=\"take one of them out\"");
                     return None;
                 }
             }
@@ -160,7 +160,7 @@ impl Card {
         PathBuf::from(format!("{name}{p}{n}"))
     }
 
-    /// Mounts the data partition at `at`, made or mended as need be. Where that fails, memory takes its place: the exit button
+    /// Mounts the data partition at `at`, made or repaired as need be. Where that fails, memory takes its place: the exit button
     /// works.
     pub fn data(&self, at: &Path, alive: &mut dyn FnMut()) -> Data {
         match self.try_data(at, alive) {
@@ -186,7 +186,7 @@ impl Card {
             make(&disk, &partition, alive)?;
         } else if is_ext4(&File::open(&partition)?, 0)? {
             if let Err(error) = check(&partition, &["-f", "-y"], alive) {
-                log::error!("data_unmended why={:?}", error.to_string());
+                log::error!("data_not_repaired why={:?}", error.to_string());
             }
         } else {
             // The first superblock is gone; there are others.
@@ -360,7 +360,7 @@ fn label(disk: &File, start: u64) -> io::Result<String> {
 }
 
 fn lost(why: &str) {
-    log::error!("data_lost why={why:?} what=\"made anew: enrol everybody again\"");
+    log::error!("data_lost why={why:?} what=\"made again: enrol everybody again\"");
 }
 
 /// A new file system, empty.
@@ -381,18 +381,18 @@ fn make(disk: &File, partition: &Path, alive: &mut dyn FnMut()) -> io::Result<()
     Ok(())
 }
 
-/// Takes the journal up and mends what is sure; where that is not enough, by best guess, as there is no keyboard to ask.
+/// Takes the journal up and repairs what is sure; where that is not enough, by best guess, as there is no keyboard to ask.
 fn check(partition: &Path, by_guess: &[&str], alive: &mut dyn FnMut()) -> io::Result<()> {
     match run("/sbin/e2fsck", &["-p"], partition, alive)? {
         0 => return Ok(()),
         1..4 => {
-            log::warn!("data_mended how=surely");
+            log::warn!("data_repaired how=surely");
             return Ok(());
         }
         _ => {}
     }
     match run("/sbin/e2fsck", by_guess, partition, alive)? {
-        0..4 => log::warn!("data_mended how=by_guess"),
+        0..4 => log::warn!("data_repaired how=by_guess"),
         status => return Err(io::Error::other(format!("e2fsck ends with {status}"))),
     }
     Ok(())

@@ -31,7 +31,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// The kernel's console, opened anew: others keep a blocking one.
+    /// The kernel's console, opened again: others keep a blocking one.
     pub fn open() -> Self {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let out = OpenOptions::new()

@@ -103,7 +103,7 @@ impl Decisions {
         }
     }
 
-    /// Begins anew where the file has become the older one.
+    /// Begins again where the file has become the older one.
     fn cut(&mut self) {
         if self.text.len() >= LARGE {
             self.text.clear();

@@ -1,4 +1,4 @@
-//! The job: `latchkey run` as a user of its own, listened to, and started anew at a bounded rate.
+//! The job: `latchkey run` as a user of its own, listened to, and started again at a bounded rate.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -251,7 +251,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// When to start the job anew: at once after a long life, later and later after short ones, and not for ever.
+/// When to start the job again: at once after a long life, later and later after short ones, and not for ever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Restarts {
     failures: u32,

@@ -1,4 +1,4 @@
-//! A child that is to run for good: started anew, later and later if it keeps ending. What it is, and what is said of it, is
+//! A child that is to run for good: started again, later and later if it keeps ending. What it is, and what is said of it, is
 //! its owner's business. Not the job, whose failures restart the board.
 
 use std::io;

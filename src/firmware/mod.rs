@@ -161,7 +161,7 @@ impl Firmware {
             }
             None => {
                 log::error!(
-                    "boot_failed step=card why=\"no card with this system's number\" mend=\"is it in the slot? else write the image anew, which keeps the people\""
+                    "boot_failed step=card why=\"no card with this system's number\" fix=\"is it in the slot? else write the image again, which keeps the people\""
                 );
                 Data::in_memory(Path::new(DATA))
             }
@@ -323,7 +323,7 @@ impl Firmware {
                         log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
                     }
                     None => log::error!(
-                        "job_ended how={ended} why=\"trying again would say the same\" mend=\"correct what the line before names, \
+                        "job_ended how={ended} why=\"trying again would say the same\" fix=\"correct what the line before names, \
                          on the card, then turn the board off and on\""
                     ),
                 }

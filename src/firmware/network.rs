@@ -2,7 +2,7 @@
 //!
 //! It unpacks what a network takes from the card's first partition into memory, loads the drivers, and keeps going
 //! `wpa_supplicant` for a wireless one, busybox's `udhcpc` for an address (IPv4), and the `clock`. The first process starts
-//! it anew at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
+//! it again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
 //!
 //! Before anything that comes over a network is read, it becomes a user of its own that may do what a network takes and set
 //! the clock, and no more; what is known of people is out of its sight.
@@ -128,7 +128,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     let failed = |what: &'static str| {
         move |error| {
             io::Error::other(format!(
-                "{what}: {error}; there is no network without that: write the image anew, which keeps the people"
+                "{what}: {error}; there is no network without that: write the image again, which keeps the people"
             ))
         }
     };
@@ -274,12 +274,12 @@ fn unpack(boot: &Path) -> io::Result<()> {
     match status?.success() {
         true => fs::write(UNPACKED, b""),
         false => Err(io::Error::other(format!(
-            "{ARCHIVE} cannot be unpacked; write the image anew, which keeps the people"
+            "{ARCHIVE} cannot be unpacked; write the image again, which keeps the people"
         ))),
     }
 }
 
-/// The first one of that kind, by name, in the folder `all`; and its number, another when it was plugged in anew.
+/// The first one of that kind, by name, in the folder `all`; and its number, another when it was plugged in again.
 fn find_interface(all: &Path, wireless: bool) -> Option<(String, String)> {
     let ours = fs::read_dir(all).ok()?.flatten().filter(|entry| {
         let path = entry.path();

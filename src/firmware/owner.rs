@@ -80,7 +80,7 @@ pub struct Owner {
 pub struct Report {
     /// What was done, in the words of the log.
     pub done: Vec<String>,
-    /// What was not, and why; each with its mend.
+    /// What was not, and why; each with its fix.
     pub mistakes: Vec<String>,
     /// What lies on the drive and is nothing to look at.
     pub others: Vec<String>,
@@ -309,7 +309,7 @@ impl Owner {
         Ok(())
     }
 
-    /// A gallery that is damaged, or that another image's networks made, is of no use: everybody is learnt anew from the
+    /// A gallery that is damaged, or that another image's networks made, is of no use: everybody is learnt again from the
     /// photos that are here.
     fn renew_gallery(&self, photos: &[String], report: &mut Report, alive: &mut dyn FnMut()) {
         let gallery = self.data.join(GALLERY);
@@ -330,7 +330,7 @@ impl Owner {
         let aside = self.pending(true).and_then(|()| sync(&self.data));
         match aside.and_then(|()| fs::rename(&gallery, self.unusable())) {
             Ok(()) => report.did(
-                "gallery_renewed what=\"it was damaged, or of other networks; all photos are learnt anew\"".to_owned(),
+                "gallery_renewed what=\"it was damaged, or of other networks; all photos are learnt again\"".to_owned(),
             ),
             Err(error) => report.mistake("the gallery", &error.to_string()),
         }
@@ -836,24 +836,24 @@ fn shown(name: &str, expected: &str) -> String {
     format!("{DRIVE}/{name}")
 }
 
-/// Of what the file said, all but what is looked at anew at every start, and would be told again.
+/// Of what the file said, all but what is looked at again at every start, and would be told again.
 fn of_the_past(said: &str, again: &[String]) -> String {
     let photos = [
         format!("{PHOTOS}/"),
         format!("{PHOTOS}: "),
         format!("{DRIVE}/"),
     ];
-    let anew = |line: &&str| {
+    let again = |line: &&str| {
         let line = line.trim_start();
         let again_looked_at = [CONFIG, REMOVE]
             .into_iter()
             .chain(photos.iter().map(|p| &**p));
         again_looked_at.into_iter().any(|f| line.starts_with(f)) || again.iter().any(|a| a == line)
     };
-    if !said.lines().any(|l| anew(&l)) {
+    if !said.lines().any(|l| again(&l)) {
         return said.to_owned();
     }
-    let lines: Vec<&str> = said.lines().filter(|l| !anew(l)).collect();
+    let lines: Vec<&str> = said.lines().filter(|l| !again(l)).collect();
     let mut left = String::new();
     for (i, line) in lines.iter().enumerate() {
         // A title stays with what is under it, and one empty line behind that.

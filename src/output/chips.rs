@@ -15,7 +15,7 @@ pub struct ChipReport {
     pub lines: u32,
     /// Lines that somebody holds.
     pub used: u32,
-    /// Why it cannot be used, with the mend.
+    /// Why it cannot be used, with the fix.
     pub fault: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with lines, and the mend.
+//! What can go wrong with lines, and the fix.
 
 use std::borrow::Cow;
 

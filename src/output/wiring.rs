@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named_with_key_and_mend() {
+    fn faults_are_named_with_key_and_fix() {
         let cases = [
             ("driver = 'gpiochip'", "chip is missing"),
             ("driver = 'rppal'\nchip = 'x'", "chip = \"x\""),

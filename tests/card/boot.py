@@ -30,7 +30,7 @@ def main():
             check(f"{start} start: the job is confined", bool(pi.says("confined files=full calls=yes")))
             check(f"{start} start: nothing is wrong but that there is no camera",
                   not [x for x in pi.says(" (WARN|ERROR) ") if not re.search("no_watchdog|camera_down|gallery people=0|data_made", x)])  # fmt: skip
-            check(f"{start} start: made anew only the first time", bool(pi.says("data_made")) == (start == "first"))
+            check(f"{start} start: made again only the first time", bool(pi.says("data_made")) == (start == "first"))
             check(f"{start} start: the relay never is on", pi.off_throughout())
             driven = [t for t, (driven, _) in pi.levels if driven]
             check(f"{start} start: the relay's pin is held off", bool(driven))

@@ -95,13 +95,13 @@ class Card:
 
 def e2fsck(partition):
     """Whether a file system is clean once what every mount does was done: the journal taken up, and the free blocks that it
-    does not keep counted anew. And what the tool says."""
+    does not keep counted again. And what the tool says."""
     copy = f"{partition}.checked"
     subprocess.run(["cp", "--sparse=always", partition, copy], check=True)
-    mended = subprocess.run(["/sbin/e2fsck", "-f", "-p", copy], capture_output=True, text=True)
+    repaired = subprocess.run(["/sbin/e2fsck", "-f", "-p", copy], capture_output=True, text=True)
     done = subprocess.run(["/sbin/e2fsck", "-f", "-n", copy], capture_output=True, text=True)
     os.unlink(copy)
-    return mended.returncode in (0, 1) and done.returncode == 0, (mended.stdout + done.stdout + done.stderr).strip()
+    return repaired.returncode in (0, 1) and done.returncode == 0, (repaired.stdout + done.stdout + done.stderr).strip()
 
 
 def files_of(partition, folder="/"):

@@ -42,7 +42,7 @@ def ready(card, work, chance, check, what, people):
                 check(f"{what}: ready after {when:.1f} s", True)
         except TimeoutError as error:
             check(f"{what}: {error}", False)
-        lost = pi.says("data_lost|data_in_memory|gallery_refused|gallery_unusable|data_unmended")
+        lost = pi.says("data_lost|data_in_memory|gallery_refused|gallery_unusable|data_not_repaired")
         check(f"{what}: nothing is lost {lost}", not lost)
         time.sleep(chance.uniform(0, 3))
     partition = card.data()

@@ -48,7 +48,7 @@ def main():
                 if ended:
                     check(f"{what}: the machine ends", pi.ended(60))
                     last = pi.relay[-1] if pi.relay else (0, False)
-                    print(f"    {what}: the machine is off or starts anew {pi.now() - begun:.2f} s after; the relay, last seen: "
+                    print(f"    {what}: the machine is off or starts again {pi.now() - begun:.2f} s after; the relay, last seen: "
                           f"{'on' if last[1] else f'off {last[0] - begun:.2f} s after'}")  # fmt: skip
                     # A kernel that is gone moves no pin: the board's restart does, which makes inputs of all.
                     if what not in ("panic", "oops"):
@@ -77,7 +77,7 @@ def main():
     ]  # fmt: skip
     for case in cases:
         match case:
-            # The guard turns it off; the first process starts the job anew.
+            # The guard turns it off; the first process starts the job again.
             case "kill": fault("kill", "step=ready", 2)
             case "guard": fault("guard", "fault_over what=guard", 2)
             # Another one is in charge at once.

@@ -43,7 +43,7 @@ camera_get() { v4l2-ctl -d "$(camera_device)" -C "$1" | cut -d' ' -f2; }
 #   inject_v4l2_buf_flag_error=1        the next frame carries V4L2_BUF_FLAG_ERROR
 #   inject_vidioc_qbuf_error=1          the next VIDIOC_QBUF fails with EINVAL; as do
 #   inject_vidioc_reqbufs_error=1, inject_vidioc_streamon_error=1
-#   inject_fatal_streaming_error=1      VIDIOC_DQBUF and VIDIOC_QBUF fail with EIO until streaming is started anew
+#   inject_fatal_streaming_error=1      VIDIOC_DQBUF and VIDIOC_QBUF fail with EIO until streaming is started again
 #   disconnect=1                        every call on an open node fails with ENODEV, poll says POLLHUP; the nodes
 #                                       stay in /dev and work again once *all* who held one, the player included,
 #                                       have closed it
@@ -100,7 +100,7 @@ camera_start() {
     player_start "$1"
 }
 
-# player_start FILE: the player anew, for a camera that is set up and may be in use: FILE's first frame is shown.
+# player_start FILE: the player again, for a camera that is set up and may be in use: FILE's first frame is shown.
 player_start() {
     player_stop
     mkfifo "$camera_fifo"

@@ -26,7 +26,7 @@ while read -r model; do
         latchkey run > "$work/refused.log" 2>&1
         status=$?
         check "${model##*/} $damage: refused ($status)" test "$status" = 2
-        check "${model##*/} $damage: told with file, reason and mend" \
+        check "${model##*/} $damage: told with file, reason and fix" \
             grep -q "${model##*/}: sha256 is .*damaged or another version; copy it again" "$work/refused.log"
         models_tried=$((models_tried + 1))
         cp "$work/whole" "$model"
@@ -66,9 +66,9 @@ check "run goes on" wait_for 30 looks "$firmware_since"
 check "and knows nobody" not says "$firmware_since" ' gallery people='
 line=$(line_of gallery_refused)
 cp "$work/whole" "$work/gallery/new" && mv "$work/gallery/new" "$work/gallery/people"
-mended=$(now)
-check "mended: in force without a new start" firmware_says 5 "$mended" ' gallery people=2 '
-back=$(told "$mended" ' gallery people=2 ') && back=$(seconds "$back" "$mended")
+repaired=$(now)
+check "repaired: in force without a new start" firmware_says 5 "$repaired" ' gallery people=2 '
+back=$(told "$repaired" ' gallery people=2 ') && back=$(seconds "$back" "$repaired")
 cut_to "$work/whole" "$work/gallery/new" $((size / 128 * 64)) && mv "$work/gallery/new" "$work/gallery/people"
 damaged=$(now)
 check "damaged while running: told" firmware_says 5 "$damaged" gallery_refused

@@ -123,7 +123,7 @@ impl Stream {
     pub fn run(mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
         let result = self.deliver(outlet);
         outlet.clear();
-        // All best effort: the device may be gone. Without its buffers it can be opened anew even
+        // All best effort: the device may be gone. Without its buffers it can be opened again even
         // while leases of this stream are out; their memory stays until they are dropped.
         let Self { node, pool, .. } = self;
         let _ = node.stream_off();

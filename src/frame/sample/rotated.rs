@@ -158,7 +158,7 @@ impl Taps {
             down: [0.0; BLOCK],
         };
         // Fixed point, 16 bits behind the point, is cheap to take apart. It is off by less than
-        // 1/8000 of a pixel if started anew every few taps.
+        // 1/8000 of a pixel if started again every few taps.
         const RUN: usize = 16;
         let fixed = |x: f64| (x * 65536.0).round_ties_even() as i32;
         let fraction = |x: i32| (x & 0xffff) as f32 * (1.0 / 65536.0);
