@@ -58,8 +58,9 @@ def make(asked):
         at = np.linspace(0, len(of_pack) - 1, min(count, len(of_pack))).astype(int)
         chosen += [of_pack[i] for i in at]
         packs += [pack] * len(at)
-    # Who is who does not hang on the embedder: it is found once.
-    kept_file = Path(asked.cache) / f"bank-{len(chosen)}.npz"
+    # Who is who does not depend on the embedder: it is found once.
+    digest = hashlib.sha256(repr((SAME, ALL_DIFFERENT, packs)).encode() + b"".join(chosen)).hexdigest()
+    kept_file = Path(asked.cache) / f"bank-{digest[:12]}.npz"
     if not kept_file.exists():
         teach, arc, luma = teachers.Teachers(asked.shared, "cpu"), [], []
         for i in range(0, len(chosen), teachers.BATCH):
@@ -79,7 +80,9 @@ def make(asked):
     part = out.with_suffix(".part")
     part.write_bytes(data)
     part.rename(out)
-    progress.say(json.dumps({"people": len(luma), "sha256": hashlib.sha256(data).hexdigest()}), 1)
+    # For the manifest.
+    made_by = hashlib.sha256((Path(asked.out) / "embedder.tflite").read_bytes()).hexdigest()
+    progress.say(json.dumps({"people": len(luma), "sha256": hashlib.sha256(data).hexdigest(), "embedder": made_by}), 1)
 
 
 if __name__ == "__main__":

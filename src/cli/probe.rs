@@ -135,7 +135,7 @@ fn models(manifest: &Manifest, folders: &[PathBuf]) -> Vec<Value> {
         .map(|(role, file, sha256, source)| {
             let opened = ModelFile::find(file, folders)
                 .and_then(|path| ModelFile::open(&path, sha256, source));
-            let needed = ["detector", "landmarks", &manifest.embedder].contains(&role);
+            let needed = ["detector", "landmarks", "strangers", &manifest.embedder].contains(&role);
             let (about, fault) = match opened {
                 Ok(model) => (
                     format!("{} ({} bytes, sha256 as in the manifest)", model.path().display(), model.bytes().len()),

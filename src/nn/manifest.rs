@@ -102,7 +102,8 @@ pub struct DetectorManifest {
     pub input: InputManifest,
     /// Lowest score of a face, 0 to 1.
     pub threshold: f32,
-    /// A face with a lower score than this is looked at again from nearer and farther.
+    /// A face with a lower score than this is looked at again from nearer and farther. No effect where `landmarks.face` is
+    /// set.
     pub sure: f32,
     /// Boxes that overlap more than this (intersection over union) are the same face.
     pub overlap: f32,
@@ -144,7 +145,7 @@ pub struct AnchorsManifest {
     pub per_cell: u32,
 }
 
-/// A network that refines the five points of a face.
+/// A network that refines the five points of a face, and may tell a face from what is none.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LandmarksManifest {
@@ -160,6 +161,9 @@ pub struct LandmarksManifest {
     pub input: InputManifest,
     /// Side of its crop over side of the detector's box.
     pub crop: f32,
+    /// Where its second output is the logit of a face: how sure it must be, between 0 and 1. All that is found is looked at in
+    /// this way then, and in no other: `detector.sure` has no effect.
+    pub face: Option<f32>,
 }
 
 /// A network that turns an aligned face into an embedding.
@@ -196,7 +200,12 @@ pub struct StrangersManifest {
     pub file: String,
     /// Checksum of the file.
     pub sha256: String,
-    /// How many people are in it, one embedding each.
+    /// Checksum of the embedder that made it.
+    pub embedder: String,
+    /// Where the file comes from.
+    pub source: String,
+    /// How many people are in it, one embedding each: 1 to 20,000, so that a gallery of a hundred people is compared with
+    /// them in seconds.
     pub people: usize,
 }
 
@@ -336,7 +345,7 @@ impl Manifest {
         for (name, e) in &self.embedders {
             files.push((name, &e.file, &e.sha256, &e.source));
             if let Some(s) = &e.strangers {
-                files.push(("strangers", &s.file, &s.sha256, &e.source));
+                files.push(("strangers", &s.file, &s.sha256, &s.source));
             }
         }
         files
@@ -437,6 +446,15 @@ impl Manifest {
                 "one or more, each 1 to the width of the input",
             );
         }
+        if let Some(face) = self.landmarks.as_ref().and_then(|l| l.face)
+            && !(face > 0.0 && face < 1.0)
+        {
+            return wrong(
+                "landmarks.face",
+                face.to_string(),
+                "must lie between 0 and 1",
+            );
+        }
         match (&self.landmarks, &d.family) {
             (Some(l), _) if !(l.crop >= 0.5 && l.crop <= 3.0) => {
                 return wrong("landmarks.crop", l.crop.to_string(), "must be 0.5 to 3");
@@ -459,12 +477,21 @@ impl Manifest {
                 );
             }
             if let Some(s) = &e.strangers
-                && !(1..=1_000_000).contains(&s.people)
+                && s.embedder != e.sha256
+            {
+                return wrong(
+                    &format!("embedders.{name}.strangers.embedder"),
+                    format!("{:?}", s.embedder),
+                    "the strangers are of another embedder, to which they look different: make them again with `scripts/train bank`",
+                );
+            }
+            if let Some(s) = &e.strangers
+                && !(1..=20_000).contains(&s.people)
             {
                 return wrong(
                     &format!("embedders.{name}.strangers.people"),
                     s.people.to_string(),
-                    "must be 1 to 1,000,000",
+                    "must be 1 to 20,000",
                 );
             }
             let within = |v: f32| (0.0..1.0).contains(&v);
@@ -522,5 +549,41 @@ mod tests {
         let error = Manifest::load(&"refrence".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("\"refrence\""));
         assert!(error.to_string().contains("reference"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_named_with_their_key() {
+        let (_, set) = BUILT_IN[0];
+        let strangers = |embedder: &str, people: i64| {
+            let text = format!(
+                "file = 'a.i8'\nsha256 = '{}'\nembedder = '{embedder}'\nsource = 'here'\npeople = {people}",
+                "0".repeat(64)
+            );
+            toml::Value::Table(toml::from_str(&text).unwrap())
+        };
+        let own = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
+        let own = &own.embedder().sha256;
+        for (path, value) in [
+            ("landmarks.face", 1.5.into()),
+            ("detector.overlap", 0.0.into()),
+            ("embedders.latchkey.strangers", strangers(own, 0)),
+            (
+                "embedders.latchkey.strangers",
+                strangers(&"1".repeat(64), 5000),
+            ),
+        ] {
+            let mut changed: toml::Value = toml::from_str(set).unwrap();
+            let (table, key) = path.rsplit_once('.').unwrap();
+            let mut at = &mut changed;
+            for part in table.split('.') {
+                at = at.get_mut(part).unwrap();
+            }
+            at.as_table_mut().unwrap().insert(key.to_owned(), value);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, toml::to_string(&changed).unwrap()).unwrap();
+            let name = file.path().to_str().unwrap().parse().unwrap();
+            let error = Manifest::load(&name).unwrap_err().to_string();
+            assert!(error.contains(path), "{error}");
+        }
     }
 }

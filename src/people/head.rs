@@ -92,13 +92,31 @@ pub fn likeness<'a>(
     direction: &[f32],
     templates: impl Iterator<Item = &'a [f32]>,
 ) -> f32 {
-    let dot = |row: &[f32]| face.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
+    let dot = |row: &[f32]| dot(face, row);
     let nearest = templates.map(dot).fold(f32::NEG_INFINITY, f32::max);
     let common = dot(direction);
     if nearest == f32::NEG_INFINITY {
         return common;
     }
     0.5 * (common + nearest)
+}
+
+/// In eight sums, which a processor adds at once; one sum would wait for each addition.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = a
+        .remainder()
+        .iter()
+        .zip(b.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
+    let mut sums = [0.0_f32; 8];
+    for (a, b) in a.zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 /// Each person's mean, of length 1.

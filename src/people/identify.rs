@@ -59,8 +59,8 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Everybody who is known. Who is like many of the strangers in the set's `bank` needs more than the threshold; the bank
-    /// says nothing of a fine-tuned embedder, nor against a threshold that the owner has fixed.
+    /// Everybody who is known. Who is like some of the strangers in the set's `bank` needs more than the threshold. The bank is
+    /// not used with a fine-tuned embedder, to which it says nothing, nor against a threshold that the owner has fixed.
     #[must_use]
     pub fn new(known: Known<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
         let measured = known.operating().filter(|_| !rule.fixed);
@@ -78,8 +78,11 @@ impl Identifier {
             rows.extend(templates.iter().flatten());
             enrolled.push((direction, templates.iter().map(Vec::as_slice).collect()));
         }
-        let bank = bank.filter(|_| !rule.fixed && !known.is_tuned());
-        let cohort = bank.map(|bank| bank.cohort(&enrolled, threshold, FAR));
+        let usable = |b: &&Bank| !rule.fixed && !known.is_tuned() && b.dimensions() == dimensions;
+        let far = measured.map_or(FAR, |o| o.far);
+        let cohort = bank
+            .filter(usable)
+            .map(|bank| bank.cohort(&enrolled, threshold, far));
         let raised = cohort.iter().flat_map(|cohort| &cohort.thresholds);
         for (person, raised) in people.iter_mut().zip(raised) {
             person.threshold = *raised;
@@ -240,6 +243,36 @@ mod tests {
             Identifier::new(gallery.known("aa"), RULE, None).threshold(),
             0.5
         );
+    }
+
+    /// A bank of `n` copies of Ada's embedding, a little off.
+    fn alike_to_ada(n: usize) -> Bank {
+        let rows = [127, 20, 0].map(|v: i8| v.cast_unsigned()).repeat(n);
+        Bank::of(3, rows)
+    }
+
+    #[test]
+    fn a_bank_raises_the_threshold_of_whom_it_is_like() {
+        let bank = alike_to_ada(4000);
+        let free = Rule {
+            fixed: false,
+            ..RULE
+        };
+        let known = |rule, bank| Identifier::new(gallery().known("aa"), rule, bank);
+        let near = e(&[1.0, 0.3, 0.0]);
+        assert_eq!(known(free, None).identify(&near).who, Some(PersonId(1)));
+        let raised = known(free, Some(&bank));
+        assert_eq!(raised.identify(&near).who, None);
+        assert_eq!(raised.cohort().map(|c| c.trials), Some(4000));
+        // The likeness that no stranger has is still Ada's, and nobody is like Ben.
+        assert_eq!(raised.identify(&e(&[1.0, 0.0, 0.0])).who, Some(PersonId(1)));
+        assert_eq!(raised.identify(&e(&[0.0, 1.0, 0.2])).who, Some(PersonId(2)));
+        // What the owner has fixed stays, and a bank of another length is not used.
+        let fixed = known(RULE, Some(&bank));
+        assert_eq!(fixed.identify(&near).who, Some(PersonId(1)));
+        assert!(fixed.cohort().is_none());
+        let other = Bank::of(2, vec![127; 8000]);
+        assert!(known(free, Some(&other)).cohort().is_none());
     }
 
     #[test]

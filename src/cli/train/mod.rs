@@ -20,7 +20,7 @@ use crate::config::{Config, Overrides};
 use crate::face::Embedding;
 use crate::learn::{Change, Changes, calibrate, measure};
 use crate::people::folders::{UNKNOWN, special};
-use crate::people::{FAR, Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
+use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -131,6 +131,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         });
     }
 
+    let bank = loaded.bank()?;
     let mut learner = Learner::start(&loaded)?;
     let threshold = loaded.rule.threshold;
     let mut learners = learn_from(&mut learner, &named, arguments, threshold, &mut wrong)?;
@@ -194,13 +195,6 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     before.extend(validation.faces.iter().map(Embedding::values));
     let test = try_out("test", &before)?;
-    // As the door finds it when it reads the gallery.
-    let bank = loaded.bank()?.filter(|_| !rule.fixed);
-    let cohort = bank.map(|bank| {
-        let alone = household.known(|_| true, &nobody);
-        bank.cohort(&alone.enrolled(), calibration.threshold, FAR)
-    });
-
     let tuning = match arguments.fine_tune {
         true => Some(fine_tune(
             &loaded,
@@ -215,6 +209,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     drop(learner);
     end_when_unread();
     let taken = tuning.as_ref().and_then(tuning::Outcome::taken);
+    // As the door finds it when it reads the gallery.
+    let bank = bank.filter(|_| !rule.fixed && taken.is_none());
+    let cohort = bank.map(|b| b.cohort(&known.enrolled(), calibration.threshold, arguments.far));
 
     if !arguments.dry_run {
         Gallery::update(path, |g| -> Result<(), GalleryError> {

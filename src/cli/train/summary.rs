@@ -39,18 +39,20 @@ struct Recognised {
 }
 
 impl Summary<'_> {
+    /// From which likeness on a face is the person at `place`.
+    fn threshold(&self, place: usize) -> f32 {
+        let raised = self.cohort.and_then(|c| c.thresholds.get(place));
+        raised.copied().unwrap_or(self.calibration.threshold)
+    }
+
     fn recognised(&self, genuine: &[Genuine]) -> Recognised {
-        let least = self.calibration.threshold;
-        let sure = |a: f32, b: f32| a >= least && a - b >= self.rule.margin;
+        let sure = |who: usize, score: f32, next: f32| {
+            score >= self.threshold(who) && score - next >= self.rule.margin
+        };
+        let count = |is: &dyn Fn(&Genuine) -> bool| genuine.iter().filter(|g| is(g)).count();
         Recognised {
-            right: genuine
-                .iter()
-                .filter(|(own, other)| sure(*own, *other))
-                .count(),
-            wrong: genuine
-                .iter()
-                .filter(|(own, other)| sure(*other, *own))
-                .count(),
+            right: count(&|g| sure(g.who, g.own, g.other)),
+            wrong: count(&|g| sure(g.like, g.other, g.own)),
             of: genuine.len(),
         }
     }
@@ -96,14 +98,13 @@ impl Summary<'_> {
         }
         let asked = 100.0 * self.far;
         let needed = needed(self.far);
-        if c.trials == 0 && self.cohort.is_some() {
-            // What the bank has shown is printed already.
-        } else if c.trials == 0 {
+        let shown = self.cohort.is_some_and(|c| c.proven <= self.far);
+        if c.trials == 0 && !shown {
             println!(
                 "not proven: no photos of strangers were given; put photos of others into `unknown`, of {needed} people to \
                  show {asked} %"
             );
-        } else {
+        } else if c.trials > 0 {
             let shown = if c.shown {
                 format!("asked for: {asked} %")
             } else {
@@ -147,20 +148,22 @@ impl Summary<'_> {
         }
     }
 
-    /// By the strangers of the set, who were all tried at the thresholds that are in force.
+    /// By the strangers of the set, at the thresholds that will be in force.
     fn print_cohort(&self, cohort: &Cohort) {
         let least = self.calibration.threshold;
         for (name, threshold) in self.names.iter().zip(&cohort.thresholds) {
             if *threshold > least {
-                println!("{name} is like many strangers: a face is {name} from {threshold:.3} on");
+                println!(
+                    "a face is {name} from {threshold:.3} on, as strangers of the set come close"
+                );
             }
         }
         println!(
-            "proven at 95 %: one look takes fewer than {:.3} % of strangers for somebody, by {} of the set, of whom {} would be \
-             let in; a visit is many looks, and the best of them gets in more often",
-            100.0 * cohort.proven,
+            "by {} strangers of the set, of whom {} would be let in, one look takes fewer than {:.3} % of strangers for somebody \
+             (95 %; its network may have learnt from them, and tells others apart a little worse)",
             cohort.trials,
-            cohort.accepted
+            cohort.accepted,
+            100.0 * cohort.proven
         );
     }
 

@@ -85,15 +85,15 @@ impl Known {
 
     /// How an enrolled person's face does.
     pub fn score(&self, who: usize, face: &Embedding) -> Genuine {
-        let (mut own, mut other) = (-1.0, -1.0_f32);
+        let mut score = Genuine::missed(who);
         for (place, alike) in self.likenesses(face).enumerate() {
             if place == who {
-                own = alike;
-            } else {
-                other = other.max(alike);
+                score.own = alike;
+            } else if alike > score.other {
+                (score.other, score.like) = (alike, place);
             }
         }
-        (own, other)
+        score
     }
 
     /// How alike a stranger's face is to anybody.
@@ -107,8 +107,28 @@ impl Known {
     }
 }
 
-/// How an enrolled person's face did: likeness to them, and to whom of the others it is most like.
-pub type Genuine = (f32, f32);
+/// How an enrolled person's face did. Places are those in the household.
+#[derive(Clone, Copy)]
+pub struct Genuine {
+    /// Whose face it is, and the likeness to them.
+    pub who: usize,
+    pub own: f32,
+    /// Whom of the others it is most like, and how much.
+    pub like: usize,
+    pub other: f32,
+}
+
+impl Genuine {
+    /// Not found, not let in.
+    const fn missed(who: usize) -> Self {
+        Self {
+            who,
+            own: -1.0,
+            like: who,
+            other: -1.0,
+        }
+    }
+}
 
 /// Scores of photos and of strangers by heads that learnt from none of them: photos in turns of [`PARTS`], strangers in
 /// halves, people and not photos. Of each stranger the highest score.
@@ -197,8 +217,7 @@ pub fn given(
         for shown in read.into_iter().filter_map(Result::ok) {
             match (who, largest(&shown)) {
                 (Some(who), Some((_, face))) => given.genuine.push(known.score(who, &face)),
-                // Not found, not let in.
-                (Some(_), None) => given.genuine.push((-1.0, -1.0)),
+                (Some(who), None) => given.genuine.push(Genuine::missed(who)),
                 (None, Some((_, face))) => {
                     owners.push(Some(number).filter(|n| *n < people.len()));
                     given.faces.push(face);

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Arguments;
 use super::photos::{Learnt, Strangers};
-use super::trials::{Known, PARTS};
+use super::trials::{Genuine, Known, PARTS};
 use crate::chance::Chance;
 use crate::cli::folder::bar;
 use crate::cli::learner::{Learner, Sight, Subject};
@@ -339,7 +339,7 @@ impl<'a> Seen<'a> {
         for ((who, _), said) in self.of(role) {
             let Some(who) = who else { continue };
             for face in said.iter().take(LOOKS) {
-                let (own, other) = known.score(who, face);
+                let Genuine { own, other, .. } = known.score(who, face);
                 missed += usize::from(own < threshold || own - other < margin);
                 genuine.push(own);
             }

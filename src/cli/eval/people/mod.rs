@@ -63,7 +63,8 @@ pub struct Arguments {
     /// Fine-tune the embedder's top layers for every household, too; takes some seconds a draw
     #[arg(long)]
     fine_tune: bool,
-    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos: what a photo is to them
+    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. Says what a photo is. People who
+    /// are in the set's bank of strangers are refused better than others: give people who are not
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["views", "without", "degrade", "turned", "fine_tune", "curve", "mistakes"])]
     visits: Option<Visits>,
     /// Looks of a visit, ten a second

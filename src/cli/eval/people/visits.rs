@@ -19,7 +19,7 @@ use crate::chance::Chance;
 use crate::cli::folder::{self, Named, each};
 use crate::cli::train::FEW_STRANGERS;
 use crate::cli::{Exit, Failure, Loaded};
-use crate::face::{Embedding, Settings};
+use crate::face::Embedding;
 use crate::learn::{built_in, wilson};
 use crate::people::{Bank, Gallery, Identifier, PersonId};
 use crate::pipeline::Judge;
@@ -36,14 +36,58 @@ pub enum Visits {
 /// What happened, over all draws.
 #[derive(Default)]
 struct Tally {
-    residents: usize,
-    let_in: usize,
+    residents: Visited,
     as_another: usize,
-    strangers: usize,
-    strangers_let_in: usize,
-    stranger_people: BTreeSet<usize>,
-    people_let_in: BTreeSet<usize>,
+    strangers: Visited,
+    /// The lowest likeness that is somebody, and the highest that a person needs.
+    thresholds: [f32; 2],
     hours: Hours,
+}
+
+/// Visits of residents, or of strangers.
+#[derive(Default)]
+struct Visited {
+    visits: usize,
+    /// Visits in which no face was found.
+    faceless: usize,
+    /// Visits that did not go as they should: a resident was not let in, a stranger was.
+    wrong: usize,
+    people: BTreeSet<usize>,
+    /// People of whom at least one visit went wrong.
+    people_wrong: BTreeSet<usize>,
+}
+
+impl Visited {
+    fn add(&mut self, who: usize, wrong: bool) {
+        self.visits += 1;
+        self.wrong += usize::from(wrong);
+        self.people.insert(who);
+        if wrong {
+            self.people_wrong.insert(who);
+        }
+    }
+
+    /// Visits of one person go together, and come again in other draws: only people are counted with an interval.
+    fn say(&self) -> String {
+        let [low, high] = wilson(self.people_wrong.len(), self.people.len());
+        format!(
+            "{:.2} % of visits; {} of {} people at least once ({:.1} to {:.1} % at 95 %); no face found in {} visits",
+            100.0 * self.wrong as f64 / self.visits.max(1) as f64,
+            self.people_wrong.len(),
+            self.people.len(),
+            100.0 * low,
+            100.0 * high,
+            self.faceless
+        )
+    }
+
+    fn report(&self) -> Value {
+        json!({
+            "visits": self.visits, "wrong": self.wrong, "faceless": self.faceless,
+            "people": self.people.len(), "people_wrong": self.people_wrong.len(),
+            "people_at_95": wilson(self.people_wrong.len(), self.people.len()),
+        })
+    }
 }
 
 /// Plays all visits that `arguments` ask for, and prints or returns what happened.
@@ -53,11 +97,16 @@ pub fn run(
     arguments: &Arguments,
     kind: Visits,
 ) -> Result<Vec<Value>, Failure> {
-    let mut readers = folder::readers(loaded, Settings::default())?;
+    let mut readers = folder::readers(loaded, loaded.gated())?;
+    // A film is as long as it is.
+    let most = match kind {
+        Visits::Photos => MOST,
+        Visits::Frames => usize::MAX,
+    };
     let jobs: Vec<(usize, &PathBuf)> = named
         .iter()
         .enumerate()
-        .flat_map(|(who, n)| n.photos.iter().take(MOST).map(move |p| (who, p)))
+        .flat_map(|(who, n)| n.photos.iter().take(most).map(move |p| (who, p)))
         .collect();
     let noise = noise(arguments.seed);
     let shots = each(
@@ -112,9 +161,14 @@ struct House<'a> {
     looks: usize,
 }
 
-impl House<'_> {
-    /// Who of `who`'s photos may be learnt, at most `photos`, and the visits that are left.
-    fn parts(&self, who: usize, photos: usize, chance: &mut Chance) -> (Vec<Embedding>, Vec<Film>) {
+impl<'a> House<'a> {
+    /// The embeddings that are learnt of `who`, by `photos` photos, and the visits that are left.
+    fn parts(
+        &self,
+        who: usize,
+        photos: usize,
+        chance: &mut Chance,
+    ) -> (Vec<Embedding>, Vec<Film<'a>>) {
         let mut shots: Vec<&Shot> = self.people[who].iter().collect();
         let (learnt, left): (Vec<&Shot>, Vec<&Shot>) = match self.kind {
             Visits::Photos => {
@@ -134,59 +188,90 @@ impl House<'_> {
         (learnt, self.films(&left))
     }
 
-    fn films(&self, shots: &[&Shot]) -> Vec<Film> {
+    fn films(&self, shots: &[&'a Shot]) -> Vec<Film<'a>> {
+        let looks = |shot: &&'a Shot| shot.looks.iter().map(Vec::as_slice);
         match self.kind {
-            Visits::Photos => shots.iter().map(|s| s.film.clone()).collect(),
+            Visits::Photos => shots.iter().map(|s| looks(s).collect()).collect(),
             Visits::Frames => {
                 let whole = shots.chunks_exact(self.looks);
-                let looks = |part: &[&Shot]| part.iter().flat_map(|s| s.film.clone()).collect();
-                whole.map(looks).collect()
+                whole
+                    .map(|part| part.iter().flat_map(looks).collect())
+                    .collect()
             }
         }
+    }
+
+    /// Whose photos are learnt, and who comes as a stranger.
+    fn cast(
+        &self,
+        [size, photos]: [usize; 2],
+        unknown: usize,
+        chance: &mut Chance,
+    ) -> Result<(Vec<usize>, Vec<usize>, Vec<usize>), Failure> {
+        let usage = |text: String| Failure {
+            exit: Exit::Usage,
+            text,
+        };
+        let needed = match self.kind {
+            Visits::Photos => photos + 1,
+            Visits::Frames => 2 * photos + self.looks,
+        };
+        let mut household: Vec<usize> = (0..self.people.len())
+            .filter(|who| {
+                let first = match self.kind {
+                    Visits::Photos => usize::MAX,
+                    Visits::Frames => 2 * photos,
+                };
+                let shots = &self.people[*who];
+                let usable = shots.iter().take(first).filter(|s| s.embedding.is_some());
+                shots.len() >= needed && usable.count() >= photos
+            })
+            .collect();
+        if household.len() < size {
+            return Err(usage(format!(
+                "{} people have {needed} photos and a face in {photos} of them, {size} are to be enrolled: give more photos, or \
+                 ask for fewer --people or --photos",
+                household.len()
+            )));
+        }
+        chance.shuffle(&mut household);
+        household.truncate(size);
+        let mut others: Vec<usize> = (0..self.people.len())
+            .filter(|i| !household.contains(i))
+            .collect();
+        chance.shuffle(&mut others);
+        let strangers = others.split_off(unknown.min(others.len()));
+        if strangers.is_empty() {
+            return Err(usage(format!(
+                "nobody is left to come as a stranger: of {} people {size} are enrolled and {} are learnt from; ask for a smaller \
+                 --unknown",
+                self.people.len(),
+                others.len()
+            )));
+        }
+        Ok((household, others, strangers))
     }
 
     /// One household, its visits, those of strangers, and an hour of them.
     fn draw(
         &self,
-        [size, photos]: [usize; 2],
+        sizes: [usize; 2],
         unknown: usize,
         chance: &mut Chance,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
-        let all = 0..self.people.len();
-        let needed = match self.kind {
-            Visits::Photos => photos + 1,
-            Visits::Frames => 2 * photos + self.looks,
-        };
-        let enough = |who: &usize| {
-            let shots = &self.people[*who];
-            let usable = shots.iter().filter(|s| s.embedding.is_some()).count();
-            shots.len() >= needed && usable >= photos
-        };
-        let mut household: Vec<usize> = all.clone().filter(enough).collect();
-        if household.len() < size {
-            return Err(Failure {
-                exit: Exit::Usage,
-                text: format!(
-                    "{} people have {needed} photos or more, {size} are to be enrolled: give more photos, or enrol fewer",
-                    household.len()
-                ),
-            });
-        }
-        chance.shuffle(&mut household);
-        household.truncate(size);
-        let mut others: Vec<usize> = all.filter(|i| !household.contains(i)).collect();
-        chance.shuffle(&mut others);
-        let (learnt, strangers) = others.split_at(unknown.min(others.len()));
-
-        let manifest = self.loaded.manifest.embedder();
+        let (household, learnt, strangers) = self.cast(sizes, unknown, chance)?;
+        let sha256 = &self.loaded.manifest.embedder().sha256;
         let mut gallery = Gallery::default();
-        let (mut ids, mut residents): (Vec<PersonId>, Vec<(usize, Film)>) = <_>::default();
+        let mut residents: Vec<(PersonId, Film<'a>)> = Vec::new();
+        // Whose visit each is, by place in the folder: numbers in the gallery are those of one household.
+        let mut whose: Vec<usize> = Vec::new();
         for who in &household {
-            let (embeddings, films) = self.parts(*who, photos, chance);
+            let (embeddings, films) = self.parts(*who, sizes[1], chance);
             let (name, here) = (&self.named[*who].name, Path::new("the household"));
-            residents.extend(films.into_iter().map(|film| (ids.len(), film)));
-            ids.push(gallery.add(name, &embeddings, &[], &manifest.sha256, here)?);
+            let id = gallery.add(name, &embeddings, &[], sha256, here)?;
+            whose.extend(std::iter::repeat_n(*who, films.len()));
+            residents.extend(films.into_iter().map(|film| (id, film)));
         }
         let first = |who: &usize| self.people[*who].iter().find_map(|s| s.embedding);
         let mut nobody: Vec<Vec<Embedding>> =
@@ -196,36 +281,38 @@ impl House<'_> {
         }
         gallery.set_strangers(&nobody);
         gallery.learn();
-        let known = gallery.known(&manifest.sha256);
-        let judge = Judge::new(Identifier::new(known, self.loaded.rule, self.bank));
-        let mut play = Play::new(judge, self.loaded.config.door.clone())?;
+        let identifier = Identifier::new(gallery.known(sha256), self.loaded.rule, self.bank);
+        let raised = identifier.cohort().map_or(&[][..], |c| &c.thresholds);
+        let highest = raised
+            .iter()
+            .copied()
+            .fold(identifier.threshold(), f32::max);
+        tally.thresholds = [identifier.threshold(), highest.max(tally.thresholds[1])];
+        let mut play = Play::new(Judge::new(identifier), self.loaded.config.door.clone())?;
 
-        for (who, film) in &residents {
-            tally.residents += 1;
-            match play.visit(film)? {
-                Some(person) if person == ids[*who] => tally.let_in += 1,
-                Some(_) => tally.as_another += 1,
-                None => {}
-            }
+        let faceless = |film: &Film<'_>| film.iter().all(|faces| faces.is_empty());
+        for (who, (id, film)) in whose.iter().zip(&residents) {
+            // One whose face is not found is not let in.
+            let let_in = play.visit(film)?;
+            tally.residents.faceless += usize::from(faceless(film));
+            tally.as_another += usize::from(let_in.is_some_and(|other| other != *id));
+            tally.residents.add(*who, let_in != Some(*id));
         }
-        let mut visits: Vec<(usize, Film)> = Vec::new();
+        let mut films: Vec<Film<'a>> = Vec::new();
         for who in strangers {
-            let shots: Vec<&Shot> = self.people[*who].iter().collect();
-            let films = self.films(&shots).into_iter();
-            // A stranger without a face is no visit.
-            let films = films.filter(|film| film.iter().any(|faces| !faces.is_empty()));
-            visits.extend(films.map(|film| (*who, film)));
-        }
-        for (who, film) in &visits {
-            tally.strangers += 1;
-            tally.stranger_people.insert(*who);
-            if play.visit(film)?.is_some() {
-                tally.strangers_let_in += 1;
-                tally.people_let_in.insert(*who);
+            let shots: Vec<&Shot> = self.people[who].iter().collect();
+            for film in self.films(&shots) {
+                // One whose face is not found shows nothing about those whose is.
+                if faceless(&film) {
+                    tally.strangers.faceless += 1;
+                    continue;
+                }
+                tally.strangers.add(who, play.visit(&film)?.is_some());
+                films.push(film);
             }
         }
-        if !visits.is_empty() {
-            play.hour(&visits, &residents, chance, &mut tally.hours)?;
+        if !films.is_empty() {
+            play.hour(&films, &residents, chance, &mut tally.hours)?;
         }
         Ok(())
     }
@@ -233,37 +320,25 @@ impl House<'_> {
 
 impl Tally {
     fn print(&self, [size, photos]: [usize; 2], arguments: &Arguments) {
-        let share = |of: usize, n: usize| {
-            let [low, high] = wilson(of, n);
-            let percent = 100.0 * of as f64 / n.max(1) as f64;
-            format!(
-                "{percent:.2} % ({:.2} to {:.2} at 95 %)",
-                100.0 * low,
-                100.0 * high
-            )
-        };
         println!(
-            "{size} people, {photos} photos of each, {} draws; visits of {} looks, 10 a second",
-            arguments.draws, arguments.looks
+            "{size} people, {photos} photos of each, {} draws; visits of {} looks, 10 a second; a face is somebody from a likeness of \
+             {:.3} to {:.3} on",
+            arguments.draws, arguments.looks, self.thresholds[0], self.thresholds[1]
         );
-        let missed = self.residents - self.let_in;
         println!(
-            "residents: {} visits, {missed} not let in: FRR {}; {} let in as another resident",
-            self.residents,
-            share(missed, self.residents),
+            "residents: {} visits; not let in: {}; {} let in as another resident",
+            self.residents.visits,
+            self.residents.say(),
             self.as_another
         );
         println!(
-            "strangers: {} visits of {} people, {} let in: FAR {}; {} people at least once",
-            self.strangers,
-            self.stranger_people.len(),
-            self.strangers_let_in,
-            share(self.strangers_let_in, self.strangers),
-            self.people_let_in.len()
+            "strangers: {} visits; let in: {}",
+            self.strangers.visits,
+            self.strangers.say()
         );
         let h = &self.hours;
         let hours = f64::from(h.played.max(1));
-        let time = (hours * HOUR as f64).max(1.0);
+        let time = hours * HOUR as f64;
         println!(
             "an hour of strangers, one after the other: {:.0} visits, {:.2} let in, {:.0} attempts; strict {:.0} %, locked {:.0} % of the \
              time; {} of {} residents who came in between let in at once",
@@ -278,18 +353,12 @@ impl Tally {
     }
 
     fn report(&self, [size, photos]: [usize; 2], arguments: &Arguments) -> Value {
-        let missed = self.residents - self.let_in;
+        let mut residents = self.residents.report();
+        residents["as_another"] = json!(self.as_another);
         let h = &self.hours;
         json!({
             "people": size, "photos": photos, "draws": arguments.draws, "looks": arguments.looks,
-            "residents": {
-                "visits": self.residents, "let_in": self.let_in, "as_another": self.as_another,
-                "frr_at_95": wilson(missed, self.residents),
-            },
-            "strangers": {
-                "visits": self.strangers, "people": self.stranger_people.len(), "let_in": self.strangers_let_in,
-                "people_let_in": self.people_let_in.len(), "far_at_95": wilson(self.strangers_let_in, self.strangers),
-            },
+            "thresholds": self.thresholds, "residents": residents, "strangers": self.strangers.report(),
             "hours": {
                 "played": h.played, "visits": h.visits, "let_in": h.let_in, "attempts": h.refused, "strict_ms": h.strict_ms,
                 "locked_ms": h.locked_ms, "residents": h.residents, "residents_let_in": h.residents_let_in,

@@ -23,14 +23,14 @@ const AROUND: f32 = 2.4;
 const WALL: u8 = 120;
 
 /// The faces of one frame after the other.
-pub type Film = Vec<Vec<Face>>;
+pub type Film<'a> = Vec<&'a [Face]>;
 
 /// What was read of a photo.
 pub struct Shot {
     /// What is enrolled by it.
     pub embedding: Option<Embedding>,
-    /// The looks at it; one where it is a frame.
-    pub film: Film,
+    /// The faces in each look at it; one look where it is a frame.
+    pub looks: Vec<Vec<Face>>,
 }
 
 /// A photo, and the looks at it.
@@ -46,7 +46,7 @@ pub fn shoot(
     let faces = reader.read(&image)?.to_vec();
     let face = subject(&faces, image.layout());
     let embedding = face.and_then(|f| f.embedding.ok());
-    let film = match (kind, face) {
+    let looks = match (kind, face) {
         (Visits::Frames, _) => vec![faces],
         (Visits::Photos, None) => Vec::new(),
         (Visits::Photos, Some(face)) => {
@@ -65,7 +65,7 @@ pub fn shoot(
             )?
         }
     };
-    Ok(Shot { embedding, film })
+    Ok(Shot { embedding, looks })
 }
 
 /// The looks at a face of a picture that is held before a wall.
@@ -76,7 +76,7 @@ fn film(
     looks: u16,
     noise: &[i8],
     chance: &mut Chance,
-) -> Result<Film, Failure> {
+) -> Result<Vec<Vec<Face>>, Failure> {
     let (width, height) = FRAME;
     let mut frame = vec![0; (width * height) as usize];
     let mut sampler = Sampler::new(image.layout().width, width);

@@ -25,7 +25,9 @@ pub struct Hours {
     pub refused: usize,
     pub strict_ms: u64,
     pub locked_ms: u64,
+    /// Visits of residents in between.
     pub residents: usize,
+    /// Those who were let in, as who they are.
     pub residents_let_in: usize,
 }
 
@@ -77,7 +79,7 @@ impl Play {
     }
 
     /// One visit; who is let in first.
-    pub fn visit(&mut self, film: &Film) -> Result<Option<PersonId>, Failure> {
+    pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, Failure> {
         self.begin()?;
         let looks = film.iter().map(|faces| self.look(faces).0);
         // All of it, so that the next one begins where this ends.
@@ -87,8 +89,8 @@ impl Play {
     /// An hour in which strangers come one after the other, and a resident every five minutes.
     pub fn hour(
         &mut self,
-        visits: &[(usize, Film)],
-        residents: &[(usize, Film)],
+        strangers: &[Film<'_>],
+        residents: &[(PersonId, Film<'_>)],
         chance: &mut Chance,
         hours: &mut Hours,
     ) -> Result<(), Failure> {
@@ -97,13 +99,18 @@ impl Play {
         hours.played += 1;
         while self.now - began < HOUR {
             let resident = self.now >= next_resident && !residents.is_empty();
-            let from = if resident { residents } else { visits };
-            let (_, film) = &from[chance.one_of(from.len())];
+            let (who, film) = if resident {
+                let (id, film) = &residents[chance.one_of(residents.len())];
+                (Some(*id), film)
+            } else {
+                (None, &strangers[chance.one_of(strangers.len())])
+            };
             let mut granted = false;
             let pause = std::iter::repeat_n(&[][..], (PAUSE / STEP) as usize);
-            for faces in film.iter().map(Vec::as_slice).chain(pause) {
+            for faces in film.iter().copied().chain(pause) {
                 let (person, refused) = self.look(faces);
-                granted |= person.is_some();
+                // A stranger is let in as anybody, a resident as who they are.
+                granted |= person.is_some() && (who.is_none() || person == who);
                 hours.refused += refused;
                 let locked = self.door.signal() == Signal::LockedOut;
                 hours.locked_ms += if locked { STEP } else { 0 };
