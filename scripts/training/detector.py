@@ -161,6 +161,11 @@ def alarms(outputs, wanted, shown):
 
 def found(outputs, threshold, overlap=0.4):
     """Faces of one picture: [(score, box [x, y, w, h], points [5, 2])], best first, as src/face decodes them."""
+    return whole_faces(grouped(outputs, threshold, overlap))
+
+
+def grouped(outputs, threshold, overlap=0.4):
+    """The same with parts of faces that count as faces."""
     seen = []
     for stride, (s, g) in zip(STRIDES, outputs):
         for r, c in np.argwhere(s > np.log(threshold / (1 - threshold))):
@@ -179,7 +184,11 @@ def found(outputs, threshold, overlap=0.4):
         points = (weight[..., None] * [f[2] for f in same]).sum(0) / weight.sum()
         kept.append((best[0], box, points))
         seen = [f for f in seen if share(f[1], best[1]) <= overlap]
-    return [f for f in kept if not any(part_of(f[1], whole[1]) for whole in kept)]
+    return kept
+
+
+def whole_faces(found):
+    return [f for f in found if not any(part_of(f[1], whole[1]) for whole in found)]
 
 
 # A box that lies in a larger one with more of its area than this shows a part of the same face.
@@ -277,8 +286,7 @@ def train(asked, say):
         feed.hardness[:] = state["hardness"]
         say(f"going on at round {r}", r / rounds)
     began = time.monotonic()
-    # The rate falls with the share of the rounds or of the minutes that are over, whichever is more.
-    over = lambda: max(r / rounds, (before + time.monotonic() - began) / 60 / asked.minutes if asked.minutes else 0.0)
+    over = lambda: options.over(asked, r / rounds, before + time.monotonic() - began)
     done = over()
     while done < 1:
         pictures, wanted_of, shown = next(feed)
@@ -381,7 +389,6 @@ def arguments():
     a.add_argument("--workers", type=int, default=1, help="processes that lay out frames")
     a.add_argument("--plays", type=int, default=PLAYS[0], help="places before the doorstep")
     a.add_argument("--threads", type=int, default=1, help="of the training itself")
-    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
     return a.parse_args()
 
 

@@ -271,8 +271,7 @@ def train(asked, say):
 
     before = curve[-1]["seconds"] if curve else 0.0
     began, loss_sum, summed = time.monotonic(), 0.0, 0
-    # The rate falls with the share of the rounds or of the minutes that are over, whichever is more.
-    over = lambda r: max(r / rounds, (before + time.monotonic() - began) / 60 / asked.minutes if asked.minutes else 0.0)
+    over = lambda r: options.over(asked, r / rounds, before + time.monotonic() - began)
     r, last = first, first >= rounds
     while not last:
         pick, x, theta = some(teachers.generator(device, asked.seed, r))
@@ -365,7 +364,6 @@ def arguments():
     a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
     a.add_argument("--drawn", type=int, default=1000, help="people who never lived, eight faces each")
     a.add_argument("--crowd", action="store_true", help="learn from the crowd, too")
-    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
     a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
     return a.parse_args()
 

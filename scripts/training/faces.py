@@ -79,16 +79,18 @@ HELD_PACKS = ("vote",)
 HELD = 20
 
 
-def crowd(shared, held=False):
-    """The aligned faces of the crowd, 112x112, as [(pack, JPEG)]: those to learn from, or those that are held back."""
-    out = []
+def packs(shared):
+    """The aligned faces of the crowd, 112x112: (pack, number in it, JPEG)."""
     for path in sorted((Path(shared) / "faces/crowd").glob("*-*.zip")):
         pack = path.name.split("-")[0]
         with zipfile.ZipFile(path) as entries:
             for number, name in enumerate(sorted(entries.namelist())):
-                if (pack in HELD_PACKS or number % HELD == 0) == held:
-                    out.append((pack, entries.read(name)))
-    return out
+                yield pack, number, entries.read(name)
+
+
+def crowd(shared, held=False):
+    """Those of `packs` that an embedder learns from, or that are held back: [(pack, JPEG)]."""
+    return [(pack, data) for pack, number, data in packs(shared) if (pack in HELD_PACKS or number % HELD == 0) == held]
 
 
 def doorstep(latchkey, *arguments):

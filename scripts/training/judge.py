@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import detector
 import faces
+import mixture
 import peers
 import scenes
 import trials
@@ -25,15 +26,38 @@ SIDES = (24, 32, 48, 64, 96, 128, 180, 240)
 KINDS = ("plain", "turned", "dim")
 
 
+class Closer:
+    """The 8-bit file of the landmarks network: whether a detection is a face."""
+
+    # Of src/face/landmarks.rs: side of the input, and of the crop over that of the box.
+    SIDE, CROP = 48, 1.2
+
+    def __init__(self, file, face):
+        self.net = Interpreter(str(file), num_threads=1)
+        self.net.allocate_tensors()
+        self.least = np.log(face / (1 - face))
+
+    def __call__(self, luma, box):
+        x, y, w, h = box
+        middle, half = (x + w / 2 - 0.5, y + h / 2 - 0.5), self.SIDE / 2 - 0.5
+        m = mixture.transform(self.SIDE / (self.CROP * max(w, h)), 0.0, False, middle, (half, half))
+        crop = mixture.warped(luma, m, (self.SIDE, self.SIDE), cv2.BORDER_REPLICATE)
+        self.net.set_tensor(self.net.get_input_details()[0]["index"], (crop.astype(np.int16) - 128).astype(np.int8)[None, :, :, None])
+        self.net.invoke()
+        said = self.net.get_output_details()[1]
+        scale, zero = said["quantization"]
+        return (int(self.net.get_tensor(said["index"]).reshape(-1)[0]) - zero) * scale >= self.least
+
+
 class Ours:
-    """The 8-bit file."""
+    """The 8-bit file, and the landmarks network's where that tells faces."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
-    def __init__(self, file, threshold=0.5):
+    def __init__(self, file, threshold=0.5, closer=None):
         self.net = Interpreter(str(file), num_threads=1)
         self.net.allocate_tensors()
-        self.threshold = threshold
+        self.threshold, self.closer = threshold, closer
 
     def __call__(self, luma):
         at = self.net.get_input_details()[0]
@@ -46,7 +70,10 @@ class Ours:
             value = (self.net.get_tensor(d["index"]).astype(np.float32) - zero) * scale
             values.append(torch.from_numpy(value).permute(0, 3, 1, 2))
         levels = detector.by_stride(list(zip(values[::2], values[1::2])))
-        return detector.found([(s[0].numpy(), g[0].numpy()) for s, g in levels], self.threshold)
+        found = detector.grouped([(s[0].numpy(), g[0].numpy()) for s, g in levels], self.threshold)
+        if self.closer:
+            found = [f for f in found if self.closer(luma, f[1])]
+        return detector.whole_faces(found)
 
 
 def placed(stock, i, side, kind, rng):
@@ -202,6 +229,38 @@ def close_by(judged, shared, cache, folds, count, say):
     return out
 
 
+# Sides of faces in frames of the mixture, in pixels.
+MIXED = ((14, 32), (32, 80), (80, 240), (240, 500))
+
+
+def mixed(judged, o, say):
+    """Frames of the mixture, of pictures kept for validation: thresholds are chosen here, and nothing is judged."""
+    about = {"shared": o.shared, "cache": o.cache, "latchkey": o.latchkey, "folds": {1, 2, 3, 4}}
+    material = mixture.Material(**about, part="validation", plays=(920000, 1, 16), seed=1)
+    painter = mixture.Painter(material, np.full(len(material.negatives), 0.3), 5)
+    made = [painter.frame(np.random.default_rng([1, 1, i])) for i in range(o.photos * 4)]
+    out = {}
+    seen = {name: [find(c.luma) for c in made] for name, find in judged.items()}
+    for low, high in MIXED:
+        counts, total = dict.fromkeys(judged, 0), 0
+        for number, canvas in enumerate(made):
+            boxes, _, kinds = mixture.arrays(canvas)
+            for box in boxes[(kinds == world.FACE) & (boxes[:, 2] >= low) & (boxes[:, 2] < high)]:
+                total += 1
+                for name in judged:
+                    counts[name] += any(detector.share(f[1], box) > 0.4 for f in seen[name][number])
+        out[f"{low}-{high}"] = {name: n / max(total, 1) for name, n in counts.items()}
+        say(f"mixture, {low} to {high} pixels ({total})", out[f"{low}-{high}"])
+    false = dict.fromkeys(judged, 0)
+    for number, canvas in enumerate(made):
+        boxes = mixture.arrays(canvas)[0]
+        for name in judged:
+            false[name] += sum(all(detector.share(f[1], b) < 0.3 for b in boxes) for f in seen[name][number])
+    out["false a frame"] = {name: n / len(made) for name, n in false.items()}
+    say("mixture, false faces a frame", out["false a frame"], "{:.3f}")
+    return out
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--shared", required=True)
@@ -209,17 +268,21 @@ def main():
     a.add_argument("--latchkey")
     a.add_argument("--file", required=True, action="append", help="detector.tflite; several: side by side")
     a.add_argument("--threshold", type=float, action="append", help="of each file [0.5]")
+    a.add_argument("--closer", action="append", help="landmarks.tflite that tells faces, of each file; - for none")
+    a.add_argument("--face", type=float, action="append", help="how sure it must be, of each file [0.5]")
     a.add_argument("--folds", default="5", help="of LFW, that nothing was learnt from")
     a.add_argument("--photos", type=int, default=60, help="faces a row")
     a.add_argument("--peers", default="BlazeFace,MTCNN,YuNet")
-    a.add_argument("--only", default="near,without,share,size", help="which parts")
+    a.add_argument("--only", default="near,without,share,size", help="which parts; mixture: to choose thresholds by")
     a.add_argument("--drawn", action="store_true", help="photos before drawn things and the doorstep, too")
     a.add_argument("--out", required=True, help="JSON")
     o = a.parse_args()
     models = Path(o.shared) / "models"
     thresholds = o.threshold or [0.5] * len(o.file)
     names = ["ours"] if len(o.file) == 1 else [f"ours {i + 1}" for i in range(len(o.file))]
-    judged = {n: Ours(f, t) for n, f, t in zip(names, o.file, thresholds, strict=True)}
+    sure = o.face or [0.5] * len(o.file)
+    closer = [Closer(c, f) if c != "-" else None for c, f in zip(o.closer or ["-"] * len(o.file), sure, strict=True)]
+    judged = {n: Ours(f, t, c) for n, f, t, c in zip(names, o.file, thresholds, closer, strict=True)}
     known = {"BlazeFace": peers.BlazeFace, "MTCNN": peers.Mtcnn, "YuNet": peers.YuNet}
     judged |= {n: known[n](models) for n in o.peers.split(",") if n}
     report = {}
@@ -235,6 +298,7 @@ def main():
             "without": lambda: without_faces(judged, o.shared, say),
             "share": lambda: by_share(judged, o.shared, say),
             "size": lambda: sized(judged, o.shared, o.photos, say),
+            "mixture": lambda: mixed(judged, o, say),
         }[part]()
         Path(o.out).write_text(json.dumps(report, indent=1))
     if o.drawn:

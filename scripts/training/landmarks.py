@@ -1,7 +1,8 @@
-"""The landmarks network: a luma crop of 48x48 around a detected face to its five points, as fractions of the crop.
+"""The landmarks network: a luma crop of 48x48 around a detection to its five points, as fractions of the crop, and how sure
+it is that this is a face.
 
-The detector tells the points of every face in one go, coarsely; this looks again, closely, where it matters: a face is
-told from another by what lies where, so the embedder wants them exact.
+The detector gives the points of every face in one go, coarsely, and sees each thing at one scale only. This looks again,
+closely, where it matters: the embedder wants exact points, and what is no face is dropped.
 """
 
 import json
@@ -12,8 +13,11 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 import faces
+import mined
+import mixture
 import muon
 import net
 import options
@@ -21,6 +25,7 @@ import progress
 import quantise
 import scenes
 import tflite
+import world
 
 SIDE = 48
 # Side of the crop over the longer side of the box.
@@ -32,32 +37,46 @@ class Landmarks(nn.Module):
         super().__init__()
         conv = net.Conv
         self.layers = nn.Sequential(
-            conv(1, 16, 3, 2),
-            conv(16, 32, 3, 2), net.Squeeze(32),
-            conv(32, 64, 3, 2), net.Squeeze(64),
-            conv(64, 64, 6, groups=64, padding="valid", relu=False),
-            conv(64, 96, 1),
-            conv(96, 10, 1, relu=False, norm=False),
+            conv(1, 24, 3, 2),
+            conv(24, 40, 3, 2), net.Squeeze(40),
+            conv(40, 80, 3, 2), net.Squeeze(80),
+            conv(80, 80, 6, groups=80, padding="valid", relu=False),
+            conv(80, 128, 1),
         )  # fmt: skip
-        self.layers[-1].weight.data *= 0.1
-        nn.init.constant_(self.layers[-1].bias, 0.5)
+        self.points = conv(128, 10, 1, relu=False, norm=False)
+        self.face = conv(128, 1, 1, relu=False, norm=False)
+        self.points.weight.data *= 0.1
+        nn.init.constant_(self.points.bias, 0.5)
 
     def forward(self, x):
-        """x: [n, 1, 48, 48], luma / 128 - 1. [n, 10]: x and y of eyes, nose, corners of the mouth."""
-        return self.layers(x).flatten(1)
+        """x: [n, 1, 48, 48], luma / 128 - 1. [n, 10]: x and y of eyes, nose, corners of the mouth; [n]: the logit of a face."""
+        x = self.layers(x)
+        return self.points(x).flatten(1), self.face(x).flatten()
+
+
+# What a batch is made of: photos of LFW, the crowd, people who never lived, what the detector found, rightly and wrongly.
+PARTS = {"lfw": 0.18, "crowd": 0.22, "drawn": 0.05, "right": 0.2, "wrong": 0.35}
+NOWHERE = np.full((5, 2), np.nan, np.float32)
 
 
 class Album:
-    """Every sure face of some folds, with the people who never lived if `drawn`: luma, box, points."""
+    """Every sure face of some folds, the crowd and, if `learnt`, people who never lived: luma, box, points."""
 
-    def __init__(self, shared, cache, latchkey, wanted, drawn):
+    def __init__(self, shared, cache, latchkey, wanted, learnt):
         stock = scenes.Stock(shared, cache, latchkey, wanted)
         self.faces = []
         for (_, boxes, points, doubt), picture in zip(stock.photos, stock.pictures):
             self.faces += [(picture, b, p) for b, p, d in zip(boxes, points, doubt) if not d and b[2] >= 24]
-        self.real = len(self.faces)
-        for path, _, box, points in faces.drawn(cache, latchkey, 1000) if drawn else []:
+        self.rows = {"lfw": np.arange(len(self.faces))}
+        for pack, pictures in world.crowd(shared, "training" if learnt else "validation").items():
+            # Under a mask nobody knows where the mouth is.
+            if pack != "maskc":
+                self.faces += [(luma, boxes[0], points[0]) for luma, boxes, points, _ in pictures]
+        self.rows["crowd"] = np.arange(len(self.rows["lfw"]), len(self.faces))
+        before = len(self.faces)
+        for path, _, box, points in faces.drawn(cache, latchkey, 150) if learnt else []:
             self.faces.append((cv2.imread(path, cv2.IMREAD_GRAYSCALE), np.array(box, np.float32), points))
+        self.rows["drawn"] = np.arange(before, len(self.faces))
 
     def view(self, i, rng, plain=False):
         """A crop uint8 [48, 48] of face i as a detector might have placed it, and the points in it, [5, 2]."""
@@ -76,9 +95,9 @@ class Album:
         if k < 0.6:
             # Averaged before it is made smaller, as the sampler does: by a whole number of pixels around each.
             n = int(round(1 / k))
-            crop = cv2.warpAffine(cv2.blur(picture, (n, n)), m, (pixels, pixels))
+            crop = cv2.warpAffine(cv2.blur(picture, (n, n)), m, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)
         else:
-            crop = cv2.warpAffine(picture, m, (pixels, pixels))
+            crop = cv2.warpAffine(picture, m, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)
         q = (points @ m[:, :2].T + m[:, 2]) / pixels
         if mirror:
             q = q[[1, 0, 2, 4, 3]]
@@ -89,62 +108,116 @@ class Album:
         return crop.astype(np.uint8), q.astype(np.float32)
 
 
-def worn(x, rng):
+def worn(x, rng, deep=1.0):
     """Light, lens and sensor."""
-    x = 255 * (x / 255) ** np.exp(rng.normal(0, 0.3))
-    if rng.random() < 0.2:
+    x = 255 * (x / 255) ** np.exp(rng.normal(0, 0.3 * deep))
+    if rng.random() < 0.2 * deep:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5))
     mean = x.mean()
     x = (x - mean) * rng.uniform(0.35, 1.3) + mean + rng.uniform(-40, 40)
     x = x * (1 + rng.uniform(-0.4, 0.4) * np.linspace(-1, 1, SIDE, dtype=np.float32)[None, :])
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * deep:
         h, w = rng.integers(6, 20, 2)
         top, left = rng.integers(0, SIDE - h), rng.integers(0, SIDE - w)
         x[top : top + h, left : left + w] = rng.uniform(0, 255)
-    return np.clip(x + rng.standard_normal(x.shape) * rng.uniform(0, 1) ** 2 * 16, 0, 255)
+    return np.clip(x + rng.standard_normal(x.shape) * rng.uniform(0, 1) ** 2 * 16 * deep, 0, 255)
 
 
-def batch(album, size, seed, plain=False):
+def mined_view(crop, rng, plain=False):
+    """What the network is shown of a mined crop: nearly where the detector placed it."""
+    if plain:
+        m = (mined.SIDE - SIDE) // 2
+        return crop[m:-m, m:-m]
+    scale = mined.REACH / CROP * SIDE / mined.SIDE * np.exp(rng.normal(0, 0.05))
+    middle = mined.SIDE / 2 - 0.5 + rng.normal(0, 0.03, 2) * mined.SIDE / mined.REACH
+    m = mixture.transform(scale, rng.normal(0, 0.1), rng.random() < 0.5, middle, (SIDE / 2 - 0.5, SIDE / 2 - 0.5))
+    crop = cv2.warpAffine(crop, m, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+    return worn(crop.astype(np.float32), rng, 0.5) if rng.random() < 0.7 else crop
+
+
+def batch(album, found, size, seed):
+    """Crops [n, 1, 48, 48], points [n, 10] (NaN where nobody knows them), and 1 or 0: whether it is a face."""
     rng = np.random.default_rng(seed)
-    # Three quarters of what is learnt from are photos.
-    pick = np.where(rng.random(size) < 0.75, rng.integers(0, album.real, size), rng.integers(0, len(album.faces), size))
-    made = [album.view(i, rng, plain) for i in pick]
-    x = torch.from_numpy(np.stack([m[0] for m in made])).unsqueeze(1).float() / 128 - 1
-    return x, torch.from_numpy(np.stack([m[1] for m in made]))
+    made = []
+    for kind in rng.choice(list(PARTS), size, p=list(PARTS.values())):
+        if kind in found:
+            crops = found[kind]
+            made.append((mined_view(crops[rng.integers(len(crops))], rng), NOWHERE, kind == "right"))
+        else:
+            made.append((*album.view(rng.choice(album.rows[kind]), rng), 1))
+    return tensors(made)
+
+
+def tensors(made):
+    x = torch.from_numpy(np.stack([np.asarray(m[0], np.uint8) for m in made])).unsqueeze(1).float() / 128 - 1
+    return x, torch.from_numpy(np.stack([m[1] for m in made])), torch.tensor([float(m[2]) for m in made])
 
 
 def error(y, wanted):
-    """Mean distance of the points over that of the eyes."""
+    """Mean distance of the points over that of the eyes, where they are known."""
     y, wanted = y.reshape(-1, 5, 2), wanted.reshape(-1, 5, 2)
+    known = ~wanted[:, 0, 0].isnan()
+    y, wanted = y[known], wanted[known]
     eyes = (wanted[:, 0] - wanted[:, 1]).norm(dim=1).clamp_min(0.05)
     return ((y - wanted).norm(dim=2).mean(1) / eyes).mean()
+
+
+def loss(said, wanted):
+    (points, face), (wanted_points, is_face) = said, wanted
+    return error(points, wanted_points) + functional.binary_cross_entropy_with_logits(face, is_face)
+
+
+# Of faces that the detector found, the share that the second look is to keep, and the score above which it may find them.
+KEPT, SCORE = 0.98, 0.4
+
+
+def let_through(logits, labels, scores):
+    """The logit above which KEPT of the faces lie, and the shares above it of the detector's mistakes and of other boxes in
+    and around faces."""
+    at = float(np.quantile(logits[(labels == 1) & (scores >= SCORE)], 1 - KEPT))
+    wrong = labels == 0
+    share = lambda those: float((logits[those] >= at).mean())
+    return {"logit": round(at, 3), "mistakes": round(share(wrong & (scores >= SCORE)), 4), "parts": round(share(wrong & (scores == 0)), 4)}
 
 
 def train(asked, say):
     cache = Path(asked.cache)
     wanted = set(map(int, asked.folds.split(",")))
     rest = set(range(1, 6)) - wanted
+    about = {"shared": asked.shared, "cache": asked.cache, "latchkey": asked.latchkey, "folds": wanted}
+    found = mined.crops(asked.detector, about, "training", asked.frames, asked.seed, say)
+    tried = mined.crops(asked.detector, about, "validation", asked.frames // 8, asked.seed + 1, say)
+    say(f"mined: {len(found[1])} crops, {int(found[1].sum())} of faces; to try it {len(tried[1])}, {int(tried[1].sum())}", 0)
+    found = {kind: found[0][found[1] == label] for kind, label in (("right", 1), ("wrong", 0))}
     album = Album(asked.shared, cache, asked.latchkey, wanted, True)
     # Without a fold that is kept back this is no test: it tells only that something was learnt.
-    test = [batch(Album(asked.shared, cache, asked.latchkey, rest or {5}, False), 1000, [asked.seed, 9, k], k == 0) for k in range(2)]
+    other = Album(asked.shared, cache, asked.latchkey, rest or {5}, False)
+    tests = {}
+    for kind in ("lfw", "crowd"):
+        rng = np.random.default_rng([asked.seed, 9])
+        rows = rng.choice(other.rows[kind], 600)
+        tests[kind] = tensors([(*other.view(i, rng, True), 1) for i in rows])
+        tests[f"{kind}, worn"] = tensors([(*other.view(i, rng), 1) for i in rows])
+    tried_on = tensors([(mined_view(c, None, True), NOWHERE, is_face) for c, is_face in zip(*tried[:2])])[0]
 
     def judged(run):
-        return {kind: round(error(run(x), y).item(), 4) for kind, (x, y) in zip(("plain", "worn"), test)}
+        out = {kind: round(error(run(x)[0], y).item(), 4) for kind, (x, y, _) in tests.items()}
+        return out | let_through(run(tried_on)[1].numpy(), *tried[1:])
 
     torch.manual_seed(asked.seed)
     model = Landmarks()
-    dense = [m.weight for m in model.layers[:-1].modules() if isinstance(m, net.Conv) and m.groups == 1]
+    dense = [m.weight for m in model.layers.modules() if isinstance(m, net.Conv) and m.groups == 1]
     optimiser = muon.Both(dense, model.parameters(), asked.rate)
     rounds = asked.samples // asked.batch
     curve, total, began = [], 0.0, time.monotonic()
     for r in range(rounds):
-        x, y = batch(album, asked.batch, [asked.seed, 0, r])
+        x, *y = batch(album, found, asked.batch, [asked.seed, 0, r])
         optimiser.prepare(r, r / rounds)
         model.train()
-        loss = error(model(x), y)
-        loss.backward()
+        value = loss(model(x), y)
+        value.backward()
         optimiser.step()
-        total += loss.item()
+        total += value.item()
         if (r + 1) % asked.report == 0 or r + 1 == rounds:
             model.eval()
             with torch.inference_mode():
@@ -154,16 +227,23 @@ def train(asked, say):
             say(json.dumps(done), (r + 1) / rounds)
 
     everyday = model.eval()
-    sights = (batch(album, asked.batch, [asked.seed, 1, r])[0] for r in range(60))
+    sights = (batch(album, found, asked.batch, [asked.seed, 1, r])[0] for r in range(60))
     rounded = quantise.watched(everyday, sights, 60)
-    lesson = lambda model, r: (lambda x, y: error(model(x), y))(*batch(album, asked.batch, [asked.seed, 2, r]))
+
+    def lesson(model, r):
+        x, *y = batch(album, found, asked.batch, [asked.seed, 2, r])
+        return loss(model(x), y)
+
     rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
     out = Path(asked.out)
     out.mkdir(parents=True, exist_ok=True)
     w = tflite.Writer("Latchkey's landmarks network")
-    w.output(w.layers(rounded.layers, w.input("luma", (1, SIDE, SIDE, 1), 1 / 128, 0), "landmarks"), "points")
+    x = w.layers(rounded.layers, w.input("luma", (1, SIDE, SIDE, 1), 1 / 128, 0), "landmarks")
+    w.output(w.conv(rounded.points, x, "points"), "points")
+    w.output(w.conv(rounded.face, x, "face"), "face")
     w.write(out / "landmarks.tflite")
-    report = {"folds": asked.folds, "curve": curve, "float": judged(everyday), "8 bits": judged(written(out / "landmarks.tflite"))}
+    with torch.inference_mode():
+        report = {"folds": asked.folds, "curve": curve, "float": judged(everyday), "8 bits": judged(written(out / "landmarks.tflite"))}
     (out / "landmarks.json").write_text(json.dumps(report, indent=1))
     say(json.dumps({k: report[k] for k in ("float", "8 bits")}), 1)
 
@@ -174,21 +254,26 @@ def written(file):
 
     i = Interpreter(str(file), num_threads=1)
     i.allocate_tensors()
-    at, (scale, zero) = i.get_input_details()[0]["index"], i.get_output_details()[0]["quantization"]
+    at, outputs = i.get_input_details()[0]["index"], i.get_output_details()
 
     def run(xs):
-        out = []
+        out = [[], []]
         for x in xs.numpy():
             i.set_tensor(at, np.round(x * 128).astype(np.int8).reshape(1, SIDE, SIDE, 1))
             i.invoke()
-            out.append((i.get_tensor(i.get_output_details()[0]["index"]).reshape(-1).astype(np.float32) - zero) * scale)
-        return torch.from_numpy(np.stack(out))
+            for values, o in zip(out, outputs):
+                scale, zero = o["quantization"]
+                values.append((i.get_tensor(o["index"]).reshape(-1).astype(np.float32) - zero) * scale)
+        return torch.from_numpy(np.stack(out[0])), torch.from_numpy(np.stack(out[1])[:, 0])
 
     return run
 
 
 def arguments():
-    return options.parser(__doc__, samples=800_000, rate=0.03, tuning=40_000).parse_args()
+    a = options.parser(__doc__, samples=800_000, rate=0.03, tuning=40_000)
+    a.add_argument("--detector", default=str(Path(__file__).parents[2] / "models/latchkey/detector.tflite"), help="whose findings are judged")
+    a.add_argument("--frames", type=int, default=16_000, help="frames in which the detector looks for faces")
+    return a.parse_args()
 
 
 if __name__ == "__main__":

@@ -44,4 +44,10 @@ def goes_on(a, name):
     """For a training that can go on from another, or from where it was broken off."""
     a.add_argument("--start", help=f"{name}.npz of a training to go on from; blocks that it lacks begin as nothing. The detector takes a .tflite, too")
     a.add_argument("--name", default=name, help="what the checkpoint in the cache is called")
+    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
     return a
+
+
+def over(asked, share, seconds):
+    """How much of a training is over: of its rounds, or of its minutes, whichever is more. The rate falls with it."""
+    return max(share, seconds / 60 / asked.minutes if asked.minutes else 0.0)

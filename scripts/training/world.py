@@ -10,7 +10,6 @@ kept for validation: thresholds are chosen there.
 import csv
 import json
 import tarfile
-import zipfile
 from pathlib import Path
 
 import cv2
@@ -26,7 +25,7 @@ HELD_NOFACES = ("clothing", "camvid", "raccoon")
 HELD_TEXTURES = ("blotchy", "bubbly", "chequered", "cracked", "crystalline")
 HELD_OBJECTS = 5
 # Every one of so many is for validation.
-VALIDATION = 20
+VALIDATION = faces.HELD
 
 # From boxes of WIDER FACE (forehead to chin, narrow) to ours: side over their geometric mean side, and how far the middle
 # moves down in the same unit. Means over 733 faces of LFW of BlazeFace's box beside YuNet's; deviation 6 % and 3 %.
@@ -135,13 +134,9 @@ def crowd(shared, part):
     """{source: [picture]} of aligned faces, 112x112."""
     box = around([faces.TEMPLATE])
     out = {}
-    for path in sorted((Path(shared) / "faces/crowd").glob("*-*.zip")):
-        source = path.name.split("-")[0]
-        with zipfile.ZipFile(path) as pack:
-            for number, name in enumerate(sorted(pack.namelist())):
-                if part_of(number, source, ()) == part:
-                    luma = grey(pack.read(name))
-                    out.setdefault(source, []).append(picture(luma, box, [faces.TEMPLATE], [FACE]))
+    for pack, number, data in faces.packs(shared):
+        if part_of(number, pack, ()) == part:
+            out.setdefault(pack, []).append(picture(grey(data), box, [faces.TEMPLATE], [FACE]))
     return out
 
 

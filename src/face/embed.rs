@@ -73,7 +73,7 @@ impl Embedder {
     ) -> Result<Self, NnError> {
         let network = engine.load(model)?;
         super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
-        super::expect_output(model, network.as_ref(), manifest.dimensions)?;
+        super::expect_output(model, network.as_ref(), 0, manifest.dimensions)?;
         #[expect(clippy::cast_precision_loss, reason = "at most 1024 pixels")]
         // Templates count pixels from the middle of the first one, the sampler from its corner.
         let template = manifest.template.map(|[x, y]| Point {

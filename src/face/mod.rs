@@ -66,18 +66,26 @@ fn expect_input(model: &ModelFile, network: &dyn Network, want: &[usize]) -> Res
     })
 }
 
-/// That the network's first output has `want` elements; others, for whoever trains it, are none of our business.
-fn expect_output(model: &ModelFile, network: &dyn Network, want: usize) -> Result<(), NnError> {
+/// That the network's output `number`, from 0, has `want` elements; further ones, for training, are not used here.
+fn expect_output(
+    model: &ModelFile,
+    network: &dyn Network,
+    number: usize,
+    want: usize,
+) -> Result<(), NnError> {
     let got = network
         .outputs()
-        .first()
+        .get(number)
         .map_or(0, |o| o.shape.iter().product());
     if got == want {
         return Ok(());
     }
     Err(NnError::Shape {
         model: model.name(),
-        what: "the number of elements of the first output".to_owned(),
+        what: format!(
+            "the number of elements of output {} (0: there is none)",
+            number + 1
+        ),
         got: got.to_string(),
         want: want.to_string(),
     })

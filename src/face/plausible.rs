@@ -90,6 +90,7 @@ mod tests {
             score: 0.9,
             points: [p(30.0, 35.0), p(70.0, 35.0), p(50.0, 55.0), p(50.0, 78.0)],
             corners: None,
+            refined: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::detect::{Detection, Detector, whole_faces};
 use super::embed::{Embedder, Embedding};
 use super::geometry::Rect;
-use super::landmarks::{Landmarks, Refiner};
+use super::landmarks::{CloserLook, Landmarks, Refiner};
 use super::quality::{Gate, Quality, Unfit};
 use super::stages::{Stage, Stages};
 use super::{FaceError, MAX_FACES, plausible};
@@ -30,6 +30,8 @@ const SAME_FACE: f32 = 0.4;
 const KNOWN: f32 = 0.35;
 /// The most doubtful detections of one look that are looked at again; the rest are dropped.
 const LOOK_AGAIN: u32 = 4;
+/// The most detections of one look that are looked at closely where a network tells faces, best first; the rest are dropped.
+const CLOSER_LOOKS: usize = 2 * MAX_FACES;
 
 /// A face of a picture.
 #[derive(Clone, Copy, Debug)]
@@ -280,10 +282,27 @@ impl Reader {
         let room = self.picked.capacity() - before;
         self.picked
             .extend(found.iter().filter(|d| plausible::detection(d)).take(room));
-        let sure = self.detector.sure();
-        // A part of a sure face needs no second look.
-        whole_faces(&mut self.picked, before, sure);
         self.stages.lap(Stage::DetectDecode);
+        if let Some(refiner) = self.refiner.as_mut().filter(|r| r.tells_faces()) {
+            let (sampler, stages) = (&mut self.sampler, &mut self.stages);
+            self.picked.truncate(before + CLOSER_LOOKS);
+            look_closer(&mut self.picked, before, |detection| {
+                refiner.refine(image, detection, sampler, stages)
+            })?;
+            self.stages.lap(Stage::Rest);
+        } else {
+            // A part of a sure face needs no second look.
+            whole_faces(&mut self.picked, before, self.detector.sure());
+            self.look_again(image, before)?;
+        }
+        // A doubtful whole that is a face wins over its parts too.
+        whole_faces(&mut self.picked, before, 0.0);
+        Ok(())
+    }
+
+    /// Keeps of `picked[before..]` what is sure, and what is found again in other framings.
+    fn look_again(&mut self, image: &Image<'_>, before: usize) -> Result<(), FaceError> {
+        let sure = self.detector.sure();
         // Best first, so the doubtful ones are at the end.
         let mut again = 0;
         let mut i = before;
@@ -299,8 +318,6 @@ impl Reader {
                 self.picked.remove(i);
             }
         }
-        // A doubtful whole that holds wins over its parts too.
-        whole_faces(&mut self.picked, before, 0.0);
         Ok(())
     }
 
@@ -343,13 +360,14 @@ impl Reader {
             if self.faces.len() == MAX_FACES {
                 break;
             }
-            let refined = match (&mut self.refiner, detection.landmarks()) {
-                (Some(refiner), _) => {
+            let refined = match (detection.refined, &mut self.refiner) {
+                (Some(points), _) => Some(points),
+                (None, Some(refiner)) => {
                     let (sampler, stages) = (&mut self.sampler, &mut self.stages);
-                    let points = refiner.refine(image, detection, sampler, stages)?;
-                    plausible::refined(detection, &points).then_some(points)
+                    let look = refiner.refine(image, detection, sampler, stages)?;
+                    plausible::refined(detection, &look.landmarks).then_some(look.landmarks)
                 }
-                (None, told) => told,
+                (None, None) => detection.landmarks(),
             };
             let Some(landmarks) = refined else {
                 continue;
@@ -379,6 +397,25 @@ impl Reader {
         self.stages.lap(Stage::Rest);
         Ok(())
     }
+}
+
+/// Keeps of `picked[before..]` what a closer look shows to be a face, with its points.
+fn look_closer(
+    picked: &mut Vec<Detection>,
+    before: usize,
+    mut look: impl FnMut(&Detection) -> Result<CloserLook, FaceError>,
+) -> Result<(), FaceError> {
+    let mut i = before;
+    while let Some(detection) = picked.get_mut(i) {
+        let seen = look(detection)?;
+        if seen.is_face == Some(true) && plausible::refined(detection, &seen.landmarks) {
+            detection.refined = Some(seen.landmarks);
+            i += 1;
+        } else {
+            picked.remove(i);
+        }
+    }
+    Ok(())
 }
 
 /// Removes from `picked[before..]` what `picked[..before]` shows already.
@@ -418,6 +455,7 @@ mod tests {
             score,
             points: [Point::default(); 4],
             corners: None,
+            refined: None,
         }
     }
 
@@ -448,5 +486,51 @@ mod tests {
             add_unknown(&mut picked, 1, 0.4);
             assert_eq!(sides(&picked), [width]);
         }
+    }
+
+    #[test]
+    fn a_closer_look_keeps_faces_and_what_was_found_before() {
+        let of = |width: f32| {
+            let mut d = square(0.0, 0.0, width, 0.9);
+            let point = |x, y| Point {
+                x: x * width,
+                y: y * width,
+            };
+            d.points = [
+                point(0.3, 0.4),
+                point(0.7, 0.4),
+                point(0.5, 0.6),
+                point(0.5, 0.8),
+            ];
+            d
+        };
+        let landmarks = |width: f32| {
+            [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.4, 0.8), (0.6, 0.8)].map(|(x, y)| Point {
+                x: x * width,
+                y: y * width,
+            })
+        };
+        // Found at a smaller scale; a face; none; a network that does not tell; points that are no face's.
+        let mut picked = [10.0, 20.0, 30.0, 40.0, 50.0].map(of).to_vec();
+        look_closer(&mut picked, 1, |d| {
+            let width = d.bbox.width;
+            Ok(CloserLook {
+                landmarks: if width == 50.0 {
+                    [Point::default(); 5]
+                } else {
+                    landmarks(width)
+                },
+                is_face: (width != 40.0).then_some(width != 30.0),
+            })
+        })
+        .unwrap();
+        assert_eq!(sides(&picked), [10.0, 20.0]);
+        assert!(picked[0].refined.is_none());
+        assert_eq!(picked[1].refined.map(|p| p[1].x), Some(14.0));
+        // An error ends it.
+        let failed = look_closer(&mut picked, 0, |_| {
+            Err(crate::frame::JpegError::Broken(String::new()).into())
+        });
+        assert!(failed.is_err());
     }
 }

@@ -39,6 +39,8 @@ pub struct Detection {
     pub points: [Point; 4],
     /// Corners of the mouth, left and right as seen, where the detector tells them.
     pub corners: Option<[Point; 2]>,
+    /// The five points by a closer look, once that has shown a face.
+    pub refined: Option<Landmarks>,
 }
 
 impl Detection {
@@ -275,5 +277,6 @@ fn detection(
         score: 1.0 / (1.0 + (-logit).exp()),
         points: points.map(place),
         corners: corners.map(|c| c.map(place)),
+        refined: None,
     })
 }

@@ -94,6 +94,7 @@ impl Sum {
             score,
             points: self.1.map(mean),
             corners: self.2.map(|c| c.map(mean)),
+            refined: None,
         }
     }
 }
@@ -113,6 +114,7 @@ mod tests {
             score,
             points: [Point { x, y: 5.0 }; 4],
             corners: Some([Point { x, y: 9.0 }; 2]),
+            refined: None,
         }
     }
 
