@@ -14,7 +14,7 @@ cut_to() { dd if="$1" of="$2" bs=64 count=$(($3 / 64)) 2> /dev/null; }
 say "damaged models"
 models_tried=0
 at=$(now)
-find "$work/models" -name '*.tflite' > "$work/model_files"
+find "$work/models" -name '*.tflite' -o -name '*.i8' > "$work/model_files"
 while read -r model; do
     cp "$model" "$work/whole"
     size=$(stat -c %s "$model")
