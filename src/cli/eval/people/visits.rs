@@ -150,6 +150,15 @@ pub fn run(
     Ok(reports)
 }
 
+/// Who is who in one draw, by place in the folder.
+struct Cast {
+    household: Vec<usize>,
+    /// Strangers that the head learns from.
+    learnt: Vec<usize>,
+    /// Strangers who come.
+    strangers: Vec<usize>,
+}
+
 /// Whom the draws are made from.
 struct House<'a> {
     named: &'a [Named],
@@ -201,13 +210,13 @@ impl<'a> House<'a> {
         }
     }
 
-    /// Whose photos are learnt, and who comes as a stranger.
+    /// Casts one draw.
     fn cast(
         &self,
         [size, photos]: [usize; 2],
         unknown: usize,
         chance: &mut Chance,
-    ) -> Result<(Vec<usize>, Vec<usize>, Vec<usize>), Failure> {
+    ) -> Result<Cast, Failure> {
         let usage = |text: String| Failure {
             exit: Exit::Usage,
             text,
@@ -249,7 +258,11 @@ impl<'a> House<'a> {
                 others.len()
             )));
         }
-        Ok((household, others, strangers))
+        Ok(Cast {
+            household,
+            learnt: others,
+            strangers,
+        })
     }
 
     /// One household, its visits, those of strangers, and an hour of them.
@@ -260,13 +273,13 @@ impl<'a> House<'a> {
         chance: &mut Chance,
         tally: &mut Tally,
     ) -> Result<(), Failure> {
-        let (household, learnt, strangers) = self.cast(sizes, unknown, chance)?;
+        let cast = self.cast(sizes, unknown, chance)?;
         let sha256 = &self.loaded.manifest.embedder().sha256;
         let mut gallery = Gallery::default();
         let mut residents: Vec<(PersonId, Film<'a>)> = Vec::new();
         // Whose visit each is, by place in the folder: numbers in the gallery are those of one household.
         let mut whose: Vec<usize> = Vec::new();
-        for who in &household {
+        for who in &cast.household {
             let (embeddings, films) = self.parts(*who, sizes[1], chance);
             let (name, here) = (&self.named[*who].name, Path::new("the household"));
             let id = gallery.add(name, &embeddings, &[], sha256, here)?;
@@ -274,8 +287,12 @@ impl<'a> House<'a> {
             residents.extend(films.into_iter().map(|film| (id, film)));
         }
         let first = |who: &usize| self.people[*who].iter().find_map(|s| s.embedding);
-        let mut nobody: Vec<Vec<Embedding>> =
-            learnt.iter().filter_map(first).map(|e| vec![e]).collect();
+        let mut nobody: Vec<Vec<Embedding>> = cast
+            .learnt
+            .iter()
+            .filter_map(first)
+            .map(|e| vec![e])
+            .collect();
         if nobody.len() < FEW_STRANGERS {
             nobody.extend(self.drawn.iter().map(|e| vec![*e]));
         }
@@ -299,7 +316,7 @@ impl<'a> House<'a> {
             tally.residents.add(*who, let_in != Some(*id));
         }
         let mut films: Vec<Film<'a>> = Vec::new();
-        for who in strangers {
+        for who in cast.strangers {
             let shots: Vec<&Shot> = self.people[who].iter().collect();
             for film in self.films(&shots) {
                 // One whose face is not found shows nothing about those whose is.
