@@ -1,5 +1,5 @@
-//! The bank of strangers of a model set: what its embedder says of people who live elsewhere. By them it is known for each
-//! enrolled person from which likeness on hardly any stranger is taken for that person, without a photo of a stranger.
+//! The bank of strangers of a model set: its embedder's answers for people who live elsewhere. They show for each enrolled
+//! person from which likeness on hardly any stranger is taken for that person, without a photo of a stranger.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -58,16 +58,16 @@ pub struct Bank {
 /// One enrolled person: their direction, and their templates. All of length 1.
 pub type Enrolled<'a> = (&'a [f32], Vec<&'a [f32]>);
 
-/// From which likeness on a face is somebody, by a bank.
+/// From which likeness on a face is an enrolled person, by a bank.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohort {
     /// Lowest likeness to each person that is that person. Above 1 where a stranger of the bank has the very same embedding.
     pub thresholds: Vec<f32>,
     /// Strangers in the bank.
     pub trials: usize,
-    /// Those of them who are taken for somebody.
+    /// Those of them who are taken for an enrolled person.
     pub accepted: usize,
-    /// The share of strangers, 0 to 1, whom one look takes for somebody is below this at 95 % confidence, for strangers like
+    /// The share of strangers, 0 to 1, whom one look takes for an enrolled person is below this at 95 % confidence, for strangers like
     /// those of the bank. The network may have learnt from those, and tells them apart a little better than others.
     pub proven: f64,
 }

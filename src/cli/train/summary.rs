@@ -159,7 +159,7 @@ impl Summary<'_> {
             }
         }
         println!(
-            "by {} strangers of the set, of whom {} would be let in, one look takes fewer than {:.3} % of strangers for somebody \
+            "by {} strangers of the set, of whom {} would be let in, one look takes fewer than {:.3} % of strangers for an enrolled person \
              (95 %; its network may have learnt from them, and tells others apart a little worse)",
             cohort.trials,
             cohort.accepted,

@@ -39,7 +39,7 @@ struct Tally {
     residents: Visited,
     as_another: usize,
     strangers: Visited,
-    /// The lowest likeness that is somebody, and the highest that a person needs.
+    /// The lowest likeness at which a face is an enrolled person, and the highest that one of them needs.
     thresholds: [f32; 2],
     hours: Hours,
 }
@@ -338,7 +338,7 @@ impl<'a> House<'a> {
 impl Tally {
     fn print(&self, [size, photos]: [usize; 2], arguments: &Arguments) {
         println!(
-            "{size} people, {photos} photos of each, {} draws; visits of {} looks, 10 a second; a face is somebody from a likeness of \
+            "{size} people, {photos} photos of each, {} draws; visits of {} looks, 10 a second; a face is an enrolled person from a likeness of \
              {:.3} to {:.3} on",
             arguments.draws, arguments.looks, self.thresholds[0], self.thresholds[1]
         );
