@@ -59,7 +59,7 @@ fn visits_are_let_in_by_the_threshold_and_attempts_lock_the_door() {
     let anybody = visits(folder.path(), "0.05", PHOTOS);
     let strangers = all(&anybody);
     assert!(count(&anybody, "/residents/wrong") <= 3, "{anybody}");
-    // Drawn people are alike: nearly all are somebody at this threshold.
+    // Drawn people are alike: nearly all are let in at this threshold.
     let let_in = count(&anybody, "/strangers/wrong");
     assert!(2 * let_in > strangers, "{anybody}");
     assert!(count(&anybody, "/strangers/people_wrong") >= 2, "{anybody}");

@@ -11,7 +11,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -27,13 +26,6 @@ WANTED = {"utk": 6500, "aaf": 3500, "scut": 1500}
 SAME = 0.5
 # Each of its faces is another person, by those who collected it.
 ALL_DIFFERENT = "aaf"
-
-
-def wide(jpegs):
-    """Wide RGB crops, uint8 [n, WIDE, WIDE, 3]."""
-    m = faces.MARGIN
-    pictures = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1] for data in jpegs)
-    return np.stack([cv2.copyMakeBorder(p, m, m, m, m, cv2.BORDER_REPLICATE) for p in pictures])
 
 
 def people(embeddings, packs):
@@ -64,7 +56,7 @@ def make(asked):
     if not kept_file.exists():
         teach, arc, luma = teachers.Teachers(asked.shared, "cpu"), [], []
         for i in range(0, len(chosen), teachers.BATCH):
-            crops = torch.from_numpy(wide(chosen[i : i + teachers.BATCH])).permute(0, 3, 1, 2)
+            crops = torch.from_numpy(np.stack([teachers.widened(j) for j in chosen[i : i + teachers.BATCH]])).permute(0, 3, 1, 2)
             # MobileFaceNet's answer is the second one.
             arc.append(teach(crops)[:, 256:].numpy())
             luma.append(teachers.luma(crops).numpy())

@@ -38,10 +38,7 @@ class Closer:
         self.least = np.log(face / (1 - face))
 
     def __call__(self, luma, box):
-        x, y, w, h = box
-        middle, half = (x + w / 2 - 0.5, y + h / 2 - 0.5), self.SIDE / 2 - 0.5
-        m = mixture.transform(self.SIDE / (self.CROP * max(w, h)), 0.0, False, middle, (half, half))
-        crop = mixture.warped(luma, m, (self.SIDE, self.SIDE), cv2.BORDER_REPLICATE)
+        crop = mixture.window(luma, box, self.CROP, self.SIDE)
         self.net.set_tensor(self.net.get_input_details()[0]["index"], (crop.astype(np.int16) - 128).astype(np.int8)[None, :, :, None])
         self.net.invoke()
         said = self.net.get_output_details()[1]

@@ -24,12 +24,6 @@ IS, IS_NOT = 0.45, 0.25
 PARTS, MISTAKES = 2, 4
 
 
-def crop(luma, box):
-    x, y, w, h = box
-    m = mixture.transform(SIDE / (REACH * max(w, h)), 0.0, False, (x + w / 2 - 0.5, y + h / 2 - 0.5), (SIDE / 2 - 0.5, SIDE / 2 - 0.5))
-    return mixture.warped(luma, m, (SIDE, SIDE), cv2.BORDER_REPLICATE)
-
-
 def label(box, boxes, kinds):
     """1 of a face, 0 of none, -1 of what may be one."""
     shares = np.array([detector.share(box, b) for b in boxes])
@@ -77,7 +71,7 @@ def crops(file, about, which, frames, seed, say):
             dropped = set(rng.permutation(wrong)[MISTAKES:])
             for k, (is_face, score, box) in enumerate(seen):
                 if k not in dropped and is_face >= 0 and (score or not is_face):
-                    pictures.append(crop(canvas.luma, box))
+                    pictures.append(mixture.window(canvas.luma, box, REACH, SIDE))
                     labels.append(is_face)
                     scores.append(score)
             if (i + 1) % 500 == 0:

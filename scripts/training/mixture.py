@@ -123,6 +123,14 @@ def warped(luma, matrix, size, border, value=0):
     return cv2.warpAffine(luma, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=value)
 
 
+def window(luma, box, reach, side):
+    """`side` x `side` pixels around the middle of `box` [x, y, w, h], `reach` times as wide as that, as the sampler takes them."""
+    x, y, w, h = box
+    middle, half = (x + w / 2 - 0.5, y + h / 2 - 0.5), side / 2 - 0.5
+    m = transform(side / (reach * max(w, h)), 0.0, False, middle, (half, half))
+    return warped(luma, m, (side, side), cv2.BORDER_REPLICATE)
+
+
 def light(rng, luma, deep=1.0):
     """Another exposure: gamma, contrast, brightness, by table."""
     x = np.arange(256, dtype=np.float32) / 255

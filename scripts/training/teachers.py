@@ -142,6 +142,13 @@ def mix(a, b, random):
     return F.grid_sample(out, bent, padding_mode="border", align_corners=False).clamp(0, 255)
 
 
+def widened(jpeg):
+    """An aligned face as a wide RGB crop: what is beside it repeats its edge."""
+    m = faces.MARGIN
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    return cv2.copyMakeBorder(picture, m, m, m, m, cv2.BORDER_REPLICATE)
+
+
 def wide_crops(photos, cache, name, crowd=()):
     """The wide RGB crops of all photos, then of the faces of a crowd that are aligned already: uint8 [n, WIDE, WIDE, 3]."""
     file = Path(cache) / f"{name}-wide.npy"
@@ -151,10 +158,8 @@ def wide_crops(photos, cache, name, crowd=()):
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, faces.WIDE, faces.WIDE, 3))
         for i, (path, _, _, points) in enumerate(photos):
             out[i] = faces.align(cv2.imread(path)[:, :, ::-1], points, margin=faces.MARGIN)
-        m = faces.MARGIN
         for i, (_, data) in enumerate(crowd, len(photos)):
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
-            out[i] = cv2.copyMakeBorder(picture, m, m, m, m, cv2.BORDER_REPLICATE)
+            out[i] = widened(data)
         out.flush()
         os.rename(part, file)
     return np.load(file, mmap_mode="r")

@@ -843,17 +843,17 @@ fn of_the_past(said: &str, again: &[String]) -> String {
         format!("{PHOTOS}: "),
         format!("{DRIVE}/"),
     ];
-    let again = |line: &&str| {
+    let comes_again = |line: &&str| {
         let line = line.trim_start();
         let again_looked_at = [CONFIG, REMOVE]
             .into_iter()
             .chain(photos.iter().map(|p| &**p));
         again_looked_at.into_iter().any(|f| line.starts_with(f)) || again.iter().any(|a| a == line)
     };
-    if !said.lines().any(|l| again(&l)) {
+    if !said.lines().any(|l| comes_again(&l)) {
         return said.to_owned();
     }
-    let lines: Vec<&str> = said.lines().filter(|l| !again(l)).collect();
+    let lines: Vec<&str> = said.lines().filter(|l| !comes_again(l)).collect();
     let mut left = String::new();
     for (i, line) in lines.iter().enumerate() {
         // A title stays with what is under it, and one empty line behind that.

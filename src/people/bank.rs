@@ -116,7 +116,7 @@ impl Bank {
     }
 
     /// The thresholds of `people`, none below `least`, at which one look takes less than a share `far` (above 0, up to 1) of
-    /// strangers for anybody. Where more of the bank are taken for somebody at `least` than prove that, each person's
+    /// strangers for anybody. Where more of the bank are let in at `least` than prove that, each person's
     /// threshold rises above a stranger of their own, and then those that had to rise the most fall to the next stranger, as
     /// long as the rate stays proven. With more people, or fewer strangers, than prove `far`, each has a threshold above one
     /// stranger of their own, and [`Cohort::proven`] says what that shows.

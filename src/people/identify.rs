@@ -41,7 +41,7 @@ pub struct Identification {
 }
 
 /// One person of an [`Identifier`].
-struct Somebody {
+struct Candidate {
     id: PersonId,
     /// Lowest likeness that is this person.
     threshold: f32,
@@ -53,7 +53,7 @@ pub struct Identifier {
     threshold: f32,
     margin: f32,
     dimensions: usize,
-    people: Vec<Somebody>,
+    people: Vec<Candidate>,
     rows: Vec<f32>,
     cohort: Option<Cohort>,
 }
@@ -69,7 +69,7 @@ impl Identifier {
         let mut enrolled: Vec<Enrolled<'_>> = Vec::new();
         for (id, direction, templates) in known.people() {
             dimensions = direction.len();
-            people.push(Somebody {
+            people.push(Candidate {
                 id,
                 threshold,
                 rows: 1 + templates.len(),
@@ -103,7 +103,7 @@ impl Identifier {
         Self::new(Gallery::default().known(""), rule, None)
     }
 
-    /// Lowest likeness that is somebody; some people may need more.
+    /// Lowest likeness that is an enrolled person; some people may need more.
     #[must_use]
     pub const fn threshold(&self) -> f32 {
         self.threshold
@@ -138,7 +138,7 @@ impl Identifier {
     }
 
     fn identify_mean(&self, mean: &[f32]) -> Identification {
-        let (mut nearest, mut score, mut next) = (None::<&Somebody>, -1.0_f32, -1.0_f32);
+        let (mut nearest, mut score, mut next) = (None::<&Candidate>, -1.0_f32, -1.0_f32);
         if mean.len() == self.dimensions {
             let mut rows = self.rows.chunks_exact(self.dimensions.max(1));
             for person in &self.people {

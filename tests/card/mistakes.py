@@ -59,7 +59,7 @@ def main():
     photos()
     with Pi(card, work) as pi:
         pi.wait("step=ready", 120)
-        check("all repaired: nothing is told", not pi.says("setup_refused"))
+        check("all corrected: nothing is reported", not pi.says("setup_refused"))
     says = card.read("latchkey-says.txt") or ""
     check("and the file tells only what became of the photo that was taken",
           "a.jpg" in says and not re.search(r"latchkey\.toml:|b\.jpg|c\.jpg|heic", says))  # fmt: skip

@@ -239,6 +239,13 @@ fn top_of(loaded: &Loaded) -> Result<Weights, Failure> {
     Ok(Weights::parse(file.bytes().to_vec())?)
 }
 
+/// A seed for a photo, not for its place in the folder: the same photo has the same views in every run.
+fn seed_of(photo: &Path, seed: u64) -> u64 {
+    let name = photo.file_name().unwrap_or_default().as_encoded_bytes();
+    name.iter()
+        .fold(seed, |s, b| crate::chance::bits(s, u64::from(*b)))
+}
+
 /// The face in the middle of a photo.
 fn shoot(
     reader: &mut Reader,
@@ -283,11 +290,7 @@ fn shoot(
         let mut sampler = Sampler::new(image.layout().width, 256);
         let cut = FaceCut::new(&image, &face.landmarks, &mut sampler).map_err(FaceError::from)?;
         if let Some(cut) = cut {
-            // Of the photo, not of its place in the folder: the same photo has the same views in every run.
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            let seed = name
-                .iter()
-                .fold(arguments.seed, |s, b| crate::chance::bits(s, u64::from(*b)));
+            let seed = seed_of(path, arguments.seed);
             let views = if arguments.fine_tune {
                 arguments.views.max(TUNING_VIEWS)
             } else {

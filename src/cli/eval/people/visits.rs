@@ -97,6 +97,7 @@ pub fn run(
     arguments: &Arguments,
     kind: Visits,
 ) -> Result<Vec<Value>, Failure> {
+    let bank = loaded.bank()?;
     let mut readers = folder::readers(loaded, loaded.gated())?;
     // A film is as long as it is.
     let most = match kind {
@@ -122,7 +123,6 @@ pub fn run(
     // As `train` learns from where the owner has too few strangers.
     let mut drawn = Vec::new();
     built_in(&mut readers[0], |e| drawn.extend(e))?;
-    let bank = loaded.bank()?;
     let house = House {
         named,
         people: &people,

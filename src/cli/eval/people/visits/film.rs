@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::super::subject;
-use super::super::Arguments;
+use super::super::{Arguments, seed_of};
 use super::Visits;
 use crate::capture::Photo;
 use crate::chance::Chance;
@@ -49,21 +49,14 @@ pub fn shoot(
     let looks = match (kind, face) {
         (Visits::Frames, _) => vec![faces],
         (Visits::Photos, None) => Vec::new(),
-        (Visits::Photos, Some(face)) => {
-            // Of the photo, not of its place in the folder.
-            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-            let seed = name
-                .iter()
-                .fold(arguments.seed, |s, b| crate::chance::bits(s, u64::from(*b)));
-            film(
-                reader,
-                &image,
-                &face.bbox,
-                arguments.looks,
-                noise,
-                &mut Chance::new(seed),
-            )?
-        }
+        (Visits::Photos, Some(face)) => film(
+            reader,
+            &image,
+            &face.bbox,
+            arguments.looks,
+            noise,
+            &mut Chance::new(seed_of(path, arguments.seed)),
+        )?,
     };
     Ok(Shot { embedding, looks })
 }
