@@ -53,12 +53,6 @@ impl Refiner {
         }
     }
 
-    /// Whether it tells faces from what is none.
-    #[must_use]
-    pub const fn tells_faces(&self) -> bool {
-        self.least.is_some()
-    }
-
     /// Looks closer at `detection`.
     ///
     /// # Errors
@@ -209,11 +203,9 @@ pub mod tests {
         };
         // 0.8 is a logit of 1.386.
         let mut sure = refiner(Some(0.8), &[1.39, 1.38, f32::NAN, f32::INFINITY]);
-        assert!(sure.tells_faces());
         let told: Vec<_> = (0..4).map(|_| look(&mut sure).is_face).collect();
         assert_eq!(told, [Some(true), Some(false), Some(false), Some(true)]);
         let mut silent = refiner(None, &[9.0]);
-        assert!(!silent.tells_faces());
         let seen = look(&mut silent);
         assert_eq!(seen.is_face, None);
         // Fractions of a crop of 1.2 times the box, counted from the middle of the first of its eight pixels.

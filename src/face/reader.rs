@@ -283,17 +283,17 @@ impl Reader {
         self.picked
             .extend(found.iter().filter(|d| plausible::detection(d)).take(room));
         self.stages.lap(Stage::DetectDecode);
-        if let Some(refiner) = self.refiner.as_mut().filter(|r| r.tells_faces()) {
+        if let Some(sure) = self.detector.sure() {
+            // A part of a sure face needs no second look.
+            whole_faces(&mut self.picked, before, sure);
+            self.look_again(image, before, sure)?;
+        } else if let Some(refiner) = self.refiner.as_mut() {
             let (sampler, stages) = (&mut self.sampler, &mut self.stages);
             self.picked.truncate(before + CLOSER_LOOKS);
             look_closer(&mut self.picked, before, |detection| {
                 refiner.refine(image, detection, sampler, stages)
             })?;
             self.stages.lap(Stage::Rest);
-        } else {
-            // A part of a sure face needs no second look.
-            whole_faces(&mut self.picked, before, self.detector.sure());
-            self.look_again(image, before)?;
         }
         // A doubtful whole that is a face wins over its parts too.
         whole_faces(&mut self.picked, before, 0.0);
@@ -301,8 +301,7 @@ impl Reader {
     }
 
     /// Keeps of `picked[before..]` what is sure, and what is found again in other framings.
-    fn look_again(&mut self, image: &Image<'_>, before: usize) -> Result<(), FaceError> {
-        let sure = self.detector.sure();
+    fn look_again(&mut self, image: &Image<'_>, before: usize, sure: f32) -> Result<(), FaceError> {
         // Best first, so the doubtful ones are at the end.
         let mut again = 0;
         let mut i = before;

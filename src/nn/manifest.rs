@@ -102,9 +102,9 @@ pub struct DetectorManifest {
     pub input: InputManifest,
     /// Lowest score of a face, 0 to 1.
     pub threshold: f32,
-    /// A face with a lower score than this is looked at again from nearer and farther. No effect where `landmarks.face` is
-    /// set.
-    pub sure: f32,
+    /// A face with a lower score than this is looked at again from nearer and farther. Only and always there where
+    /// `landmarks.face` is not.
+    pub sure: Option<f32>,
     /// Boxes that overlap more than this (intersection over union) are the same face.
     pub overlap: f32,
 }
@@ -161,8 +161,8 @@ pub struct LandmarksManifest {
     pub input: InputManifest,
     /// Side of its crop over side of the detector's box.
     pub crop: f32,
-    /// Where its second output is the logit of a face: how sure it must be, between 0 and 1. All that is found is looked at in
-    /// this way then, and in no other: `detector.sure` has no effect.
+    /// Where its second output is the logit of a face: how sure it must be, between 0 and 1. It then judges all that is found,
+    /// and nothing is looked at again by the detector.
     pub face: Option<f32>,
 }
 
@@ -416,14 +416,35 @@ impl Manifest {
             }
         }
         let d = &self.detector;
+        let face = self.landmarks.as_ref().and_then(|l| l.face);
         for (key, value) in [
-            ("detector.threshold", d.threshold),
+            ("detector.threshold", Some(d.threshold)),
             ("detector.sure", d.sure),
-            ("detector.overlap", d.overlap),
+            ("detector.overlap", Some(d.overlap)),
+            ("landmarks.face", face),
         ] {
-            if !(value > 0.0 && value < 1.0) {
+            if let Some(value) = value
+                && !(value > 0.0 && value < 1.0)
+            {
                 return wrong(key, value.to_string(), "must lie between 0 and 1");
             }
+        }
+        match (d.sure, face) {
+            (Some(sure), Some(_)) => {
+                return wrong(
+                    "detector.sure",
+                    sure.to_string(),
+                    "has no effect beside landmarks.face: leave it out",
+                );
+            }
+            (None, None) => {
+                return wrong(
+                    "detector.sure",
+                    "nothing".into(),
+                    "must lie between 0 and 1 where landmarks.face is not set",
+                );
+            }
+            _ => {}
         }
         let strides = match &d.family {
             DetectorFamily::BlazeFace { anchors } => {
@@ -444,15 +465,6 @@ impl Manifest {
                 "detector.family: strides",
                 format!("{strides:?}"),
                 "one or more, each 1 to the width of the input",
-            );
-        }
-        if let Some(face) = self.landmarks.as_ref().and_then(|l| l.face)
-            && !(face > 0.0 && face < 1.0)
-        {
-            return wrong(
-                "landmarks.face",
-                face.to_string(),
-                "must lie between 0 and 1",
             );
         }
         match (&self.landmarks, &d.family) {
@@ -565,6 +577,7 @@ mod tests {
         let own = &own.embedder().sha256;
         for (path, value) in [
             ("landmarks.face", 1.5.into()),
+            ("detector.sure", 0.5.into()),
             ("detector.overlap", 0.0.into()),
             ("embedders.latchkey.strangers", strangers(own, 0)),
             (

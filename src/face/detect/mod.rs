@@ -182,9 +182,9 @@ impl Detector {
         self.manifest.overlap
     }
 
-    /// Detections with a lower score are doubtful.
+    /// Detections with a lower score are doubtful; `None` where another network tells which are faces.
     #[must_use]
-    pub const fn sure(&self) -> f32 {
+    pub const fn sure(&self) -> Option<f32> {
         self.manifest.sure
     }
 
