@@ -15,7 +15,7 @@ use latchkey::door::{Door, Policy};
 use latchkey::face::{Embedding, Face, Reader, Settings};
 use latchkey::frame::{Image, Layout, PixelFormat};
 use latchkey::nn::{EngineSettings, Manifest};
-use latchkey::people::{Gallery, Identifier, Rule};
+use latchkey::people::{Bank, Gallery, Identifier, Rule};
 use latchkey::pipeline::Judge;
 
 const SIZE: (u32, u32) = (640, 480);
@@ -63,12 +63,19 @@ fn portraits(shared: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The shipped set.
+fn shipped() -> Manifest {
+    Manifest::load(&"latchkey".parse().unwrap()).unwrap()
+}
+
+fn folders() -> [PathBuf; 1] {
+    [Path::new(env!("CARGO_MANIFEST_DIR")).join("models")]
+}
+
 fn reader() -> Reader {
-    let set = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
-    let folders = [Path::new(env!("CARGO_MANIFEST_DIR")).join("models")];
     Reader::load(
-        &set,
-        &folders,
+        &shipped(),
+        &folders(),
         EngineSettings::default(),
         Settings::default(),
     )
@@ -132,16 +139,18 @@ impl House {
     }
 
     fn identifier(&self) -> Identifier {
-        let embedder = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
+        let set = shipped();
+        let embedder = set.embedder();
         let rule = Rule {
-            threshold: embedder.embedder().threshold,
+            threshold: embedder.threshold,
             fixed: false,
-            margin: embedder.embedder().margin,
+            margin: embedder.margin,
         };
+        let bank = Bank::open(embedder, &folders()).unwrap();
         Identifier::new(
             self.gallery.known(self.reader.embedder_sha256()),
             rule,
-            None,
+            bank.as_ref(),
         )
     }
 

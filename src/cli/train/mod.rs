@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use self::photos::{Learnt, advise, learn_from, sort_out, strangers};
 use self::summary::Summary;
-use self::trials::{Household, cross_validate, given, rows};
+use self::trials::{Household, cross_validate, given, nearest, rows};
 use self::tuning::fine_tune;
 use super::learner::{self, Learner, plain};
 use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, folder, unchanged};
@@ -186,7 +186,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let validation = try_out("validation", &before)?;
     genuine.extend(&validation.genuine);
-    impostors.extend(&validation.impostors);
+    impostors.extend(validation.impostors.iter().map(|alike| nearest(alike)));
     let rule = loaded.rule;
     let calibration = if rule.fixed {
         measure(&impostors, arguments.far, rule.threshold)

@@ -57,6 +57,12 @@ impl Summary<'_> {
         }
     }
 
+    /// Strangers of `test` whom the thresholds in force let in.
+    fn let_in(&self) -> usize {
+        let is_in = |alike: &&Vec<f32>| (0..alike.len()).any(|p| alike[p] >= self.threshold(p));
+        self.test.impostors.iter().filter(is_in).count()
+    }
+
     pub fn print(&self) {
         for l in self.learners {
             println!(
@@ -119,12 +125,12 @@ impl Summary<'_> {
         let test = self.test;
         if !test.genuine.is_empty() || !test.faces.is_empty() {
             let seen = self.recognised(&test.genuine);
-            let let_in = test.impostors.iter().filter(|s| **s >= c.threshold).count();
             println!(
-                "test: {} of {} faces of the enrolled recognised, {} taken for another; {let_in} of {} ({} of them) let in",
+                "test: {} of {} faces of the enrolled recognised, {} taken for another; {} of {} ({} of them) let in",
                 seen.right,
                 seen.of,
                 seen.wrong,
+                self.let_in(),
                 people(test.impostors.len(), "stranger"),
                 photos(test.faces.len() - test.again)
             );
@@ -205,7 +211,7 @@ impl Summary<'_> {
                 "enrolled": rates(&self.test.genuine),
                 "strangers": self.test.impostors.len(),
                 "photos": self.test.faces.len() - self.test.again,
-                "let_in": self.test.impostors.iter().filter(|s| **s >= c.threshold).count(),
+                "let_in": self.let_in(),
             },
             "fine_tuning": self.tuning.map(Outcome::json),
             "seconds": self.seconds,

@@ -96,15 +96,21 @@ impl Known {
         score
     }
 
-    /// How alike a stranger's face is to anybody.
-    pub fn nearest(&self, face: &Embedding) -> f32 {
-        self.likenesses(face).fold(-1.0, f32::max)
+    /// Of a stranger's faces the highest likeness to each enrolled person.
+    pub fn highest<'a>(&self, faces: impl Iterator<Item = &'a Embedding>) -> Vec<f32> {
+        let mut highest = vec![-1.0_f32; self.directions.len()];
+        for face in faces {
+            for (most, alike) in highest.iter_mut().zip(self.likenesses(face)) {
+                *most = most.max(alike);
+            }
+        }
+        highest
     }
+}
 
-    /// How alike the one of a stranger's faces is that is most like anybody.
-    pub fn highest<'a>(&self, faces: impl Iterator<Item = &'a Embedding>) -> f32 {
-        faces.map(|face| self.nearest(face)).fold(-1.0, f32::max)
-    }
+/// How alike a stranger is to anybody, by the likeness to each.
+pub fn nearest(alike: &[f32]) -> f32 {
+    alike.iter().copied().fold(-1.0, f32::max)
 }
 
 /// How an enrolled person's face did. Places are those in the household.
@@ -160,7 +166,7 @@ pub fn cross_validate(
         let learnt = rows(strangers, people.iter().skip(1 - half).step_by(2), fakes);
         let known = household.known(|_| true, &learnt);
         let tried = people.iter().skip(half).step_by(2);
-        impostors.extend(tried.map(|person| known.highest(strangers.faces(person))));
+        impostors.extend(tried.map(|person| nearest(&known.highest(strangers.faces(person)))));
     }
     (genuine, impostors)
 }
@@ -181,8 +187,8 @@ pub fn rows<'a>(
 pub struct Given {
     /// Photos of people who are known.
     pub genuine: Vec<Genuine>,
-    /// Everybody else, each with the highest score of their photos.
-    pub impostors: Vec<f32>,
+    /// Everybody else, each with the highest likeness of their photos to each of the household.
+    pub impostors: Vec<Vec<f32>>,
     /// The photos of those.
     pub faces: Vec<Embedding>,
     /// Photos that were left out, as they show people who were learnt or tried before.

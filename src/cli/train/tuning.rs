@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::Arguments;
 use super::photos::{Learnt, Strangers};
-use super::trials::{Genuine, Known, PARTS};
+use super::trials::{Genuine, Known, PARTS, nearest};
 use crate::chance::Chance;
 use crate::cli::folder::bar;
 use crate::cli::learner::{Learner, Sight, Subject};
@@ -328,7 +328,7 @@ impl<'a> Seen<'a> {
         for ((who, stranger), said) in self.of(role) {
             if who.is_none() {
                 let score = scores.entry(stranger).or_insert(-1.0);
-                *score = score.max(known.highest(said.iter().take(LOOKS)));
+                *score = score.max(nearest(&known.highest(said.iter().take(LOOKS))));
             }
         }
         scores.into_values().collect()
