@@ -1,6 +1,6 @@
-//! Build script: tells the linked binary where its TensorFlow Lite library lies.
+//! Build script: sets where the linked binary looks for its TensorFlow Lite library.
 //!
-//! Looked for in this order: beside the binary, in `../lib/latchkey` (as packages install it),
+//! The loader looks in this order: beside the binary, in `../lib/latchkey` (as packages install it),
 //! and in the checkout's `.cache` (where `scripts/setup` puts it), unless `LATCHKEY_INSTALLED` is set.
 
 use std::env;
@@ -17,7 +17,7 @@ fn main() {
         );
     }
     let mut places = vec!["$ORIGIN".to_owned(), "$ORIGIN/../lib/latchkey".to_owned()];
-    // What is installed elsewhere must not look into a folder of the machine that built it.
+    // An installed binary must not look into a folder of the machine that built it.
     if env::var_os("LATCHKEY_INSTALLED").is_none() {
         places.push(cache.to_string_lossy().into_owned());
     }

@@ -1,7 +1,7 @@
-# Debian's packages for another suite or architecture, unpacked and never installed. Sourced by scripts/vm/prepare and
+# Debian packages of another suite or architecture, unpacked and never installed. Sourced by scripts/vm/prepare and
 # scripts/image, after scripts/lib.sh.
 
-# The archive's URL in the machine's apt sources, in one-line or in deb822 form. LATCHKEY_DEBIAN_MIRROR overrules it.
+# The archive's URL in the machine's apt sources, in one-line or in deb822 form. LATCHKEY_DEBIAN_MIRROR overrides it.
 find_mirror() {
     if [ -n "${LATCHKEY_DEBIAN_MIRROR:-}" ]; then echo "$LATCHKEY_DEBIAN_MIRROR"; return; fi
     local found
@@ -18,8 +18,8 @@ find_mirror() {
     echo "$found"
 }
 
-# open_apt DIR ARCH SUITE-AND-COMPONENTS...: an apt with a state of its own in DIR/apt, its lists read. Signatures are
-# checked as ever, the host's package database is not touched. Used by `own_apt` from then on.
+# open_apt DIR ARCH SUITE-AND-COMPONENTS...: sets up an apt with its own state in DIR/apt and reads its lists. Signatures are
+# checked as usual; the host's package database is not touched. `own_apt` uses it from then on.
 open_apt() {
     apt=$1/apt
     local log=$1/fetch.log arch=$2 mirror suite
@@ -31,7 +31,7 @@ open_apt() {
     for suite; do
         echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg arch=$arch] $mirror $suite"
     done > "$apt/sources.list"
-    # A mirror that stands still serves as well: signatures are checked all the same.
+    # A mirror that is no longer updated is accepted, too: signatures are still checked.
     cat > "$apt/apt.conf" <<CONF
 Acquire::Check-Valid-Until "false";
 APT::Architecture "$arch";
@@ -47,7 +47,7 @@ Dir::State::status "$apt/status";
 Dir::Cache "$apt/cache";
 CONF
     own_apt apt-get -qq update > "$log" 2>&1 ||
-        die "cannot read $* at $mirror: $(grep -m1 '^E:' "$log" || echo "see $log"); another mirror goes in LATCHKEY_DEBIAN_MIRROR"
+        die "cannot read $* at $mirror: $(grep -m1 '^E:' "$log" || echo "see $log"); set LATCHKEY_DEBIAN_MIRROR to use another mirror"
 }
 
 own_apt() {
@@ -56,10 +56,10 @@ own_apt() {
     APT_CONFIG=$apt/apt.conf "$command" "$@"
 }
 
-# would_install ARGUMENT...: the packages that `apt-get install ARGUMENT...` would bring.
+# would_install ARGUMENT...: the packages that `apt-get install ARGUMENT...` would install.
 would_install() { own_apt apt-get -s install "$@" 2>> "$apt/../fetch.log" | awk '$1 == "Inst" { print $2 }'; }
 
-# download DIR PACKAGE...: their files, into DIR, which is whole or not there. PACKAGE may be NAME/SUITE.
+# download DIR PACKAGE...: puts their files into DIR, which is complete or does not exist. PACKAGE may be NAME/SUITE.
 download() {
     local into=$1
     shift
@@ -71,9 +71,9 @@ download() {
     mv "$into.new" "$into"
 }
 
-# add_module NAME TREE INTO: a module's dependencies, then itself, decompressed into the folder INTO; INTO/order.txt is the
-# order to load them in. By the modules' own notes, as depmod would write its list into TREE, the kernel's folder of
-# modules, and need kmod.
+# add_module NAME TREE INTO: decompresses a module's dependencies, then the module, from TREE, the kernel's folder of modules,
+# into the folder INTO. INTO/order.txt is the order to load them in. The dependencies come from the modules themselves: depmod
+# would need kmod, and would write its list into TREE.
 add_module() {
     local name=${1//-/_} tree=$2 into=$3 file dependency
     [ -e "$into/../files.txt" ] || find "$tree" -name '*.ko*' > "$into/../files.txt"
@@ -82,7 +82,7 @@ add_module() {
     echo "$name" >> "$into/../seen.txt"
     file=$(awk -F/ -v name="$name" '{ n = $NF; sub(/\.ko.*/, "", n); gsub(/-/, "_", n); if (n == name) print }' "$into/../files.txt")
     if [ -z "$file" ]; then
-        # Not grep -q: it would end before tr, whose failure to write then counts as the pipe's.
+        # Not grep -q: it would end before tr, and tr's failure to write would then be the pipe's status.
         [ "$(tr - _ < "$tree/modules.builtin" | grep -c "/$name\.ko$")" = 0 ] || return 0
         die "the kernel ${tree##*/} has no module $name"
     fi

@@ -1,7 +1,7 @@
 # What scripts/setup, scripts/test and scripts/demo share. Sourced, not run.
 #
-# Output is for people who wait: every step says what it does, for how long, and, if it fails, the fix in one
-# sentence. What the tools themselves say goes to .cache/log.
+# The output is for people who wait: every step prints what it does, how long it takes and, if it fails, the fix in one
+# sentence. The output of the tools themselves goes to .cache/log.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=$root/.cache
@@ -9,21 +9,21 @@ me=${0##*/}
 cross_target=aarch64-unknown-linux-gnu
 mkdir -p "$cache/log"
 
-# Where rustup puts itself, for shells that were not told (sudo, cron).
+# Where rustup installs itself, for shells that do not have it in PATH (sudo, cron).
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
 say() { printf '%s: %s\n' "$me" "$*"; }
 die() { printf '%s: %s\n' "$me" "$*" >&2; exit 1; }
 has() { command -v "$1" > /dev/null; }
 
-# Hundredths of a second on the monotonic clock, and for people.
+# now: hundredths of a second on the monotonic clock. seconds HUNDREDTHS: the same for people.
 now() { local up; read -r up _ < /proc/uptime; echo "${up/./}"; }
 seconds() { printf '%d.%d s' $(($1 / 100)) $(($1 % 100 / 10)); }
 
-# Counts up behind WHAT until stopped: in place on a terminal, otherwise a line every 20 s.
+# tick WHAT: counts seconds behind WHAT until stopped: in place on a terminal, otherwise with a line every 20 s.
 tick() {
     local start=$SECONDS
-    # Its own output, so that a pipe behind this script ends with the script and not with a last sleep.
+    # With its output redirected, a last sleep does not keep a pipe behind this script open after the script has ended.
     while sleep 1 > /dev/null 2>&1; do
         if [ -t 1 ]; then printf '\r%s: %s ... %d s ' "$me" "$1" $((SECONDS - start))
         elif (((SECONDS - start) % 20 == 0)); then say "$1 ... $((SECONDS - start)) s"; fi
@@ -39,7 +39,7 @@ stop_ticker() {
 trap stop_ticker EXIT
 
 # quietly LOG WHAT COMMAND...: runs COMMAND with its output in .cache/log/LOG.log; leaves its status in `status` and
-# its time in `took`. Not to be called behind || or in a condition: bash would then ignore -e inside COMMAND.
+# its time in `took`. Do not call it before || or in a condition: bash would then ignore -e inside COMMAND.
 quietly() {
     local log=$cache/log/$1.log what=$2 start
     shift 2
@@ -56,14 +56,14 @@ quietly() {
     [ ! -t 1 ] || printf '\r\033[K'
 }
 
-# must LOG WHAT FIX COMMAND...: the same for what nothing goes on without. The sentence it fails with is FIX.
+# must LOG WHAT FIX COMMAND...: the same for a command that the script cannot go on without. FIX is printed if it fails.
 must() {
     local log=$1 what=$2 fix=$3
     shift 3
     quietly "$log" "$what" "$@"
     if [ "$status" != 0 ]; then
         tail -n 15 "$cache/log/$log.log" | sed 's/^/    /' >&2
-        die "$what: failed after $(seconds "$took"); $fix (all of it: .cache/log/$log.log)"
+        die "$what: failed after $(seconds "$took"); $fix (whole log: .cache/log/$log.log)"
     fi
     say "$what: $(seconds "$took")"
 }
@@ -72,14 +72,14 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
-# need_root WHY: asks for sudo's password now, on the terminal, and not while output goes to a file.
+# need_root WHY: asks for sudo's password while output still goes to the terminal, not to a file.
 need_root() {
     [ "$(id -u)" != 0 ] || return 0
     has sudo || die "needs root to $1: run it as root, or install sudo"
     sudo -v || die "needs root to $1, and sudo refused"
 }
 
-# install_packages PACKAGE...: those that are missing, from the machine's own apt sources.
+# install_packages PACKAGE...: installs those that are missing, from the machine's own apt sources.
 install_packages() {
     local package missing=()
     for package; do
@@ -87,7 +87,7 @@ install_packages() {
     done
     [ ${#missing[@]} != 0 ] || return 0
     update_packages
-    must apt "installing ${missing[*]}" "see that 'apt-get update' works and that the disk has a gigabyte left, then run this again" \
+    must apt "installing ${missing[*]}" "make sure that 'apt-get update' works and that the disk has a gigabyte left, then run this again" \
         apt_install "${missing[@]}"
 }
 update_packages() {
@@ -103,7 +103,7 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" install -y --no-install-recommends "$@"
 }
 
-# The compiler that has the standard library of the other architecture: rustup's, else Debian's beside it.
+# The path of a compiler that has the standard library of the other architecture: the first in PATH (rustup's), or else Debian's.
 cross_rustc() {
     local rustc libraries
     for rustc in "$(command -v rustc || true)" /usr/bin/rustc; do
@@ -114,8 +114,7 @@ cross_rustc() {
     return 1
 }
 
-# cross_cargo COMMAND...: cargo for that architecture. Built without what only a debugger or a benchmark would miss: it is
-# the longest build of all.
+# cross_cargo COMMAND...: cargo for that architecture. It builds without debug information, as it is the longest build of all.
 cross_cargo() {
     local rustc command=$1
     shift
@@ -125,9 +124,9 @@ cross_cargo() {
         cargo "$command" --locked --target "$cross_target" "$@"
 }
 
-# emulated COMMAND...: COMMAND, or a function of this file, where the kernel starts programs of that architecture in QEMU, so
-# that they can start one another. Where the machine does not do so by itself, a user namespace does (Linux 6.7 and newer);
-# nothing of the machine is changed.
+# emulated COMMAND...: runs COMMAND, or a function of this file, where the kernel starts programs of that architecture in QEMU,
+# so that they can start one another. Where the machine is not set up for this, a user namespace is (Linux 6.7 and newer), and
+# the machine is not changed.
 emulated() {
     if grep -qs '^enabled' /proc/sys/fs/binfmt_misc/qemu-aarch64; then QEMU_LD_PREFIX=$cross_libraries "$@"; return; fi
     QEMU_LD_PREFIX=$cross_libraries unshare --user --map-root-user --mount \
@@ -141,7 +140,7 @@ register_aarch64() {
         printf '%s' ":qemu-aarch64:M::$head:$mask:$(command -v qemu-aarch64):PF" > /proc/sys/fs/binfmt_misc/register
 }
 
-# new_enough RUSTC: whether it is the Rust that Cargo.toml asks for, or newer.
+# new_enough RUSTC: whether it is the version that Cargo.toml asks for, or newer.
 rust_needed() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 new_enough() {
     local version

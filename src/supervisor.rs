@@ -1,8 +1,8 @@
-//! What the service manager hears from a running Latchkey: that it is ready, and that the pipeline gets on. The protocol is
-//! systemd's (sd_notify(3)): lines in datagrams to the socket that `NOTIFY_SOCKET` names. Whoever does not hear for too
-//! long kills and starts again; without such a socket nothing is said.
+//! Reports to the service manager that Latchkey is ready, and that the pipeline makes progress. The protocol is systemd's
+//! (sd_notify(3)): lines in datagrams to the socket that `NOTIFY_SOCKET` names. A manager that gets no report for too long
+//! kills Latchkey and starts it again. Without such a socket nothing is sent.
 //!
-//! It is no timer's beat: [`crate::pipeline`] says `alive` only as long as each of its threads has gone round.
+//! No timer sends these reports: [`crate::pipeline`] calls `alive` only when each of its threads has completed a round.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -14,7 +14,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// The one that `NOTIFY_SOCKET` names: a path, or a name behind `@` in the abstract namespace.
+    /// The manager that `NOTIFY_SOCKET` names: a path, or a name behind `@` in the abstract namespace.
     #[must_use]
     pub fn from_environment() -> Self {
         let name = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
@@ -40,25 +40,25 @@ impl Supervisor {
         }
     }
 
-    /// The loop runs: outputs are held, threads are up. The camera may still be missing.
+    /// Reports that the loop runs: outputs are held, threads are up. The camera may still be missing.
     pub fn ready(&self) {
-        self.say(b"READY=1");
+        self.send(b"READY=1");
     }
 
-    /// Every thread has gone round since this was last said.
+    /// Reports that every thread has completed a round since the last report.
     pub fn alive(&self) {
-        self.say(b"WATCHDOG=1");
+        self.send(b"WATCHDOG=1");
     }
 
-    /// The end is on purpose.
+    /// Reports that the program ends on purpose.
     pub fn stopping(&self) {
-        self.say(b"STOPPING=1");
+        self.send(b"STOPPING=1");
     }
 
-    /// A message that finds no room is lost: the next one says the same.
-    fn say(&self, what: &[u8]) {
+    /// A message that finds no room is lost; the next one has the same content.
+    fn send(&self, message: &[u8]) {
         if let Some(socket) = &self.socket {
-            let _ = socket.send(what);
+            let _ = socket.send(message);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the program says to bad input, at its command line: each message names the thing, what is
-//! wrong with it and the fix, in one line, and the status is not 0.
+//! The program's messages about bad input at its command line: each names the thing, what is wrong with
+//! it and the fix, in one line, and the status is not 0.
 //!
 //! `cargo test --test bad_inputs -- --nocapture` prints them all.
 
@@ -17,8 +17,8 @@ struct Case {
     what: &'static str,
     arguments: Vec<String>,
     status: i32,
-    /// What the message must say: thing, fault, fix.
-    says: &'static [&'static str],
+    /// What the message must contain: the thing, the fault, the fix.
+    parts: &'static [&'static str],
 }
 
 fn run(folder: &Path, arguments: &[String]) -> (i32, String) {
@@ -49,17 +49,17 @@ fn check(folder: &Path, cases: &[Case]) {
         );
         assert_eq!(status, case.status, "{}: {text}", case.what);
         assert!(!text.contains("panicked"), "{}: {text}", case.what);
-        for part in case.says {
+        for part in case.parts {
             assert!(
                 text.contains(part),
-                "{}: {text:?} should say {part:?}",
+                "{}: {text:?} should contain {part:?}",
                 case.what
             );
         }
     }
 }
 
-/// Writes `text` to `name` in `folder` and gives the arguments that use it as the configuration.
+/// Writes `text` to `name` in `folder` and returns the arguments that use it as the configuration.
 fn config(folder: &Path, name: &str, text: &str, command: &str) -> Vec<String> {
     std::fs::write(folder.join(name), text).unwrap();
     let mut arguments = words(command);
@@ -67,7 +67,7 @@ fn config(folder: &Path, name: &str, text: &str, command: &str) -> Vec<String> {
     arguments
 }
 
-fn configuration_boards_manifests_names_and_arguments() {
+fn bad_configurations_and_arguments_are_refused_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/reference.toml");
@@ -98,49 +98,49 @@ fn configuration_boards_manifests_names_and_arguments() {
                 what: "configuration file that is not there",
                 arguments: words("people --config nowhere.toml"),
                 status: 2,
-                says: &["nowhere.toml", "No such file", "--config"],
+                parts: &["nowhere.toml", "No such file", "--config"],
             },
             Case {
                 what: "configuration that is not TOML",
                 arguments: config(dir, "a.toml", "board = pi4\n", "people"),
                 status: 2,
-                says: &["a.toml", "line 1", "board = pi4"],
+                parts: &["a.toml", "line 1", "board = pi4"],
             },
             Case {
                 what: "misspelt key",
                 arguments: config(dir, "b.toml", "[door]\nvotse = 3\n", "people"),
                 status: 2,
-                says: &["b.toml", "line 2", "votse", "votes"],
+                parts: &["b.toml", "line 2", "votse", "votes"],
             },
             Case {
                 what: "value of the wrong type",
                 arguments: config(dir, "c.toml", "[camera]\nfps = 'fast'\n", "people"),
                 status: 2,
-                says: &["c.toml", "camera.fps", "string \"fast\"", "u32"],
+                parts: &["c.toml", "camera.fps", "string \"fast\"", "u32"],
             },
             Case {
                 what: "value out of range",
                 arguments: config(dir, "d.toml", "[camera]\nbuffers = 1\n", "people"),
                 status: 2,
-                says: &["d.toml", "camera.buffers = 1", "must be 3 to 32"],
+                parts: &["d.toml", "camera.buffers = 1", "must be 3 to 32"],
             },
             Case {
                 what: "more votes than recognitions",
                 arguments: config(dir, "e.toml", "[door]\nvotes = 9\nof = 5\n", "people"),
                 status: 2,
-                says: &["e.toml", "door.", "9", "5"],
+                parts: &["e.toml", "door.", "9", "5"],
             },
             Case {
                 what: "unknown board",
                 arguments: words("people --board pi7"),
                 status: 2,
-                says: &["\"pi7\"", "neither built in", "pi4"],
+                parts: &["\"pi7\"", "neither built in", "pi4"],
             },
             Case {
-                what: "board file with two things on one line",
+                what: "board file with two outputs on one line",
                 arguments: words("people --board twice.toml"),
                 status: 2,
-                says: &[
+                parts: &[
                     "twice.toml",
                     "output.leds.status.line = 17",
                     "relay",
@@ -151,13 +151,13 @@ fn configuration_boards_manifests_names_and_arguments() {
                 what: "board file without a chip",
                 arguments: words("people --board ./chipless.toml"),
                 status: 2,
-                says: &["chipless.toml", "chip", "gpiodetect"],
+                parts: &["chipless.toml", "chip", "gpiodetect"],
             },
             Case {
-                what: "camera that is no device",
+                what: "camera that is not a device",
                 arguments: config(dir, "f.toml", "[camera]\nsource = 'video0'\n", "people"),
                 status: 2,
-                says: &["f.toml", "camera.source = \"video0\"", "/dev/video0"],
+                parts: &["f.toml", "camera.source = \"video0\"", "/dev/video0"],
             },
             Case {
                 what: "time that runs ahead of a real relay",
@@ -168,73 +168,73 @@ fn configuration_boards_manifests_names_and_arguments() {
                     "run",
                 ),
                 status: 2,
-                says: &["doorstep:1", "fast", "output.driver"],
+                parts: &["doorstep:1", "fast", "output.driver"],
             },
             Case {
                 what: "unknown model set",
                 arguments: words("probe --models refrence"),
                 status: 2,
-                says: &["\"refrence\"", "neither built in", "reference"],
+                parts: &["\"refrence\"", "neither built in", "reference"],
             },
             Case {
                 what: "unknown embedder",
                 arguments: words("probe --models reference:facenet"),
                 status: 2,
-                says: &[
+                parts: &[
                     "models/reference.toml",
                     "embedder = \"facenet\"",
                     "mobilefacenet",
                 ],
             },
             Case {
-                what: "manifest with a checksum that is none",
+                what: "manifest with a malformed checksum",
                 arguments: words("probe --models short.toml"),
                 status: 2,
-                says: &["short.toml", "sha256", "64 lower-case hexadecimal digits"],
+                parts: &["short.toml", "sha256", "64 lower-case hexadecimal digits"],
             },
             Case {
                 what: "manifest with an impossible input",
                 arguments: words("probe --models huge.toml"),
                 status: 2,
-                says: &["huge.toml", "128000x128", "16 to 1024"],
+                parts: &["huge.toml", "128000x128", "16 to 1024"],
             },
             Case {
                 what: "model files that are not there",
                 arguments: words("identify x.jpg --models reference --model-files empty"),
                 status: 2,
-                says: &[
+                parts: &[
                     "face_reid_0095_fp16w.tflite",
                     "not found in empty",
                     "--model-files",
                 ],
             },
             Case {
-                what: "gallery that is none",
+                what: "gallery file with other content",
                 arguments: words("people --gallery gallery"),
                 status: 2,
-                says: &["gallery", "version", "newer latchkey"],
+                parts: &["gallery", "version", "newer latchkey"],
             },
             Case {
-                what: "gallery that is none, checked",
+                what: "gallery file with other content, checked",
                 arguments: words("people check --gallery gallery"),
                 status: 1,
-                says: &["gallery", "version", "newer latchkey"],
+                parts: &["gallery", "version", "newer latchkey"],
             },
             Case {
                 what: "name with a path in it",
                 arguments: words("enroll ../../etc/passwd x.jpg"),
                 status: 2,
-                says: &[
+                parts: &[
                     "../../etc/passwd",
                     "a path separator (U+002F)",
                     "type the name again",
                 ],
             },
             Case {
-                what: "forgetting somebody unknown",
+                what: "removing a person who is not enrolled",
                 arguments: words("people remove Eve --gallery none"),
                 status: 1,
-                says: &[
+                parts: &[
                     "nobody is called \"Eve\"",
                     "nobody was forgotten",
                     "latchkey people",
@@ -244,34 +244,34 @@ fn configuration_boards_manifests_names_and_arguments() {
                 what: "name that turns the direction of the text",
                 arguments: vec!["enroll".into(), "Ada\u{202e}neB".into(), "x.jpg".into()],
                 status: 2,
-                says: &["Ada\\u{202e}neB", "turns the direction", "(U+202E)"],
+                parts: &["Ada\\u{202e}neB", "turns the direction", "(U+202E)"],
             },
             Case {
                 what: "name that the log uses",
                 arguments: words("people remove button --gallery none"),
                 status: 1,
-                says: &["nobody is called \"button\""],
+                parts: &["nobody is called \"button\""],
             },
             Case {
                 what: "key in the wrong table",
                 arguments: config(dir, "g.toml", "votes = 3\n", "people"),
                 status: 2,
-                says: &["g.toml", "line 1", "`votes` belongs into the table [door]"],
+                parts: &["g.toml", "line 1", "`votes` belongs into the table [door]"],
             },
             Case {
                 what: "misspelt table",
                 arguments: config(dir, "h.toml", "[cammera]\nfps = 5\n", "people"),
                 status: 2,
-                says: &["h.toml", "line 1", "did you mean `camera`?"],
+                parts: &["h.toml", "line 1", "did you mean `camera`?"],
             },
             Case {
                 what: "misspelt board",
                 arguments: words("people --board Pi-4"),
                 status: 2,
-                says: &["\"Pi-4\"", "did you mean pi4?"],
+                parts: &["\"Pi-4\"", "did you mean pi4?"],
             },
             Case {
-                what: "camera pinned by its name",
+                what: "camera selected by its name",
                 arguments: config(
                     dir,
                     "i.toml",
@@ -279,7 +279,7 @@ fn configuration_boards_manifests_names_and_arguments() {
                     "people",
                 ),
                 status: 2,
-                says: &[
+                parts: &[
                     "i.toml",
                     "camera.device.usb = \"Logitech\"",
                     "046d:0825",
@@ -293,37 +293,37 @@ fn configuration_boards_manifests_names_and_arguments() {
                     words("people --config j.toml")
                 },
                 status: 2,
-                says: &["j.toml", "no text that can be read", "UTF-8"],
+                parts: &["j.toml", "no text that can be read", "UTF-8"],
             },
             Case {
                 what: "pairs file that is not there",
                 arguments: words("eval pairs --pairs nowhere.txt --images ."),
                 status: 2,
-                says: &["nowhere.txt", "No such file", "--pairs"],
+                parts: &["nowhere.txt", "No such file", "--pairs"],
             },
             Case {
                 what: "argument out of range",
                 arguments: words("bench --threads 99"),
                 status: 2,
-                says: &["99", "--threads", "1..=16"],
+                parts: &["99", "--threads", "1..=16"],
             },
             Case {
-                what: "argument that is no size",
+                what: "argument that is not a size",
                 arguments: words("bench --size big"),
                 status: 2,
-                says: &["big", "--size", "640x480"],
+                parts: &["big", "--size", "640x480"],
             },
             Case {
                 what: "misspelt command",
                 arguments: words("enrol Ada x.jpg"),
                 status: 2,
-                says: &["enrol", "enroll"],
+                parts: &["enrol", "enroll"],
             },
             Case {
                 what: "enrolment without pictures",
                 arguments: words("enroll Ada"),
                 status: 2,
-                says: &["PHOTO", "--help"],
+                parts: &["PHOTO", "--help"],
             },
         ],
     );
@@ -341,12 +341,12 @@ fn a_chip_that_is_not_there_is_named_before_the_camera_starts() {
             what: "GPIO chip that is not there",
             arguments,
             status: 3,
-            says: &["no-such-chip"],
+            parts: &["no-such-chip"],
         }],
     );
 }
 
-fn photos_data_sets_and_model_files() {
+fn bad_photos_data_sets_and_model_files_are_refused_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let with = |text: &str, models: &Path| {
@@ -407,7 +407,7 @@ fn photos_data_sets_and_model_files() {
     let (status, text) = run(dir, &with("train --data people", &models));
     println!("{text}");
     assert_eq!(status, 1, "{text}");
-    for said in [
+    for message in [
         "Ada/1.jfif: not used: cannot be read: is a HEIC picture",
         "Ada/2.jpg: not used: cannot be read: is a WebP picture",
         "Ada/3.PNG: not used: cannot be read: is a GIF picture",
@@ -415,12 +415,12 @@ fn photos_data_sets_and_model_files() {
         "Ada/scan: not used: is a PDF",
         "Ada/clip.jpeg: not used: cannot be read: is a video",
     ] {
-        assert!(text.contains(said), "{said}: {text}");
+        assert!(text.contains(message), "{message}: {text}");
     }
     for line in text.lines() {
         assert!(
             line.matches("people/").count() <= 1,
-            "the path twice: {line}"
+            "the path appears twice: {line}"
         );
     }
     let clutter = [
@@ -436,73 +436,73 @@ fn photos_data_sets_and_model_files() {
                 what: "model with one bit flipped",
                 arguments: with("identify x.jpg", &flipped),
                 status: 2,
-                says: &["flipped/embedder.tflite", "sha256", "copy it again"],
+                parts: &["flipped/embedder.tflite", "sha256", "copy it again"],
             },
             Case {
                 what: "model cut short",
                 arguments: with("identify x.jpg", &cut),
                 status: 2,
-                says: &["cut/embedder.tflite", "sha256", "copy it again"],
+                parts: &["cut/embedder.tflite", "sha256", "copy it again"],
             },
             Case {
                 what: "photo that is not there",
                 arguments: with("identify nowhere.jpg", &models),
                 status: 2,
-                says: &["nowhere.jpg", "No such file", "JPEG or PNG"],
+                parts: &["nowhere.jpg", "No such file", "JPEG or PNG"],
             },
             Case {
-                what: "photo that is none",
+                what: "photo file with other content",
                 arguments: with("identify text.jpg", &models),
                 status: 2,
-                says: &["text.jpg", "JPEG and PNG pictures can be read"],
+                parts: &["text.jpg", "JPEG and PNG pictures can be read"],
             },
             Case {
                 what: "photo cut short",
                 arguments: with("identify half.jpg", &models),
                 status: 2,
-                says: &["half.jpg", "JPEG and PNG pictures can be read"],
+                parts: &["half.jpg", "JPEG and PNG pictures can be read"],
             },
             Case {
                 what: "photo of another kind",
                 arguments: with("identify phone.jpg", &models),
                 status: 2,
-                says: &["phone.jpg", "is a HEIC picture", "export it as JPEG"],
+                parts: &["phone.jpg", "is a HEIC picture", "export it as JPEG"],
             },
             Case {
                 what: "photo without content",
                 arguments: with("identify void.jpg", &models),
                 status: 2,
-                says: &["void.jpg", "is empty", "copy it again"],
+                parts: &["void.jpg", "is empty", "copy it again"],
             },
             Case {
                 what: "enrolment without a face",
                 arguments: with("enroll Ada black.png", &models),
                 status: 1,
-                says: &["black.png", "no face found", "Ada: none of 1 pictures"],
+                parts: &["black.png", "no face found", "Ada: none of 1 pictures"],
             },
             Case {
                 what: "two photos to draw on one",
                 arguments: with("identify --draw out.png black.png black.png", &models),
                 status: 2,
-                says: &["--draw takes one photo, 2 were given"],
+                parts: &["--draw takes one photo, 2 were given"],
             },
             Case {
                 what: "pairs file with a mistake",
                 arguments: with("eval pairs --pairs pairs.txt --images .", &models),
                 status: 2,
-                says: &["pairs.txt", "line 3", "\"one\"", "number of a picture"],
+                parts: &["pairs.txt", "line 3", "\"one\"", "number of a picture"],
             },
             Case {
                 what: "data set without a picture of the pairs",
                 arguments: with("eval pairs --pairs absent.txt --images .", &models),
                 status: 2,
-                says: &["Ada/Ada_0001.jpg", "no such picture"],
+                parts: &["Ada/Ada_0001.jpg", "no such picture"],
             },
             Case {
                 what: "data set that is not there",
                 arguments: with("eval pairs --pairs absent.txt --images nowhere", &models),
                 status: 2,
-                says: &["nowhere", "no such folder", "--images"],
+                parts: &["nowhere", "no such folder", "--images"],
             },
         ],
     );
@@ -512,7 +512,7 @@ fn photos_data_sets_and_model_files() {
     );
 }
 
-fn a_reader_who_has_read_enough_is_no_panic() {
+fn a_closed_pipe_causes_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(common::program())
         .current_dir(folder.path())
@@ -521,26 +521,26 @@ fn a_reader_who_has_read_enough_is_no_panic() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // More is printed than the pipe holds.
+    // The program prints more than the pipe holds.
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("panicked"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!errors.contains("panicked"), "{errors}");
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// For every file that a command reads: where the machine fails it ends with 3, and a service manager tries again; where the
-/// input is wrong it ends with 2.
-fn what_the_machine_fails_to_do_is_no_mistake_of_the_input() {
+/// For every file that a command reads: if the machine fails, the command ends with 3 and a service manager tries again; if the
+/// input is wrong, it ends with 2.
+fn machine_failures_and_wrong_input_end_with_different_statuses() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     // Reading the first page of a process's memory fails with EIO: nothing is mapped there.
     std::fs::write(dir.join("wrong.toml"), "board = 'pi9'\n").unwrap();
-    let case = |what, arguments: &str, status, says| Case {
+    let case = |what, arguments: &str, status, parts| Case {
         what,
         arguments: words(arguments),
         status,
-        says,
+        parts,
     };
     check(
         dir,
@@ -615,7 +615,7 @@ fn what_the_machine_fails_to_do_is_no_mistake_of_the_input() {
     );
 }
 
-/// A folder with a gallery of some 400 KiB, half of them each person's.
+/// A folder with a gallery of about 400 KiB, half of it for each of two people.
 fn with_gallery() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let gallery = folder.path().join("gallery");
@@ -630,52 +630,52 @@ fn with_gallery() -> tempfile::TempDir {
     folder
 }
 
-/// How a script ends in `folder`, with `LATCHKEY` naming the program, and what it prints of errors.
-fn ends(folder: &Path, script: &str) -> (Option<i32>, String) {
+/// Runs a script in `folder`, with the program's path in `LATCHKEY`. Returns its status and what it printed to standard error.
+fn run_script(folder: &Path, script: &str) -> (Option<i32>, String) {
     let output = Command::new("sh")
         .args(["-c", script])
         .env("LATCHKEY", common::program())
         .current_dir(folder)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    println!("{script}\n  {said} -> {:?}", output.status.code());
-    (output.status.code(), said)
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{script}\n  {errors} -> {:?}", output.status.code());
+    (output.status.code(), errors)
 }
 
-fn too_many_open_files_are_the_machines() {
+fn too_many_open_files_are_a_machine_failure() {
     let folder = with_gallery();
-    // One file at a time: the gallery's folder stays open while the gallery is read.
+    // With this limit one file can be open at a time, but the gallery's folder stays open while the gallery is read.
     let script = "ulimit -n 4; exec \"$LATCHKEY\" people remove Ada --gallery gallery";
-    let (status, said) = ends(folder.path(), script);
-    assert!(said.contains("Too many open files"), "{said}");
+    let (status, errors) = run_script(folder.path(), script);
+    assert!(errors.contains("Too many open files"), "{errors}");
     assert_eq!(status, Some(3));
 }
 
-fn a_full_disk_is_the_machines() -> Result<(), String> {
+fn a_full_disk_is_a_machine_failure() -> Result<(), String> {
     let folder = with_gallery();
-    // A disk that holds the gallery, and not another beside it.
+    // A disk with room for the gallery, but not for a second one.
     let script = "mkdir disk; mount -t tmpfs -o size=512k none disk && cp gallery disk || exit 77
                   \"$LATCHKEY\" people remove Ada --gallery disk/gallery; status=$?
                   cmp gallery disk/gallery || exit 78
                   exit $status";
-    let (status, said) = ends(folder.path(), &format!("unshare -rm sh -c '{script}'"));
-    if status == Some(77) || said.contains("unshare") {
+    let (status, errors) = run_script(folder.path(), &format!("unshare -rm sh -c '{script}'"));
+    if status == Some(77) || errors.contains("unshare") {
         return Err("this user may not mount a disk".to_owned());
     }
-    assert!(said.contains("No space left on device"), "{said}");
+    assert!(errors.contains("No space left on device"), "{errors}");
     assert_eq!(status, Some(3), "the old gallery is in force");
     Ok(())
 }
 
 fn main() -> std::process::ExitCode {
     common::harness::run(crate::tests![
-        configuration_boards_manifests_names_and_arguments,
+        bad_configurations_and_arguments_are_refused_with_the_fix,
         a_chip_that_is_not_there_is_named_before_the_camera_starts,
-        photos_data_sets_and_model_files,
-        a_reader_who_has_read_enough_is_no_panic,
-        what_the_machine_fails_to_do_is_no_mistake_of_the_input,
-        too_many_open_files_are_the_machines,
-        a_full_disk_is_the_machines,
+        bad_photos_data_sets_and_model_files_are_refused_with_the_fix,
+        a_closed_pipe_causes_no_panic,
+        machine_failures_and_wrong_input_end_with_different_statuses,
+        too_many_open_files_are_a_machine_failure,
+        a_full_disk_is_a_machine_failure,
     ])
 }

@@ -1,10 +1,10 @@
-//! What is left to each process that has confined itself: this test program starts itself again, confines itself as that kind
-//! of process does, and tries everything that it can think of: files, folders, devices, ioctl(2)'s numbers, system calls by
-//! their numbers, and what depends on a call's arguments.
+//! What each process can still do after it has confined itself: this test program starts itself again, confines itself as that
+//! kind of process does, and tries files, folders, devices, ioctl(2)'s numbers, system calls by their numbers, and what depends
+//! on a call's arguments.
 //!
-//! What went well is compared with the lists in tests/confine. Anything that is not on its list fails the test: what a process
-//! may do does not grow unseen. `**` at the end of a path stands for all that is below.
-#![expect(unsafe_code, reason = "asks the kernel for what no library would")]
+//! What succeeded is compared with the lists in tests/confine. Anything that is not on its list fails the test, so that what a
+//! process may do does not grow unnoticed. `**` at the end of a path stands for everything below it.
+#![expect(unsafe_code, reason = "makes system calls that no library makes")]
 
 mod common;
 
@@ -22,16 +22,16 @@ use latchkey::config::{Config, Overrides};
 use latchkey::confine::calls::{Kind, controls};
 use latchkey::confine::{self, Work, confine};
 
-/// What was tried in a role and went well.
-fn left(role: &str, folder: &Path) -> Vec<String> {
+/// What was tried in a role and succeeded.
+fn allowed(role: &str, folder: &Path) -> Vec<String> {
     let program = Command::new("/proc/self/exe")
         .args([OsStr::new("role"), OsStr::new(role), folder.as_os_str()])
         .output()
         .expect("the test can start itself");
-    let said = String::from_utf8_lossy(&program.stdout).into_owned();
-    let wrong = String::from_utf8_lossy(&program.stderr).into_owned();
-    assert!(said.contains("left end"), "{said}{wrong}");
-    let lines = said.lines().filter_map(|l| l.split_once("left "));
+    let output = String::from_utf8_lossy(&program.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&program.stderr).into_owned();
+    assert!(output.contains("allowed end"), "{output}{errors}");
+    let lines = output.lines().filter_map(|l| l.split_once("allowed "));
     lines.map(|(_, what)| what.to_owned()).collect()
 }
 
@@ -57,37 +57,40 @@ fn play(role: &str, folder: &Path) {
 }
 
 fn try_all(folder: &Path, confine: impl FnOnce(&Config, &Path) -> confine::Confined) {
-    let asked = Overrides {
+    let overrides = Overrides {
         gallery: Some(folder.join("home/gallery")),
         model_files: Some(folder.join("models")),
         ..Overrides::default()
     };
-    let config = Config::load(&asked).expect("all by default");
-    // Named before, as little can be listed afterwards.
+    let config = Config::load(&overrides).expect("all by default");
+    // Listed before the process is confined, as little can be listed afterwards.
     let candidates = candidates(folder);
     let open = File::open(folder.join("home/gallery")).expect("there");
     let (pipe, _other) = UnixStream::pair().expect("sockets");
     let parent = rustix::process::getppid().expect("a parent");
     let confined = confine(&config, folder);
-    println!("\nleft files={} calls={}", confined.files, confined.calls);
+    println!(
+        "\nallowed files={} calls={}",
+        confined.files, confined.calls
+    );
     if confined.files != "none" && confined.calls {
         try_files(&candidates, folder);
         try_controls(&pipe);
         try_calls();
         try_others(folder, &open, parent);
     }
-    println!("left end");
+    println!("allowed end");
     std::process::exit(0);
 }
 
-fn say(what: &str, path: &Path, folder: &Path) {
+fn print_path(what: &str, path: &Path, folder: &Path) {
     let path = path.strip_prefix(folder).map_or_else(
         |_| path.display().to_string(),
         |inner| format!("FOLDER/{}", inner.display()),
     );
-    // Its own and its parent's number.
+    // The parent's process number differs from run to run.
     let parent = format!("/proc/{}/", std::os::unix::process::parent_id());
-    println!("left {what} {}", path.replace(&parent, "/proc/PARENT/"));
+    println!("allowed {what} {}", path.replace(&parent, "/proc/PARENT/"));
 }
 
 /// Files, folders and devices of this machine, and of the test's own folder.
@@ -111,7 +114,7 @@ fn candidates(folder: &Path) -> Vec<PathBuf> {
     }
     let parent = format!("/proc/{}", std::os::unix::process::parent_id());
     walk(Path::new(&parent), 1, &mut found);
-    // Each once, by the name that the lists have. Links of a process lead elsewhere for every process.
+    // Each file once, by the name that the lists have. The links in a process's folder lead elsewhere for every process.
     let names: BTreeSet<PathBuf> = found
         .into_iter()
         .map(
@@ -154,34 +157,34 @@ fn try_files(candidates: &[PathBuf], folder: &Path) {
         let kind = data.file_type();
         if kind.is_dir() {
             if std::fs::read_dir(path).is_ok() {
-                say("list", path, folder);
+                print_path("list", path, folder);
             }
             let new = path.join("latchkey-test");
             if File::create(&new).is_ok() {
-                say("make in", path, folder);
+                print_path("make in", path, folder);
                 let _ = std::fs::remove_file(new);
             }
         } else if kind.is_char_device() || kind.is_block_device() {
-            // Memory's own, which mind nothing: null, zero, full, random. Others may.
+            // Opening null, zero, full, random or urandom does no harm. Opening other devices may.
             let harmless = data.rdev() >> 8 == 1 && [3, 5, 7, 8, 9].contains(&(data.rdev() & 0xff));
             if harmless && open(path, false).is_ok() {
-                say("device", path, folder);
+                print_path("device", path, folder);
             }
             if harmless && open(path, true).is_ok() {
-                say("write device", path, folder);
+                print_path("write device", path, folder);
             }
         } else if kind.is_file() {
             if open(path, false).is_ok() {
-                say("read", path, folder);
+                print_path("read", path, folder);
             }
             if open(path, true).is_ok() {
-                say("write", path, folder);
+                print_path("write", path, folder);
             }
         }
     }
 }
 
-/// All numbers of ioctl(2) without an argument's size, and all with the sizes and directions that are kept.
+/// All numbers of ioctl(2) without an argument's size, and all with the sizes and directions of the requests that are allowed.
 fn try_controls(file: &UnixStream) {
     let all = [Kind::Door, Kind::Guard, Kind::Broker, Kind::Learner];
     let sizes: BTreeSet<u64> = all
@@ -196,7 +199,7 @@ fn try_controls(file: &UnixStream) {
             // SAFETY: the kernel is given no pointer but the null pointer.
             let went = unsafe { libc::syscall(libc::SYS_ioctl, file.as_raw_fd(), request, 0) };
             if went != -1 || errno() != libc::EPERM {
-                println!("left ioctl {request:#x}");
+                println!("allowed ioctl {request:#x}");
             }
         }
     }
@@ -212,7 +215,7 @@ macro_rules! names {
     };
 }
 
-/// Names of the calls on the lists; others show by their numbers.
+/// Names of the calls on the lists; other calls are shown by their numbers.
 const NAMES: &[(&str, libc::c_long)] = names![
     SYS_brk,
     SYS_clock_getres,
@@ -339,21 +342,21 @@ const MORE_NAMES: &[(&str, libc::c_long)] = names![
 #[cfg(not(target_arch = "x86_64"))]
 const MORE_NAMES: &[(&str, libc::c_long)] = &[];
 
-/// Every call by its number, with arguments that no call accepts: what is refused for being that call fails with `EPERM` or
-/// `ENOSYS`, all others fail for their arguments, or do nothing that matters.
+/// Every call by its number, with arguments that no call accepts: a call that the filter refuses fails with `EPERM` or `ENOSYS`,
+/// all others fail because of their arguments, or have no effect that matters.
 fn try_calls() {
-    // These do not come back.
+    // These do not return.
     let ends = [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_rt_sigreturn];
     #[cfg(target_arch = "x86_64")]
     let (others, forks) = (
-        // It waits for ever; and what the kernel puts into programs for its probes, which seccomp does not see and which ends
-        // whoever else calls it: uretprobe and uprobe.
+        // pause waits for ever. 335 and 336, uretprobe and uprobe, are the calls that the kernel puts into programs for its
+        // probes: seccomp does not see them, and they end any other process that calls them.
         [libc::SYS_pause, 335, 336, libc::SYS_vfork],
         [libc::SYS_fork],
     );
     #[cfg(target_arch = "x86_64")]
     if vfork_is_allowed() {
-        println!("left call vfork");
+        println!("allowed call vfork");
     }
     #[cfg(not(target_arch = "x86_64"))]
     let (others, forks): ([libc::c_long; 0], [libc::c_long; 0]) = ([], []);
@@ -362,7 +365,7 @@ fn try_calls() {
             continue;
         }
         let word = 0_u32;
-        // Its other operations do not exist, which looks as if the call did not.
+        // An operation of futex(2) that does not exist fails with ENOSYS, as if the call did not exist.
         let (first, second) = match number {
             libc::SYS_futex => (
                 (&raw const word) as libc::c_long,
@@ -370,7 +373,7 @@ fn try_calls() {
             ),
             _ => (-1, -1),
         };
-        // SAFETY: no pointer among the arguments is one that the kernel could follow, but futex(2)'s, which is valid.
+        // SAFETY: the kernel can follow none of the arguments as a pointer, except futex(2)'s, which is valid.
         let went = unsafe { libc::syscall(number, first, second, -1_i64, -1_i64, -1_i64, -1_i64) };
         if went == 0 && forks.contains(&number) {
             // SAFETY: ends the child at once.
@@ -380,7 +383,7 @@ fn try_calls() {
             let mut names = NAMES.iter().chain(MORE_NAMES);
             let name = names.find(|(_, n)| *n == number);
             let name = name.map_or_else(|| number.to_string(), |(name, _)| name[4..].to_owned());
-            println!("left call {name}");
+            println!("allowed call {name}");
         }
     }
 }
@@ -412,7 +415,7 @@ fn vfork_is_allowed() -> bool {
 fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     let can = |what: &str, went: bool| {
         if went {
-            println!("left can {what}");
+            println!("allowed can {what}");
         }
     };
     let at = |inner: &str| folder.join(inner);
@@ -463,7 +466,7 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     );
     let went = |call: libc::c_long, arguments: [libc::c_long; 6]| {
         let [a, b, c, d, e, f] = arguments;
-        // SAFETY: what is asked for below makes or changes no memory that anything else uses.
+        // SAFETY: the calls below make or change no memory that anything else uses.
         unsafe { libc::syscall(call, a, b, c, d, e, f) }
     };
     let memory = |protection: libc::c_int| {
@@ -475,13 +478,13 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     };
     can("map memory", memory(libc::PROT_READ | libc::PROT_WRITE));
     can("map code", memory(libc::PROT_READ | libc::PROT_EXEC));
-    // A new user may not share its file system's root: EINVAL where it is not refused.
+    // A new user namespace may not share its file system's root: the call fails with EINVAL where it is not refused.
     let namespace = libc::CLONE_NEWUSER | libc::CLONE_FS;
     went(libc::SYS_clone, [namespace.into(), 0, 0, 0, 0, 0]);
     can("make a namespace", errno() != libc::EPERM);
     went(libc::SYS_clone3, [0; 6]);
     can("make one that no filter sees", errno() != libc::ENOSYS);
-    // x32's getppid(2), where there is x32: it takes nothing and always goes well.
+    // x32's getppid(2), where there is x32: it takes no argument and always succeeds.
     let other = went(libc::SYS_getppid | 0x4000_0000, [0; 6]);
     can("call by another number", other != -1);
     let limit = libc::rlimit {
@@ -519,8 +522,8 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     }
 }
 
-/// Tries all in the role `kind`, and compares with its list.
-fn keeps_only(kind: &str) -> Result<(), String> {
+/// Tries everything in the role `kind`, and compares what succeeds with its list.
+fn check_list(kind: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |inner: &str| folder.path().join(inner);
     for inner in ["home", "models", "photos/Ada", "elsewhere"] {
@@ -543,18 +546,18 @@ fn keeps_only(kind: &str) -> Result<(), String> {
         ("photos/Ada/link.jpg", at("elsewhere/2.jpg")),
         ("photos/Ben", at("elsewhere")),
         ("photos/Ada/zero.jpg", PathBuf::from("/dev/zero")),
-        // No rule can be about it, and all others hold.
+        // No rule can be made for it; all other rules must still hold.
         ("photos/Ada/net.jpg", PathBuf::from("/proc/self/ns/net")),
     ] {
         std::os::unix::fs::symlink(to, at(link)).expect("linked");
     }
-    let said = left(kind, folder.path());
-    let (layers, tries) = said.split_first().expect("it said something");
+    let allowed = allowed(kind, folder.path());
+    let (layers, tries) = allowed.split_first().expect("the role printed something");
     if layers.contains("files=none") || layers.contains("calls=false") {
-        // An emulated kernel knows neither.
+        // An emulated kernel has neither Landlock nor seccomp.
         return Err(format!("this kernel has {layers}"));
     }
-    // Built in, as the program runs on other machines, too.
+    // Built in, as this program also runs on other machines.
     let list = match kind {
         "door" => include_str!("confine/door.txt"),
         "learner" => include_str!("confine/learner.txt"),
@@ -573,11 +576,11 @@ fn keeps_only(kind: &str) -> Result<(), String> {
         listed.contains(what) || listed.iter().any(below)
     };
     let tries: Vec<&String> = tries.iter().filter(|what| *what != "end").collect();
-    println!("{kind}, {layers}: {} things are left", tries.len());
+    println!("{kind}, {layers}: {} things are allowed", tries.len());
     for what in &tries {
         println!("  {what}");
     }
-    // Signals are the newest of the rules.
+    // The rule about signals is the newest: an older kernel does not have it.
     let newest =
         |what: &str| layers.contains("files=partial") && what == "can signal another process";
     let grown: Vec<_> = tries
@@ -588,8 +591,9 @@ fn keeps_only(kind: &str) -> Result<(), String> {
         grown.is_empty(),
         "{kind} can do more than tests/confine/{kind}.txt lists: {grown:#?}"
     );
-    // A list that holds more than what is left hides what comes back. Calls and ioctls are the same on every machine.
-    let seen: BTreeSet<&str> = said.iter().map(String::as_str).collect();
+    // A list with more than what is allowed would hide what becomes allowed later. Calls and ioctls are the same on every
+    // machine.
+    let seen: BTreeSet<&str> = allowed.iter().map(String::as_str).collect();
     let stale: Vec<_> = listed
         .iter()
         .filter(|line| {
@@ -600,25 +604,25 @@ fn keeps_only(kind: &str) -> Result<(), String> {
         .collect();
     assert!(
         stale.is_empty(),
-        "tests/confine/{kind}.txt lists what is not left: {stale:#?}"
+        "tests/confine/{kind}.txt lists what is not allowed: {stale:#?}"
     );
     Ok(())
 }
 
-fn a_door_opens_no_device_and_keeps_models_and_gallery() -> Result<(), String> {
-    keeps_only("door")
+fn a_door_can_use_models_and_gallery_and_opens_no_device() -> Result<(), String> {
+    check_list("door")
 }
 
-fn a_learner_keeps_photos_and_models_to_read() -> Result<(), String> {
-    keeps_only("learner")
+fn a_learner_can_read_photos_and_models() -> Result<(), String> {
+    check_list("learner")
 }
 
 fn a_guard_opens_nothing() -> Result<(), String> {
-    keeps_only("guard")
+    check_list("guard")
 }
 
 fn a_broker_opens_devices_and_starts_itself() -> Result<(), String> {
-    keeps_only("broker")
+    check_list("broker")
 }
 
 fn main() -> std::process::ExitCode {
@@ -630,8 +634,8 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::SUCCESS;
     }
     common::harness::run(crate::tests![
-        a_door_opens_no_device_and_keeps_models_and_gallery,
-        a_learner_keeps_photos_and_models_to_read,
+        a_door_can_use_models_and_gallery_and_opens_no_device,
+        a_learner_can_read_photos_and_models,
         a_guard_opens_nothing,
         a_broker_opens_devices_and_starts_itself,
     ])

@@ -1,7 +1,7 @@
-//! That the shipped defaults of the door are safe: each is tried with what it is there to stop, and with a looser value in its
-//! place, which must let it through. A default that becomes unsafe fails here, and so does a test that could not tell.
+//! The shipped defaults of the door are safe: each is tested with what it is there to stop, and with a looser value in its
+//! place, which must let that through. A default that becomes unsafe fails here, and so does a test that cannot detect it.
 //!
-//! The threshold needs faces: `doorstep.rs`. What holds for any policy: `src/door/tests`.
+//! The threshold needs faces and is tested in `doorstep.rs`. What holds for any policy is tested in `src/door/tests`.
 
 use latchkey::clock::Timestamp;
 use latchkey::door::{Companions, Door, Event, Observation, Policy, Retrigger, Sighting, Verdict};
@@ -48,7 +48,7 @@ impl Scene {
         }
     }
 
-    /// `ms` later these faces are seen.
+    /// These faces are seen `ms` later.
     fn see(&mut self, ms: u64, faces: &[Sighting]) {
         self.now += ms;
         let now = Timestamp::from_millis(self.now);
@@ -60,8 +60,8 @@ impl Scene {
         self.events.extend(self.door.observe(now, &seen).as_slice());
     }
 
-    /// Nobody is seen for so long, ten frames a second.
-    fn nobody(&mut self, ms: u64) {
+    /// No face is seen for `ms`, at ten frames a second.
+    fn see_no_face(&mut self, ms: u64) {
         for _ in 0..ms / 100 {
             self.see(100, &[]);
         }
@@ -72,7 +72,7 @@ impl Scene {
         self.events.iter().filter(granted).count()
     }
 
-    /// For how much of the time so far the relay was on, ms, it being off at the end.
+    /// For how many milliseconds the relay has been on. It must be off at the end.
     fn on_ms(&self) -> u128 {
         assert!(!self.door.relay());
         let held = |e: &Event| match e {
@@ -83,16 +83,19 @@ impl Scene {
     }
 }
 
-/// The default passes, the looser policy does not.
-fn shown(safe: impl Fn(Policy) -> bool, loosen: impl FnOnce(&mut Policy)) {
+/// Checks that the default is safe and that the looser policy is not.
+fn check_default(safe: impl Fn(Policy) -> bool, loosen: impl FnOnce(&mut Policy)) {
     let mut looser = Policy::default();
     loosen(&mut looser);
     assert_ne!(looser, Policy::default());
     assert!(safe(Policy::default()), "the shipped default is not safe");
-    assert!(!safe(looser), "a looser value is not told from the default");
+    assert!(
+        !safe(looser),
+        "the test does not distinguish a looser value from the default"
+    );
 }
 
-/// A stranger who stays for a minute and is taken for Ada in two looks of each five.
+/// A stranger who stays for a minute and is taken for Ada in two of every five looks.
 fn two_of_five(policy: Policy) -> bool {
     let mut scene = Scene::new(policy);
     for look in 0..600 {
@@ -104,15 +107,15 @@ fn two_of_five(policy: Policy) -> bool {
 
 #[test]
 fn votes() {
-    shown(two_of_five, |p| p.votes = 2);
+    check_default(two_of_five, |p| p.votes = 2);
 }
 
 #[test]
 fn of() {
-    shown(two_of_five, |p| p.of = 7);
+    check_default(two_of_five, |p| p.of = 7);
 }
 
-/// A face that can be recognised now and then only, and is taken for Ada then: three looks in six seconds.
+/// A face that can be recognised only now and then, and is then taken for Ada: three looks in six seconds.
 #[test]
 fn vote_window() {
     let safe = |policy| {
@@ -125,12 +128,12 @@ fn vote_window() {
         }
         scene.grants() == 0
     };
-    shown(safe, |p| p.vote_window_ms = 10_000);
+    check_default(safe, |p| p.vote_window_ms = 10_000);
 }
 
-/// An hour of strangers, a new one every 2.5 s, every seventh of whom is taken for Ada: a lock-out keeps out more than half of
+/// An hour of strangers, a new one every 2.5 s. Every seventh is taken for Ada, and a lock-out keeps out more than half of
 /// those.
-fn tries_are_few(policy: Policy) -> bool {
+fn lockout_stops_most(policy: Policy) -> bool {
     let mut scene = Scene::new(policy);
     let mut mistaken = 0;
     for track in 1..=1440 {
@@ -146,28 +149,28 @@ fn tries_are_few(policy: Policy) -> bool {
                 }],
             );
         }
-        scene.nobody(1700);
+        scene.see_no_face(1700);
     }
     2 * scene.grants() < mistaken
 }
 
 #[test]
 fn lockout_after() {
-    shown(tries_are_few, |p| p.lockout_after = 0);
+    check_default(lockout_stops_most, |p| p.lockout_after = 0);
 }
 
 #[test]
 fn lockout_length() {
-    shown(tries_are_few, |p| p.lockout_ms = 1000);
+    check_default(lockout_stops_most, |p| p.lockout_ms = 1000);
 }
 
-/// Strangers a second apart are tries in quick succession, however the time is counted.
+/// Strangers who come a few seconds apart are tries in quick succession.
 #[test]
 fn lockout_window() {
-    shown(tries_are_few, |p| p.lockout_window_ms = 1000);
+    check_default(lockout_stops_most, |p| p.lockout_window_ms = 1000);
 }
 
-/// Somebody who was let in and is gone leaves the door open for no longer than it takes to walk through.
+/// When a person was let in and is gone, the door stays open for no longer than it takes to walk through.
 #[test]
 fn hold() {
     let safe = |policy| {
@@ -175,10 +178,10 @@ fn hold() {
         for _ in 0..5 {
             scene.see(100, &[ada(1)]);
         }
-        scene.nobody(61_000);
+        scene.see_no_face(61_000);
         scene.grants() == 1 && scene.on_ms() <= 5000
     };
-    shown(safe, |p| p.hold_ms = 10_000);
+    check_default(safe, |p| p.hold_ms = 10_000);
 }
 
 /// A resident who stays in front of the camera, to talk or to smoke, does not keep the door open.
@@ -189,13 +192,13 @@ fn retrigger() {
         for _ in 0..600 {
             scene.see(100, &[ada(1)]);
         }
-        scene.nobody(10_000);
+        scene.see_no_face(10_000);
         scene.grants() == 1 && scene.on_ms() <= 5000
     };
-    shown(safe, |p| p.retrigger = Retrigger::Hold);
+    check_default(safe, |p| p.retrigger = Retrigger::Hold);
 }
 
-/// Nor does one who looks away for a second now and then.
+/// A resident who looks away for a second now and then does not keep the door open either.
 #[test]
 fn absence() {
     let safe = |policy| {
@@ -208,14 +211,14 @@ fn absence() {
                 scene.see(100, &[face(1, Verdict::Unclear)]);
             }
         }
-        scene.nobody(10_000);
+        scene.see_no_face(10_000);
         scene.grants() == 1 && scene.on_ms() <= 5000
     };
-    shown(safe, |p| p.absence_ms = 1000);
+    check_default(safe, |p| p.absence_ms = 1000);
 }
 
-/// An enrolled person may bring a guest, and the guest opens nothing: neither before nor after, nor by looking a little like
-/// the host. `refuse` would keep the host out.
+/// An enrolled person may bring a guest, and the guest does not open the door: neither before nor after, nor by looking a little
+/// like the host. `refuse` would keep the host out.
 #[test]
 fn companions() {
     let safe = |policy| {
@@ -234,10 +237,10 @@ fn companions() {
         }
         (alone, host, scene.grants()) == (0, 1, 1)
     };
-    shown(safe, |p| p.companions = Companions::Refuse);
+    check_default(safe, |p| p.companions = Companions::Refuse);
 }
 
-/// Whoever is inside gets out.
+/// The button lets a person who is inside out.
 #[test]
 fn button() {
     let safe = |policy| {
@@ -245,5 +248,5 @@ fn button() {
         scene.door.button(Timestamp::from_millis(scene.now));
         scene.door.relay()
     };
-    shown(safe, |p| p.button = false);
+    check_default(safe, |p| p.button = false);
 }

@@ -1,4 +1,4 @@
-//! A camera's buffer as the detector's input: the same faces as by the sampled way, and nothing sampled.
+//! A camera's buffer is the detector's input: the faces are the same as with a sampled input, and no pixel is sampled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use latchkey::face::{Detection, Detector, Stages};
 use latchkey::frame::{BEHIND, Image, Layout, PixelFormat, Range, Sampler, Slot};
 use latchkey::nn::{EngineSettings, Manifest, ModelFile};
 
-/// The set's detector, with or without the one that takes a camera's bytes.
+/// The set's detector, with or without its variant that takes a camera's bytes.
 fn detector(with_direct: bool) -> Detector {
     let manifest = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
-    // Where it was built, or beside it in the virtual machine.
+    // The models are where the test was built, or beside it in the virtual machine.
     let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let folders = [built, "models".into()];
     let open = |file: &str, sha256: &str| {
@@ -33,7 +33,7 @@ fn detector(with_direct: bool) -> Detector {
     .unwrap()
 }
 
-/// Moments with somebody before the door, as luma.
+/// Moments with a person at the door, as luma.
 fn moments() -> Vec<Vec<u8>> {
     let play = Play::new(&"5,visits=6".parse::<Script>().unwrap());
     let times: Vec<f32> = play
@@ -53,7 +53,7 @@ fn moments() -> Vec<Vec<u8>> {
     times.iter().map(&mut luma).collect()
 }
 
-/// What `detector` finds in `pixels` laid out as `format`, `behind` bytes after them, and how many pixels it sampled.
+/// What `detector` finds in `luma` laid out as `format`, with `behind` bytes after it, and how many pixels it sampled.
 fn found(
     detector: &mut Detector,
     format: PixelFormat,
@@ -65,7 +65,7 @@ fn found(
         ..Layout::packed(format, WIDTH as u32, HEIGHT as u32)
     };
     let used = layout.bytes();
-    // Where a page begins, as a camera's memory does.
+    // It begins with a page, as a camera's memory does.
     let mut memory = vec![128; 4096 + used + behind];
     let at = memory.as_ptr().align_offset(4096);
     memory[at..at + luma.len()].copy_from_slice(luma);
@@ -102,9 +102,9 @@ fn same(a: &[Detection], b: &[Detection]) -> bool {
 fn a_cameras_buffer_is_the_detectors_input() {
     let (mut sampled, mut direct) = (detector(false), detector(true));
     let moments = moments();
-    // Whether this TensorFlow Lite takes its input from elsewhere shows in that it does.
+    // Whether this TensorFlow Lite can take its input from other memory shows only when it does.
     let takes = found(&mut direct, PixelFormat::Grey, &moments[0], BEHIND).1 == 0;
-    // Only the version for x86_64 runs on no memory but its own. Then all pixels are sampled, and the faces are the same.
+    // Only the version for x86_64 cannot. Then all pixels are sampled, and the faces are the same.
     assert!(takes || cfg!(target_arch = "x86_64"));
     let mut faces = 0;
     for luma in &moments {
@@ -119,17 +119,17 @@ fn a_cameras_buffer_is_the_detectors_input() {
             );
             assert_eq!(read, if takes { 0 } else { 640 * 480 }, "{format}");
         }
-        // In turn with the other way, which has to find its own input again.
+        // Alternating with a sampled frame, for which the detector must use its own input again.
         let (got, read) = found(&mut direct, PixelFormat::Yuyv, &twice(luma), BEHIND);
         assert!(same(&wanted, &got), "YUYV");
         assert_eq!(read, 640 * 480);
-        // Nothing behind the last line: an engine may not look there.
+        // Without bytes after the last line the buffer is not used in place, as an engine reads past its end.
         assert_eq!(found(&mut direct, PixelFormat::Grey, luma, 0).1, 640 * 480);
     }
     assert!(faces >= moments.len() / 2, "{faces} faces");
 }
 
-/// Luma with chroma between.
+/// Luma with chroma between its bytes.
 fn twice(luma: &[u8]) -> Vec<u8> {
     luma.iter().flat_map(|v| [*v, 128]).collect()
 }
@@ -138,25 +138,25 @@ fn twice(luma: &[u8]) -> Vec<u8> {
 #[test]
 #[ignore = "needs a camera"]
 fn a_real_cameras_buffer_is_the_detectors_input() {
-    let asked = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let setting = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
     let camera = format!(
         "source = {:?}\nformat = {:?}\n",
-        asked("LATCHKEY_CAMERA"),
-        asked("LATCHKEY_CAMERA_FORMAT")
+        setting("LATCHKEY_CAMERA"),
+        setting("LATCHKEY_CAMERA_FORMAT")
     );
     let settings: CameraSettings = toml::from_str(&camera).unwrap();
     let slot = Arc::new(Slot::new());
-    let (events, told) = crossbeam_channel::bounded(16);
-    let events = Caller::new(events, Arc::new(Bell::new().unwrap()));
+    let (sender, events) = crossbeam_channel::bounded(16);
+    let sender = Caller::new(sender, Arc::new(Bell::new().unwrap()));
     let running =
-        capture::start(&settings, Arc::clone(&slot), std::thread::current(), events).unwrap();
+        capture::start(&settings, Arc::clone(&slot), std::thread::current(), sender).unwrap();
     let (mut sampled, mut direct) = (detector(false), detector(true));
     let (mut frames, mut faces) = (0, 0);
     while frames < 6 {
         let Some(lease) = slot.take() else {
             std::thread::park_timeout(Duration::from_secs(5));
             assert!(
-                !matches!(told.try_recv(), Ok(CameraEvent::Down { .. })),
+                !matches!(events.try_recv(), Ok(CameraEvent::Down { .. })),
                 "no camera"
             );
             continue;

@@ -1,12 +1,12 @@
-//! The main job, by the program itself at its shipped defaults: two people who never lived are enrolled, and the door opens for
-//! them and for nobody else who comes.
+//! The main job, done by the program itself at its shipped defaults: two drawn people are enrolled, and the door opens for
+//! them and for no one else.
 
 mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{latchkey, said};
+use common::{latchkey, printed};
 
 const PLAY: &str = "11,visits=9,residents=2,strangers=6,every=8";
 
@@ -19,7 +19,7 @@ fn configure(dir: &Path, more: &str) {
     fs::write(dir.join("latchkey.toml"), config).unwrap();
 }
 
-/// All photos in a folder of these.
+/// The photos in this folder, sorted.
 fn photos(dir: &Path, folder: &str) -> Vec<String> {
     let mut photos: Vec<String> = fs::read_dir(dir.join(folder))
         .unwrap()
@@ -29,7 +29,7 @@ fn photos(dir: &Path, folder: &str) -> Vec<String> {
     photos
 }
 
-/// A folder with a gallery of Ada and Ben, who live there, learnt from all of their photos but the last two.
+/// A folder with a gallery of the residents Ada and Ben, learnt from all of their photos except the last two.
 fn enrolled() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -37,23 +37,23 @@ fn enrolled() -> tempfile::TempDir {
     let draw = [
         "doorstep", "photos", PLAY, "--each", "12", "--out", "photos",
     ];
-    said(&latchkey(dir, &draw), 0);
+    printed(&latchkey(dir, &draw), 0);
     for name in ["Ada", "Ben"] {
         let photos = photos(dir, &format!("photos/{name}"));
         let mut arguments = vec!["enroll", name];
         arguments.extend(photos[..10].iter().map(String::as_str));
-        said(&latchkey(dir, &arguments), 0);
+        printed(&latchkey(dir, &arguments), 0);
     }
     folder
 }
 
 #[test]
-fn opens_for_those_who_live_here_and_for_nobody_else() {
+fn the_door_opens_for_residents_and_for_no_one_else() {
     let folder = enrolled();
     let dir = folder.path();
     let source = format!("doorstep:{PLAY},fast");
     let run = latchkey(dir, &["run", "--source", &source]);
-    said(&run, 0);
+    printed(&run, 0);
     fs::write(dir.join("log"), &run.stderr).unwrap();
     let review = |play: &str| {
         latchkey(
@@ -69,7 +69,7 @@ fn opens_for_those_who_live_here_and_for_nobody_else() {
             ],
         )
     };
-    let tally = said(&review(PLAY), 0);
+    let tally = printed(&review(PLAY), 0);
     let tally = tally.lines().last().unwrap();
     assert!(
         tally.starts_with("visits=9 opened=") && tally.ends_with(" locked=0 wrong=0"),
@@ -79,15 +79,15 @@ fn opens_for_those_who_live_here_and_for_nobody_else() {
     let (width, height) = image::image_dimensions(dir.join("visits.jpg")).unwrap();
     assert!(width > 1000 && height > 600, "{width}x{height}");
 
-    // Held against another play, the same log is wrong.
-    let other = said(&review(&PLAY.replacen("11", "12", 1)), 1);
+    // Compared with another play, the same log is wrong.
+    let other = printed(&review(&PLAY.replacen("11", "12", 1)), 1);
     assert!(other.contains("wrong: at "), "{other}");
 }
 
-/// The shipped threshold: no stranger of the play is taken for a resident in any photo, and the residents are recognised. A
-/// low threshold is told from it by the same photos.
+/// At the shipped threshold no stranger of the play is taken for a resident in any photo, and the residents are recognised. At a
+/// low threshold the same photos give another result.
 #[test]
-fn the_threshold_tells_strangers_from_residents() {
+fn the_threshold_separates_strangers_from_residents() {
     let folder = enrolled();
     let dir = folder.path();
     let draw = [
@@ -100,7 +100,7 @@ fn the_threshold_tells_strangers_from_residents() {
         "--out",
         "crowd",
     ];
-    said(&latchkey(dir, &draw), 0);
+    printed(&latchkey(dir, &draw), 0);
     let strangers: Vec<String> = (1..=6)
         .flat_map(|k| photos(dir, &format!("crowd/stranger-{k}")))
         .collect();
@@ -124,5 +124,5 @@ fn the_threshold_tells_strangers_from_residents() {
         assert_eq!(named(&photos[10..]), 2, "{name}");
     }
     configure(dir, "[recognition]\nthreshold = 0.2\n");
-    assert!(named(&strangers) > 0, "no stranger is like a resident");
+    assert!(named(&strangers) > 0, "a low threshold names no stranger");
 }

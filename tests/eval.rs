@@ -1,25 +1,25 @@
-//! `latchkey eval people --visits`, by the program itself, with drawn people: that the figures are those of the door.
+//! `latchkey eval people --visits`, run by the program itself with drawn people: its figures follow the door's policy.
 
 mod common;
 
 use std::path::Path;
 
-use common::{latchkey, said};
+use common::{latchkey, printed};
 use serde_json::Value;
 
 const PHOTOS: &[&str] = &["--visits", "photos", "--photos", "3", "--looks", "8"];
 
-/// A visit of every photo that is not learnt, at this threshold.
+/// The report on visits made from the photos that are not learnt, at this threshold.
 fn visits(folder: &Path, threshold: &str, more: &[&str]) -> Value {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
     let config = format!(
         "board = 'host'\nmodel_files = {models:?}\n[recognition]\nthreshold = {threshold}\n"
     );
     std::fs::write(folder.join("latchkey.toml"), config).unwrap();
-    let asked = "eval people --data drawn --people 2 --unknown 0 --draws 2 --json";
-    let arguments: Vec<&str> = asked.split(' ').chain(more.iter().copied()).collect();
+    let command = "eval people --data drawn --people 2 --unknown 0 --draws 2 --json";
+    let arguments: Vec<&str> = command.split(' ').chain(more.iter().copied()).collect();
     let report: Value =
-        serde_json::from_str(&said(&latchkey(folder, &arguments), 0)).expect("one JSON object");
+        serde_json::from_str(&printed(&latchkey(folder, &arguments), 0)).expect("one JSON object");
     report["runs"][0].clone()
 }
 
@@ -29,14 +29,14 @@ fn count(report: &Value, path: &str) -> u64 {
 }
 
 #[test]
-fn visits_are_let_in_by_the_threshold_and_attempts_lock_the_door() {
+fn the_threshold_decides_who_is_let_in_and_attempts_make_the_door_strict() {
     let folder = tempfile::tempdir().unwrap();
     let draw = "doorstep photos 23,residents=3,strangers=2 --each 6 --strangers --out drawn";
-    said(
+    printed(
         &latchkey(folder.path(), &draw.split(' ').collect::<Vec<_>>()),
         0,
     );
-    // Five people: two are enrolled by three of six photos each, twice.
+    // Five people: in each of two draws, two are enrolled with three of their six photos.
     let all = |report: &Value| {
         assert_eq!(count(report, "/residents/visits"), 2 * 2 * 3);
         assert_eq!(count(report, "/hours/played"), 2);
@@ -46,38 +46,40 @@ fn visits_are_let_in_by_the_threshold_and_attempts_lock_the_door() {
         strangers
     };
 
-    let nobody = visits(folder.path(), "0.99", PHOTOS);
-    all(&nobody);
-    assert_eq!(count(&nobody, "/residents/wrong"), 12);
-    assert_eq!(count(&nobody, "/strangers/wrong"), 0);
-    assert_eq!(count(&nobody, "/hours/let_in"), 0);
-    // Five attempts in quick succession make the door strict, twice; then so many have come to one place that it is unsteady.
-    let attempts = count(&nobody, "/hours/attempts");
-    assert!(attempts >= 10, "{nobody}");
-    assert!(count(&nobody, "/hours/strict_ms") > 60_000, "{nobody}");
+    let high = visits(folder.path(), "0.99", PHOTOS);
+    all(&high);
+    assert_eq!(count(&high, "/residents/wrong"), 12);
+    assert_eq!(count(&high, "/strangers/wrong"), 0);
+    assert_eq!(count(&high, "/hours/let_in"), 0);
+    // Five attempts in quick succession make the door strict. This happens twice; by then so many unknown faces have begun in
+    // one place that faces there are passed over.
+    let attempts = count(&high, "/hours/attempts");
+    assert!(attempts >= 10, "{high}");
+    assert!(count(&high, "/hours/strict_ms") > 60_000, "{high}");
 
-    let anybody = visits(folder.path(), "0.05", PHOTOS);
-    let strangers = all(&anybody);
-    assert!(count(&anybody, "/residents/wrong") <= 3, "{anybody}");
-    // Drawn people are alike: nearly all are let in at this threshold.
-    let let_in = count(&anybody, "/strangers/wrong");
-    assert!(2 * let_in > strangers, "{anybody}");
-    assert!(count(&anybody, "/strangers/people_wrong") >= 2, "{anybody}");
+    let low = visits(folder.path(), "0.05", PHOTOS);
+    let strangers = all(&low);
+    assert!(count(&low, "/residents/wrong") <= 3, "{low}");
+    // Drawn people look alike: nearly all are let in at this threshold.
+    let let_in = count(&low, "/strangers/wrong");
+    assert!(2 * let_in > strangers, "{low}");
+    assert!(count(&low, "/strangers/people_wrong") >= 2, "{low}");
 
-    // The photos as a film: the first four of each are its beginning, and one visit of two frames is left.
+    // The photos are the frames of a film, six of each person: two are learnt from the first four, and the last two make one
+    // visit.
     let few = "--photos 2 --looks 2 --visits frames";
     let film = visits(folder.path(), "0.05", &few.split(' ').collect::<Vec<_>>());
     assert_eq!(count(&film, "/residents/visits"), 2 * 2);
-    // Two looks let nobody in.
+    // Two looks are too few for the door to open.
     assert_eq!(count(&film, "/residents/wrong"), 4);
     assert_eq!(count(&film, "/strangers/wrong"), 0);
 }
 
 #[test]
-fn what_cannot_be_played_is_refused_with_what_to_ask_for() {
+fn too_few_photos_are_refused_and_the_option_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    for who in ["Ada", "Ben"] {
-        std::fs::create_dir_all(folder.path().join("photos").join(who)).unwrap();
+    for name in ["Ada", "Ben"] {
+        std::fs::create_dir_all(folder.path().join("photos").join(name)).unwrap();
     }
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
     let config = format!("board = 'host'\nmodel_files = {models:?}\n");
@@ -86,8 +88,8 @@ fn what_cannot_be_played_is_refused_with_what_to_ask_for() {
     for photo in ["Ada/1.png", "Ben/1.png"] {
         grey.save(folder.path().join("photos").join(photo)).unwrap();
     }
-    let asked = "eval people --data photos --visits photos --people 1 --photos 1";
-    let output = latchkey(folder.path(), &asked.split(' ').collect::<Vec<_>>());
+    let command = "eval people --data photos --visits photos --people 1 --photos 1";
+    let output = latchkey(folder.path(), &command.split(' ').collect::<Vec<_>>());
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(

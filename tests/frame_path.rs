@@ -1,12 +1,11 @@
-//! The frame path of a running pipeline, counted: heap allocations, locks and whole-frame copies of
-//! the capture and recognition threads over 1,000 frames with a face. All three must be none.
+//! Counts the heap allocations, locks and whole-frame copies of the capture and recognition threads of a
+//! running pipeline over 1,000 frames with a face. All three counts must be zero.
 //!
-//! Counted at the C library's door: this program defines `malloc`, `pthread_mutex_lock`, `memcpy` and
-//! their kin, books each call on the calling thread, and passes it on. What TensorFlow Lite allocates
-//! inside an invocation is booked apart, and must stay the little that it is. Rust's own locks show as
-//! futex calls of one thread too many; uncontended they show nowhere, which is why the lints forbid
-//! them in `src`.
-#![expect(unsafe_code, reason = "stands in for functions of the C library")]
+//! The calls of the C library are counted: this program defines `malloc`, `pthread_mutex_lock`, `memcpy`
+//! and related functions, counts each call for the calling thread, and passes it on. What TensorFlow Lite
+//! allocates inside an invocation is counted separately, and must stay as little as it is. Contended locks
+//! of Rust show as futex calls; uncontended ones show nowhere, which is why the lints forbid them in `src`.
+#![expect(unsafe_code, reason = "replaces functions of the C library")]
 
 use std::ffi::{c_int, c_long, c_void};
 use std::sync::Arc;
@@ -28,7 +27,7 @@ const WARM_UP: u64 = 50;
 /// A copy of this size is a copy of a frame, or of a good part of one: 640x480 YUYV is 614,400 bytes.
 const LARGE: usize = 100_000;
 
-/// What one thread did.
+/// The counts of one thread.
 #[derive(Default)]
 struct Account {
     thread: AtomicU32,
@@ -42,9 +41,9 @@ struct Account {
 
 #[expect(
     clippy::declare_interior_mutable_const,
-    reason = "only ever copied into the array"
+    reason = "is only copied into the array"
 )]
-const NOBODY: Account = Account {
+const UNUSED: Account = Account {
     thread: AtomicU32::new(0),
     allocations: AtomicU64::new(0),
     locks: AtomicU64::new(0),
@@ -52,23 +51,23 @@ const NOBODY: Account = Account {
     futexes: AtomicU64::new(0),
     engine: AtomicU64::new(0),
 };
-static ACCOUNTS: [Account; 64] = [const { NOBODY }; 64];
+static ACCOUNTS: [Account; 64] = [const { UNUSED }; 64];
 
 thread_local! {
-    /// Place of this thread's account, plus one. Without a destructor and made at compile time, so
-    /// that looking at it allocates nothing.
+    /// Index of this thread's account, plus one. It has no destructor and is made at compile time, so
+    /// that reading it allocates nothing.
     static PLACE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
     /// Whether this thread is inside an invocation.
     static INVOKING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// The calling thread's account; none once the thread is being torn down or all are taken.
+/// The calling thread's account; none when the thread is being torn down or all accounts are taken.
 fn mine() -> Option<&'static Account> {
     let place = PLACE.try_with(std::cell::Cell::get).ok()?;
     if place > 0 {
         return ACCOUNTS.get(place - 1);
     }
-    // SAFETY: takes nothing, gives the thread's number.
+    // SAFETY: takes no argument, returns the thread's number.
     let thread = unsafe { raw_syscall(libc_numbers::GETTID, [0; 6]) };
     let thread = u32::try_from(thread).ok()?;
     let free = ACCOUNTS.iter().position(|a| {
@@ -106,7 +105,7 @@ mod libc_numbers {
     pub const FUTEX: c_long = 98;
 }
 
-/// The kernel's answer, an errno as a negative number.
+/// The kernel's result; an errno is a negative number.
 unsafe fn raw_syscall(number: c_long, a: [c_long; 6]) -> c_long {
     let answer;
     #[cfg(target_arch = "x86_64")]
@@ -134,8 +133,8 @@ unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const std::ffi::c_char) -> *mut c_void;
 }
 
-// SAFETY (all of the below): each has the signature and meaning of the function it stands in for,
-// counts, and passes its arguments on unchanged.
+// SAFETY (all of the functions below): each has the signature and meaning of the function that it replaces,
+// counts the call, and passes its arguments on unchanged.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     count_allocation();
@@ -160,7 +159,7 @@ unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_memalign(to: *mut *mut c_void, align: usize, size: usize) -> c_int {
     count_allocation();
-    // SAFETY: see above; `to` is the caller's to write.
+    // SAFETY: see above; the caller lets this function write to `to`.
     unsafe {
         let block = __libc_memalign(align, size);
         if block.is_null() {
@@ -178,7 +177,7 @@ unsafe extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     unsafe { __libc_memalign(align, size) }
 }
 
-/// TensorFlow Lite's entry into an invocation.
+/// The function with which TensorFlow Lite starts an invocation.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn TfLiteInterpreterInvoke(interpreter: *mut c_void) -> c_int {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -189,7 +188,7 @@ unsafe extern "C" fn TfLiteInterpreterInvoke(interpreter: *mut c_void) -> c_int 
     status
 }
 
-/// The next definition of a function of one pointer, looked up once and kept in `at`.
+/// Calls the next definition of a function of one pointer, which is looked up once and kept in `at`.
 unsafe fn next(at: &AtomicU64, name: &std::ffi::CStr, lock: *mut c_void) -> c_int {
     let mut address = at.load(Ordering::Relaxed);
     if address == 0 {
@@ -224,7 +223,7 @@ counted_locks! {
     pthread_spin_lock c"pthread_spin_lock"
 }
 
-/// What Rust's own locks and parked threads wait with.
+/// The function with which Rust's own locks and parked threads wait.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -250,7 +249,7 @@ unsafe extern "C" fn syscall(
 }
 
 /// Copies forwards or backwards with the processor's string instruction, which the compiler cannot
-/// turn into a call of this very function.
+/// turn into a call of `memcpy` or `memmove`, defined below.
 unsafe fn copy(to: *mut u8, from: *const u8, n: usize) {
     let backwards = (to as usize).wrapping_sub(from as usize) < n;
     #[cfg(target_arch = "x86_64")]
@@ -267,7 +266,7 @@ unsafe fn copy(to: *mut u8, from: *const u8, n: usize) {
     #[cfg(target_arch = "aarch64")]
     for i in 0..n {
         let i = if backwards { n - 1 - i } else { i };
-        // SAFETY: the caller vouches for both ranges. Volatile, so that no call is made of the loop.
+        // SAFETY: the caller vouches for both ranges. Volatile, so that the compiler does not turn the loop into a call.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
     }
 }
@@ -309,7 +308,7 @@ fn numbers(a: &Account) -> [u64; 5] {
     [&a.allocations, &a.locks, &a.copies, &a.futexes, &a.engine].map(|n| n.load(Ordering::Relaxed))
 }
 
-/// That the counters see what they are there for: a test of the test.
+/// Checks that the counters count: a test of the test.
 fn counters_count() {
     let before = account_of_this_thread();
     let large = vec![1u8; 2 * LARGE];
@@ -410,16 +409,16 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
         (0, 0, 0),
         "allocations, locks, copies"
     );
-    // What the library allocates is not ours to fix; that it stays this little is ours to notice.
+    // The library's allocations are not in our code, but the test must notice if they become more.
     assert!(
         engine <= 10 * FRAMES,
         "{engine} allocations inside the engine"
     );
-    // One to park and nothing else: a second waiter would be a lock.
+    // One futex call per frame parks the thread; a second one would be a lock.
     assert!(futexes <= FRAMES + 100, "{futexes} futex calls");
 
-    // The source of pictures copies its picture into the buffer, as a camera's hardware would; beyond
-    // that one write a frame it must do as little as the V4L2 source.
+    // The source of pictures copies its picture into the buffer, as a camera's hardware does. Apart from
+    // that one write per frame it must do as little as the V4L2 source.
     let [allocations, locks, ..]: [u64; 5] = std::array::from_fn(|i| camera_then[i] - camera[i]);
     println!("camera, meanwhile: allocations={allocations} locks={locks}");
     assert_eq!(

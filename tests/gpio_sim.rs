@@ -1,7 +1,7 @@
-//! The outputs against the kernel: lines of its GPIO simulator, edges as its trace saw them.
+//! The outputs with the kernel's drivers: the lines of its GPIO simulator, and the edges that its trace recorded.
 //!
-//! Needs root, the module gpio-sim, configfs and tracefs, so these tests are ignored elsewhere. They
-//! run one after the other (`--ignored --test-threads=1`) in a virtual machine.
+//! The tests need root, the module gpio-sim, configfs and tracefs, and are ignored elsewhere. They run one
+//! after the other (`--ignored --test-threads=1`) in a virtual machine.
 
 mod common;
 mod roles;
@@ -23,7 +23,7 @@ use rustix::process::Signal;
 const CONFIG: &str = "/sys/kernel/config/gpio-sim";
 const TRACE: &str = "/sys/kernel/tracing";
 
-/// A simulated chip of 32 lines, line 4 taken by the kernel.
+/// A simulated chip of 32 lines; the kernel holds line 4.
 struct Sim {
     config: PathBuf,
 }
@@ -94,9 +94,9 @@ fn wiring(toml: &str) -> Wiring {
 
 fn error(toml: &str) -> (OutputError, String) {
     let error = output::open(&wiring(toml)).err().expect("an error");
-    let said = error.to_string();
-    println!("  said: {said}");
-    (error, said)
+    let message = error.to_string();
+    println!("  {message}");
+    (error, message)
 }
 
 fn readable(fd: BorrowedFd<'_>, ms: u64) -> bool {
@@ -110,7 +110,7 @@ const WIRED: &str = "chip = 'door'\nrelay = { line = 17 }\n[leds]\n\
 
 fn lines_are_off_from_open_to_drop_unless_set() {
     let sim = Sim::new("lines", "door");
-    sim.pull(17, true); // as if it had been left on
+    sim.pull(17, true); // as if the relay had been left on
     sim.pull(19, false);
     let levels = || [17, 18, 19].map(|line| sim.level(line));
     let mut out = output::open(&wiring(WIRED)).expect("free lines");
@@ -159,12 +159,12 @@ fn chips_are_found_by_label_name_and_path() {
     for chip in ["door", &name, &path] {
         output::open(&wiring(&format!("chip = '{chip}'\nrelay.line = 3"))).expect(chip);
     }
-    let (_, said) = error("chip = 'gate'\nrelay.line = 3");
+    let (_, message) = error("chip = 'gate'\nrelay.line = 3");
     // The machine may have chips of its own.
     let listed = format!("{name} (door)");
     assert!(
-        said.contains("; there are ") && said.contains(&listed),
-        "lists what there is"
+        message.contains("; there are ") && message.contains(&listed),
+        "the message lists the chips"
     );
     for chip in ["gpiochip99", "/dev/gpiochip99"] {
         let (e, _) = error(&format!("chip = '{chip}'\nrelay.line = 3"));
@@ -173,36 +173,39 @@ fn chips_are_found_by_label_name_and_path() {
     let (e, _) = error("chip = '/dev/null'\nrelay.line = 3");
     assert!(matches!(e, OutputError::Chip { .. }));
     let other = Sim::new("two", "door");
-    let (e, said) = error("chip = 'door'\nrelay.line = 3");
+    let (e, message) = error("chip = 'door'\nrelay.line = 3");
     assert!(matches!(e, OutputError::Ambiguous { .. }));
-    assert!(said.contains(&path) && said.contains(&other.chip()));
+    assert!(message.contains(&path) && message.contains(&other.chip()));
     drop(other);
     drop(sim);
-    let (_, said) = error("chip = 'door'\nrelay.line = 3");
-    assert!(said.contains("there are ") && !said.contains("(door)"));
+    let (_, message) = error("chip = 'door'\nrelay.line = 3");
+    assert!(message.contains("there are ") && !message.contains("(door)"));
 }
 
-fn lines_that_cannot_be_had_are_named_with_who_holds_them() {
+fn unavailable_lines_are_named_with_their_holder() {
     let sim = Sim::new("busy", "door");
     let chip = sim.chip();
     let held = output::open(&wiring("chip = 'door'\nrelay.line = 17")).expect("free");
-    let (e, said) = error("chip = 'door'\nrelay.line = 17");
+    let (e, message) = error("chip = 'door'\nrelay.line = 17");
     assert!(matches!(e, OutputError::Busy { .. }));
     let start = format!("relay.line = 17: held by \"latchkey\" on {chip}; ");
-    assert!(said.starts_with(&start), "{said}");
-    let (_, said) = error("chip = 'door'\nleds.refused.line = 4");
+    assert!(message.starts_with(&start), "{message}");
+    let (_, message) = error("chip = 'door'\nleds.refused.line = 4");
     assert!(
-        said.starts_with("leds.refused.line = 4: held by \"reserved\""),
-        "{said}"
+        message.starts_with("leds.refused.line = 4: held by \"reserved\""),
+        "{message}"
     );
-    let (_, said) = error("chip = 'door'\nbutton.line = 17");
+    let (_, message) = error("chip = 'door'\nbutton.line = 17");
     assert!(
-        said.starts_with("button.line = 17: held by \"latchkey\""),
-        "{said}"
+        message.starts_with("button.line = 17: held by \"latchkey\""),
+        "{message}"
     );
-    let (_, said) = error("chip = 'door'\nrelay.line = 32");
-    assert_eq!(said, format!("relay.line = 32: {chip} has 32 lines (0-31)"));
-    // Whoever waits gets the line as soon as it is free.
+    let (_, message) = error("chip = 'door'\nrelay.line = 32");
+    assert_eq!(
+        message,
+        format!("relay.line = 32: {chip} has 32 lines (0-31)")
+    );
+    // A waiting process gets the line once it is free.
     let start = Timestamp::now();
     let waiting = std::thread::spawn(|| {
         let wiring = wiring("chip = 'door'\nrelay.line = 17");
@@ -215,7 +218,7 @@ fn lines_that_cannot_be_had_are_named_with_who_holds_them() {
     assert!(waited >= Duration::from_millis(200));
 }
 
-fn a_button_tells_presses_once_and_bounces_never() {
+fn a_press_is_reported_once_and_bounces_never() {
     let sim = Sim::new("button", "door");
     sim.pull(27, true);
     let wiring = wiring("chip = 'door'\nbutton = { line = 27, pull = 'none', debounce_ms = 50 }");
@@ -225,9 +228,9 @@ fn a_button_tells_presses_once_and_bounces_never() {
             sim.pull(27, level);
             std::thread::sleep(Duration::from_millis(gap));
         }
-        let told = readable(out.button_fd().expect("wired"), 500);
+        let event = readable(out.button_fd().expect("wired"), 500);
         (
-            told,
+            event,
             out.button_pressed().expect("there"),
             out.button_pressed().expect("there"),
         )
@@ -239,7 +242,7 @@ fn a_button_tells_presses_once_and_bounces_never() {
         "to ground: pressed"
     );
     assert_eq!(press(&[true], 0), (false, false, false), "let go");
-    // Only the last level stays for as long as debouncing takes.
+    // Only the last level lasts as long as debouncing takes.
     assert_eq!(
         press(&[false, true, false, true, false, true], 2),
         (false, false, false)
@@ -262,7 +265,7 @@ fn a_chip_that_goes_is_an_error_and_comes_back() {
     );
     let gone = |r: Result<bool, OutputError>| {
         let error = r.expect_err("gone");
-        println!("  said: {error}");
+        println!("  {error}");
         matches!(error, OutputError::Gone { .. })
     };
     assert!(gone(out.button_pressed()));
@@ -285,7 +288,7 @@ fn a_chip_that_goes_is_an_error_and_comes_back() {
     assert_eq!(sim.level(17), 1);
 }
 
-/// What happened to a line while `f` ran: the kernel's trace of values set.
+/// The changes of lines while `f` ran: time and value of each, from the kernel's trace.
 fn traced(f: impl FnOnce()) -> Vec<(f64, String)> {
     let set = |file: &str, value: &str| fs::write(Path::new(TRACE).join(file), value).expect(file);
     set("trace_clock", "mono");
@@ -308,12 +311,13 @@ fn seconds(t: Timestamp) -> f64 {
     t.as_nanos() as f64 / 1e9
 }
 
-/// The relay is on while low here, and the line is pulled low once the process drives it: after that
-/// has died the relay is still on, until the guard drives it off. It lets go of it with the other pull.
+/// Here the relay is on while the line is low, and the line is pulled low once the process drives it. After
+/// the process has died the relay is still on, until the guard drives it off. The guard releases the line
+/// with the other pull.
 const LEFT_ON: &str = "chip = 'door'\nrelay = { line = 17, active = 'low' }";
 
-/// When the line was first driven off after a point in time. The process was killed, so that only
-/// its guard can have done it.
+/// When the line was first driven off after a point in time. The process was killed, so only its guard
+/// can have done that.
 fn guard_acted(events: &[(f64, String)], after: f64) -> f64 {
     let off = events
         .iter()
@@ -337,14 +341,14 @@ fn the_guard_drives_the_line_of_a_killed_process_off() {
         sim.pull(17, false);
         killed_at = seconds(Timestamp::now());
         signal(child.id(), Signal::KILL);
-        let mut said = String::new();
+        let mut log = String::new();
         let mut err = child.stderr.take().expect("piped");
-        std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
-        assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+        std::io::Read::read_to_string(&mut err, &mut log).expect("readable");
+        assert!(log.contains("guard: latchkey died; relay off"), "{log}");
         child.wait().expect("ended");
     });
     let off = guard_acted(&events, killed_at);
-    assert_eq!(sim.level(17), 1, "off, though nobody drives it");
+    assert_eq!(sim.level(17), 1, "off, though no process drives it");
     println!(
         "  SIGKILL to line off: {:.1} ms",
         (off - killed_at) * 1000.0
@@ -364,12 +368,12 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
         let nanos = roles::read_until(&mut out, "last beat at");
         sim.pull(17, false);
         last_beat = nanos.parse::<f64>().expect("nanoseconds") / 1e9;
-        let mut said = String::new();
+        let mut log = String::new();
         let mut err = child.stderr.take().expect("piped");
-        std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
+        std::io::Read::read_to_string(&mut err, &mut log).expect("readable");
         assert!(
-            said.contains("hung with the relay on and was killed"),
-            "{said}"
+            log.contains("hung with the relay on and was killed"),
+            "{log}"
         );
         let status = child.wait().expect("ended");
         assert_eq!(
@@ -378,14 +382,14 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
         );
     });
     let off = guard_acted(&events, last_beat);
-    assert_eq!(sim.level(17), 1, "off, though nobody drives it");
+    assert_eq!(sim.level(17), 1, "off, though no process drives it");
     println!(
         "  last heartbeat to line off: {:.1} ms",
         (off - last_beat) * 1000.0
     );
 }
 
-/// The child of a process that is its guard.
+/// The guard of a process, which is its child.
 fn guard_of(parent: u32) -> u32 {
     let parent = format!("PPid:\t{parent}\n");
     let processes = fs::read_dir("/proc").expect("/proc");
@@ -417,15 +421,15 @@ fn the_guard_leaves_the_line_to_a_successor() {
     signal(guard, Signal::STOP);
     signal(child.id(), Signal::KILL);
     child.wait().expect("ended");
-    // As the program opens them: the kernel frees the lines of the dead a moment after they are gone.
+    // Opened as the program does it: the kernel frees the lines of a dead process a moment after its end.
     let successor =
         output::open_patiently(&wiring(LEFT_ON), Duration::from_secs(2)).expect("free lines");
     signal(guard, Signal::CONT);
-    // The end of the file is the end of the guard.
-    let mut said = String::new();
+    // The file ends when the guard ends.
+    let mut log = String::new();
     let mut err = child.stderr.take().expect("piped");
-    std::io::Read::read_to_string(&mut err, &mut said).expect("readable");
-    assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+    std::io::Read::read_to_string(&mut err, &mut log).expect("readable");
+    assert!(log.contains("guard: latchkey died; relay off"), "{log}");
     drop(successor);
     keeper.kill().expect("a child of this test");
     keeper.wait().expect("ended");
@@ -433,13 +437,13 @@ fn the_guard_leaves_the_line_to_a_successor() {
 
 /// All of them need gpio-sim.
 fn main() -> std::process::ExitCode {
-    roles::asked();
+    roles::play_requested_role();
     let trials = crate::tests![
         lines_are_off_from_open_to_drop_unless_set,
         a_relay_that_is_active_low_is_off_while_high,
         chips_are_found_by_label_name_and_path,
-        lines_that_cannot_be_had_are_named_with_who_holds_them,
-        a_button_tells_presses_once_and_bounces_never,
+        unavailable_lines_are_named_with_their_holder,
+        a_press_is_reported_once_and_bounces_never,
         a_chip_that_goes_is_an_error_and_comes_back,
         the_guard_drives_the_line_of_a_killed_process_off,
         the_guard_kills_a_process_that_hangs_with_the_relay_on,

@@ -1,5 +1,5 @@
-//! The guard as real processes: one that drives the relay (the driver is the log), its guard, and
-//! this test, which kills, stops and hangs them. Against a real line: `gpio_sim.rs`.
+//! The guard with real processes: one that drives the relay (by the driver `log`), its guard, and
+//! this test, which kills, stops and hangs them. `gpio_sim.rs` does the same with a line of the kernel.
 
 mod common;
 mod roles;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use latchkey::clock::Timestamp;
 use latchkey::output::guard::Beat;
 use latchkey::output::{GuardError, Wiring};
-use roles::{guard_command, nobody_command, role_command, signal, start_guard};
+use roles::{exiting_command, guard_command, role_command, signal, start_guard};
 use rustix::process::Signal;
 
-/// A process that holds the relay on, up to the point where it says so.
+/// Starts a process that turns the relay on, and waits until it has printed that the relay is on.
 fn relay_on(behaviour: &str) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = role_command(behaviour, &Wiring::default())
         .stdout(Stdio::piped())
@@ -26,33 +26,33 @@ fn relay_on(behaviour: &str) -> (Child, BufReader<std::process::ChildStdout>) {
     (child, out)
 }
 
-/// What the processes said, once the last of them has ended.
-fn last_words(child: &mut Child) -> String {
-    let mut said = String::new();
+/// What the processes logged, once the last of them has ended.
+fn log_until_end(child: &mut Child) -> String {
+    let mut log = String::new();
     let mut err = child.stderr.take().expect("piped");
-    err.read_to_string(&mut said).expect("readable");
-    said
+    err.read_to_string(&mut log).expect("readable");
+    log
 }
 
-fn a_killed_process_leaves_its_relay_to_the_guard() {
+fn the_guard_turns_off_the_relay_of_a_killed_process() {
     for kill in [Signal::KILL, Signal::ABORT, Signal::TERM, Signal::INT] {
         let (mut child, _out) = relay_on("beat");
         signal(child.id(), kill);
-        let said = last_words(&mut child);
-        assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+        let log = log_until_end(&mut child);
+        assert!(log.contains("guard: latchkey died; relay off"), "{log}");
         child.wait().expect("ended");
     }
 }
 
 fn a_panic_in_any_thread_of_ours_ends_the_process() {
     let (mut child, _out) = relay_on("panic");
-    let said = last_words(&mut child);
-    assert!(said.contains("survived both"), "{said}");
-    // The relay comes before the message, and is left alone by a panic that is contained.
-    let (before, after) = said.split_once("a thread that panics").expect(&said);
-    assert_eq!(before.matches("relay off first").count(), 1, "{said}");
-    assert!(!after.contains("relay off first"), "{said}");
-    assert!(said.contains("guard: latchkey died; relay off"), "{said}");
+    let log = log_until_end(&mut child);
+    assert!(log.contains("survived both"), "{log}");
+    // The relay is turned off before the message is printed. A panic that is contained leaves it alone.
+    let (before, after) = log.split_once("a thread that panics").expect(&log);
+    assert_eq!(before.matches("relay off first").count(), 1, "{log}");
+    assert!(!after.contains("relay off first"), "{log}");
+    assert!(log.contains("guard: latchkey died; relay off"), "{log}");
     let status = child.wait().expect("ended");
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&status),
@@ -66,10 +66,10 @@ fn a_process_that_hangs_with_the_relay_on_is_killed() {
         if behaviour == "stop" {
             signal(child.id(), Signal::STOP);
         }
-        let said = last_words(&mut child);
+        let log = log_until_end(&mut child);
         assert!(
-            said.contains("guard: latchkey hung with the relay on"),
-            "{said}"
+            log.contains("guard: latchkey hung with the relay on"),
+            "{log}"
         );
         let status = child.wait().expect("ended");
         assert_eq!(
@@ -83,13 +83,16 @@ fn a_process_that_is_silent_with_the_relay_off_is_left_alone() {
     let (mut child, mut out) = relay_on("off");
     roles::read_until(&mut out, "still alive");
     assert!(child.wait().expect("ended").success());
-    assert!(!last_words(&mut child).contains("guard:"), "an orderly end");
+    assert!(
+        !log_until_end(&mut child).contains("guard:"),
+        "an orderly end"
+    );
 }
 
-fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
+fn the_guard_ignores_signals_that_end_the_process_it_watches() {
     let (mut guard, mut child) = start_guard(guard_command(), &Wiring::default()).expect("starts");
-    for deaf in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        signal(guard.id(), deaf);
+    for ignored in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        signal(guard.id(), ignored);
         for _ in 0..20 {
             guard.beat(Beat::Off, Timestamp::now()).expect("alive");
             std::thread::sleep(Duration::from_millis(10));
@@ -100,11 +103,11 @@ fn the_guard_is_deaf_to_what_ends_the_process_it_watches() {
 }
 
 fn a_dead_or_stuck_guard_is_noticed() {
-    for (with, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
+    for (signal_sent, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
         let (mut guard, mut child) =
             start_guard(guard_command(), &Wiring::default()).expect("starts");
         guard.beat(Beat::On, Timestamp::now()).expect("alive");
-        signal(guard.id(), with);
+        signal(guard.id(), signal_sent);
         let start = Instant::now();
         let error = loop {
             if let Err(error) = guard.beat(Beat::On, Timestamp::now()) {
@@ -118,14 +121,14 @@ fn a_dead_or_stuck_guard_is_noticed() {
             GuardError::Dead => assert!(!stuck),
             other => panic!("{other}"),
         }
-        // Nobody has waited for it.
+        // The guard has not been reaped yet.
         child.kill().expect("killed");
         child.wait().expect("ended");
     }
 }
 
-fn a_guard_that_does_not_come_up_is_an_error() {
-    let error = start_guard(nobody_command(), &Wiring::default()).expect_err("no guard");
+fn a_guard_that_does_not_start_is_an_error() {
+    let error = start_guard(exiting_command(), &Wiring::default()).expect_err("no guard");
     assert!(matches!(error, GuardError::Dead), "{error}");
 }
 
@@ -134,30 +137,30 @@ fn a_guard_that_is_not_there_is_an_error() {
     assert!(matches!(error, Err(GuardError::Spawn(_))));
 }
 
-fn a_guard_started_by_hand_says_so() {
-    // The program itself: what a guard has to say must reach its log.
+fn a_guard_started_by_hand_reports_it_and_fails() {
+    // The program itself, as the guard's message must reach its log.
     let mut child = Command::new(common::program())
         .arg("guard")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("starts");
-    let said = last_words(&mut child);
-    assert!(said.contains("started by hand?"), "{said}");
+    let log = log_until_end(&mut child);
+    assert!(log.contains("started by hand?"), "{log}");
     assert!(!child.wait().expect("ended").success());
 }
 
 fn main() -> std::process::ExitCode {
-    roles::asked();
+    roles::play_requested_role();
     common::harness::run(crate::tests![
-        a_killed_process_leaves_its_relay_to_the_guard,
+        the_guard_turns_off_the_relay_of_a_killed_process,
         a_panic_in_any_thread_of_ours_ends_the_process,
         a_process_that_hangs_with_the_relay_on_is_killed,
         a_process_that_is_silent_with_the_relay_off_is_left_alone,
-        the_guard_is_deaf_to_what_ends_the_process_it_watches,
+        the_guard_ignores_signals_that_end_the_process_it_watches,
         a_dead_or_stuck_guard_is_noticed,
-        a_guard_that_does_not_come_up_is_an_error,
+        a_guard_that_does_not_start_is_an_error,
         a_guard_that_is_not_there_is_an_error,
-        a_guard_started_by_hand_says_so,
+        a_guard_started_by_hand_reports_it_and_fails,
     ])
 }

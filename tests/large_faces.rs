@@ -1,12 +1,12 @@
-//! Faces that fill a picture, by the program itself: people who come close to the camera, and photos cut to the face. Each
-//! shows one face. The people are of Labeled Faces in the Wild.
+//! Faces that fill a picture, detected by the program itself: people who come close to the camera, and photos cut to the face.
+//! Each shows one face. The people are those of Labeled Faces in the Wild.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{latchkey, said};
+use common::{latchkey, printed};
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma};
 use serde_json::Value;
@@ -17,7 +17,7 @@ struct Portrait {
     place: [f32; 3],
 }
 
-/// The photos of `cases/tight-crops.txt`: 20 each of five people. It gives squares of 1.2 times the face.
+/// The photos of `cases/tight-crops.txt`: 20 of each of five people. The file has squares of 1.2 times the face.
 fn portraits(shared: &Path) -> Vec<Portrait> {
     let list = fs::read_to_string(shared.join("cases/tight-crops.txt")).unwrap();
     list.lines()
@@ -43,7 +43,7 @@ fn portraits(shared: &Path) -> Vec<Portrait> {
 }
 
 impl Portrait {
-    /// `times` the face, square, black outside of the photo, scaled to `to` pixels.
+    /// A square of `times` the face, black outside the photo, scaled to `to` pixels.
     fn cut(&self, times: f32, to: u32) -> GrayImage {
         let photo = image::open(&self.file).unwrap().to_luma8();
         let [left, top, side] = self.place;
@@ -72,7 +72,7 @@ impl Portrait {
     }
 }
 
-/// What `identify` sees in each picture: boxes [left, top, width, height].
+/// The faces that `identify` finds in each picture: boxes [left, top, width, height].
 fn boxes(pictures: Vec<GrayImage>) -> Vec<Vec<[f64; 4]>> {
     let folder = tempfile::tempdir().unwrap();
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
@@ -83,8 +83,9 @@ fn boxes(pictures: Vec<GrayImage>) -> Vec<Vec<[f64; 4]>> {
         arguments.push(name);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // Nobody is enrolled, so every face is unknown.
-    let seen: Value = serde_json::from_str(&said(&latchkey(folder.path(), &arguments), 1)).unwrap();
+    // No person is enrolled, so every face is unknown.
+    let seen: Value =
+        serde_json::from_str(&printed(&latchkey(folder.path(), &arguments), 1)).unwrap();
     let of = |f: &Value| ["x", "y", "width", "height"].map(|k| f["box"][k].as_f64().unwrap());
     let photos = seen["photos"].as_array().unwrap();
     assert_eq!(photos.len(), arguments.len() - 4);
@@ -98,14 +99,14 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// Whether one face is seen, and it is the square of `side` pixels around (`x`, `y`).
+/// Whether exactly one face is seen, and it is the square of `side` pixels around (`x`, `y`).
 fn alone(seen: &[[f64; 4]], x: f64, y: f64, side: f64) -> bool {
     let [face] = seen else { return false };
     let (cx, cy) = (face[0] + 0.5 * face[2], face[1] + 0.5 * face[3]);
     (cx - x).hypot(cy - y) < 0.25 * side && (0.6..1.6).contains(&(face[2] / side))
 }
 
-/// Whether one face is seen in that square, and it is the square; elsewhere in the photo there may be others.
+/// Whether exactly one face is seen in that square, and it is the square; elsewhere in the photo there may be others.
 fn one(seen: &[[f64; 4]], x: f64, y: f64, side: f64) -> bool {
     let inside = |f: &&[f64; 4]| {
         let (cx, cy) = (f[0] + 0.5 * f[2], f[1] + 0.5 * f[3]);

@@ -1,5 +1,5 @@
-//! What an owner puts on the card, taken into force by the program itself; folders stand for the partitions. On the card:
-//! `tests/card`.
+//! The program itself takes into force what an owner puts on the card. Here folders stand for the partitions; `tests/card` tests
+//! the same on a card.
 
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ use latchkey::people::Gallery;
 
 mod common;
 
-/// A partition that can be written, or not; counts how often it was.
+/// A partition that can be written, or not. It counts how often it was written.
 #[derive(Default)]
 struct Partition {
     locked: bool,
@@ -68,15 +68,16 @@ impl Card {
         }
     }
 
-    fn starts(&self) -> Report {
-        self.starts_with(&Partition::default())
+    /// Takes what is on the card into force, as one start of the board does.
+    fn start(&self) -> Report {
+        self.start_with(&Partition::default())
     }
 
-    fn starts_with(&self, partition: &Partition) -> Report {
+    fn start_with(&self, partition: &Partition) -> Report {
         self.owner.apply(partition, &mut || {})
     }
 
-    /// Enrols people as by a folder of photos each, without looking at photos.
+    /// Enrols people as if by a folder of photos each, without reading photos.
     fn enrol(&self, names: &[&str]) {
         let folder = self.owner.data.join("gallery");
         fs::create_dir_all(&folder).expect("made");
@@ -95,7 +96,8 @@ impl Card {
         fs::read_to_string(self.owner.folder.join(name)).expect("kept")
     }
 
-    fn says(&self) -> String {
+    /// The report file that the program leaves on the owner's partition.
+    fn report_file(&self) -> String {
         fs::read_to_string(self.owner.folder.join("latchkey-says.txt")).unwrap_or_default()
     }
 
@@ -123,13 +125,16 @@ fn photos(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// That there is a mistake which says so.
-fn tells(report: &Report, said: &str) {
-    let told = &report.mistakes;
-    assert!(told.iter().any(|m| m.contains(said)), "{said}: {told:?}");
+/// Checks that one of the mistakes has `text` in its message.
+fn assert_mistake(report: &Report, text: &str) {
+    let mistakes = &report.mistakes;
+    assert!(
+        mistakes.iter().any(|m| m.contains(text)),
+        "{text}: {mistakes:?}"
+    );
 }
 
-/// Six photos each of two people who never lived.
+/// Six photos of each of two drawn people.
 fn people(out: &Path) -> [Vec<Vec<u8>>; 2] {
     let status = Command::new(env!("CARGO_BIN_EXE_latchkey"))
         .args([
@@ -153,13 +158,13 @@ fn people(out: &Path) -> [Vec<Vec<u8>>; 2] {
     })
 }
 
-fn a_configuration_comes_into_force_only_if_it_is_right() {
+fn a_configuration_comes_into_force_only_if_it_is_valid() {
     let card = Card::new();
     card.put(
         "latchkey.toml",
         "board = \"host\"\n[door]\nvotes = 2\nof = 3\n",
     );
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     let in_force = fs::read_to_string(card.owner.config()).expect("taken");
     assert!(in_force.contains("votes = 2"));
 
@@ -176,54 +181,63 @@ fn a_configuration_comes_into_force_only_if_it_is_right() {
         ),
         ("board = \"bench\"\n", "no such GPIO chip"),
     ];
-    for (text, said) in wrong {
+    for (text, message) in wrong {
         card.put("latchkey.toml", text);
-        let report = card.starts();
+        let report = card.start();
         assert_eq!(report.mistakes.len(), 1, "{text}");
         assert!(
-            report.mistakes[0].starts_with("latchkey.toml: ") && report.mistakes[0].contains(said),
+            report.mistakes[0].starts_with("latchkey.toml: ")
+                && report.mistakes[0].contains(message),
             "{:?}",
             report.mistakes
         );
-        assert!(card.says().contains(said), "{}", card.says());
+        assert!(
+            card.report_file().contains(message),
+            "{}",
+            card.report_file()
+        );
         assert_eq!(
             fs::read_to_string(card.owner.config()).expect("still there"),
             in_force
         );
     }
-    // What a drive leaves that is pulled out too soon.
+    // What remains on a drive that is pulled out too soon.
     for text in ["", " \n", "\0\0\0\0"] {
         card.put("latchkey.toml", text);
-        assert!(card.starts().mistakes[0].contains("is empty"));
+        assert!(card.start().mistakes[0].contains("is empty"));
     }
     let wired = in_force.clone() + "[output]\nrelay = { line = 17, active = \"low\" }\n";
     card.put("latchkey.toml", &wired);
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     card.put("latchkey.toml", &in_force);
-    assert!(card.starts().mistakes[0].contains("says less of output.relay than before"));
+    assert!(card.start().mistakes[0].contains("says less of output.relay than before"));
     card.put("latchkey.toml", wired.replace(", active = \"low\"", ""));
-    assert!(card.starts().mistakes[0].contains("says less of output.relay than before"));
+    assert!(card.start().mistakes[0].contains("says less of output.relay than before"));
     assert_eq!(
         fs::read_to_string(card.owner.config()).expect("still there"),
         wired
     );
     let in_force = in_force + "[output]\nrelay = { line = 18, active = \"high\" }\n";
     card.put("latchkey.toml", &in_force);
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     let elsewhere = card.owner.folder.join("models");
     card.put(
         "latchkey.toml",
         format!("model_files = {elsewhere:?}\n{in_force}"),
     );
-    assert!(card.starts().mistakes[0].contains("a file on this drive"));
+    assert!(card.start().mistakes[0].contains("a file on this drive"));
     card.put("latchkey.toml", vec![b'#'; 100_000]);
-    assert!(card.starts().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
-    // Repaired, or taken away: nothing is wrong any more, and what was told is gone.
+    assert!(card.start().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
+    // Once the file is repaired or removed there is no mistake, and the report of it is gone.
     card.put("latchkey.toml", &in_force);
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
-    assert!(!card.says().contains("Not done"), "{}", card.says());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
+    assert!(
+        !card.report_file().contains("Not done"),
+        "{}",
+        card.report_file()
+    );
     fs::remove_file(card.owner.folder.join("latchkey.toml")).expect("taken away");
-    card.starts();
+    card.start();
     assert_eq!(
         fs::read_to_string(card.owner.config()).expect("still there"),
         in_force
@@ -232,68 +246,71 @@ fn a_configuration_comes_into_force_only_if_it_is_right() {
 
 fn photos_are_learnt_together_moved_and_forgotten() {
     let card = Card::new();
-    let lived = tempfile::tempdir().expect("a folder");
-    let [ada, ben] = people(lived.path());
+    let drawn = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(drawn.path());
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put_photos("Ada", &ada);
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(report.mistakes, Vec::<String>::new());
     assert_eq!(
         (card.people(), card.photos_left()),
         (vec!["Ada".to_owned()], 0)
     );
 
-    // Of the same names, and some that cannot be: Ada stays, Ben comes, each mistake is told and stays where it is.
+    // Photos of Ben, and some that cannot be used: Ada stays, Ben is added, and each bad file is reported and stays where it is.
     card.put_photos("Ben", &ben);
     card.put("photos/Ben/broken.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("photos/Ben/phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0");
     card.put("photos/Ben/Thumbs.db", b"");
     card.put("photos/lost.jpg", &ada[0]);
     card.put("photos/Cy\\..\\x/1.jpg", &ada[0]);
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(card.people(), ["Ada", "Ben"]);
-    // And what computers leave behind.
+    // The bad files, and one that computers leave behind.
     assert_eq!(card.photos_left(), 5);
-    tells(&report, "photos/Ben/phone.heic: is a HEIC picture");
-    tells(&report, "photos/Ben/broken.jpg: cannot be read: ");
+    assert_mistake(&report, "photos/Ben/phone.heic: is a HEIC picture");
+    assert_mistake(&report, "photos/Ben/broken.jpg: cannot be read: ");
     assert!(!card.owner.data.join("photos/Ben/broken.jpg").exists());
-    let told = report.mistakes.join("\n") + &report.done.join("\n");
-    for said in [
+    let messages = report.mistakes.join("\n") + &report.done.join("\n");
+    for text in [
         "photos/lost.jpg: is in no person's folder",
         "Cy\\",
         "Ben/broken.jpg",
     ] {
-        assert!(told.contains(said), "{said}: {told}");
+        assert!(messages.contains(text), "{text}: {messages}");
     }
-    // What was repaired since is no longer told, what was learnt is.
+    // What was repaired since is not reported again, what was learnt is.
     fs::remove_file(card.owner.folder.join("photos/lost.jpg")).expect("was there");
     fs::remove_dir_all(card.owner.folder.join("photos/Cy\\..\\x")).expect("was there");
-    card.starts();
-    let says = card.says();
+    card.start();
+    let file = card.report_file();
     assert!(
-        says.contains("Ben/broken.jpg") && !says.contains("lost.jpg") && !says.contains("Cy\\"),
-        "{says}"
+        file.contains("Ben/broken.jpg") && !file.contains("lost.jpg") && !file.contains("Cy\\"),
+        "{file}"
     );
 
-    // The same again, as after a power cut before they were taken off: nothing changes.
+    // The same photos again, as after a power cut before they were removed from the card: nothing changes.
     card.put_photos("Ben", &ben);
     let before = photos(&card.owner.data.join("photos"));
-    card.starts();
+    card.start();
     assert_eq!(photos(&card.owner.data.join("photos")), before);
     assert_eq!(card.people(), ["Ada", "Ben"]);
 
     card.put("remove.txt", "Ada\r\nNobody\r\n../x\r\n");
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(card.people(), ["Ben"]);
     assert!(!card.owner.data.join("photos/Ada").exists());
-    // Reported, and kept as a remark: as a name it would be forgotten once a person has it.
-    let told = report.mistakes.join("\n");
-    assert!(told.contains("Nobody") && told.contains("../x"), "{told}");
+    // The unknown name is reported and kept as a comment: a line with the bare name would remove a later person of that name.
+    let messages = report.mistakes.join("\n");
     assert!(
-        card.says()
+        messages.contains("Nobody") && messages.contains("../x"),
+        "{messages}"
+    );
+    assert!(
+        card.report_file()
             .contains("not forgotten: Nobody (nobody is called so"),
         "{}",
-        card.says()
+        card.report_file()
     );
     let left = card.list("remove.txt");
     assert!(
@@ -301,19 +318,19 @@ fn photos_are_learnt_together_moved_and_forgotten() {
         "{left}"
     );
     card.put_photos("Nobody", &ada);
-    tells(&card.starts(), "remove.txt: not forgotten: Nobody");
-    card.starts();
+    assert_mistake(&card.start(), "remove.txt: not forgotten: Nobody");
+    card.start();
     assert_eq!(card.people(), ["Ben", "Nobody"]);
     fs::remove_file(card.owner.folder.join("remove.txt")).expect("was there");
-    // The photos that cannot be read are there still.
-    let left = card.starts().mistakes;
+    // The photos that cannot be read are still there.
+    let left = card.start().mistakes;
     assert!(
         left.len() == 2 && left.iter().all(|m| m.starts_with("photos/Ben/")),
         "{left:?}"
     );
 }
 
-/// A card whose people are enrolled under these names; nobody looks at their templates.
+/// A card with people enrolled under these names; their templates are not used.
 fn card_with(names: &[&str]) -> Card {
     let card = Card::new();
     card.put("latchkey.toml", "board = \"host\"\n");
@@ -321,7 +338,7 @@ fn card_with(names: &[&str]) -> Card {
     card
 }
 
-fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
+fn a_list_from_any_editor_removes_the_person_it_names() {
     let (jurgen, obrien, yuri) = ("Jürgen", "O’Brien", "Юрий");
     let utf16 = |text: &str, mark: bool, unit: fn(u16) -> [u8; 2]| {
         let marked = if mark {
@@ -350,7 +367,7 @@ fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
     ] {
         let card = card_with(&[jurgen, obrien, yuri]);
         card.put("remove.txt", &bytes);
-        let report = card.starts();
+        let report = card.start();
         assert_eq!(report.mistakes, Vec::<String>::new(), "{bytes:x?}");
         let people = card.people();
         assert!(
@@ -361,14 +378,14 @@ fn a_list_of_any_editor_forgets_who_is_meant_by_it() {
     }
 }
 
-fn a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess() {
-    for (bytes, said) in [
+fn a_list_that_was_not_carried_out_is_kept_and_no_person_is_removed_by_guess() {
+    for (bytes, message) in [
         (b"Jurgen\r\n".to_vec(), "did you mean Jürgen?"),
         (b"Juergen".to_vec(), "did you mean Jürgen?"),
         ("Jürgen Müller".as_bytes().to_vec(), "did you mean Jürgen?"),
         (b"OBrien".to_vec(), "did you mean O’Brien?"),
         (b"- O'Brien".to_vec(), "not forgotten: - O'Brien"),
-        // In Russian of Windows, and German of DOS.
+        // In the Windows code page for Russian, and in the DOS code page for German.
         (b"\xde\xf0\xe8\xe9".to_vec(), "plain text in UTF-8"),
         (
             b"J\x81rgen\r\n".to_vec(),
@@ -385,44 +402,48 @@ fn a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess() {
     ] {
         let card = card_with(&["Jürgen", "O’Brien"]);
         card.put("remove.txt", &bytes);
-        let report = card.starts();
-        tells(&report, said);
+        let report = card.start();
+        assert_mistake(&report, message);
         assert_eq!(card.people(), ["Jürgen", "O’Brien"], "{bytes:x?}");
-        // Kept, and reported until it is put right.
+        // The list is kept, and reported until it is corrected.
         let kept = fs::read(card.owner.folder.join("remove.txt")).expect("kept");
         let line = bytes.split(|b| *b == b'\r').next().expect("a line");
         assert!(kept.windows(line.len()).any(|w| w == line), "{kept:x?}");
-        tells(&card.starts(), said);
-        assert!(card.says().contains(said), "{}", card.says());
+        assert_mistake(&card.start(), message);
+        assert!(
+            card.report_file().contains(message),
+            "{}",
+            card.report_file()
+        );
     }
-    // Listed twice, or forgotten before the power was cut: that is no mistake.
+    // A name that is listed twice, or of a person who was removed before the power was cut, is no mistake.
     let card = card_with(&["Ada", "Ben"]);
     card.put("remove.txt", "Ada\r\nada\r\n");
     let locked = Partition {
         locked: true,
         ..Partition::default()
     };
-    card.starts_with(&locked);
+    card.start_with(&locked);
     assert_eq!(card.people(), ["Ben"]);
     assert!(card.owner.folder.join("remove.txt").exists());
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert!(!card.owner.folder.join("remove.txt").exists());
     assert!(!card.owner.data.join("names.forgotten").exists());
-    // What was done of a list is out of it.
+    // The names that were carried out are no longer in the list.
     let card = card_with(&["Ada", "Ben"]);
     card.put("remove.txt", "Ada\r\nBem\r\n");
-    tells(
-        &card.starts(),
+    assert_mistake(
+        &card.start(),
         "not forgotten: Bem (nobody is called so; did you mean Ben?",
     );
     assert_eq!(card.people(), ["Ben"]);
     assert!(!card.list("remove.txt").contains("Ada"));
     card.put("remove.txt", "Ben\r\n");
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert_eq!(card.people(), Vec::<String>::new());
 }
 
-fn files_by_nearly_the_expected_name_are_taken_or_told() {
+fn files_by_nearly_the_expected_name_are_taken_or_reported() {
     for name in [
         "remove.txt.txt",
         "remove",
@@ -432,11 +453,11 @@ fn files_by_nearly_the_expected_name_are_taken_or_told() {
     ] {
         let card = card_with(&["Ada", "Ben"]);
         card.put(name, "Ada\r\n");
-        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
+        assert_eq!(card.start().mistakes, Vec::<String>::new(), "{name}");
         assert_eq!(card.people(), ["Ben"], "{name}");
         assert!(!card.owner.folder.join(name).exists());
     }
-    for (name, said) in [
+    for (name, message) in [
         (
             "remove(1).txt",
             "LATCHKEY/remove(1).txt: is not read: if it is meant, call it remove.txt",
@@ -492,13 +513,13 @@ fn files_by_nearly_the_expected_name_are_taken_or_told() {
     ] {
         let card = card_with(&["Ada", "Ben"]);
         card.put(name, "Ada\r\n");
-        let report = card.starts();
-        tells(&report, said);
+        let report = card.start();
+        assert_mistake(&report, message);
         assert_eq!(report.mistakes.len(), 1, "{:?}", report.mistakes);
         assert!(card.owner.folder.join(name).exists(), "{name}");
         assert_eq!(card.people(), ["Ada", "Ben"]);
-        // Told again as long as it lies there, and no longer then.
-        tells(&card.starts(), said);
+        // It is reported as long as the file is there.
+        assert_mistake(&card.start(), message);
         let top = Path::new(name).components().next().expect("a name");
         let top = card.owner.folder.join(top);
         if top.is_dir() {
@@ -506,21 +527,25 @@ fn files_by_nearly_the_expected_name_are_taken_or_told() {
         } else {
             fs::remove_file(top).expect("taken away");
         }
-        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
-        assert!(!card.says().contains("Not done"), "{}", card.says());
+        assert_eq!(card.start().mistakes, Vec::<String>::new(), "{name}");
+        assert!(
+            !card.report_file().contains("Not done"),
+            "{}",
+            card.report_file()
+        );
     }
     let card = card_with(&["Ada"]);
     card.put("notes.txt", "milk, bread");
     card.put("System Volume Information/IndexerVolumeGuid", "");
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(report.mistakes, Vec::<String>::new());
     assert!(
-        card.says().contains("  LATCHKEY/notes.txt\r\n"),
+        card.report_file().contains("  LATCHKEY/notes.txt\r\n"),
         "{}",
-        card.says()
+        card.report_file()
     );
     let partition = Partition::default();
-    card.starts_with(&partition);
+    card.start_with(&partition);
     assert_eq!(partition.written.get(), 0, "the same is not written twice");
 }
 
@@ -533,11 +558,11 @@ fn a_configuration_by_another_name_or_encoding_comes_into_force() {
     ] {
         let card = Card::new();
         card.put(name, "board = \"host\"\r\n[door]\r\nhold_ms = 5000\r\n");
-        assert_eq!(card.starts().mistakes, Vec::<String>::new(), "{name}");
+        assert_eq!(card.start().mistakes, Vec::<String>::new(), "{name}");
         let in_force = fs::read_to_string(card.owner.config()).expect("taken");
         assert!(in_force.contains("hold_ms = 5000"));
         card.put(name, "board = \"pi9\"\n");
-        tells(&card.starts(), "board \"pi9\"");
+        assert_mistake(&card.start(), "board \"pi9\"");
     }
     let card = Card::new();
     let text = "# Tür\r\nboard = \"host\"\r\n";
@@ -546,12 +571,12 @@ fn a_configuration_by_another_name_or_encoding_comes_into_force() {
         .flat_map(u16::to_le_bytes)
         .collect();
     card.put("latchkey.toml", utf16);
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     card.put("latchkey.toml", b"board = \x81\r\n");
-    tells(&card.starts(), "save it again as plain text in UTF-8");
+    assert_mistake(&card.start(), "save it again as plain text in UTF-8");
     card.put("latchkey.toml", "board = “host”\n");
-    tells(&card.starts(), "quotes must be straight");
-    for (text, said) in [
+    assert_mistake(&card.start(), "quotes must be straight");
+    for (text, message) in [
         ("[Door]\nvotes = 2\n", "did you mean `door`?"),
         ("[door]\nVotes = 2\n", "did you mean `votes`?"),
         ("[door]\nhold-ms = 2\n", "did you mean `hold_ms`?"),
@@ -563,20 +588,20 @@ fn a_configuration_by_another_name_or_encoding_comes_into_force() {
         ("board = \"pi44\"\n", "did you mean pi4?"),
     ] {
         card.put("latchkey.toml", text);
-        tells(&card.starts(), said);
+        assert_mistake(&card.start(), message);
     }
 }
 
-fn photos_of_one_person_come_together_however_the_folder_is_written() {
+fn photos_of_one_person_come_together_however_the_folder_is_spelt() {
     let card = card_with(&[]);
-    let lived = tempfile::tempdir().expect("a folder");
-    let [ada, ben] = people(lived.path());
+    let drawn = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(drawn.path());
     card.put_photos("Ju\u{308}rgen", &ada[..5]);
-    card.starts();
+    card.start();
     card.put("Photos/JÜRGEN/6.jpg", &ada[5]);
     card.put_photos("O’Brien", &ben[..4]);
     card.put("photos/UNKNOWN/1.jpg", &ben[4]);
-    card.starts();
+    card.start();
     assert_eq!(card.people(), ["Jürgen", "O’Brien"]);
     let names = |folder: &Path| -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder)
@@ -590,22 +615,19 @@ fn photos_of_one_person_come_together_however_the_folder_is_written() {
     assert_eq!(names(&photos), ["Jürgen", "O’Brien", "unknown"]);
     assert_eq!(names(&photos.join("Jürgen")).len(), 6);
     card.put("remove.txt", "o'brien\r\njürgen");
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert_eq!(
         (names(&photos), card.people().len()),
         (vec!["unknown".to_owned()], 0)
     );
-    // Letters of another script that look the same are nobody's.
+    // A name in letters of another script that look the same is refused.
     card.put("photos/Ada/1.jpg", &ada[0]);
-    card.starts();
+    card.start();
     card.put("photos/\u{410}da/1.jpg", &ben[5]);
-    tells(
-        &card.starts(),
-        "looks like Ada in letters of another script",
-    );
+    assert_mistake(&card.start(), "looks like Ada in letters of another script");
 }
 
-/// What a Mac and a Windows leave on the drive: the card of `cases`.
+/// The card of `cases` has the files that macOS and Windows leave on a drive.
 fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() -> Result<(), String> {
     let shared = common::shared()?;
     let card = Card::new();
@@ -616,20 +638,20 @@ fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() -> Result<(), 
         .arg(&card.owner.folder)
         .status();
     assert!(unpacked.expect("tar runs").success());
-    let report = card.starts();
-    // Its list, by the name remove.txt.txt, has a name that nobody has.
-    tells(&report, "LATCHKEY/remove.txt.txt: not forgotten: Ada");
+    let report = card.start();
+    // Its list, in the file remove.txt.txt, has a name of no enrolled person.
+    assert_mistake(&report, "LATCHKEY/remove.txt.txt: not forgotten: Ada");
     assert_eq!(report.mistakes.len(), 1, "{:?}", report.mistakes);
     assert_eq!(card.people(), ["Jürgen", "O’Brien"]);
     let in_force = fs::read_to_string(card.owner.config()).expect("taken");
     assert!(in_force.contains("hold_ms = 5000"), "{in_force}");
     card.put("remove", "JURGEN\r\no'brien\r\n");
-    tells(&card.starts(), "did you mean Jürgen?");
+    assert_mistake(&card.start(), "did you mean Jürgen?");
     assert_eq!(card.people(), ["Jürgen"]);
     Ok(())
 }
 
-/// A PNG file that begins as one of so many pixels, and has none.
+/// A PNG file whose header has this size, without pixels.
 fn header_of(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
@@ -638,10 +660,10 @@ fn header_of(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
-fn photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else() {
+fn photos_that_cannot_be_read_stay_on_the_card_and_affect_no_others() {
     let card = Card::new();
-    let lived = tempfile::tempdir().expect("a folder");
-    let [ada, ben] = people(lived.path());
+    let drawn = tempfile::tempdir().expect("a folder");
+    let [ada, ben] = people(drawn.path());
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put_photos("Ada", &ada);
     card.put("photos/Ada/huge.png", header_of(40_000, 40_000));
@@ -660,87 +682,95 @@ fn photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else() {
         card.put(clutter, "clutter");
     }
     let clutter = card.photos_left() - ada.len() - 2;
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(card.people(), ["Ada"]);
     assert_eq!(card.photos_left(), clutter + 2);
     for (photo, why) in [
         ("huge.png", "40000x40000 pixels"),
         ("half.jpg", "cut short"),
     ] {
-        tells(&report, &format!("photos/Ada/{photo}: cannot be read: "));
-        tells(&report, why);
+        assert_mistake(&report, &format!("photos/Ada/{photo}: cannot be read: "));
+        assert_mistake(&report, why);
         assert!(card.owner.folder.join("photos/Ada").join(photo).exists());
         assert!(!card.owner.data.join("photos/Ada").join(photo).exists());
     }
     assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
 
-    // Told again, and nothing is learnt for them again.
-    let report = card.starts();
+    // They are reported again, and nothing is learnt again because of them.
+    let report = card.start();
     assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
     assert_eq!(report.done, Vec::<String>::new());
-    // With something new they are tried again.
+    // When new photos are there, they are tried again.
     card.put_photos("Ben", &ben);
-    card.starts();
+    card.start();
     assert_eq!(card.people(), ["Ada", "Ben"]);
-    // Gone from the card: not told any more.
+    // Once they are gone from the card, they are not reported.
     for photo in ["huge.png", "half.jpg"] {
         fs::remove_file(card.owner.folder.join("photos/Ada").join(photo)).expect("still there");
     }
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
-    assert!(!card.says().contains("Not done"), "{}", card.says());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
+    assert!(
+        !card.report_file().contains("Not done"),
+        "{}",
+        card.report_file()
+    );
 }
 
-fn learning_that_is_cut_takes_no_photo_off_the_card() {
+fn learning_that_is_cut_off_removes_no_photo_from_the_card() {
     let mut card = Card::new();
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 a photo");
     for end in ["kill -9 $$", "exit 3"] {
         card.owner.program = stand_in(&card, end);
-        card.starts();
+        card.start();
         assert_eq!(card.photos_left(), 1, "{end}");
     }
 }
 
-fn where_nothing_lasts_nothing_is_taken_off_the_card() {
+fn without_lasting_storage_nothing_is_removed_from_the_card() {
     let mut card = Card::new();
     card.owner.kept = false;
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("remove.txt", "\u{feff}Ada\r\n");
-    let report = card.starts();
-    tells(&report, "keeps nothing");
+    let report = card.start();
+    assert_mistake(&report, "keeps nothing");
     assert_eq!(card.photos_left(), 1);
     assert!(card.owner.folder.join("remove.txt").exists());
 }
 
-fn learning_that_takes_the_board_down_lets_the_door_be_worked_and_is_tried_again() {
+fn learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again() {
     let card = Card::new();
-    let lived = tempfile::tempdir().expect("a folder");
-    let [ada, _] = people(lived.path());
+    let drawn = tempfile::tempdir().expect("a folder");
+    let [ada, _] = people(drawn.path());
     card.put("latchkey.toml", "board = \"host\"\n");
-    // As power cuts in the middle of it leave it: here, and not taken off the owner's yet.
+    // As power cuts during learning leave it: the photos are copied to the data partition, and not yet removed from the owner's.
     fs::create_dir_all(card.owner.data.join("photos/Ada")).expect("made");
     for (n, photo) in ada.iter().enumerate() {
         card.put(&format!("photos/Ada/{n}.jpg"), photo);
         fs::write(card.owner.data.join(format!("photos/Ada/{n}.jpg")), photo).expect("written");
     }
     fs::write(card.owner.data.join("photos.pending"), "...").expect("written");
-    let told = card.starts().mistakes.join("\n");
+    let messages = card.start().mistakes.join("\n");
     assert!(
-        told.contains("the last starts ended while they learnt"),
-        "{told}"
+        messages.contains("the last starts ended while they learnt"),
+        "{messages}"
     );
     assert!(!card.owner.data.join("gallery/latchkey.gallery").exists());
-    // Nothing is lost by it.
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    // No photo is lost by that.
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert_eq!(
         (card.people(), card.photos_left()),
         (vec!["Ada".to_owned()], 0)
     );
-    assert!(!card.says().contains("Not done"), "{}", card.says());
+    assert!(
+        !card.report_file().contains("Not done"),
+        "{}",
+        card.report_file()
+    );
 }
 
-/// A program in the place of ours that does `instead` of learning.
+/// A program in place of ours, which runs `instead` where ours would learn.
 fn stand_in(card: &Card, instead: &str) -> PathBuf {
     let script = card.owner.data.with_file_name("program");
     let program = env!("CARGO_BIN_EXE_latchkey");
@@ -750,26 +780,29 @@ fn stand_in(card: &Card, instead: &str) -> PathBuf {
     script
 }
 
-fn learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_anew() {
+fn learning_that_is_broken_off_is_tried_again_and_an_unusable_gallery_is_rebuilt() {
     let mut card = Card::new();
-    let lived = tempfile::tempdir().expect("a folder");
-    let [ada, _] = people(lived.path());
+    let drawn = tempfile::tempdir().expect("a folder");
+    let [ada, _] = people(drawn.path());
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put_photos("Ada", &ada);
     let ours = card.owner.program.clone();
     card.owner.program = stand_in(&card, "kill -9 $$");
-    let told = card.starts().mistakes.join("\n");
-    assert!(told.contains("broken off"), "{told}");
+    let messages = card.start().mistakes.join("\n");
+    assert!(messages.contains("broken off"), "{messages}");
     card.owner.program = stand_in(&card, "exit 3");
-    let told = card.starts().mistakes.join("\n");
-    assert!(told.contains("the next start tries again"), "{told}");
+    let messages = card.start().mistakes.join("\n");
+    assert!(
+        messages.contains("the next start tries again"),
+        "{messages}"
+    );
     card.owner.program = ours;
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert_eq!(card.people(), ["Ada"]);
 
     let gallery = card.owner.data.join("gallery/latchkey.gallery");
     fs::write(&gallery, "no gallery").expect("written");
-    let report = card.starts();
+    let report = card.start();
     assert_eq!(report.mistakes, Vec::<String>::new());
     assert!(
         report.done[0].contains("gallery_renewed"),
@@ -777,28 +810,28 @@ fn learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_an
         report.done
     );
     assert_eq!(card.people(), ["Ada"]);
-    // Kept until there is another, and no longer: it has faces in it.
+    // The unusable gallery is kept only until there is a new one, as it contains faces.
     let aside = gallery.with_added_extension("unusable");
     assert!(!aside.exists());
     fs::write(&gallery, "no gallery").expect("written");
     card.owner.program = stand_in(&card, "exit 3");
-    card.starts();
+    card.start();
     assert_eq!(fs::read(&aside).expect("kept"), b"no gallery");
     card.put("remove.txt", "Ada");
-    card.starts();
+    card.start();
     assert!(!aside.exists() && !card.owner.data.join("photos/Ada").exists());
 }
 
-fn who_cannot_be_forgotten_stays_listed_with_their_photos() {
+fn a_person_who_cannot_be_removed_stays_listed_and_keeps_their_photos() {
     let card = Card::new();
     let photo = card.owner.data.join("photos/Ada/1.jpg");
     fs::create_dir_all(photo.parent().expect("a folder")).expect("made");
     fs::write(&photo, "a photo").expect("written");
-    // In force since an earlier program, which knew no better.
+    // This configuration came into force under an earlier program, which accepted it.
     fs::write(card.owner.config(), "[doors]\n").expect("written");
     card.put("latchkey.toml", "[doors]\n");
     card.put("remove.txt", "Ada\n");
-    let report = card.starts();
+    let report = card.start();
     assert!(
         report.mistakes[0].contains("latchkey.toml: ") && report.mistakes[0].contains("doors"),
         "{:?}",
@@ -811,42 +844,42 @@ fn who_cannot_be_forgotten_stays_listed_with_their_photos() {
     );
     assert!(photo.exists() && card.owner.folder.join("remove.txt").exists());
     card.put("latchkey.toml", "board = \"host\"\n");
-    assert_eq!(card.starts().mistakes, Vec::<String>::new());
+    assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert!(!photo.exists() && !card.owner.folder.join("remove.txt").exists());
 }
 
-fn a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written() {
+fn a_locked_card_is_reported_and_an_unchanged_one_is_not_written() {
     let card = Card::new();
     card.put("latchkey.toml", "board = \"pi9\"\n");
     let locked = Partition {
         locked: true,
         ..Partition::default()
     };
-    let report = card.starts_with(&locked);
-    tells(&report, "cannot be written");
+    let report = card.start_with(&locked);
+    assert_mistake(&report, "cannot be written");
 
     let partition = Partition::default();
-    card.starts_with(&partition);
-    card.starts_with(&partition);
+    card.start_with(&partition);
+    card.start_with(&partition);
     assert_eq!(partition.written.get(), 1, "the same is not written twice");
 }
 
 fn main() -> std::process::ExitCode {
     common::harness::run(crate::tests![
-        a_configuration_comes_into_force_only_if_it_is_right,
+        a_configuration_comes_into_force_only_if_it_is_valid,
         photos_are_learnt_together_moved_and_forgotten,
-        a_list_of_any_editor_forgets_who_is_meant_by_it,
-        a_list_that_was_not_carried_out_is_kept_and_nobody_is_forgotten_by_guess,
-        files_by_nearly_the_expected_name_are_taken_or_told,
+        a_list_from_any_editor_removes_the_person_it_names,
+        a_list_that_was_not_carried_out_is_kept_and_no_person_is_removed_by_guess,
+        files_by_nearly_the_expected_name_are_taken_or_reported,
         a_configuration_by_another_name_or_encoding_comes_into_force,
-        photos_of_one_person_come_together_however_the_folder_is_written,
+        photos_of_one_person_come_together_however_the_folder_is_spelt,
         the_card_of_the_field_is_learnt_and_its_people_are_forgotten,
-        photos_that_cannot_be_read_stay_on_the_card_and_cost_nobody_else,
-        learning_that_is_cut_takes_no_photo_off_the_card,
-        where_nothing_lasts_nothing_is_taken_off_the_card,
-        learning_that_takes_the_board_down_lets_the_door_be_worked_and_is_tried_again,
-        learning_that_is_broken_off_is_tried_again_and_a_gallery_of_no_use_is_made_anew,
-        who_cannot_be_forgotten_stays_listed_with_their_photos,
-        a_locked_card_works_and_says_so_and_an_untouched_one_is_not_written,
+        photos_that_cannot_be_read_stay_on_the_card_and_affect_no_others,
+        learning_that_is_cut_off_removes_no_photo_from_the_card,
+        without_lasting_storage_nothing_is_removed_from_the_card,
+        learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again,
+        learning_that_is_broken_off_is_tried_again_and_an_unusable_gallery_is_rebuilt,
+        a_person_who_cannot_be_removed_stays_listed_and_keeps_their_photos,
+        a_locked_card_is_reported_and_an_unchanged_one_is_not_written,
     ])
 }

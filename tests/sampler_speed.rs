@@ -1,5 +1,5 @@
-//! How long the sampler takes, printed and not judged (`cargo test --release --test sampler_speed
-//! -- --nocapture`), and that what it wrote meanwhile is the picture.
+//! Prints how long the sampler takes, without a limit (`cargo test --release --test sampler_speed
+//! -- --nocapture`), and checks that the values it writes are in range and not all black.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn picture(layout: Layout) -> Vec<u8> {
         .collect()
 }
 
-/// The quickest and the median of many runs: the first is the code's, the second the machine's.
+/// The quickest and the median of many runs: the first shows the code's speed, the second also the machine's load.
 fn measure(mut run: impl FnMut() -> u64) -> (Duration, Duration, u64) {
     let runs = if cfg!(debug_assertions) { 20 } else { 4000 };
     let mut pixels = 0;
@@ -59,7 +59,7 @@ fn time(name: &str, format: PixelFormat, map: &Similarity, side: u32, channels: 
 }
 
 #[test]
-fn speed() {
+fn sampled_values_are_in_range_and_times_are_printed() {
     let letterbox = Similarity::letterbox((640, 480), (128, 128));
     let crop = Similarity::crop(200.5, 120.25, 301.0, 48);
     let close = Similarity::crop(200.0, 120.0, 240.0, 48);

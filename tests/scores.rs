@@ -1,6 +1,6 @@
-//! The same scores on every processor: cosines of a few pairs of photos, through detector, landmarks,
-//! alignment and both embedders, against those that x86_64 gave. Run on aarch64 (under qemu-user, too)
-//! this is what says that the other TensorFlow Lite there means the same.
+//! Scores are the same on every processor: the cosines of a few pairs of photos, through detector,
+//! landmarks, alignment and both embedders, are compared with those measured on x86_64. A run on aarch64
+//! (also under qemu-user) shows that the other TensorFlow Lite used there computes the same.
 
 mod common;
 
@@ -8,7 +8,7 @@ use latchkey::capture::Photo;
 use latchkey::face::{Embedding, Gate, Reader, Settings};
 use latchkey::nn::{EngineSettings, Manifest};
 
-/// Greatest difference between processors and engine settings.
+/// Greatest difference allowed between processors and engine settings.
 const TOLERANCE: f32 = 1e-3;
 
 /// Two photos and the cosine of each embedder, measured on x86_64 with XNNPACK.
@@ -30,7 +30,7 @@ const PAIRS: [(&str, &str, [f32; 2]); 3] = [
     ),
 ];
 
-fn scores_are_those_of_x86_64() -> Result<(), String> {
+fn scores_equal_those_of_x86_64() -> Result<(), String> {
     let shared = common::shared()?;
     for (place, set) in ["reference", "reference:mobilefacenet"]
         .into_iter()
@@ -62,5 +62,5 @@ fn scores_are_those_of_x86_64() -> Result<(), String> {
 }
 
 fn main() -> std::process::ExitCode {
-    common::harness::run(crate::tests![scores_are_those_of_x86_64])
+    common::harness::run(crate::tests![scores_equal_those_of_x86_64])
 }

@@ -1,5 +1,5 @@
-//! `latchkey train`, by the program itself, with people who never lived: what it learns, what it says of bad photos, and
-//! what it leaves alone.
+//! `latchkey train`, run by the program itself with drawn people: what it learns, what it reports about bad photos, and what it
+//! leaves unchanged.
 
 mod common;
 
@@ -7,14 +7,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use common::{latchkey, said};
+use common::{latchkey, printed};
 use serde_json::Value;
 
-fn complaints(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A folder with a configuration and photos of three who live there, Ada, Ben and Cleo, and of six who do not.
+/// A folder with a configuration and photos of three residents, Ada, Ben and Cleo, and of six strangers.
 struct House(tempfile::TempDir);
 
 impl House {
@@ -22,7 +22,7 @@ impl House {
         Self::with(6)
     }
 
-    /// So many photos of each are drawn.
+    /// A house with `each` photos of each person.
     fn with(each: u32) -> Self {
         let house = Self(tempfile::tempdir().unwrap());
         let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
@@ -30,7 +30,7 @@ impl House {
         fs::write(house.path("latchkey.toml"), config).unwrap();
         let script = "23,residents=3,strangers=6";
         let photos = format!("doorstep photos {script} --each {each} --strangers --out drawn");
-        said(&house.run(&photos), 0);
+        printed(&house.run(&photos), 0);
         house
     }
 
@@ -42,8 +42,7 @@ impl House {
         latchkey(self.0.path(), &arguments.split(' ').collect::<Vec<_>>())
     }
 
-    /// Photos `from` to `to` of a person, copied into a folder of the data.
-    /// Fixes the threshold in the configuration, and returns what that was before.
+    /// Fixes the threshold in the configuration, and returns the configuration from before.
     fn fix_threshold(&self, threshold: &str) -> String {
         let path = self.path("latchkey.toml");
         let config = fs::read_to_string(&path).unwrap();
@@ -52,6 +51,7 @@ impl House {
         config
     }
 
+    /// Copies these photos of a person into a folder of the data.
     fn give(&self, person: &str, to: &str, photos: std::ops::Range<usize>) {
         fs::create_dir_all(self.path(to)).unwrap();
         for k in photos {
@@ -65,7 +65,7 @@ impl House {
     }
 
     fn names(&self) -> Vec<String> {
-        let people: Value = serde_json::from_str(&said(&self.run("people --json"), 0)).unwrap();
+        let people: Value = serde_json::from_str(&printed(&self.run("people --json"), 0)).unwrap();
         let of = |p: &Value| p["name"].as_str().unwrap().to_owned();
         people["people"]
             .as_array()
@@ -76,7 +76,7 @@ impl House {
     }
 }
 
-fn learns_those_who_live_here_and_says_what_is_proven() {
+fn residents_are_learnt_and_the_proven_rate_is_reported() {
     let house = House::new();
     for name in ["Ada", "Ben"] {
         house.give(name, &format!("data/{name}"), 0..5);
@@ -90,14 +90,14 @@ fn learns_those_who_live_here_and_says_what_is_proven() {
         house.give(&name, to, 0..1);
     }
     let report: Value =
-        serde_json::from_str(&said(&house.run("train --data data --json"), 0)).unwrap();
+        serde_json::from_str(&printed(&house.run("train --data data --json"), 0)).unwrap();
     assert_eq!(report["people"][0]["used"], 5, "{report:#}");
     assert_eq!(
         report["test"]["enrolled"],
         serde_json::json!({"faces": 2, "recognised": 2, "wrong_name": 0})
     );
     assert_eq!(report["test"]["let_in"], 0);
-    // So few strangers prove next to nothing, and drawn ones may be taken for one person: 1 - 0.05^(1/n).
+    // So few strangers prove almost nothing, and drawn ones may be counted as one person: 1 - 0.05^(1/n).
     let far = &report["far"];
     assert_eq!(report["strangers"]["photos"], 3);
     let people = report["strangers"]["people"].as_f64().unwrap();
@@ -111,9 +111,9 @@ fn learns_those_who_live_here_and_says_what_is_proven() {
     assert!((far["below_at_95"].as_f64().unwrap() - proven).abs() < 1e-3);
     assert_eq!(house.names(), ["Ada", "Ben"]);
 
-    // The gallery tells them apart, and knows nobody else.
+    // The gallery distinguishes them, and knows no other person.
     let who = |photo: &str| {
-        said(
+        printed(
             &house.run(&format!("identify drawn/{photo}/005.jpg")),
             i32::from(photo == "Cleo"),
         )
@@ -121,43 +121,43 @@ fn learns_those_who_live_here_and_says_what_is_proven() {
     assert!(who("Ada").contains("Ada (") && who("Ben").contains("Ben ("));
     assert!(who("Cleo").contains("unknown"));
 
-    // One more, whose training needs nobody else's photos.
+    // One more person is learnt without the photos of the others.
     fs::remove_dir_all(house.path("data")).unwrap();
     house.give("Cleo", "data/Cleo", 0..5);
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     assert_eq!(house.names(), ["Ada", "Ben", "Cleo"]);
-    let who = |photo: &str| said(&house.run(&format!("identify drawn/{photo}/005.jpg")), 0);
+    let who = |photo: &str| printed(&house.run(&format!("identify drawn/{photo}/005.jpg")), 0);
     assert!(who("Ada").contains("Ada (") && who("Cleo").contains("Cleo ("));
 
-    // A stranger who would be taken for a person who was learnt before is counted at an owner's threshold; a measured one is
-    // raised above them.
+    // A stranger who looks like a person learnt before is counted as accepted at an owner's threshold. A measured threshold is
+    // raised above the stranger.
     house.give("Ada", "data/unknown", 5..6);
     let dry = "train --data data --dry-run --json";
-    let raised = serde_json::from_str::<Value>(&said(&house.run(dry), 0)).unwrap();
+    let raised = serde_json::from_str::<Value>(&printed(&house.run(dry), 0)).unwrap();
     assert_eq!(raised["far"]["accepted"], 0);
     let config = house.fix_threshold("0.5");
-    let report = said(&house.run(dry), 0);
+    let report = printed(&house.run(dry), 0);
     fs::write(house.path("latchkey.toml"), config).unwrap();
     let far = &serde_json::from_str::<Value>(&report).unwrap()["far"];
     assert_eq!((&far["trials"], &far["accepted"]), (&1.into(), &1.into()));
 
-    // Forgotten: neither name nor photo's embedding is in the file, and the head no longer knows.
-    said(&house.run("people remove Ada"), 0);
+    // Once removed, a person is in the file neither by name nor by embedding, and the head does not know them.
+    printed(&house.run("people remove Ada"), 0);
     let gallery = fs::read(house.path("gallery")).unwrap();
     assert!(!gallery.windows(3).any(|w| w == b"Ada"));
     let left: Vec<_> = fs::read_dir(house.0.path())
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
-    assert_eq!(left.len(), 4, "nothing beside the gallery: {left:?}");
-    assert!(said(&house.run("identify drawn/Ada/005.jpg"), 1).contains("unknown"));
+    assert_eq!(left.len(), 4, "files beside the gallery: {left:?}");
+    assert!(printed(&house.run("identify drawn/Ada/005.jpg"), 1).contains("unknown"));
 }
 
-fn says_of_each_bad_photo_what_is_wrong_with_it() {
+fn each_bad_photo_is_reported_with_its_fault() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
     house.give("Ben", "data/Ben", 0..4);
-    // Ben among Ada's; the same photo twice, and in two folders; a cut one; no picture; nothing at all.
+    // Ben's photos among Ada's; the same photo twice, and in two folders; a cut one; a file that is no picture; an empty folder.
     house.give("Ben", "data/Ada", 4..6);
     fs::copy(
         house.path("data/Ada/ada-1.jpg"),
@@ -181,13 +181,13 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
     fs::write(house.path("data/Ben/phone.HEIC"), "....ftypheic").unwrap();
     fs::write(house.path("data/Ben/.DS_Store"), "").unwrap();
 
-    // Somebody, whose folder is empty, was not learnt.
+    // The status is 1, as the person whose folder is empty was not learnt.
     let trained = house.run("train --data data");
-    let (report, told) = (said(&trained, 1), complaints(&trained));
+    let (report, warnings) = (printed(&trained, 1), stderr(&trained));
     let line = |photo: &str| {
-        let found = told.lines().find(|l| l.contains(photo));
+        let found = warnings.lines().find(|l| l.contains(photo));
         found
-            .unwrap_or_else(|| panic!("no word about {photo}:\n{told}"))
+            .unwrap_or_else(|| panic!("no line about {photo}:\n{warnings}"))
             .to_owned()
     };
     assert!(
@@ -206,17 +206,17 @@ fn says_of_each_bad_photo_what_is_wrong_with_it() {
     assert!(line("words.jpg").contains("not used"));
     assert!(line("black.png").contains("no face found"));
     assert!(line("data/Empty").contains("no pictures there"));
-    assert!(told.contains("Empty: none of 0 photos can be used"));
+    assert!(warnings.contains("Empty: none of 0 photos can be used"));
     assert!(line("phone.HEIC").contains("is a HEIC picture"));
-    assert!(!told.contains(".DS_Store"), "{told}");
-    assert!(!told.contains(".hidden"), "{told}");
+    assert!(!warnings.contains(".DS_Store"), "{warnings}");
+    assert!(!warnings.contains(".hidden"), "{warnings}");
     assert!(line("notes.txt").contains("folder of their person's name"));
     assert!(report.contains("Ben: 4 of 9 photos learnt"), "{report}");
     assert_eq!(house.names(), ["Ada", "Ben"]);
 }
 
-/// A photo is looked at in parts as well, and in a part a mouth or a forehead looks like a small face.
-fn a_face_that_fills_a_photo_is_one_face() {
+/// The detector also looks at parts of a photo, and in a part a mouth or a forehead looks like a small face.
+fn a_face_that_fills_a_photo_is_detected_once() {
     let house = House::new();
     let truth: Value =
         serde_json::from_slice(&fs::read(house.path("drawn/truth.json")).unwrap()).unwrap();
@@ -242,10 +242,10 @@ fn a_face_that_fills_a_photo_is_one_face() {
     assert_eq!((photos, faces), (54, 54));
 }
 
-fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
+fn failed_learning_leaves_the_old_gallery_in_force() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..4);
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     let before = fs::read(house.path("gallery")).unwrap();
     let same = || assert!(fs::read(house.path("gallery")).unwrap() == before);
 
@@ -254,23 +254,23 @@ fn what_cannot_be_learnt_leaves_the_old_gallery_in_force() {
     image::RgbImage::new(64, 64)
         .save(house.path("data/Ada/black.png"))
         .unwrap();
-    assert!(complaints(&house.run("train --data data")).contains("nothing was changed"));
+    assert!(stderr(&house.run("train --data data")).contains("nothing was changed"));
     same();
-    let nobody = house.run("train --data drawn/nowhere");
-    said(&nobody, 2);
+    let no_folder = house.run("train --data drawn/nowhere");
+    printed(&no_folder, 2);
     same();
     house.give("Ben", "data/Ben", 0..4);
-    said(&house.run("train --data data --dry-run"), 1);
+    printed(&house.run("train --data data --dry-run"), 1);
     same();
-    // Ben can be learnt, Ada's one photo cannot: he is, and she stays as she was.
-    said(&house.run("train --data data"), 1);
+    // Ben is learnt. Ada's one photo cannot be learnt from, so she stays as she was.
+    printed(&house.run("train --data data"), 1);
     assert_eq!(house.names(), ["Ada", "Ben"]);
     let who = house.run("identify drawn/Ada/005.jpg");
-    assert!(said(&who, 0).contains("Ada ("));
+    assert!(printed(&who, 0).contains("Ada ("));
 }
 
 fn json(output: &Output, status: i32) -> Value {
-    serde_json::from_str(&said(output, status)).unwrap()
+    serde_json::from_str(&printed(output, status)).unwrap()
 }
 
 fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
@@ -279,19 +279,24 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
         house.give(name, &format!("data/{name}"), 0..5);
     }
     let in_use = || {
-        let log = complaints(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
+        let log = stderr(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
         assert!(log.contains(" embedder=set "), "{log}");
     };
-    // None: 2995 judge, as many find the threshold, 50 are learnt from (1 - 0.001)^2995 < 0.05.
-    let none = said(&house.run("train --data data --fine-tune"), 1);
+    // Without strangers: 2995 are needed to judge, as (1 - 0.001)^2995 < 0.05, as many to find the threshold, and 50 to learn
+    // from.
+    let none = printed(&house.run("train --data data --fine-tune"), 1);
     assert!(
         none.contains("not fine-tuned: it takes 6040 strangers in `unknown`: 2995 to judge it by")
             && none.contains("0 photos of nobody were given, 6040 are missing"),
         "{none}"
     );
-    assert_eq!(house.names(), ["Ada", "Ben"], "learnt all the same");
+    assert_eq!(
+        house.names(),
+        ["Ada", "Ben"],
+        "the people are learnt without fine-tuning"
+    );
     in_use();
-    // Few, for a rate that takes fewer; many photos of one are one.
+    // With a few strangers, for a rate that needs fewer of them. Many photos of one stranger count as one stranger.
     for k in 1..=6 {
         house.give(&format!("stranger-{k}"), "data/unknown", 0..6);
     }
@@ -310,24 +315,27 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
     assert_eq!(tuning["strangers"]["missing"], 168 - people);
     assert_eq!(
         report["far"]["trials"], people,
-        "people are tried, not photos"
+        "people are counted, not photos"
     );
     in_use();
 }
 
-fn many_photos_of_one_stranger_prove_no_more_than_one_person() {
+fn many_photos_of_one_stranger_count_as_one_person() {
     let house = House(tempfile::tempdir().unwrap());
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
     let config = format!("board = 'host'\nmodel_files = {models:?}\ngallery = 'gallery'\n");
     fs::write(house.path("latchkey.toml"), config).unwrap();
     let photos = "doorstep photos 29,residents=1,strangers=1 --each 120 --strangers --out drawn";
-    said(&house.run(photos), 0);
+    printed(&house.run(photos), 0);
     house.give("Ada", "data/Ada", 0..6);
     house.give("stranger-1", "data/unknown", 0..120);
     house.give("stranger-1", "data/test/unknown", 0..10);
     let report = json(&house.run("train --data data --json"), 0);
     let photos = report["strangers"]["photos"].as_u64().unwrap();
-    assert!(photos > 60, "the others are the same picture: {report:#}");
+    assert!(
+        photos > 60,
+        "too many are taken for the same picture: {report:#}"
+    );
     assert_eq!(report["strangers"]["people"], 1);
     let far = &report["far"];
     assert_eq!(
@@ -339,9 +347,9 @@ fn many_photos_of_one_stranger_prove_no_more_than_one_person() {
         (proven - 0.95).abs() < 1e-6 || far["accepted"] == 1,
         "{report:#}"
     );
-    // He is learnt from already: he tests nothing.
+    // The network has learnt from this stranger, who therefore tests nothing.
     assert_eq!(report["test"]["strangers"], 0);
-    let report = said(&house.run("train --data data"), 0);
+    let report = printed(&house.run("train --data data"), 0);
     assert!(report.contains("of 1 stranger ("), "{report}");
     assert!(
         report.contains("one look takes fewer than 95.00 % of strangers"),
@@ -354,13 +362,13 @@ fn many_photos_of_one_stranger_prove_no_more_than_one_person() {
     );
 }
 
-fn an_owners_threshold_is_not_taken_for_a_fine_tuned_networks() {
+fn an_owners_threshold_is_not_used_with_a_fine_tuned_network() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
     house.fix_threshold("0.7");
     let refused = house.run("train --data data --fine-tune");
-    assert!(said(&refused, 2).is_empty());
-    let why = complaints(&refused);
+    assert!(printed(&refused, 2).is_empty());
+    let why = stderr(&refused);
     assert!(
         why.contains("recognition.threshold = 0.7 is for the set's own network")
             && why.contains("nothing was changed"),
@@ -369,21 +377,21 @@ fn an_owners_threshold_is_not_taken_for_a_fine_tuned_networks() {
     assert!(!house.path("gallery").exists());
 }
 
-/// Whom the folder does not show another network would see otherwise.
-fn fine_tuning_takes_everybody_who_is_enrolled() {
+/// A fine-tuned network computes other embeddings, so it needs the photos of every enrolled person.
+fn fine_tuning_needs_photos_of_every_enrolled_person() {
     let house = House::new();
     for name in ["Ada", "Ben"] {
         house.give(name, &format!("data/{name}"), 0..3);
     }
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     fs::remove_dir_all(house.path("data/Ada")).unwrap();
     let refused = house.run("train --data data --fine-tune");
-    assert!(said(&refused, 2).is_empty());
-    assert!(complaints(&refused).contains("Ada is enrolled and has no photos"));
+    assert!(printed(&refused, 2).is_empty());
+    assert!(stderr(&refused).contains("Ada is enrolled and has no photos"));
 }
 
-/// With real people as strangers: of drawn ones, too many look like one person.
-fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() -> Result<(), String> {
+/// The strangers are real people, as too many drawn ones look like one person.
+fn a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt() -> Result<(), String> {
     let shared = common::shared()?;
     let house = House::with(11);
     for name in ["Ada", "Ben"] {
@@ -398,8 +406,8 @@ fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() -> 
         let from = lfw.join("images").join(name).join(&photo);
         fs::copy(from, house.path("data/unknown").join(photo)).unwrap();
     }
-    // Whether a tuned network does better than the set's is a matter of chance with so few people: the first that does. None
-    // is taken that does worse.
+    // With so few people it is chance whether a tuned network is better than the set's, so the first one that is better is used.
+    // One that is worse must not be taken.
     let number = |v: &Value| v.as_f64().unwrap();
     let tuned = |seed| {
         let arguments = format!("train --data data --fine-tune --seed {seed} --far 0.3 --json");
@@ -428,58 +436,58 @@ fn a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew() -> 
     );
     fs::copy(house.path("gallery"), house.path("kept")).unwrap();
 
-    // It is what names them, here and at the door.
+    // The tuned network names them, here and at the door.
     let who = |photo: &str, status| {
-        said(
+        printed(
             &house.run(&format!("identify drawn/{photo}/010.jpg")),
             status,
         )
     };
     assert!(who("Ada", 0).contains("Ada (") && who("Ben", 0).contains("Ben ("));
     assert!(who("Cleo", 1).contains("unknown"));
-    let watch = || complaints(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
+    let watch = || stderr(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
     let log = watch();
     let threshold = format!(
         " threshold={:.3} embedder=tuned ",
         number(&after["threshold"])
     );
     assert!(log.contains(&threshold), "{threshold}: {log}");
-    said(&house.run("run --check"), 0);
+    printed(&house.run("run --check"), 0);
 
-    // An owner's threshold, set later, is for the set's own network, which serves then.
+    // An owner's threshold that is set later is for the set's own network, which is then used.
     let config = house.fix_threshold("0.6");
     let log = watch();
     assert!(
         log.contains("tuned_refused") && log.contains(" threshold=0.600 embedder=set "),
         "{log}"
     );
-    said(&house.run("run --check"), 2);
+    printed(&house.run("run --check"), 2);
     fs::write(house.path("latchkey.toml"), config).unwrap();
 
-    said(&house.run("train --undo"), 0);
+    printed(&house.run("train --undo"), 0);
     assert!(watch().contains(" embedder=set "));
     assert!(
         who("Ada", 0).contains("Ada ("),
-        "the set's own knows them still"
+        "the set's own network still knows them"
     );
-    said(&house.run("train --undo"), 1);
+    printed(&house.run("train --undo"), 1);
 
-    // What learnt from somebody goes with them.
+    // A network that has learnt from a person is deleted with that person.
     fs::copy(house.path("kept"), house.path("gallery")).unwrap();
     let removed = house.run("people remove Ben");
-    said(&removed, 0);
-    assert!(complaints(&removed).contains("fine-tuned network"));
+    printed(&removed, 0);
+    assert!(stderr(&removed).contains("fine-tuned network"));
     assert!(watch().contains(" embedder=set "));
     Ok(())
 }
 
-fn a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_until_it_is_undone() {
+fn with_a_tuned_network_of_an_earlier_version_the_sets_own_is_used_until_it_is_undone() {
     type Rows = Vec<Vec<f32>>;
     type Person = (u32, String, Rows, Rows, Vec<f32>);
     type Operating = (f32, f64, u32, u32);
     let house = House::new();
     house.give("Ada", "data/Ada", 0..5);
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     let gallery = latchkey::people::Gallery::load(&house.path("gallery")).unwrap();
     let ada = &gallery.people()[0];
     let manifest = include_str!("../models/latchkey.toml")
@@ -521,8 +529,8 @@ fn a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_unti
         .unwrap();
     };
     put();
-    // The network that it names is not so much as looked at, nor is its threshold used.
-    let log = complaints(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
+    // The network that the gallery names is not even opened, and its threshold is not used.
+    let log = stderr(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
     assert!(
         log.contains("tuned_refused")
             && log.contains("train --undo")
@@ -531,15 +539,15 @@ fn a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_unti
     );
     for command in ["identify drawn/Ada/005.jpg", "run --check"] {
         let refused = house.run(command);
-        said(&refused, 2);
-        assert!(complaints(&refused).contains("fine-tuned by an earlier version"));
+        printed(&refused, 2);
+        assert!(stderr(&refused).contains("fine-tuned by an earlier version"));
     }
     assert_eq!(house.names(), ["Ada"]);
-    // Either way out.
+    // Either command resolves it.
     for command in ["train --undo", "train --data data"] {
         put();
-        said(&house.run(command), 0);
-        assert!(said(&house.run("identify drawn/Ada/005.jpg"), 0).contains("Ada ("));
+        printed(&house.run(command), 0);
+        assert!(printed(&house.run("identify drawn/Ada/005.jpg"), 0).contains("Ada ("));
         assert!(!house.path("gallery.tuned-111111111111.tflite").exists());
     }
 }
@@ -556,7 +564,7 @@ fn children(parent: u32) -> Vec<u32> {
 fn learners_that_are_killed_change_nothing() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
-    said(
+    printed(
         &house.run("enroll Ben drawn/Ben/000.jpg drawn/Ben/001.jpg"),
         0,
     );
@@ -570,7 +578,7 @@ fn learners_that_are_killed_change_nothing() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        // Every one that it starts, whatever that is doing.
+        // Every learner that it starts is killed, whatever that is doing.
         while program.try_wait().unwrap().is_none() {
             for learner in children(program.id()) {
                 let id = rustix::process::Pid::from_raw(learner.try_into().unwrap()).unwrap();
@@ -579,19 +587,19 @@ fn learners_that_are_killed_change_nothing() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let output = program.wait_with_output().unwrap();
-        // One that could begin blames every photo that it was killed at.
+        // A learner that had begun reports every photo at which it was killed.
         assert!(
             matches!(output.status.code(), Some(1 | 3)),
             "{}",
             output.status
         );
-        let why = complaints(&output);
+        let why = stderr(&output);
         assert!(why.contains("ended") && why.contains("signal: 9"), "{why}");
         assert_eq!(fs::read(house.path("gallery")).unwrap(), before);
     }
 }
 
-fn a_learner_ends_with_the_one_who_asks() {
+fn a_learner_ends_when_its_parent_is_killed() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
     let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"))
@@ -606,7 +614,7 @@ fn a_learner_ends_with_the_one_who_asks() {
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     };
-    // It must have become the learner before the other ends.
+    // The child must have become the learner before its parent ends.
     let is_learner = || {
         fs::read_to_string(format!("/proc/{learner}/cmdline"))
             .is_ok_and(|c| c.starts_with("latchkey-learner"))
@@ -624,22 +632,18 @@ fn a_learner_ends_with_the_one_who_asks() {
     assert!(!house.path("gallery").exists());
 }
 
-fn a_gallery_that_cannot_be_written_is_named_and_a_wrong_path_is_no_fault_of_the_machine() {
+fn a_gallery_that_cannot_be_written_is_named_as_wrong_input() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
     for gallery in ["/proc/gallery", "nowhere/gallery"] {
         let command = format!("--gallery {gallery} train --data data");
         let refused = house.run(&command);
-        said(&refused, 2);
-        assert!(
-            complaints(&refused).contains(gallery),
-            "{}",
-            complaints(&refused)
-        );
+        printed(&refused, 2);
+        assert!(stderr(&refused).contains(gallery), "{}", stderr(&refused));
     }
 }
 
-fn what_a_photo_or_its_name_says_is_no_command_to_a_terminal() {
+fn control_characters_in_a_photos_name_are_escaped() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
     fs::write(house.path("data/Ada/\u{1b}[2J\u{202e}.jpg"), "no picture").unwrap();
@@ -653,14 +657,17 @@ fn what_a_photo_or_its_name_says_is_no_command_to_a_terminal() {
         ],
     );
     for output in [house.run("train --data data"), enrolled] {
-        said(&output, 0);
-        let told = complaints(&output);
-        assert!(told.contains("\\u{1b}[2J\\u{202e}.jpg: not used"), "{told}");
-        assert!(!told.contains(['\u{1b}', '\u{202e}']), "{told}");
+        printed(&output, 0);
+        let warnings = stderr(&output);
+        assert!(
+            warnings.contains("\\u{1b}[2J\\u{202e}.jpg: not used"),
+            "{warnings}"
+        );
+        assert!(!warnings.contains(['\u{1b}', '\u{202e}']), "{warnings}");
     }
 }
 
-fn learning_has_no_device_even_if_a_photo_leads_to_one() {
+fn learning_opens_no_device_even_if_a_photo_links_to_one() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..3);
     std::os::unix::fs::symlink("/dev/null", house.path("data/Ada/device.jpg")).unwrap();
@@ -669,12 +676,12 @@ fn learning_has_no_device_even_if_a_photo_leads_to_one() {
         "enroll Ben data/Ada/device.jpg drawn/Ben/000.jpg",
     ] {
         let output = house.run(command);
-        said(&output, 0);
-        let complaints = complaints(&output);
-        // It is not even opened: what it is is known before.
+        printed(&output, 0);
+        let warnings = stderr(&output);
+        // It is not even opened, as its type is checked before.
         assert!(
-            complaints.contains("device.jpg: not used: cannot be read: is no file"),
-            "{complaints}"
+            warnings.contains("device.jpg: not used: cannot be read: is no file"),
+            "{warnings}"
         );
     }
 }
@@ -687,32 +694,32 @@ fn gallery_and_photos_may_be_links() {
     house.give("Ada", "albums/Ada", 0..3);
     fs::create_dir(house.path("data")).unwrap();
     link("albums/Ada", "data/Ada");
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     fs::create_dir(house.path("safe")).unwrap();
     fs::rename(house.path("gallery"), house.path("safe/gallery")).unwrap();
     link("safe/gallery", "gallery");
     house.give("Ben", "data/Ben", 0..3);
-    said(&house.run("train --data data"), 0);
+    printed(&house.run("train --data data"), 0);
     assert_eq!(house.names(), ["Ada", "Ben"]);
 }
 
 fn main() -> std::process::ExitCode {
     common::harness::run(crate::tests![
-        learns_those_who_live_here_and_says_what_is_proven,
-        says_of_each_bad_photo_what_is_wrong_with_it,
-        a_face_that_fills_a_photo_is_one_face,
-        what_cannot_be_learnt_leaves_the_old_gallery_in_force,
+        residents_are_learnt_and_the_proven_rate_is_reported,
+        each_bad_photo_is_reported_with_its_fault,
+        a_face_that_fills_a_photo_is_detected_once,
+        failed_learning_leaves_the_old_gallery_in_force,
         with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted,
-        many_photos_of_one_stranger_prove_no_more_than_one_person,
-        an_owners_threshold_is_not_taken_for_a_fine_tuned_networks,
-        fine_tuning_takes_everybody_who_is_enrolled,
-        a_network_that_is_proven_is_used_undone_and_forgotten_with_whom_it_knew,
-        a_gallery_with_a_network_of_an_earlier_version_is_served_by_the_sets_own_until_it_is_undone,
+        many_photos_of_one_stranger_count_as_one_person,
+        an_owners_threshold_is_not_used_with_a_fine_tuned_network,
+        fine_tuning_needs_photos_of_every_enrolled_person,
+        a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt,
+        with_a_tuned_network_of_an_earlier_version_the_sets_own_is_used_until_it_is_undone,
         learners_that_are_killed_change_nothing,
-        a_learner_ends_with_the_one_who_asks,
-        a_gallery_that_cannot_be_written_is_named_and_a_wrong_path_is_no_fault_of_the_machine,
-        what_a_photo_or_its_name_says_is_no_command_to_a_terminal,
-        learning_has_no_device_even_if_a_photo_leads_to_one,
+        a_learner_ends_when_its_parent_is_killed,
+        a_gallery_that_cannot_be_written_is_named_as_wrong_input,
+        control_characters_in_a_photos_name_are_escaped,
+        learning_opens_no_device_even_if_a_photo_links_to_one,
         gallery_and_photos_may_be_links,
     ])
 }

@@ -1,7 +1,7 @@
-"""A network of ONNX, OpenVINO IR, Keras or SavedModel as .tflite files: float32, float16 and full 8-bit integers.
+"""Converts a network from ONNX, OpenVINO IR, Keras or SavedModel to .tflite files: float32, float16 and full 8-bit integers.
 
-Says of each how large it is, how near its answers are to the original's, and, for an embedder, how well the program tells
-people apart with it and how long it takes there.
+Reports for each file how large it is, how near its answers are to the original's, and, for an embedder, how well the program
+distinguishes people with it and how long it takes there.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from eight_bits import eight_bits
 
 
 class Source:
-    """A network as it comes: how TensorFlow converts it, and what it answers itself."""
+    """The network to convert: its converter, and its own answers."""
 
     def __init__(self, file, work):
         self.file = file
@@ -59,7 +59,7 @@ class Source:
 
 def from_onnx(file, work):
     """A SavedModel, by onnx2tf."""
-    # It wants pictures to compare with, and fetches some unless they lie where it runs. Ours are compared below.
+    # onnx2tf downloads pictures to compare its answers with, unless they lie where it runs. We compare answers below.
     np.save(work / "calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
     command = ["onnx2tf", "-i", str(file.resolve()), "-o", "saved", "-n", "-osd"]
     done = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], cwd=work, capture_output=True, text=True)
@@ -95,7 +95,7 @@ def cosine(a, b):
 
 
 class Role:
-    """The embedder of a manifest that the network is to take the place of."""
+    """The embedder of a manifest that the network is to replace."""
 
     def __init__(self, root, selection):
         name, _, self.name = selection.partition(":")
@@ -110,7 +110,7 @@ class Role:
         self.input = tables["embedders"][self.name]["input"]
         self.template = np.float32(tables["embedders"][self.name]["template"])
 
-    def given(self, path, points):
+    def input_of(self, path, points):
         """The face of a photo as the network takes it."""
         side = self.input["width"]
         crop = faces.align(cv2.imread(path), points, self.template * side, side)
@@ -122,27 +122,27 @@ class Role:
         return ((crop - np.float32(self.input["mean"][:n])) * np.float32(self.input["scale"][:n]))[None].astype(np.float32)
 
     def with_file(self, file, to):
-        """The manifest with another file in that place, written to `to`."""
+        """Writes the manifest with `file` as this embedder to `to`."""
         begin = self.manifest.index(f"[embedders.{self.name}]")
         end = self.manifest.find("\n[", begin + 1)
         end = len(self.manifest) if end < 0 else end
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        said = {"file": str(file.resolve()), "sha256": sha256}
+        changed = {"file": str(file.resolve()), "sha256": sha256}
         lines = [
-            f'{key} = "{said[key]}"' if (key := line.split(" = ")[0]) in said else line
+            f'{key} = "{changed[key]}"' if (key := line.split(" = ")[0]) in changed else line
             for line in self.manifest[begin:end].splitlines()
         ]
         to.write_text(self.manifest[:begin] + "\n".join(lines) + self.manifest[end:])
         return f"{to}:{self.name}"
 
 
-def in_the_program(asked, models, photo):
-    """What the program says of a set: percent of the pairs told right and the interval, ms of one run of the embedder."""
-    program = [asked.latchkey, "--board", "host", "--models", models, "--model-files", str(Path(asked.shared) / "models")]
-    lfw = Path(asked.shared) / "faces/lfw-dev"
-    said = lambda *a: json.loads(subprocess.run([*program, *a, "--json"], stdout=subprocess.PIPE, check=True).stdout)
-    pairs = said("eval", "pairs", "--pairs", str(lfw / "pairs.txt"), "--images", str(lfw / "images"))
-    bench = said("bench", photo, "--frames", "200")
+def in_the_program(args, models, photo):
+    """The program's reports on a model set: of `eval pairs`, and of `bench` with `photo`."""
+    program = [args.latchkey, "--board", "host", "--models", models, "--model-files", str(Path(args.shared) / "models")]
+    lfw = Path(args.shared) / "faces/lfw-dev"
+    report = lambda *a: json.loads(subprocess.run([*program, *a, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+    pairs = report("eval", "pairs", "--pairs", str(lfw / "pairs.txt"), "--images", str(lfw / "images"))
+    bench = report("bench", photo, "--frames", "200")
     return pairs, bench
 
 
@@ -150,11 +150,11 @@ def arguments():
     a = argparse.ArgumentParser(prog="scripts/convert", description=__doc__)
     a.add_argument("model", type=Path, help="model.onnx, model.xml (with model.bin), model.keras, model.h5 or a SavedModel folder")
     a.add_argument("--out", type=Path, required=True, help="folder for NAME_float32.tflite, NAME_float16.tflite, NAME_int8.tflite")
-    a.add_argument("--name", help="NAME; otherwise as the model's file")
-    a.add_argument("--as", dest="role", metavar="SET:EMBEDDER", help="the embedder whose input it takes: photos are then "
-                   "aligned for it to learn ranges from, and the program tells people apart with it")  # fmt: skip
-    a.add_argument("--inputs", type=Path, help="inputs to learn ranges from, as the network takes them: FILE.npy, [n, h, w, c]")
-    a.add_argument("--samples", type=int, default=200, help="photos to learn ranges from")
+    a.add_argument("--name", help="NAME; by default that of the model's file")
+    a.add_argument("--as", dest="role", metavar="SET:EMBEDDER", help="the embedder that it replaces: it is calibrated on photos "
+                   "aligned for that embedder, and the program measures how well it distinguishes people")  # fmt: skip
+    a.add_argument("--inputs", type=Path, help="inputs to calibrate on, as the network takes them: FILE.npy, [n, h, w, c]")
+    a.add_argument("--samples", type=int, default=200, help="photos to calibrate on")
     a.add_argument("--like", type=Path, help="a .tflite file that should give the same answers")
     a.add_argument("--shared", required=True, help=argparse.SUPPRESS)
     a.add_argument("--cache", required=True, help=argparse.SUPPRESS)
@@ -163,29 +163,29 @@ def arguments():
 
 
 def main():
-    asked = arguments()
+    args = arguments()
     say = lambda text: print(f"convert: {text}", flush=True)
-    name = asked.name or asked.model.stem
-    asked.out.mkdir(parents=True, exist_ok=True)
-    role = Role(Path(__file__).parents[2], asked.role) if asked.role else None
+    name = args.name or args.model.stem
+    args.out.mkdir(parents=True, exist_ok=True)
+    role = Role(Path(__file__).parents[2], args.role) if args.role else None
     photos = []
     if role:
-        photos = faces.found(asked.shared, asked.cache, asked.latchkey)
-        # Those of fold 5 are for the comparison, the rest for the ranges.
-        fold = faces.folds(asked.shared)
+        photos = faces.found(args.shared, args.cache, args.latchkey)
+        # The photos of fold 5 are for the comparison, the others for calibration.
+        fold = faces.folds(args.shared)
         order = np.random.default_rng(1).permutation(len(photos))
-        inputs = lambda kept: (role.given(photos[i][0], photos[i][3]) for i in order if (fold[photos[i][1]] == 5) == kept)
-        learnt = [x for x, _ in zip(inputs(False), range(asked.samples))]
+        inputs = lambda kept: (role.input_of(photos[i][0], photos[i][3]) for i in order if (fold[photos[i][1]] == 5) == kept)
+        learnt = [x for x, _ in zip(inputs(False), range(args.samples))]
         compared = [x for x, _ in zip(inputs(True), range(50))]
-    elif asked.inputs:
-        given = np.load(asked.inputs).astype(np.float32)
+    elif args.inputs:
+        given = np.load(args.inputs).astype(np.float32)
         learnt, compared = [x[None] for x in given[: -len(given) // 5]], [x[None] for x in given[-len(given) // 5 :]]
     else:
-        raise SystemExit("convert: to learn ranges from, give --as SET:EMBEDDER (photos) or --inputs FILE.npy")
+        raise SystemExit("convert: needs inputs to calibrate on: give --as SET:EMBEDDER (photos) or --inputs FILE.npy")
 
-    say(f"reading {asked.model}")
+    say(f"reading {args.model}")
     with tempfile.TemporaryDirectory() as work:
-        source = Source(asked.model, Path(work))
+        source = Source(args.model, Path(work))
         say("float32")
         made = {"float32": source.converter().convert()}
         say("float16")
@@ -193,35 +193,35 @@ def main():
         half.optimizations, half.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], [tf.float16]
         made["float16"] = half.convert()
     if Network(made["float32"]).shape != compared[0].shape:
-        raise SystemExit(f"convert: {asked.model}: takes {Network(made['float32']).shape}, not {compared[0].shape}: is this its --as or --inputs?")
-    say(f"int8, ranges from {len(learnt)} inputs")
+        raise SystemExit(f"convert: {args.model}: takes {Network(made['float32']).shape}, not {compared[0].shape}: is this its --as or --inputs?")
+    say(f"int8, calibrated on {len(learnt)} inputs")
     made["int8"] = eight_bits(made["float32"], learnt, say)
 
     truth = [source.answer(x) for x in compared]
-    report = {"model": asked.model.name, "networks": {}}
-    if asked.like:
-        like = Network(asked.like.read_bytes())
+    report = {"model": args.model.name, "networks": {}}
+    if args.like:
+        like = Network(args.like.read_bytes())
         answers = [cosine(like(x), y) for x, y in zip(compared, map(Network(made["float32"]), compared))]
-        report["like"] = {"file": asked.like.name, "least cosine": min(answers)}
+        report["like"] = {"file": args.like.name, "least cosine": min(answers)}
     for kind, content in made.items():
-        file = asked.out / f"{name}_{kind}.tflite"
+        file = args.out / f"{name}_{kind}.tflite"
         part = file.with_suffix(".part")
         part.write_bytes(content)
         part.rename(file)
         cosines = [cosine(y, z) for y, z in zip(truth, map(Network(content), compared))]
         row = {"bytes": len(content), "mean cosine": float(np.mean(cosines)), "least cosine": min(cosines)}
         if role:
-            say(f"{kind}: telling people apart, in the program")
+            say(f"{kind}: measuring how well the program distinguishes people with it")
             with tempfile.TemporaryDirectory() as work:
                 models = role.with_file(file, Path(work) / "set.toml")
-                row["pairs"], row["bench"] = in_the_program(asked, models, photos[0][0])
+                row["pairs"], row["bench"] = in_the_program(args, models, photos[0][0])
         report["networks"][kind] = row
-    (asked.out / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (args.out / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))
 
 
 def table(report):
-    lines = [f"{report['model']}: cosine to the original's answers, on pictures that no range was learnt from"]
+    lines = [f"{report['model']}: cosine to the original's answers, on inputs that were not used to calibrate"]
     if "like" in report:
         lines.append(f"float32 against {report['like']['file']}: least cosine {report['like']['least cosine']:.6f}")
     lines.append(f"{'':8} {'bytes':>9}  {'mean cosine':>11}  {'least':>9}  {'pairs right':>25}  {'ms':>6}")

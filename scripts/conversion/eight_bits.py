@@ -1,9 +1,9 @@
-"""From a float .tflite file to one of full 8-bit integers, its ranges learnt from inputs.
+"""Converts a float .tflite file to full 8-bit integers, with ranges calibrated on inputs.
 
-Before that, channels of one tensor are brought to like ranges, as they share one step. A channel that a convolution makes
-larger, the next one can take as much smaller: nothing of the network's answer changes as long as what lies between, a
-rectifier, only depends on signs (Nagel et al., Data-Free Quantization, 2019; how much of a range goes into the activations
-and how much into the weights: Xiao et al., SmoothQuant, 2022).
+Before that, the channels of each tensor are scaled to similar ranges, because they share one quantisation step. If a
+convolution divides a channel by a factor and the next convolution multiplies it by the same factor, the network's answer does
+not change, as long as only a rectifier lies between, which depends on signs only (Nagel et al., Data-Free Quantization, 2019).
+How much of a range goes into the activations and how much into the weights follows Xiao et al., SmoothQuant, 2022.
 """
 
 import flatbuffers
@@ -30,7 +30,7 @@ class Model:
         return max(code.builtinCode, code.deprecatedBuiltinCode)
 
     def constant(self, tensor, kind=np.float32):
-        """Values of a constant tensor, to be read and to be given to `change`."""
+        """A copy of the values of a constant tensor; `change` writes new ones."""
         t = self.graph.tensors[tensor]
         return np.frombuffer(bytes(self.model.buffers[t.buffer].data), kind).reshape(t.shape).copy()
 
@@ -52,7 +52,7 @@ def pairs(m):
     for first in m.graph.operators:
         if m.kind(first) not in (CONVOLUTION, DEPTHWISE):
             continue
-        # Of those of their own, others than the plain one depend on more than signs.
+        # A fused activation other than the plain rectifier depends on more than signs.
         if first.builtinOptions.fusedActivationFunction not in (0, schema.ActivationFunctionType.RELU):
             continue
         between = [first.outputs[0]]
@@ -88,7 +88,7 @@ def ranges(content, samples, tensors):
 
 
 def equalised(content, samples):
-    """The same network, as bytes of a float .tflite file; `samples`: inputs of it."""
+    """The same network with its channels equalised, as bytes of a float .tflite file; `samples` are inputs of it."""
     m = Model(content)
     found = list(pairs(m))
     most = ranges(content, samples, sorted({t for _, between, _ in found for t in between}))
@@ -99,7 +99,7 @@ def equalised(content, samples):
         if m.kind(second) == DEPTHWISE:
             if weights.shape[-1] != len(wide):
                 continue
-            # Every channel has a step of its own there: nothing is lost by it.
+            # A depthwise convolution has its own step for every channel, so the weights lose no precision.
             s = wide / wide.max()
         else:
             heavy = np.maximum(np.abs(weights).max((0, 1, 2)), 1e-9)
@@ -117,9 +117,9 @@ def equalised(content, samples):
 
 
 def eight_bits(content, samples, say):
-    """The network of a float .tflite file in 8 bits, input and output too: int8, weights with a step a channel."""
+    """The network of a float .tflite file in int8, input and output included, its weights with one step per channel."""
     content, count = equalised(content, samples[:48])
-    say(f"int8: {count} pairs of convolutions brought to like ranges")
-    # Quantised once with everything at hand: there is no public way from a float .tflite file.
+    say(f"int8: {count} pairs of convolutions scaled to similar ranges")
+    # These are internal functions: TensorFlow has no public one that quantises a float .tflite file.
     ranged = Calibrator(content).calibrate(lambda: ([x] for x in samples))
     return bytes(mlir_quantize(ranged, fully_quantize=True, input_data_type=tf.int8, output_data_type=tf.int8))

@@ -1,7 +1,7 @@
-"""OpenVINO's intermediate representation (.xml beside .bin, versions 2 to 11) as a TensorFlow function, NHWC.
+"""Reads OpenVINO's intermediate representation (.xml beside .bin, versions 2 to 11) as a TensorFlow function, NHWC.
 
-Knows the layers that networks for faces are made of; another one is named, not guessed. Values of four axes are kept
-NHWC whatever the file says, so convolutions need no transposition.
+It knows the layers that networks for faces are made of; any other layer is an error that names it. Values with four axes are
+always kept as NHWC, although the file has NCHW, so convolutions need no transposition.
 """
 
 import xml.etree.ElementTree as xml
@@ -15,7 +15,7 @@ TYPES |= {"f32": "f4", "f16": "f2", "i64": "i8", "i32": "i4", "u8": "u1", "i8": 
 
 
 class Unknown(Exception):
-    """The file has what this does not know."""
+    """The file has something that this reader does not know."""
 
 
 def numbers(text):
@@ -67,7 +67,7 @@ def convolution(x, weights, layer, groups):
     if d.get("auto_pad", "explicit") in ("same_upper", "same_lower"):
         raise Unknown(f"{layer.name}: auto_pad {d['auto_pad']}")
     kernel = weights.transpose(2, 3, 1, 0)
-    # What TensorFlow calls SAME needs no layer for the padding.
+    # Padding that equals TensorFlow's SAME needs no layer of its own.
     size = [(k - 1) * r + 1 for k, r in zip(kernel.shape, dilations)]
     pads = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(x.shape[1:3], strides, size)]
     same = begin == [p // 2 for p in pads] and end == [p - p // 2 for p in pads]
@@ -113,12 +113,12 @@ OLD_PAIRS = {"sum": tf.add, "mul": tf.multiply, "prod": tf.multiply, "max": tf.m
 
 
 def constant(value):
-    """A constant of the file, where it meets values kept NHWC."""
+    """A constant of the file in the layout of the other values, NHWC."""
     return value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
 
 
 def run(layer, x):
-    """The value of a layer; `x`: its inputs, tensors or numpy arrays of Const layers."""
+    """The value of a layer; `x` are its inputs, tensors or numpy arrays of Const layers."""
     d, kind, blobs = layer.data, layer.type, layer.blobs
     if kind == "ScaleShift" or (kind == "BatchNormalization" and "weights" in blobs):
         y = x[0] * blobs["weights"]
@@ -177,7 +177,7 @@ def run(layer, x):
 
 
 def read(file):
-    """A function of one NHWC tensor, and the shape of that; float32."""
+    """The network as a function of one float32 NHWC tensor, and the shape of that tensor."""
     file = Path(file)
     net = xml.parse(file).getroot()
     weights = file.with_suffix(".bin").read_bytes()
@@ -205,7 +205,7 @@ def read(file):
                     values[id] = inputs[0] if layer.type == "Result" else run(layer, inputs)
             return values[id]
 
-        # Deep networks are deeper than Python's stack: in the order of the file, which is that of the data.
+        # Evaluates in the order of the file, which is that of the data: a deep network would exceed Python's stack.
         for id in layers:
             value(id)
         return [values[l.id] for l in ends]

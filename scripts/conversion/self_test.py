@@ -1,4 +1,4 @@
-"""Small networks of every kind that scripts/convert reads, made here, converted, and held against their own answers."""
+"""Makes small networks of every kind that scripts/convert reads, converts them, and compares the answers."""
 
 import sys
 import tempfile
@@ -17,7 +17,7 @@ SIDE, CHANNELS, OUT = 32, 3, 16
 
 
 def weights(rng, *shape):
-    # Channels of very different sizes, as a trained network has them.
+    # Channels of very different magnitudes, as in a trained network.
     size = np.exp(rng.normal(0, 1.5, shape[0])).astype(np.float32)
     return rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32) * size.reshape(-1, *[1] * (len(shape) - 1))
 
@@ -58,7 +58,7 @@ def to_onnx(parts, folder):
 
 
 class Writer:
-    """Layers of an IR file and where their numbers lie."""
+    """Writes the layers of an IR file and their numbers."""
 
     def __init__(self):
         self.data, self.layers, self.edges = b"", [], []
@@ -69,7 +69,7 @@ class Writer:
         return f'offset="{at}" size="{len(self.data) - at}"'
 
     def layer(self, kind, inputs, shape, attributes="", blobs=""):
-        """A layer that reads the layers `inputs`; gives its number."""
+        """Adds a layer that reads the layers `inputs`; returns its number."""
         id = len(self.layers)
         ports = "".join(f'<port id="{k}"/>' for k in range(len(inputs)))
         dims = "".join(f"<dim>{d}</dim>" for d in shape)
@@ -94,7 +94,7 @@ class Writer:
 
 
 def to_old_ir(parts, folder):
-    """As OpenVINO wrote it until 2020: numbers in the layers that use them."""
+    """In the format of OpenVINO until 2020: a layer holds its own numbers."""
     (a, ab), (b, bb), (c, cb), slope, matrix = parts
     w = Writer()
     both = lambda v, bias: f"<weights {w.blob(v)}/><biases {w.blob(bias)}/>"
@@ -113,7 +113,7 @@ def to_old_ir(parts, folder):
 
 
 def to_new_ir(parts, folder):
-    """As OpenVINO has written it since: numbers are layers of their own."""
+    """In the format of OpenVINO since 2020: numbers are separate layers."""
     (a, ab), (b, bb), (c, cb), slope, matrix = parts
     w = Writer()
     half = SIDE // 2
@@ -171,14 +171,14 @@ def main():
             single = source.converter().convert()
             whole = eight_bits(single, list(inputs[:40]), lambda _: None)
             truth = [source.answer(x) for x in inputs[40:]]
-            # One network in five files: all give the same answers, which the reader of each cannot know.
+            # The five files hold the same network, so all must give the answers of the first.
             first = first or truth
             worst = lambda answers: min(convert.cosine(y, z) for y, z in zip(first, answers))
             measured = (worst(truth), worst(map(convert.Network(single), inputs[40:])), worst(map(convert.Network(whole), inputs[40:])))
             good = measured[0] > 0.99999 and measured[1] > 0.9999 and measured[2] > 0.98
             failed += not good
-            said = "least cosine read {:.6f}, float32 {:.6f}, int8 {:.4f}".format(*measured)
-            print(f"{'ok' if good else 'FAILED'}: {file.name}: {said}", flush=True)
+            cosines = "least cosine read {:.6f}, float32 {:.6f}, int8 {:.4f}".format(*measured)
+            print(f"{'ok' if good else 'FAILED'}: {file.name}: {cosines}", flush=True)
     print(f"{len(files) - failed} passed, {failed} failed")
     return failed > 0
 

@@ -1,5 +1,5 @@
-"""Whether networks that know only real people take the doorstep's for people: does BlazeFace find them, and do
-face-reid-0095 and MobileFaceNet tell them apart? Beside them the embedder of the set latchkey."""
+"""Measures whether networks that know only real people take the doorstep's synthetic people for real ones: whether BlazeFace
+finds their faces, and whether face-reid-0095, MobileFaceNet and the embedder of the set latchkey distinguish them."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ import teachers
 
 
 def photos(cache, latchkey, seed, each):
-    """Of everybody who comes in the demo's play of that seed: [(path, who, box, points)]."""
+    """Photos of all people of the demo with that seed: [(path, who, box, points)]."""
     folder = Path(cache) / f"agree-{seed}-{each}"
     if not (folder / "truth.json").exists():
         faces.doorstep(latchkey, "photos", f"{seed},residents=2,strangers=20", "--strangers", "--each", each, "--out", folder)
@@ -34,10 +34,10 @@ def main():
     a.add_argument("--cache", required=True)
     a.add_argument("--latchkey", required=True)
     a.add_argument("--seeds", default="1,2,3")
-    a.add_argument("--each", type=int, default=12, help="photos of each of 22 people, a seed")
+    a.add_argument("--each", type=int, default=12, help="photos of each of the 22 people of a seed")
     a.add_argument("--out", required=True, help="JSON")
     o = a.parse_args()
-    # Every score, also of what it would not call a face.
+    # A low threshold, to see also the scores of faces that it would miss at its usual one.
     finder = peers.BlazeFace(Path(o.shared) / "models", 0.01)
     teach = teachers.Teachers(o.shared, "cpu")
     report = {}
@@ -54,14 +54,14 @@ def main():
         labels = teach(torch.from_numpy(np.stack(wide)).permute(0, 3, 1, 2)).numpy()
         luma = np.stack([cv2.cvtColor(w, cv2.COLOR_RGB2GRAY) for w in wide])
         root = Path(__file__).parents[2]
-        told = {"face-reid-0095": labels[:, :256], "MobileFaceNet": labels[:, 256:],
-                "latchkey": embedder.written(root / "models/latchkey", luma)}  # fmt: skip
+        embeddings = {"face-reid-0095": labels[:, :256], "MobileFaceNet": labels[:, 256:],
+                      "latchkey": embedder.written(root / "models/latchkey", luma)}  # fmt: skip
         row = {"photos": len(who), "found": float((scores >= 0.5).mean()),
                "score": np.percentile(scores, [1, 50]).tolist(), "embedders": {}}  # fmt: skip
         print(f"seed {seed}: BlazeFace, {len(who)} photos  {100 * row['found']:6.1f} %  {row['score'][0]:9.2f}  {row['score'][1]:5.2f}", flush=True)
         same = who[:, None] == who[None]
         upper = np.triu_indices(len(who), 1)
-        for name, e in told.items():
+        for name, e in embeddings.items():
             cosines, alike = (e @ e.T)[upper], same[upper]
             row["embedders"][name] = r = {
                 "same": np.percentile(cosines[alike], [1, 50]).tolist(),

@@ -1,7 +1,7 @@
-"""The detector: 640x480 luma to faces with five landmarks, at four sizes of cell.
+"""The detector: finds faces with five landmarks in 640x480 luma, in cells of four sizes.
 
-Its input is a camera's buffer as it is: [1, 480, 80, 8], eight neighbouring pixels being the channels, which is how 480
-rows of 640 bytes lie in memory. Every cell says whether the middle of a face lies in it, and where that face and its
+Its input is a camera's buffer as it is: [1, 480, 80, 8]. Eight neighbouring pixels are the channels, which is how 480
+rows of 640 bytes lie in memory. Every cell predicts whether the middle of a face lies in it, and where that face and its
 five points are, in units of the cell.
 """
 
@@ -25,29 +25,29 @@ import tflite
 
 WIDTH, HEIGHT = scenes.WHOLE
 STRIDES = (8, 16, 32, 64)
-# Sides of the faces that a stride learns, in pixels. They overlap: a face between two is found by both.
+# Sides of the faces that each stride learns, in pixels. They overlap: a face between two strides is found by both.
 SIDES = ((0, 44), (32, 88), (64, 176), (128, 1000))
-# Shift of the middle, logarithm of width and height; five points.
+# Numbers per cell: shift of the middle, logarithm of width and height, five points.
 GEOMETRY = 14
-# Places before the doorstep that are learnt from, and frames of each.
+# Synthetic doorsteps to learn from, and frames of each.
 PLAYS = (22, 16)
 
 
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        # Eight by eight pixels to 16 numbers: linear, what a face needs of a picture. One scale for all its weights, so
-        # that it can be written for unsigned input too.
+        # Eight by eight pixels to 16 numbers, linearly: enough to find a face. One scale for all its weights, so that it can
+        # be written for unsigned input too.
         self.patch = net.Conv(8, 16, (8, 1), (8, 1), relu=False, weights="tensor")
         self.s16 = net.Conv(16, 40, 3, 2)
         self.s32 = nn.Sequential(net.Conv(40, 64, 3, 2), net.Squeeze(64))
         self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
-        # A cell of 32 sees 120 pixels by itself, a cell of 64 sees 440: what is around decides whether a dark spot is a
+        # A cell of 32 sees 120 pixels by itself, a cell of 64 sees 440: the surroundings decide whether a dark spot is a
         # face or the eye of a large one.
         self.around = net.Lift(64, 64)
         self.lift = net.Lift(64, 40)
         head = lambda i, o: net.Conv(i, o, 1, relu=False, norm=False)
-        # A cell of 16 tells of its four quarters, the cells of 8, and then of itself.
+        # A cell of 16 predicts for its four quarters, which are the cells of 8, and then for itself.
         parts = ((40, 5), (64, 1), (64, 1))
         self.scores = nn.ModuleList(head(i, n) for i, n in parts)
         self.geometry = nn.ModuleList(head(i, GEOMETRY * n) for i, n in parts)
@@ -66,7 +66,7 @@ class Detector(nn.Module):
 
 
 def by_stride(answers):
-    """From what the network says, [n, 5 or 1, h, w] and [n, 70 or 14, h, w], to what it says of each stride."""
+    """From the network's outputs, [n, 5 or 1, h, w] and [n, 70 or 14, h, w], to scores and geometry of each stride."""
     s, g = answers[0]
     answers = [(net.spread(s[:, :4]), net.spread(g[:, : 4 * GEOMETRY])), (s[:, 4:], g[:, 4 * GEOMETRY :]), *answers[1:]]
     return [(s.permute(0, 2, 3, 1)[..., 0], g.permute(0, 2, 3, 1)) for s, g in answers]
@@ -80,10 +80,10 @@ def given(pictures):
 
 
 def targets(boxes, points, kinds, size):
-    """For each stride: wanted score [h, w] (-1: of no matter) and geometry [h, w, 14], float32, NaN where nobody knows.
+    """For each stride: wanted score [h, w] (-1: not counted) and geometry [h, w, 14], float32, NaN where it is unknown.
 
-    A stride that is near in size to a face may see it or not; to one that is far from it the inside of a face is
-    background: an eye of a large face is no small face."""
+    A stride whose sizes are near that of a face may find it or not. For a stride whose sizes are far from it, the inside of
+    the face is background: the eye of a large face is not a small face."""
     out = []
     sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
     middles = boxes[:, :2] + boxes[:, 2:] / 2
@@ -138,7 +138,7 @@ def losses(outputs, wanted):
             a, b = g[positive], wg[positive]
             size = torch.exp(b[:, 2:3])
             scale = torch.cat([size, size, torch.ones_like(size), torch.ones_like(size), size.expand(-1, 10)], 1)
-            # What nobody knows is taken for right.
+            # Unknown values count as correct.
             b = torch.where(torch.isnan(b), a.detach(), b)
             geometry_loss = geometry_loss + F.smooth_l1_loss(a / scale, b / scale, beta=0.02, reduction="sum")
     faces = max(float(faces), 1.0)
@@ -146,7 +146,7 @@ def losses(outputs, wanted):
 
 
 def alarms(outputs, wanted, shown):
-    """For each tile without faces of a batch: (number of the negative, the surest false face in it)."""
+    """For each tile without faces of a batch: (number of the negative, the highest score of a false face in it)."""
     scores = [np.where(w.numpy() == 0, s.detach().float().numpy(), -20.0) for (s, _), (w, _) in zip(outputs, wanted)]
     out = []
     for i, tiles in enumerate(shown):
@@ -165,7 +165,7 @@ def found(outputs, threshold, overlap=0.4):
 
 
 def grouped(outputs, threshold, overlap=0.4):
-    """The same with parts of faces that count as faces."""
+    """The same, but parts of faces are kept."""
     seen = []
     for stride, (s, g) in zip(STRIDES, outputs):
         for r, c in np.argwhere(s > np.log(threshold / (1 - threshold))):
@@ -224,8 +224,8 @@ def run(model, pictures, batch=16):
 
 
 def recall(model, kept_back, threshold):
-    """Share of the faces found by their side in pixels, false faces a picture, error of the points over the eyes'
-    distance. Of `mixture.Canvas`es."""
+    """Share of the faces found, by their side in pixels; false faces per picture; error of the points over the distance of
+    the eyes. `kept_back` are `mixture.Canvas`es."""
     sides = ((14, 24), (24, 32), (32, 48), (48, 80), (80, 140), (140, 240), (240, 500))
     hits, all_ = np.zeros(len(sides)), np.zeros(len(sides))
     false, errors = 0, []
@@ -249,44 +249,44 @@ def recall(model, kept_back, threshold):
 
 
 def begin(model, file, pictures):
-    """Weights to start from: of `net.save`, or of an 8-bit file of this network, which `pictures` help to unfold."""
+    """Loads weights to start from: of `net.save`, or of an 8-bit file of this network, which is unfolded with `pictures`."""
     if Path(file).suffix == ".tflite":
         net.unfold(model, tflite.weights(file), given(pictures))
     else:
         net.load(model, file)
 
 
-def train(asked, say):
-    cache = Path(asked.cache)
-    wanted = set(map(int, asked.folds.split(",")))
-    about = {"shared": asked.shared, "cache": asked.cache, "latchkey": asked.latchkey, "folds": wanted, "seed": asked.seed}
-    feed = mixture.Feed({**about, "part": "training", "plays": (910000, asked.plays, PLAYS[1])}, asked.batch, asked.seed, asked.workers, targets)
-    # Of pictures that nothing is learnt from, and that nobody is judged by.
-    material = mixture.Material(**about, part="validation", plays=(920000, 1 if asked.plays > 2 else 0, PLAYS[1]))
+def train(args, say):
+    cache = Path(args.cache)
+    wanted = set(map(int, args.folds.split(",")))
+    about = {"shared": args.shared, "cache": args.cache, "latchkey": args.latchkey, "folds": wanted, "seed": args.seed}
+    feed = mixture.Feed({**about, "part": "training", "plays": (910000, args.plays, PLAYS[1])}, args.batch, args.seed, args.workers, targets)
+    # Validation pictures: the network does not learn from them, and they are not used for the final measurements.
+    material = mixture.Material(**about, part="validation", plays=(920000, 1 if args.plays > 2 else 0, PLAYS[1]))
     painter = mixture.Painter(material, np.full(len(material.negatives), 0.3), 5)
-    test = [painter.frame(np.random.default_rng([asked.seed, 1, i])) for i in range(240)]
-    torch.manual_seed(asked.seed)
+    test = [painter.frame(np.random.default_rng([args.seed, 1, i])) for i in range(240)]
+    torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(args.threads)
     fast = lambda: torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
     model = Detector()
-    if asked.start:
-        begin(model, asked.start, next(feed)[0])
+    if args.start:
+        begin(model, args.start, next(feed)[0])
     model = model.to(device, memory_format=torch.channels_last)
     say(f"at the start: {json.dumps(recall(model, test, 0.5))}", 0)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.norm is not None]
-    optimiser = muon.Both(dense, model.parameters(), asked.rate)
-    rounds = asked.samples // asked.batch
-    kept = cache / f"{asked.name}.pt"
+    optimiser = muon.Both(dense, model.parameters(), args.rate)
+    rounds = args.samples // args.batch
+    kept = cache / f"{args.name}.pt"
     r, before, curve, sums, counted = 0, 0.0, [], np.zeros(3), 0
-    if state := options.checkpoint(asked, kept):
+    if state := options.checkpoint(args, kept):
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimisers"])
         r, before, curve = state["round"], state["seconds"], state["curve"]
         feed.hardness[:] = state["hardness"]
-        say(f"going on at round {r}", r / rounds)
+        say(f"continuing at round {r}", r / rounds)
     began = time.monotonic()
-    over = lambda: options.over(asked, r / rounds, before + time.monotonic() - began)
+    over = lambda: options.over(args, r / rounds, before + time.monotonic() - began)
     done = over()
     while done < 1:
         pictures, wanted_of, shown = next(feed)
@@ -305,7 +305,7 @@ def train(asked, say):
         counted += 1
         r += 1
         done = over()
-        if r % asked.report == 0 or done >= 1:
+        if r % args.report == 0 or done >= 1:
             spent = before + time.monotonic() - began
             entry = {"round": r, "score": sums[0] / counted, "geometry": sums[1] / counted, "alarm": sums[2] / counted,
                      "seconds": spent, "hard": float((feed.hardness[: feed.negatives] > 0.5).mean()), **recall(model, test, 0.5)}  # fmt: skip
@@ -315,29 +315,29 @@ def train(asked, say):
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "round": r, "seconds": spent, "curve": curve, "hardness": feed.hardness.copy(),
-                 "optimisers": optimiser.state_dict(), "same": options.same(asked)}, part,
+                 "optimisers": optimiser.state_dict(), "same": options.same(args)}, part,
             )  # fmt: skip
             part.rename(kept)
             draw(curve, kept.with_suffix(".png"))
 
-    # 8 bits: the same lesson, with everything rounded.
-    everyday = model.eval()
-    sights = (given(next(feed)[0]).to(device) for _ in range(60))
-    rounded = quantise.watched(everyday, sights, 60)
-    out = Path(asked.out)
+    # 8 bits: the same training, with everything rounded.
+    trained = model.eval()
+    inputs = (given(next(feed)[0]).to(device) for _ in range(60))
+    rounded = quantise.watched(trained, inputs, 60)
+    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    net.save(everyday, out / "detector.npz")
-    report = {"folds": asked.folds, "curve": curve, "float": recall(everyday, test, 0.5)}
+    net.save(trained, out / "detector.npz")
+    report = {"folds": args.folds, "curve": curve, "float": recall(trained, test, 0.5)}
     net.rounding(rounded, "round")
     report["rounded only"] = recall(rounded, test, 0.5)
 
-    def lesson(model, _):
+    def tuning_loss(model, _):
         pictures, wanted_of, _ = next(feed)
         with fast():
             y = model(given(pictures).to(device, memory_format=torch.channels_last))
         return sum(losses(y, [(torch.from_numpy(s).to(device), torch.from_numpy(g).to(device)) for s, g in wanted_of]))
 
-    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
+    rounded = quantise.tuned(rounded, tuning_loss, args.tuning // args.batch, args.rate / 250, say)
     report["8 bits"] = recall(rounded, test, 0.5)
     feed.close()
     write(rounded, out)
@@ -347,7 +347,7 @@ def train(asked, say):
 
 
 def draw(curve, file):
-    """The losses and what is found, over the samples seen."""
+    """Draws the losses and the recall over the rounds."""
     from matplotlib.figure import Figure
 
     figure = Figure((9, 6))
@@ -367,8 +367,8 @@ def draw(curve, file):
 
 
 def write(model, folder):
-    """The folded and watched network twice: detector.tflite takes luma - 128, as the sampler writes it;
-    detector-direct.tflite takes a camera's bytes as they are, with the same answers."""
+    """Writes the folded network, whose ranges are known, twice: detector.tflite takes luma - 128, as the sampler writes it;
+    detector-direct.tflite takes a camera's bytes as they are, and gives the same answers."""
     for name, unsigned in (("detector", False), ("detector-direct", True)):
         w = tflite.Writer("Latchkey's detector")
         kind, zero = (tflite.UINT8, 128) if unsigned else (tflite.INT8, 0)
@@ -386,9 +386,9 @@ def write(model, folder):
 
 def arguments():
     a = options.goes_on(options.parser(__doc__, samples=200_000, batch=12, report=500, tuning=6_000), "detector")
-    a.add_argument("--workers", type=int, default=1, help="processes that lay out frames")
-    a.add_argument("--plays", type=int, default=PLAYS[0], help="places before the doorstep")
-    a.add_argument("--threads", type=int, default=1, help="of the training itself")
+    a.add_argument("--workers", type=int, default=1, help="processes that make frames")
+    a.add_argument("--plays", type=int, default=PLAYS[0], help="synthetic doorsteps to learn from")
+    a.add_argument("--threads", type=int, default=1, help="threads of the training itself")
     return a.parse_args()
 
 

@@ -1,7 +1,7 @@
 """The embedder: 112x112 luma to 128 numbers, distilled from the reference embedders.
 
-    trunk   stages of 28x28, 14x14 and 7x7, shared by all owners: output "trunk" of 7x7x160
-    top     what an owner may train on: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
+    trunk   stages of 28x28, 14x14 and 7x7, the same for all owners: output "trunk" of 7x7x160
+    top     the layers that an owner may fine-tune: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
 """
 
 import itertools
@@ -31,7 +31,7 @@ class Embedder(nn.Module):
     def __init__(self):
         super().__init__()
         conv, block = net.Conv, net.Block
-        # By the side of their maps. What is added to a stage goes to its end: older weights stay what they are.
+        # Stages by the side of their maps. New layers go to the end of a stage, so that older weights still fit.
         self.at28 = nn.Sequential(
             conv(1, 24, 3, 2), conv(24, 56, 3, 2), net.Squeeze(56), *(net.Squeeze(56) for _ in range(2)),
         )  # fmt: skip
@@ -56,14 +56,14 @@ class Embedder(nn.Module):
         return self.top(last).flatten(1), middle, last
 
 
-# What a round learns from. The packs of the crowd are weighed, so that the largest do not drown the others; a mask leaves a
-# teacher little to say. Photos of LFW are few and soon known by heart; people who never lived are easy.
+# The share of each kind of face in a round. The packs of the crowd are weighted so that the largest do not dominate. A teacher
+# sees little of a masked face; photos of LFW are few and soon learnt by heart; synthetic people are easy.
 SHARES = {"lfw": 0.2, "utk": 0.25, "aaf": 0.15, "scut": 0.05, "maskc": 0.03, "mixtures": 0.24, "drawn": 0.08}
 
 
 def target_space(labels, rows=(), known=None):
-    """The 128 directions that keep most of what both teachers say: [384, 128]. Their axes are turned as near as can be to
-    the answers of a network that goes on from there: `known` of `rows`, [n, 128]."""
+    """The 128 directions that keep most of both teachers' answers: [384, 128]. If training starts from a network, they are
+    rotated as near as possible to its answers: `known` for `rows`, [n, 128]."""
     labels = labels.astype(np.float32)
     _, v = np.linalg.eigh(labels.T @ labels)
     space = v[:, -DIMENSIONS:].copy()
@@ -74,7 +74,7 @@ def target_space(labels, rows=(), known=None):
 
 
 def begin(model, file, x):
-    """Weights to start from: of `net.save`, or of an 8-bit file of this network, which the input `x` helps to unfold."""
+    """Loads weights to start from: of `net.save`, or of an 8-bit file of this network, which is unfolded with the input `x`."""
     if Path(file).suffix == ".tflite":
         net.unfold(model, {name.removeprefix("trunk."): w for name, w in tflite.weights(file).items()}, x)
     else:
@@ -86,13 +86,13 @@ def normalised(x):
 
 
 def views(crops, random):
-    """What a camera would make of wide crops uint8 [n, WIDE, WIDE]: [n, 1, 112, 112], luma / 128 - 1; and what was done
-    to their geometry, [n, 2, 3] from places in the view to places in the wide crop, both -1 to 1."""
+    """Wide crops uint8 [n, WIDE, WIDE] as a camera might see them: [n, 1, 112, 112], luma / 128 - 1; and the change of their
+    geometry, [n, 2, 3], from places in the view to places in the wide crop, both -1 to 1."""
     n, side, device = len(crops), faces.SIDE, crops.device
     uniform = lambda low, high: low + (high - low) * torch.rand(n, generator=random, device=device)
     normal = lambda deviation, *shape: deviation * torch.randn(n, *shape, generator=random, device=device)
     each = lambda values: values[:, None, None, None]
-    # Landmarks err: turn, scale, shift; half are mirrored.
+    # Rotation, scale and shift imitate errors of the landmarks; half of the crops are mirrored.
     angle, scale = normal(0.06), torch.exp(normal(0.05)) * faces.SIDE / faces.WIDE
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     shift = normal(2.0 / faces.WIDE * 2, 2)
@@ -104,7 +104,7 @@ def views(crops, random):
         crops.unsqueeze(1).float() / 255, F.affine_grid(theta, (n, 1, side, side), align_corners=False),
         mode="bilinear", padding_mode="border", align_corners=False,
     )
-    # Far away, out of focus or moving: in groups, as a group shares how much.
+    # Far away, out of focus or moving. The faces of a group get the same amount.
     dice = np.random.default_rng(random.initial_seed())
     for part in x.split(max(n // 16, 1)):
         kind = dice.random()
@@ -112,7 +112,7 @@ def views(crops, random):
             seen = int(dice.integers(28, 90))
             part.copy_(F.interpolate(F.interpolate(part, seen, mode="area"), side, mode="bilinear"))
         elif kind < 0.35:
-            # A short line.
+            # Motion blur: a short line.
             k = int(dice.integers(2, 5)) * 2 + 1
             line, slope = torch.zeros(1, 1, k, k), dice.uniform(-1, 1)
             for i in range(k):
@@ -124,14 +124,14 @@ def views(crops, random):
     # Light from one side.
     grid = torch.linspace(-1, 1, side, device=device)
     x = x * (1 + each(uniform(-0.35, 0.35)) * grid + each(uniform(-0.2, 0.2)) * grid[:, None])
-    # One in four by a lamp beside the face: half of it is nearly dark, with a soft edge somewhere near the nose.
+    # One in four is lit by a lamp beside the face: half of it is nearly dark, with a soft edge somewhere near the nose.
     way, edge, soft = uniform(-math.pi, math.pi), uniform(-0.5, 0.5), uniform(0.15, 0.8)
     along = each(torch.cos(way)) * grid + each(0.5 * torch.sin(way)) * grid[:, None] - each(edge)
     dark = torch.where(uniform(0, 1) < 0.25, uniform(0.08, 0.7), torch.ones_like(way))
     x = x * (each(dark) + (1 - each(dark)) * torch.sigmoid(along / each(soft) * 4))
     mean = x.mean((2, 3), keepdim=True)
     x = (x - mean) * each(uniform(0.5, 1.4)) + mean + each(uniform(-0.2, 0.2))
-    # Something before the face of one in ten.
+    # One face in ten is partly covered.
     place = torch.arange(side, device=device)
     height, width = uniform(12, 48), uniform(12, 48)
     top, left = uniform(0, 1) * (side - height), uniform(0, 1) * (side - width)
@@ -146,12 +146,12 @@ def views(crops, random):
 
 
 def follow(student, teacher, theta):
-    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, c, s, s] of the unturned middle of the crops."""
-    # The teacher looks at the middle only.
+    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, c, s, s], which saw the unrotated middle of the crops."""
+    # The teacher saw only the middle of the wide crop.
     grid = F.affine_grid(theta * (faces.WIDE / faces.SIDE), (len(teacher), 1, *teacher.shape[2:]), align_corners=False)
     teacher = F.grid_sample(teacher.float(), grid, padding_mode="border", align_corners=False)
     far = (1 - F.cosine_similarity(student.float(), teacher, dim=1)).mean((1, 2))
-    # A mirrored face has other maps than the mirrored maps of the face.
+    # The maps of a mirrored face are not the mirrored maps of the face, so mirrored crops do not count.
     upright = (theta[:, 0, 0] * theta[:, 1, 1] > 0).float()
     return (far * upright).sum() / upright.sum().clamp_min(1)
 
@@ -173,7 +173,7 @@ def embed(model, crops, autocast=True):
 
 
 def accuracy(embeddings, names, pairs, judged, others):
-    """Share of the pairs of fold `judged` that are told right at the best threshold of the folds `others`."""
+    """Share of the pairs of the folds `judged` that are judged correctly at the best threshold of the folds `others`."""
     index = {n: i for i, n in enumerate(names)}
     score, same, fold = [], [], []
     for f, s, a, b in pairs:
@@ -190,68 +190,68 @@ def accuracy(embeddings, names, pairs, judged, others):
     return ((score[at] >= best) == same[at]).mean(), best
 
 
-def train(asked, say):
-    cache = Path(asked.cache)
-    photos = faces.found(asked.shared, cache, asked.latchkey)
-    fold = faces.folds(asked.shared)
-    wanted = set(map(int, asked.folds.split(",")))
+def train(args, say):
+    cache = Path(args.cache)
+    photos = faces.found(args.shared, cache, args.latchkey)
+    fold = faces.folds(args.shared)
+    wanted = set(map(int, args.folds.split(",")))
     learnt = [p for p in photos if fold[p[1]] in wanted]
     kept_back = [p for p in photos if fold[p[1]] not in wanted]
     name = "folds" + "".join(map(str, sorted(wanted)))
-    drawn = faces.drawn(cache, asked.latchkey, asked.drawn)
+    drawn = faces.drawn(cache, args.latchkey, args.drawn)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Most CPUs compute many times slower in bfloat16 than in float32.
     fast = lambda: torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
-    taught = lambda *what, crowd=(): teachers.taught(*what, asked.seed, device, say, crowd, asked.hints > 0)
-    crowd = faces.crowd(asked.shared) if asked.crowd else []
+    taught = lambda *what, crowd=(): teachers.taught(*what, args.seed, device, say, crowd, args.hints > 0)
+    crowd = faces.crowd(args.shared) if args.crowd else []
     real = len(learnt) + len(crowd)
     what = f"{name}-crowd" if crowd else name
-    crops, labels, hints = taught(learnt, drawn, asked.shared, cache, what, asked.faces, crowd=crowd)
-    kept = cache / f"{asked.name}.pt"
-    state = options.checkpoint(asked, kept)
-    torch.manual_seed(asked.seed)
+    crops, labels, hints = taught(learnt, drawn, args.shared, cache, what, args.faces, crowd=crowd)
+    kept = cache / f"{args.name}.pt"
+    state = options.checkpoint(args, kept)
+    torch.manual_seed(args.seed)
     model = Embedder()
-    if asked.start:
-        begin(model, asked.start, views(torch.from_numpy(crops[:512]), teachers.generator("cpu", asked.seed))[0])
+    if args.start:
+        begin(model, args.start, views(torch.from_numpy(crops[:512]), teachers.generator("cpu", args.seed))[0])
     model = model.to(device, memory_format=torch.channels_last)
-    # Its axes may point either way: a training that goes on needs those that it began with.
+    # The signs of the axes are arbitrary: a training that is continued needs those that it began with.
     if state:
         space = state["space"]
     else:
         rows = np.arange(0, real, 5)
-        space = target_space(labels[:real], rows, embed(model, crops[rows]) if asked.start else None)
+        space = target_space(labels[:real], rows, embed(model, crops[rows]) if args.start else None)
     targets = torch.from_numpy(normalised(labels.astype(np.float32) @ space))
     test = None
     if kept_back:
         rest = "folds" + "".join(str(f) for f in range(1, 6) if f not in wanted)
-        test_crops, test_labels, _ = taught(kept_back, [], asked.shared, cache, rest, len(kept_back))
+        test_crops, test_labels, _ = taught(kept_back, [], args.shared, cache, rest, len(kept_back))
         names = [Path(p[0]).name for p in learnt + kept_back]
         everyone = np.concatenate([crops[: len(learnt)], test_crops])
         truth = normalised(np.concatenate([labels[: len(learnt)], test_labels]).astype(np.float32) @ space)
-        pairs = faces.pairs(asked.shared)
+        pairs = faces.pairs(args.shared)
         judged = sorted(set(range(1, 6)) - wanted)
         test = lambda e: accuracy(e, names, pairs, judged, sorted(wanted))
         say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
 
-    # From the student's maps to the teacher's; of no use after training.
+    # From the student's maps to the teacher's; not needed after training.
     guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (c, _, _) in zip((96, 160), teachers.HINTS.values()) if hints).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
-    optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], asked.rate)
-    # All of it where the network is: 60 kB a face.
+    optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], args.rate)
+    # All data is on the device of the network: 60 kB per face.
     faces_count = len(crops)
     crops, *hints = (torch.from_numpy(a).to(device) for a in (crops, *hints))
     targets = targets.to(device)
-    rounds = asked.samples // asked.batch
+    rounds = args.samples // args.batch
     first, curve = 0, []
     if state:
         model.load_state_dict(state["model"])
         guides.load_state_dict(state["guides"])
         optimiser.load_state_dict(state["optimisers"])
         first, curve = state["round"], state["curve"]
-        say(f"going on at round {first}", first / rounds)
+        say(f"continuing at round {first}", first / rounds)
 
-    # The rows of every kind, one kind after the other.
-    rows_of = {"lfw": range(len(learnt)), "mixtures": range(real, asked.faces), "drawn": range(asked.faces, faces_count)}
+    # The rows of each kind; `members` has all of them, one kind after the other.
+    rows_of = {"lfw": range(len(learnt)), "mixtures": range(real, args.faces), "drawn": range(args.faces, faces_count)}
     for i, (pack, _) in enumerate(crowd, len(learnt)):
         rows_of.setdefault(pack, []).append(i)
     rows_of = {kind: torch.tensor(rows) for kind, rows in rows_of.items() if len(rows)}
@@ -262,8 +262,8 @@ def train(asked, say):
     members, counts = torch.cat(list(rows_of.values())).to(device), counts.to(device)
 
     def some(random):
-        """Which faces a round learns from, and how they look."""
-        kind, where = torch.rand(2, asked.batch, generator=random, device=device)
+        """The faces that a round learns from, and their views."""
+        kind, where = torch.rand(2, args.batch, generator=random, device=device)
         k = torch.bucketize(kind, edges).clamp_max(len(edges) - 1)
         pick = firsts[k] + (where * counts[k]).long()
         pick = members[torch.minimum(pick, firsts[k] + counts[k].long() - 1)]
@@ -271,10 +271,10 @@ def train(asked, say):
 
     before = curve[-1]["seconds"] if curve else 0.0
     began, loss_sum, summed = time.monotonic(), 0.0, 0
-    over = lambda r: options.over(asked, r / rounds, before + time.monotonic() - began)
+    over = lambda r: options.over(args, r / rounds, before + time.monotonic() - began)
     r, last = first, first >= rounds
     while not last:
-        pick, x, theta = some(teachers.generator(device, asked.seed, r))
+        pick, x, theta = some(teachers.generator(device, args.seed, r))
         done = over(r)
         optimiser.prepare(r, min(done, 1.0))
         model.train()
@@ -283,12 +283,12 @@ def train(asked, say):
             maps = [guide(m) for guide, m in zip(guides, maps)]
         loss = (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
         hint = sum(follow(m, h[pick], theta) for m, h in zip(maps, hints))
-        (loss + asked.hints * hint).backward()
+        (loss + args.hints * hint).backward()
         optimiser.step()
         loss_sum, summed = loss_sum + loss.detach(), summed + 1
         r += 1
         last = r >= rounds or done >= 1
-        if r % asked.report == 0 or last:
+        if r % args.report == 0 or last:
             done = {"round": r, "loss": float(loss_sum) / summed, "seconds": before + time.monotonic() - began}
             loss_sum, summed = 0.0, 0
             if test:
@@ -300,31 +300,31 @@ def train(asked, say):
             part = kept.with_suffix(".part")
             torch.save(
                 {"model": model.state_dict(), "guides": guides.state_dict(), "optimisers": optimiser.state_dict(),
-                 "round": r, "curve": curve, "space": space, "same": options.same(asked)}, part,
+                 "round": r, "curve": curve, "space": space, "same": options.same(args)}, part,
             )  # fmt: skip
             part.rename(kept)
 
-    # 8 bits: the same lesson, with everything rounded.
-    everyday = model.eval()
-    out = Path(asked.out)
+    # 8 bits: the same training, with everything rounded.
+    trained = model.eval()
+    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    net.save(everyday, out / "embedder.npz")
+    net.save(trained, out / "embedder.npz")
 
-    def lesson(model, r):
-        pick, x, _ = some(teachers.generator(device, asked.seed, rounds + r))
+    def tuning_loss(model, r):
+        pick, x, _ = some(teachers.generator(device, args.seed, rounds + r))
         with fast():
             y = model(x)
         return (1 - F.cosine_similarity(y.float(), targets[pick])).mean()
 
-    sights = (some(teachers.generator(device, asked.seed, r))[1] for r in itertools.count())
-    rounded = quantise.watched(everyday, sights, 60)
+    inputs = (some(teachers.generator(device, args.seed, r))[1] for r in itertools.count())
+    rounded = quantise.watched(trained, inputs, 60)
     write(rounded, out)
-    report = {"folds": asked.folds, "curve": curve}
+    report = {"folds": args.folds, "curve": curve}
     if test:
-        report["float"] = test(embed(everyday, everyone, autocast=False))[0]
+        report["float"] = test(embed(trained, everyone, autocast=False))[0]
         report["rounded only"] = test(written(out, everyone))[0]
         say(f"float {100 * report['float']:.2f} %, rounded only {100 * report['rounded only']:.2f} %", 0)
-    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
+    rounded = quantise.tuned(rounded, tuning_loss, args.tuning // args.batch, args.rate / 250, say)
     write(rounded, out)
     if test:
         report["8 bits"] = test(written(out, everyone))[0]
@@ -333,7 +333,7 @@ def train(asked, say):
 
 
 def written(folder, crops):
-    """Embeddings by the written network."""
+    """Embeddings of crops by the written network."""
     from ai_edge_litert.interpreter import Interpreter
 
     i = Interpreter(str(Path(folder) / "embedder.tflite"), num_threads=2)
@@ -349,7 +349,8 @@ def written(folder, crops):
 
 
 def write(model, folder):
-    """The folded and watched network: luma - 128 to the embedding and, for whoever trains the top, what the trunk saw."""
+    """Writes the folded network, whose ranges are known: from luma - 128 to the embedding and, for training the top, the output
+    of the trunk."""
     w = tflite.Writer("Latchkey's embedder")
     x = w.input("luma", (1, faces.SIDE, faces.SIDE, 1), 1 / 128, 0)
     for stage in ("at28", "at14", "at7"):
@@ -362,9 +363,9 @@ def write(model, folder):
 def arguments():
     a = options.goes_on(options.parser(__doc__, samples=1_000_000, tuning=60_000), "embedder")
     a.add_argument("--faces", type=int, default=80000, help="photos and mixtures")
-    a.add_argument("--drawn", type=int, default=1000, help="people who never lived, eight faces each")
+    a.add_argument("--drawn", type=int, default=1000, help="synthetic people, eight faces each")
     a.add_argument("--crowd", action="store_true", help="learn from the crowd, too")
-    a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps beside its answer")
+    a.add_argument("--hints", type=float, default=0.5, help="weight of the teacher's maps relative to its answer")
     return a.parse_args()
 
 

@@ -1,10 +1,10 @@
-"""The face model of the doorstep: how faces differ in shape and skin, learnt from thousands, so that people can be drawn
-who never lived.
+"""The face model of the doorstep: how faces differ in shape and skin, learnt from thousands of people, so that synthetic
+people can be drawn from it.
 
-A mean and principal components of 468 points in space, of the luma of the skin and of its colour. What varies within
-one person's photos (opening the mouth, smiling, closing the eyes) is taken out of what varies between people. No photo
-and no person is in the file: a component is a direction in which thousands differ, and a drawn face is a draw from a
-normal distribution along all of them. `check` measures how near drawn faces come to those learnt from.
+It has a mean and principal components of 468 points in space, of the luma of the skin and of its colour. What varies within
+one person's photos (opening the mouth, smiling, closing the eyes) is removed from what varies between people. No photo
+and no person is in the file: a component is a direction in which thousands differ, and a synthetic face is a draw from a
+normal distribution along all of them.
 """
 
 import argparse
@@ -29,7 +29,7 @@ AXIS = 0.10
 
 
 def meshes(photos, shared, cache, say):
-    """468 points in space of every photo, pixels, and how sure the network is that it is a face."""
+    """468 points in space of every photo, in pixels, and the network's score that it is a face."""
     from ai_edge_litert.interpreter import Interpreter
 
     kept = Path(cache) / "lfw-meshes.npz"
@@ -61,7 +61,7 @@ def meshes(photos, shared, cache, say):
 
 
 def laid(points, on):
-    """`points` moved, turned and scaled onto `on` with the least square error; and the turn."""
+    """`points` moved, rotated and scaled onto `on` with the least square error; and the rotation."""
     a, b = points - points.mean(0), on - on.mean(0)
     u, s, vt = np.linalg.svd(a.T @ b)
     sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
@@ -70,7 +70,7 @@ def laid(points, on):
 
 
 def mean_face(points):
-    """The mean of all, upright, frontal, symmetric and of length 1; and which point is the mirror image of which."""
+    """The mean of all faces, upright, frontal, symmetric and of length 1; and for each point its mirror image."""
     mean = points[:200] - points[:200].mean(1, keepdims=True)
     mean = (mean / np.linalg.norm(mean, axis=(1, 2), keepdims=True)).mean(0)
     for _ in range(4):
@@ -86,7 +86,7 @@ def components(rows, count):
     """Mean, and the first directions, each as long as one standard deviation."""
     mean = rows.mean(0)
     rows = (rows - mean).astype(np.float32)
-    # By subspace iteration (Halko, Martinsson, Tropp 2011): all of them would take minutes, and few are wanted.
+    # By subspace iteration (Halko, Martinsson, Tropp 2011): computing all of them would take minutes, and few are needed.
     start = np.random.default_rng(1).standard_normal((count + 20, rows.shape[1]), dtype=np.float32)
     for _ in range(6):
         start = np.linalg.qr(((start @ rows.T) @ rows).T)[0].T
@@ -95,7 +95,7 @@ def components(rows, count):
 
 
 def expressions(shapes, names):
-    """Opening the mouth, smiling, closing the eyes: what moves with it within one person's photos, [3, 1404]."""
+    """Opening the mouth, smiling, closing the eyes: how the points of one person move with each, [3, 1404]."""
     gap = np.linalg.norm(shapes[:, UPPER_LIP] - shapes[:, LOWER_LIP], axis=1)
     width = np.linalg.norm(shapes[:, MOUTH[0]] - shapes[:, MOUTH[1]], axis=1)
     lids = sum(np.linalg.norm(shapes[:, a] - shapes[:, b], axis=1) for a, b in LIDS)
@@ -108,7 +108,7 @@ def expressions(shapes, names):
             within.append(flat[at] - flat[at].mean(0))
             moved.append(signs[at] - signs[at].mean(0))
     within, moved = np.concatenate(within), np.concatenate(moved)
-    # What a unit of each sign moves, the others held.
+    # How the points move with one unit of each sign while the other two do not change.
     return np.linalg.lstsq(moved, within, rcond=None)[0], moved.std(0)
 
 
@@ -123,10 +123,10 @@ def fit(options, say):
     yaw = np.array([np.arctan2(b[1][2, 0], b[1][2, 2]) for b in both])
     frontal = good & (np.abs(yaw) < np.radians(20))
 
-    say("what is expression and what is person", 0.5)
+    say("separating expression from person", 0.5)
     at = np.flatnonzero(frontal)
     moves, spread = expressions(shapes[at], names[at])
-    # As much as a mouth opens, corners spread and lids close when they do.
+    # Scaled to a fully opened mouth, a full smile and closed lids.
     moves = moves * (np.array([4.0, 2.5, 3.5]) * spread)[:, None]
     people = np.unique(names[at])
     persons = np.stack([shapes[at][names[at] == n].mean(0) for n in people])
@@ -155,7 +155,7 @@ def fit(options, say):
     luma = skins @ np.float32([0.299, 0.587, 0.114])
     cb, cr = (skins[..., 2] - luma) * 0.564, (skins[..., 0] - luma) * 0.713
     light = luma[:, inside].mean(1)
-    # Light from one side is not skin.
+    # Removes light from one side, which is not part of the skin.
     x = np.linspace(-1, 1, SIDE, dtype=np.float32)[None].repeat(SIDE, 0)[inside]
     flat = luma[:, inside] / light[:, None]
     tilt = (flat * x).sum(1) / (x**2).sum()
@@ -185,7 +185,7 @@ def fit(options, say):
 
 
 def painted(uv, triangles):
-    """Which pixels of the skin lie in a triangle, in which, and the weights of its corners."""
+    """The pixels of the skin that lie in a triangle, the triangle of each, and the weights of its corners."""
     at = np.full((SIDE, SIDE), -1)
     weights = np.zeros((SIDE, SIDE, 3))
     for k, t in enumerate(triangles):
@@ -205,8 +205,8 @@ def painted(uv, triangles):
 
 
 def write(path, mean, shape_parts, moves, uv, triangles, skin_mean, skin_parts, colour_mean, colour_parts, tone):
-    """Little endian: "LKFACES1", nine u32 (points, triangles, parts of shape, moves, side, parts of skin, side of colour,
-    parts of colour, 0), then as below. A part is a float32 step and int8 values: value * step is one deviation."""
+    """Writes, little endian: "LKFACES1", nine u32 (points, triangles, parts of shape, moves, side, parts of skin, side of
+    colour, parts of colour, 0), then as below. A part is a float32 step and int8 values: value * step is one deviation."""
     out = [b"LKFACES1"]
     out.append(struct.pack("<9I", len(mean), len(triangles), len(shape_parts), len(moves), SIDE, len(skin_parts), COLOUR_SIDE, len(colour_parts), 0))
     floats = lambda a: out.append(np.ascontiguousarray(a, "<f4").tobytes())
@@ -226,7 +226,7 @@ def write(path, mean, shape_parts, moves, uv, triangles, skin_mean, skin_parts, 
     parts(skin_parts)
     floats(colour_mean)
     parts(colour_parts)
-    # Brightness (logarithm), Cb and Cr of whole faces: mean, and the lower triangle that draws them together.
+    # Brightness (logarithm), Cb and Cr of whole faces: mean, and the Cholesky factor of their covariance.
     floats(tone.mean(0))
     floats(np.linalg.cholesky(np.cov(tone.T)))
     part = Path(path).with_suffix(".part")

@@ -1,7 +1,7 @@
-"""Photos of people, found and aligned once, for all networks that are trained here.
+"""Photos of people, with faces found and aligned once for all networks that are trained here.
 
 The faces are found by the reference set through `latchkey identify`, so that training sees them placed as the running
-program does. Nothing of this leaves the cache folder.
+program does. The results stay in the cache folder.
 """
 
 import json
@@ -23,7 +23,7 @@ WIDE = SIDE + 2 * MARGIN
 
 
 def similarity(points, template):
-    """The 2x3 matrix that takes `points` to `template` by scale, rotation and shift with the least square error."""
+    """The 2x3 matrix that maps `points` to `template` by scale, rotation and shift with the least square error."""
     p, t = points - points.mean(0), template - template.mean(0)
     norm = (p**2).sum()
     a = (p * t).sum() / norm
@@ -36,7 +36,7 @@ def align(picture, points, template=TEMPLATE, side=SIDE, margin=0):
     """A square crop of side + 2 margin, the points where the template has them."""
     m = similarity(np.asarray(points, np.float32), template + margin)
     size = (side + 2 * margin, side + 2 * margin)
-    # Averages what it shrinks; what lies outside repeats the edge.
+    # Averages where it shrinks; outside the picture it repeats the edge.
     flags = cv2.INTER_AREA if np.hypot(m[0, 0], m[0, 1]) < 0.5 else cv2.INTER_LINEAR
     return cv2.warpAffine(picture, m, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
@@ -48,16 +48,16 @@ def folds(shared):
 
 
 def found(shared, cache, latchkey):
-    """Every photo with its one face: [(path, name, box [x, y, w, h], five points)], sorted by path."""
+    """Every photo with the face nearest to its middle: [(path, name, box [x, y, w, h], five points)], sorted by path."""
     kept = Path(cache) / "lfw-faces.json"
     if not kept.exists():
         images = Path(shared) / "faces/lfw-dev/images"
         command = [str(latchkey), "--models", "reference", "--model-files", str(Path(shared) / "models")]
         command += ["identify", "--json", *sorted(str(d) for d in images.iterdir())]
-        # 1: nobody enrolled is in these photos. So it is.
+        # Status 1 means that no enrolled person is in the photos, which is correct here.
         out = subprocess.run(command, stdout=subprocess.PIPE, check=False)
         if out.returncode > 1:
-            raise SystemExit(f"latchkey identify failed: see its message above")
+            raise SystemExit("latchkey identify failed: see its message above")
         kept.write_bytes(out.stdout)
     faces = []
     for photo in json.loads(kept.read_text())["photos"]:
@@ -74,7 +74,8 @@ def found(shared, cache, latchkey):
     return sorted(faces, key=lambda f: f[0])
 
 
-# A whole pack of the crowd that no embedder sees: strangers to judge by. Of the others one in twenty is held back.
+# A whole pack of the crowd from which no embedder learns: strangers to test with. Of the other packs one face in twenty is held
+# back.
 HELD_PACKS = ("vote",)
 HELD = 20
 
@@ -89,7 +90,7 @@ def packs(shared):
 
 
 def crowd(shared, held=False):
-    """Those of `packs` that an embedder learns from, or that are held back: [(pack, JPEG)]."""
+    """The faces of `packs` that an embedder learns from or, if `held`, those that are held back: [(pack, JPEG)]."""
     return [(pack, data) for pack, number, data in packs(shared) if (pack in HELD_PACKS or number % HELD == 0) == held]
 
 
@@ -99,7 +100,7 @@ def doorstep(latchkey, *arguments):
 
 
 def drawn(cache, latchkey, people, each=8):
-    """Photos of people who never lived, by `latchkey doorstep`, as `found` gives photos. Their seed is for training only."""
+    """Photos of synthetic people, from `latchkey doorstep`, in the form of `found`. Their seed is for training only."""
     folder = Path(cache) / f"doorstep-{people}"
     if not (folder / "truth.json").exists():
         script = f"900000,residents=8,strangers={people - 8}"
@@ -113,8 +114,8 @@ def drawn(cache, latchkey, people, each=8):
 
 
 def frames(cache, latchkey, seed, plays, each=50):
-    """Moments before the doorstep, 640x480, by `latchkey doorstep frames`: [(path, boxes [n, 4], points [n, 5, 2])]. Every
-    play has a place of its own. One seed for what is learnt from, another for what is judged."""
+    """Frames of the doorstep, 640x480, from `latchkey doorstep frames`: [(path, boxes [n, 4], points [n, 5, 2])]. Every
+    play has its own place. Training and testing use different seeds."""
     out = []
     for play in range(seed, seed + plays):
         folder = Path(cache) / "doorstep-frames" / str(play)

@@ -1,5 +1,5 @@
-"""The reference embedders in PyTorch, from the files of their makers: in batches, on whatever device there is, with what
-they see on the way. Knows the layers that these two have; another one is named, not guessed."""
+"""The reference embedders in PyTorch, read from their authors' files: they run in batches, on any device, and give their inner
+maps, too. Only the layers of these two networks are known; any other layer is an error that names it."""
 
 import xml.etree.ElementTree as xml
 from pathlib import Path
@@ -37,7 +37,7 @@ def convolution(strides, pads, groups):
 
 
 class MobileFaceNet(Graph):
-    """Of its ONNX file. In: [n, 3, 112, 112], RGB, normalised; out: [n, 128] by the name `answer`."""
+    """Read from its ONNX file. In: [n, 3, 112, 112], RGB, normalised; out: [n, 128], called `answer`."""
 
     def __init__(self, file):
         import onnx
@@ -48,15 +48,15 @@ class MobileFaceNet(Graph):
         self.answer = graph.output[0].name
         fixed = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
         for node in graph.node:
-            said = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             name, kind = node.output[0], node.op_type
             if kind == "Constant":
-                fixed[name] = numpy_helper.to_array(said["value"])
+                fixed[name] = numpy_helper.to_array(attributes["value"])
             elif kind == "Conv":
-                pads = said["pads"]
-                if pads[:2] != pads[2:] or said["dilations"] != [1, 1]:
+                pads = attributes["pads"]
+                if pads[:2] != pads[2:] or attributes["dilations"] != [1, 1]:
                     raise SystemExit(f"{file}: {node.name}: uneven padding or dilation is not known here")
-                run = convolution(said["strides"], pads[:2], said["group"])
+                run = convolution(attributes["strides"], pads[:2], attributes["group"])
                 self.step(name, run, node.input[:1], weight=fixed[node.input[1]], bias=fixed[node.input[2]])
             elif kind == "Clip":
                 low, high = (float(fixed[i]) for i in node.input[1:])
@@ -72,7 +72,7 @@ class MobileFaceNet(Graph):
 
 
 class Reid(Graph):
-    """face-reidentification-retail-0095 of its IR, version 5. In: [n, 3, 128, 128], BGR, 0 to 255; out: [n, 256, 1, 1]."""
+    """face-reidentification-retail-0095, read from its IR, version 5. In: [n, 3, 128, 128], BGR, 0 to 255; out: [n, 256, 1, 1]."""
 
     def __init__(self, file):
         file = Path(file)

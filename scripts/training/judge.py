@@ -1,8 +1,9 @@
-"""Our detector beside BlazeFace short range, MTCNN and YuNet, on the same frames, each at its usual threshold.
+"""Compares our detector with BlazeFace short range, MTCNN and YuNet on the same frames, each at its usual threshold.
 
-Real pictures, of sources that nothing was learnt from (`trials`): faces by their size, plain, turned, dim, masked, cut by
-the edge; scenes by the share of the picture that a face takes; photos cut to the face; near faces; pictures without faces.
-With --drawn also photos before drawn things, and moments before the doorstep, of a seed that nothing was learnt from.
+The pictures are real, from sources that were not used for training (`trials`): faces by their size, plain, turned, dim,
+masked, cut by the edge; scenes by the share of the picture that a face takes; photos cut to the face; near faces; pictures
+without faces. With --drawn also photos before drawn shapes, and frames of the doorstep, of a seed that was not used for
+training.
 """
 
 import argparse
@@ -27,9 +28,9 @@ KINDS = ("plain", "turned", "dim")
 
 
 class Closer:
-    """The 8-bit file of the landmarks network: whether a detection is a face."""
+    """The 8-bit landmarks network, which decides whether a detection is a face."""
 
-    # Of src/face/landmarks.rs: side of the input, and of the crop over that of the box.
+    # As in src/face/landmarks.rs: side of the input, and side of the crop over that of the box.
     SIDE, CROP = 48, 1.2
 
     def __init__(self, file, face):
@@ -41,13 +42,13 @@ class Closer:
         crop = mixture.window(luma, box, self.CROP, self.SIDE)
         self.net.set_tensor(self.net.get_input_details()[0]["index"], (crop.astype(np.int16) - 128).astype(np.int8)[None, :, :, None])
         self.net.invoke()
-        said = self.net.get_output_details()[1]
-        scale, zero = said["quantization"]
-        return (int(self.net.get_tensor(said["index"]).reshape(-1)[0]) - zero) * scale >= self.least
+        output = self.net.get_output_details()[1]
+        scale, zero = output["quantization"]
+        return (int(self.net.get_tensor(output["index"]).reshape(-1)[0]) - zero) * scale >= self.least
 
 
 class Ours:
-    """The 8-bit file, and the landmarks network's where that tells faces."""
+    """The 8-bit detector, with the landmarks network `closer` if it decides what is a face."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -74,7 +75,7 @@ class Ours:
 
 
 def placed(stock, i, side, kind, rng):
-    """Photo i before a background: luma, box, points."""
+    """Photo i before a background: luma, box, points, boxes of other faces."""
     _, boxes, points, _ = stock.photos[i]
     b, p = boxes[0], points[0]
     scale = side / b[2]
@@ -92,7 +93,7 @@ def placed(stock, i, side, kind, rng):
     out = ground * (1 - mask) + cv2.warpAffine(picture, m, (640, 480)) * mask
     if kind == "dim":
         out = out * 0.2 + rng.standard_normal(out.shape) * 4 + 5
-    # Other people in the photo are no false faces.
+    # Other people in the photo do not count as false faces.
     others = [[*(m[:, :2] @ (o[:2] + o[2:] / 2) + m[:, 2] - o[2:] * scale / 2), *(o[2:] * scale)] for o in boxes[1:]]
     box = np.array([*(to - b[2:] * scale / 2), *(b[2:] * scale)])
     return np.clip(out, 0, 255).astype(np.uint8), box, p @ m[:, :2].T + m[:, 2], others
@@ -117,8 +118,8 @@ BANDS = ((24, 48), (48, 96), (96, 240))
 
 
 def doorstep(judged, frames):
-    """By the side of the face: faces, and of each detector the share found and the mean error of the points; and false
-    faces a frame."""
+    """By the side of the face: number of faces, and for each detector the share found and the mean error of the points; and
+    false faces per frame."""
     out = {f"{low}-{high}": {"faces": 0, **{n: [0, []] for n in judged}} for low, high in BANDS}
     false = dict.fromkeys(judged, 0)
     for path, boxes, points in frames:
@@ -128,7 +129,7 @@ def doorstep(judged, frames):
             false[name] += sum(all(peers.share(f[1], b) < 0.3 for b in boxes) for f in found)
         for box, p in zip(boxes, points):
             band = next((f"{low}-{high}" for low, high in BANDS if low <= box[2] < high), None)
-            # Cut off by the edge of the picture, it is half a face.
+            # A face that is cut off by the edge of the picture does not count.
             if band is None or box[0] < 0 or box[1] < 0 or box[0] + box[2] > 640 or box[1] + box[3] > 480:
                 continue
             out[band]["faces"] += 1
@@ -146,7 +147,7 @@ def doorstep(judged, frames):
 
 
 def sized(judged, shared, count, say):
-    """Share found by size and kind, and false faces a frame over all of them."""
+    """Share found by size and kind, and false faces per frame over all of them."""
     out, false, frames = {}, dict.fromkeys(judged, 0), 0
     for kind in trials.KINDS:
         for side in trials.SIDES:
@@ -168,8 +169,8 @@ def sized(judged, shared, count, say):
 
 
 def by_share(judged, shared, say):
-    """Held scenes: share found by the longer side of the face's own box over that of the picture, and boxes where no face
-    is."""
+    """Held scenes: share found, by the longer side of the face's own box over that of the picture; and number of boxes
+    without a face."""
     out = {f"{int(100 * low)}-{int(100 * high)} %": {"faces": 0, **dict.fromkeys(judged, 0)} for low, high in trials.SHARES}
     false = dict.fromkeys(judged, 0)
     for p, _, boxes in trials.held(shared):
@@ -195,7 +196,7 @@ def by_share(judged, shared, say):
 
 
 def without_faces(judged, shared, say):
-    """Of each held source of pictures without faces: pictures, and in how many a face is seen."""
+    """For each held source of pictures without faces: how many pictures, and in how many of them a face is found."""
     out = {}
     sources = {**world.nofaces(shared, "held"), "objects": world.objects(shared, "held")}
     for source, pictures in sources.items():
@@ -205,7 +206,7 @@ def without_faces(judged, shared, say):
 
 
 def close_by(judged, shared, cache, folds, count, say):
-    """Photos cut to the face, and near faces: found, and found with nothing beside it."""
+    """Photos cut to the face, and near faces: share found, and share found without any other detection."""
     out = {}
     rows = {f"tight crops at {times} x the box": trials.tight(shared, times) for times in (1.2, 1.0)}
     photos = world.photos(shared, cache, folds, "training")
@@ -231,7 +232,7 @@ MIXED = ((14, 32), (32, 80), (80, 240), (240, 500))
 
 
 def mixed(judged, o, say):
-    """Frames of the mixture, of pictures kept for validation: thresholds are chosen here, and nothing is judged."""
+    """Frames of the mixture, of pictures kept for validation: for choosing thresholds, not for final measurements."""
     about = {"shared": o.shared, "cache": o.cache, "latchkey": o.latchkey, "folds": {1, 2, 3, 4}}
     material = mixture.Material(**about, part="validation", plays=(920000, 1, 16), seed=1)
     painter = mixture.Painter(material, np.full(len(material.negatives), 0.3), 5)
@@ -263,15 +264,15 @@ def main():
     a.add_argument("--shared", required=True)
     a.add_argument("--cache", required=True)
     a.add_argument("--latchkey")
-    a.add_argument("--file", required=True, action="append", help="detector.tflite; several: side by side")
-    a.add_argument("--threshold", type=float, action="append", help="of each file [0.5]")
-    a.add_argument("--closer", action="append", help="landmarks.tflite that tells faces, of each file; - for none")
-    a.add_argument("--face", type=float, action="append", help="how sure it must be, of each file [0.5]")
-    a.add_argument("--folds", default="5", help="of LFW, that nothing was learnt from")
-    a.add_argument("--photos", type=int, default=60, help="faces a row")
+    a.add_argument("--file", required=True, action="append", help="detector.tflite; several files are compared")
+    a.add_argument("--threshold", type=float, action="append", help="threshold of each file [0.5]")
+    a.add_argument("--closer", action="append", help="landmarks.tflite that decides what is a face, for each file; - for none")
+    a.add_argument("--face", type=float, action="append", help="the lowest probability at which it keeps a face, for each file [0.5]")
+    a.add_argument("--folds", default="5", help="folds of LFW that were not used for training")
+    a.add_argument("--photos", type=int, default=60, help="faces per row")
     a.add_argument("--peers", default="BlazeFace,MTCNN,YuNet")
-    a.add_argument("--only", default="near,without,share,size", help="which parts; mixture: to choose thresholds by")
-    a.add_argument("--drawn", action="store_true", help="photos before drawn things and the doorstep, too")
+    a.add_argument("--only", default="near,without,share,size", help="which parts; the part mixture is for choosing thresholds")
+    a.add_argument("--drawn", action="store_true", help="also photos before drawn shapes, and the doorstep")
     a.add_argument("--out", required=True, help="JSON")
     o = a.parse_args()
     models = Path(o.shared) / "models"

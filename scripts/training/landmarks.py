@@ -1,8 +1,8 @@
-"""The landmarks network: a luma crop of 48x48 around a detection to its five points, as fractions of the crop, and how sure
-it is that this is a face.
+"""The landmarks network: from a luma crop of 48x48 around a detection to its five points, as fractions of the crop, and a score
+that it is a face.
 
-The detector gives the points of every face in one go, coarsely, and sees each thing at one scale only. This looks again,
-closely, where it matters: the embedder wants exact points, and what is no face is dropped.
+The detector gives the points of all faces at once, but coarsely, and sees each object at one scale only. This network looks
+at each detection again, closely: the embedder needs exact points, and detections that are not faces are dropped.
 """
 
 import json
@@ -54,13 +54,13 @@ class Landmarks(nn.Module):
         return self.points(x).flatten(1), self.face(x).flatten()
 
 
-# What a batch is made of: photos of LFW, the crowd, people who never lived, what the detector found, rightly and wrongly.
+# What a batch is made of: photos of LFW, the crowd, synthetic people, and correct and wrong detections.
 PARTS = {"lfw": 0.18, "crowd": 0.22, "drawn": 0.05, "right": 0.2, "wrong": 0.35}
 NOWHERE = np.full((5, 2), np.nan, np.float32)
 
 
 class Album:
-    """Every sure face of some folds, the crowd and, if `learnt`, people who never lived: luma, box, points."""
+    """Every certain face of some folds, the crowd and, if `learnt`, synthetic people: luma, box, points."""
 
     def __init__(self, shared, cache, latchkey, wanted, learnt):
         stock = scenes.Stock(shared, cache, latchkey, wanted)
@@ -69,7 +69,7 @@ class Album:
             self.faces += [(picture, b, p) for b, p, d in zip(boxes, points, doubt) if not d and b[2] >= 24]
         self.rows = {"lfw": np.arange(len(self.faces))}
         for pack, pictures in world.crowd(shared, "training" if learnt else "validation").items():
-            # Under a mask nobody knows where the mouth is.
+            # Under a mask the place of the mouth is unknown.
             if pack != "maskc":
                 self.faces += [(luma, boxes[0], points[0]) for luma, boxes, points, _ in pictures]
         self.rows["crowd"] = np.arange(len(self.rows["lfw"]), len(self.faces))
@@ -81,19 +81,19 @@ class Album:
     def view(self, i, rng, plain=False):
         """A crop uint8 [48, 48] of face i as a detector might have placed it, and the points in it, [5, 2]."""
         picture, box, points = self.faces[i]
-        # A detector errs, heads are tilted, half of all faces could be mirrored.
+        # Errors of a detector and tilted heads; half of the faces are mirrored.
         side = CROP * max(box[2:]) * np.exp(rng.normal(0, 0.09))
         middle = box[:2] + box[2:] / 2 + rng.normal(0, 0.05, 2) * box[2:]
         angle = 0.0 if plain else rng.normal(0, 0.25)
         mirror = not plain and rng.random() < 0.5
-        # Small faces have few pixels.
+        # Imitates small faces, which have few pixels.
         pixels = SIDE if plain or rng.random() < 0.6 else int(rng.integers(20, SIDE))
         k = pixels / side
         c, s = k * np.cos(angle), k * np.sin(angle)
         m = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
         m = np.hstack([m, (np.array([pixels / 2, pixels / 2]) - m @ middle)[:, None]])
         if k < 0.6:
-            # Averaged before it is made smaller, as the sampler does: by a whole number of pixels around each.
+            # Averaged before it is made smaller, as in the sampler: over a whole number of pixels.
             n = int(round(1 / k))
             crop = cv2.warpAffine(cv2.blur(picture, (n, n)), m, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)
         else:
@@ -109,7 +109,7 @@ class Album:
 
 
 def worn(x, rng, deep=1.0):
-    """Light, lens and sensor."""
+    """The crop with changes that light, lens and sensor make."""
     x = 255 * (x / 255) ** np.exp(rng.normal(0, 0.3 * deep))
     if rng.random() < 0.2 * deep:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5))
@@ -124,7 +124,7 @@ def worn(x, rng, deep=1.0):
 
 
 def mined_view(crop, rng, plain=False):
-    """What the network is shown of a mined crop: nearly where the detector placed it."""
+    """The part of a mined crop that the network is shown: nearly where the detector placed it."""
     if plain:
         m = (mined.SIDE - SIDE) // 2
         return crop[m:-m, m:-m]
@@ -136,7 +136,7 @@ def mined_view(crop, rng, plain=False):
 
 
 def batch(album, found, size, seed):
-    """Crops [n, 1, 48, 48], points [n, 10] (NaN where nobody knows them), and 1 or 0: whether it is a face."""
+    """Crops [n, 1, 48, 48], points [n, 10] (NaN where they are unknown), and 1 for a face or 0."""
     rng = np.random.default_rng(seed)
     made = []
     for kind in rng.choice(list(PARTS), size, p=list(PARTS.values())):
@@ -162,39 +162,39 @@ def error(y, wanted):
     return ((y - wanted).norm(dim=2).mean(1) / eyes).mean()
 
 
-def loss(said, wanted):
-    (points, face), (wanted_points, is_face) = said, wanted
+def loss(answers, wanted):
+    (points, face), (wanted_points, is_face) = answers, wanted
     return error(points, wanted_points) + functional.binary_cross_entropy_with_logits(face, is_face)
 
 
-# Of faces that the detector found, the share that the second look is to keep, and the score above which it may find them.
+# The share of the detector's faces that the second look is to keep, and the lowest score of those faces.
 KEPT, SCORE = 0.98, 0.4
 
 
 def let_through(logits, labels, scores):
-    """The logit above which KEPT of the faces lie, and the shares above it of the detector's mistakes and of other boxes in
-    and around faces."""
+    """The logit above which the share KEPT of the faces lies, and the shares of the detector's mistakes and of other boxes in
+    and around faces that lie above it."""
     at = float(np.quantile(logits[(labels == 1) & (scores >= SCORE)], 1 - KEPT))
     wrong = labels == 0
     share = lambda those: float((logits[those] >= at).mean())
     return {"logit": round(at, 3), "mistakes": round(share(wrong & (scores >= SCORE)), 4), "parts": round(share(wrong & (scores == 0)), 4)}
 
 
-def train(asked, say):
-    cache = Path(asked.cache)
-    wanted = set(map(int, asked.folds.split(",")))
+def train(args, say):
+    cache = Path(args.cache)
+    wanted = set(map(int, args.folds.split(",")))
     rest = set(range(1, 6)) - wanted
-    about = {"shared": asked.shared, "cache": asked.cache, "latchkey": asked.latchkey, "folds": wanted}
-    found = mined.crops(asked.detector, about, "training", asked.frames, asked.seed, say)
-    tried = mined.crops(asked.detector, about, "validation", asked.frames // 8, asked.seed + 1, say)
+    about = {"shared": args.shared, "cache": args.cache, "latchkey": args.latchkey, "folds": wanted}
+    found = mined.crops(args.detector, about, "training", args.frames, args.seed, say)
+    tried = mined.crops(args.detector, about, "validation", args.frames // 8, args.seed + 1, say)
     say(f"mined: {len(found[1])} crops, {int(found[1].sum())} of faces; to try it {len(tried[1])}, {int(tried[1].sum())}", 0)
     found = {kind: found[0][found[1] == label] for kind, label in (("right", 1), ("wrong", 0))}
-    album = Album(asked.shared, cache, asked.latchkey, wanted, True)
-    # Without a fold that is kept back this is no test: it tells only that something was learnt.
-    other = Album(asked.shared, cache, asked.latchkey, rest or {5}, False)
+    album = Album(args.shared, cache, args.latchkey, wanted, True)
+    # If no fold is held back, this is not a test: it only shows that something was learnt.
+    other = Album(args.shared, cache, args.latchkey, rest or {5}, False)
     tests = {}
     for kind in ("lfw", "crowd"):
-        rng = np.random.default_rng([asked.seed, 9])
+        rng = np.random.default_rng([args.seed, 9])
         rows = rng.choice(other.rows[kind], 600)
         tests[kind] = tensors([(*other.view(i, rng, True), 1) for i in rows])
         tests[f"{kind}, worn"] = tensors([(*other.view(i, rng), 1) for i in rows])
@@ -204,38 +204,38 @@ def train(asked, say):
         out = {kind: round(error(run(x)[0], y).item(), 4) for kind, (x, y, _) in tests.items()}
         return out | let_through(run(tried_on)[1].numpy(), *tried[1:])
 
-    torch.manual_seed(asked.seed)
+    torch.manual_seed(args.seed)
     model = Landmarks()
     dense = [m.weight for m in model.layers.modules() if isinstance(m, net.Conv) and m.groups == 1]
-    optimiser = muon.Both(dense, model.parameters(), asked.rate)
-    rounds = asked.samples // asked.batch
+    optimiser = muon.Both(dense, model.parameters(), args.rate)
+    rounds = args.samples // args.batch
     curve, total, began = [], 0.0, time.monotonic()
     for r in range(rounds):
-        x, *y = batch(album, found, asked.batch, [asked.seed, 0, r])
+        x, *y = batch(album, found, args.batch, [args.seed, 0, r])
         optimiser.prepare(r, r / rounds)
         model.train()
         value = loss(model(x), y)
         value.backward()
         optimiser.step()
         total += value.item()
-        if (r + 1) % asked.report == 0 or r + 1 == rounds:
+        if (r + 1) % args.report == 0 or r + 1 == rounds:
             model.eval()
             with torch.inference_mode():
-                done = {"round": r + 1, "loss": total / asked.report, "seconds": time.monotonic() - began, **judged(model)}
+                done = {"round": r + 1, "loss": total / args.report, "seconds": time.monotonic() - began, **judged(model)}
             total = 0.0
             curve.append(done)
             say(json.dumps(done), (r + 1) / rounds)
 
-    everyday = model.eval()
-    sights = (batch(album, found, asked.batch, [asked.seed, 1, r])[0] for r in range(60))
-    rounded = quantise.watched(everyday, sights, 60)
+    trained = model.eval()
+    inputs = (batch(album, found, args.batch, [args.seed, 1, r])[0] for r in range(60))
+    rounded = quantise.watched(trained, inputs, 60)
 
-    def lesson(model, r):
-        x, *y = batch(album, found, asked.batch, [asked.seed, 2, r])
+    def tuning_loss(model, r):
+        x, *y = batch(album, found, args.batch, [args.seed, 2, r])
         return loss(model(x), y)
 
-    rounded = quantise.tuned(rounded, lesson, asked.tuning // asked.batch, asked.rate / 250, say)
-    out = Path(asked.out)
+    rounded = quantise.tuned(rounded, tuning_loss, args.tuning // args.batch, args.rate / 250, say)
+    out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     w = tflite.Writer("Latchkey's landmarks network")
     x = w.layers(rounded.layers, w.input("luma", (1, SIDE, SIDE, 1), 1 / 128, 0), "landmarks")
@@ -243,13 +243,13 @@ def train(asked, say):
     w.output(w.conv(rounded.face, x, "face"), "face")
     w.write(out / "landmarks.tflite")
     with torch.inference_mode():
-        report = {"folds": asked.folds, "curve": curve, "float": judged(everyday), "8 bits": judged(written(out / "landmarks.tflite"))}
+        report = {"folds": args.folds, "curve": curve, "float": judged(trained), "8 bits": judged(written(out / "landmarks.tflite"))}
     (out / "landmarks.json").write_text(json.dumps(report, indent=1))
     say(json.dumps({k: report[k] for k in ("float", "8 bits")}), 1)
 
 
 def written(file):
-    """The written network, as the trained one is called."""
+    """The written network as a function that is called like the trained one."""
     from ai_edge_litert.interpreter import Interpreter
 
     i = Interpreter(str(file), num_threads=1)
@@ -271,7 +271,7 @@ def written(file):
 
 def arguments():
     a = options.parser(__doc__, samples=800_000, rate=0.03, tuning=40_000)
-    a.add_argument("--detector", default=str(Path(__file__).parents[2] / "models/latchkey/detector.tflite"), help="whose findings are judged")
+    a.add_argument("--detector", default=str(Path(__file__).parents[2] / "models/latchkey/detector.tflite"), help="the detector whose detections are judged")
     a.add_argument("--frames", type=int, default=16_000, help="frames in which the detector looks for faces")
     return a.parse_args()
 

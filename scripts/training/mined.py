@@ -1,6 +1,7 @@
-"""What the detector finds in frames of the mixture, right or wrong: crops to learn from whether something is a face.
+"""Crops of what the detector finds in frames of the mixture, correctly or not: the landmarks network learns from them what is a
+face.
 
-A crop is luma, REACH times as wide as the detection's box, which is in its middle.
+A crop is luma, with the detection's box in its middle, and REACH times as wide as the box.
 """
 
 import hashlib
@@ -16,16 +17,17 @@ from world import DOUBT, FACE
 
 # Side of a crop, in pixels and in sides of the box.
 SIDE, REACH = 80, 2.0
-# Even what the detector is hardly sure of is a lesson.
+# Low, because uncertain detections are useful for training, too.
 THRESHOLD = 0.2
-# What overlaps a face by more than IS is one, and what overlaps no face by more than IS_NOT is none.
+# A box that overlaps a face by more than IS is a face; a box that overlaps no face by more than IS_NOT is not a face.
 IS, IS_NOT = 0.45, 0.25
-# Boxes inside of a face and far around it that the detector did not find, and mistakes of its own, of each frame at most.
+# How many of these are taken from a frame at most: boxes inside a face or far around it, which the detector did not find; and
+# mistakes of the detector.
 PARTS, MISTAKES = 2, 4
 
 
 def label(box, boxes, kinds):
-    """1 of a face, 0 of none, -1 of what may be one."""
+    """1 if `box` is a face, 0 if not, -1 if it may be one."""
     shares = np.array([detector.share(box, b) for b in boxes])
     doubts = kinds == DOUBT
     if (shares[doubts] > IS_NOT).any():
@@ -47,8 +49,8 @@ def part(rng, box):
 
 
 def crops(file, about, which, frames, seed, say):
-    """Crops uint8 [n, SIDE, SIDE], 1 or 0 for each, and the detector's scores (0 where it found nothing) of so many frames
-    of the `which` material."""
+    """Crops uint8 [n, SIDE, SIDE], a label 1 or 0 for each, and the detector's scores (0 where it found nothing), of `frames`
+    frames of the part `which` of the material."""
     how = (THRESHOLD, IS, IS_NOT, PARTS, MISTAKES, SIDE, REACH, sorted(about["folds"]), which, frames, seed)
     digest = hashlib.sha256(Path(file).read_bytes() + repr(how).encode()).hexdigest()
     kept = Path(about["cache"]) / f"mined-{digest[:12]}.npz"

@@ -1,9 +1,9 @@
-"""Frames for the detector: 640x480, each laid out in one to six tiles, a tile showing one kind of thing at one scale.
+"""Training frames for the detector: 640x480, each made of one to six tiles. A tile shows one kind of picture at one scale.
 
 Tiles hold scenes at every zoom, photos cut to the face, faces of the crowd before natural pictures, parts of faces that are
-too near to be whole, pictures without faces, frames of the doorstep, drawn things. A face that is mostly in view is to be
-found, one of which half is hidden is neither a hit nor a false alarm. Negatives that the network takes for faces are shown
-more often: the trainer writes how hard each is into memory that both processes share.
+too near to be whole, pictures without faces, frames of the doorstep, drawn shapes. A face that is mostly in view is to be
+found; a face of which half is hidden is neither a hit nor a false alarm. Negatives that the network takes for faces are shown
+more often: the trainer writes how hard each of them is into memory that the processes share.
 """
 
 import multiprocessing
@@ -20,9 +20,9 @@ from world import DOUBT, FACE
 SIZE = scenes.WHOLE
 # Smallest side of a face that counts, and the share of its box that must be in view.
 LEAST, SEEN = 14, 0.5
-# Less in view than this is no face at all.
+# With less than this in view it is not a face at all.
 GONE = 0.12
-# A head bent further than this is nobody's at a door; radians.
+# No one at a door tilts the head further than this; radians.
 BENT = 0.75
 # Weights of the kinds of tiles, and of the sources of faces.
 TILES = {"scene": 24, "photo": 8, "tight": 9, "collage": 11, "cutouts": 17, "close": 5, "part": 5, "nothing": 18, "doorstep": 9}  # fmt: skip
@@ -42,7 +42,7 @@ class Material:
         self.photos = world.photos(shared, cache, folds, part)
         self.negatives = [p for pictures in world.nofaces(shared, part).values() for p in pictures]
         self.negatives += world.objects(shared, part)[::4]
-        # Drawn things, and real texture from beside the faces of photos.
+        # Drawn shapes, and real texture from beside the faces of photos.
         beside = [p[0] for p in self.photos if p[0].shape == (250, 250)]
         count = 240 if part == "training" else 40
         drawn = [scenes.things(rng) for _ in range(count)] + [scenes.bare(rng, beside) for _ in range(count // 2)]
@@ -64,7 +64,7 @@ class Canvas:
         self.shown = []
 
     def add(self, p, matrix, rect, mirror=False):
-        """The labels of a picture that `matrix` shows in `rect`."""
+        """Adds the labels of a picture that `matrix` puts into `rect`."""
         luma, boxes, points, kinds = p
         if not len(boxes):
             return
@@ -99,7 +99,7 @@ class Canvas:
 
 
 def transform(scale, angle, mirror, source, to):
-    """The matrix that takes the point `source` to `to`."""
+    """The matrix that maps the point `source` to `to`."""
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     m = np.array([[c, -s], [s, c]])
     if mirror:
@@ -115,7 +115,7 @@ def warped(luma, matrix, size, border, value=0):
         small = max(round(w * scale), 1), max(round(h * scale), 1)
         luma = cv2.resize(luma, small, interpolation=cv2.INTER_AREA)
         matrix = matrix.copy()
-        # Middles of pixels, not corners.
+        # Coordinates are those of the middles of pixels, not of their corners.
         fx, fy = w / small[0], h / small[1]
         matrix[:, 2] += matrix[:, :2] @ [0.5 * fx - 0.5, 0.5 * fy - 0.5]
         matrix[:, 0] *= fx
@@ -124,7 +124,7 @@ def warped(luma, matrix, size, border, value=0):
 
 
 def window(luma, box, reach, side):
-    """`side` x `side` pixels around the middle of `box` [x, y, w, h], `reach` times as wide as that, as the sampler takes them."""
+    """`side` x `side` pixels around the middle of `box` [x, y, w, h], from an area `reach` times as wide, as the sampler does."""
     x, y, w, h = box
     middle, half = (x + w / 2 - 0.5, y + h / 2 - 0.5), side / 2 - 0.5
     m = transform(side / (reach * max(w, h)), 0.0, False, middle, (half, half))
@@ -132,7 +132,7 @@ def window(luma, box, reach, side):
 
 
 def light(rng, luma, deep=1.0):
-    """Another exposure: gamma, contrast, brightness, by table."""
+    """Another exposure: gamma, contrast and brightness, by a table."""
     x = np.arange(256, dtype=np.float32) / 255
     x = x ** np.exp(rng.normal(0, 0.3 * deep))
     middle = luma.mean() / 255
@@ -157,7 +157,7 @@ class Painter:
         self.cumulative, self.made = None, 0
 
     def negative(self, rng):
-        """Its number: the harder the more often."""
+        """The number of a random negative; hard ones are more frequent."""
         if self.cumulative is None or self.made % 64 == 0:
             p = 0.15 + np.asarray(self.hardness, np.float64)
             self.cumulative = np.cumsum(p / p.sum())
@@ -175,7 +175,7 @@ class Painter:
             part[:] = light(rng, part)
 
     def fill(self, canvas, rng, rect, p, scale, source, to, angle=0.0, mirror=False, ground=None):
-        """Shows picture `p` in `rect`; what it does not cover is `ground`: a grey, 'streaks', or what was there."""
+        """Draws picture `p` in `rect`. The rest is `ground`: a grey, 'streaks', or 'there' for what was there before."""
         left, top, right, bottom = rect
         m = transform(scale, angle, mirror, source, to)
         moved = m - [[0, 0, left], [0, 0, top]]
@@ -192,7 +192,7 @@ class Painter:
         canvas.add(p, m, rect, mirror)
 
     def nothing(self, canvas, rng, rect, note=True):
-        """A picture without faces covers the tile, or lies in it as a photo."""
+        """A picture without faces, which covers the tile or lies in it as a photo."""
         left, top, right, bottom = rect
         number = self.negative(rng)
         p = self.m.negatives[number]
@@ -211,7 +211,7 @@ class Painter:
             canvas.shown.append((number, *rect))
 
     def ground(self, canvas, rng, rect):
-        """What shows where a picture ends: a natural picture, streaks, grey or black."""
+        """What is visible beside a picture: a natural picture, streaks, grey or black."""
         choice = rng.random()
         if choice < 0.4:
             self.nothing(canvas, rng, rect, note=False)
@@ -226,14 +226,14 @@ class Painter:
         return (p, int(rng.choice(at))) if len(at) else self.with_faces(rng)
 
     def scene(self, canvas, rng, rect):
-        """A face at a side of its own choice, with what is around it."""
+        """A face of random size with its surroundings."""
         p, k = self.with_faces(rng)
         self.zoomed(canvas, rng, rect, p, k, near(rng, 14, 1.1 * min(rect[2] - rect[0], rect[3] - rect[1])))
 
     def zoomed(self, canvas, rng, rect, p, k, side):
         left, top, right, bottom = rect
         b = p[1][k]
-        # A face of 12 pixels is none at 300.
+        # A face of 12 pixels that is enlarged to 300 is not recognisable as a face.
         scale = side / b[2]
         scale = min(scale, 2.0 if b[2] < 24 else 5.0)
         side = scale * b[2]
@@ -241,7 +241,7 @@ class Painter:
         if rng.random() < 0.8:
             low, high = np.array([left, top]) + side * 0.45, np.array([right, bottom]) - side * 0.45
         else:
-            # Cut by the edge.
+            # The edge may cut the face.
             low, high = np.array([left, top]) - side * 0.1, np.array([right, bottom]) + side * 0.1
         to = np.where(high > low, low + rng.random(2) * (high - low), (low + high) / 2)
         self.fill(canvas, rng, rect, p, scale, middle, to, bend(rng), rng.random() < 0.5, self.ground(canvas, rng, rect))
@@ -268,12 +268,12 @@ class Painter:
         size = max(int(wide), 8), max(int(high), 8)
         luma = cv2.warpAffine(p[0], np.float32([[1, 0, -x0], [0, 1, -y0]]), size, borderMode=cv2.BORDER_CONSTANT)
         five = p[2][k] - [x0, y0]
-        # What is outside of the crop is seen no more; the box may reach beyond it, the face does not.
+        # Nothing outside the crop is visible; the box may reach beyond it, the face does not.
         cut = (luma, np.float32([[x - x0, y - y0, w, h]]), five[None].astype(np.float32), np.zeros(1, np.int8))
         self.whole(canvas, rng, rect, cut, bend(rng) / 2)
 
     def close(self, canvas, rng, rect):
-        """One of the crowd fills the tile."""
+        """A face of the crowd fills the tile."""
         p = self.one_of_crowd(rng)
         left, top, right, bottom = rect
         short = min(right - left, bottom - top)
@@ -286,7 +286,7 @@ class Painter:
         return some[rng.integers(len(some))]
 
     def part(self, canvas, rng, rect):
-        """An eye, a mouth, a cheek: a face too near to be seen whole. What is small in it is no face."""
+        """An eye, a mouth, a cheek: a face too near to be seen whole. Small details of it are not faces."""
         if rng.random() < 0.4:
             p, k = self.one_of_crowd(rng), 0
         else:
@@ -359,7 +359,7 @@ class Painter:
             cv2.ellipse(mask, middle, axes, 0, 0, 360, 1.0, -1)
         else:
             cv2.rectangle(mask, (middle[0] - int(reach), middle[1] - int(reach)), (middle[0] + int(reach), middle[1] + int(reach)), 1.0, -1)
-        # Nothing is shown of what is outside of the picture, except for the chin of the crowd.
+        # Nothing outside the picture is shown, except below the chin for faces of the crowd.
         edge = cv2.warpAffine(np.full(luma.shape, 255, np.uint8), moved, size)
         soft = int(side * rng.uniform(0.0, 0.12))
         if p[0].shape != (112, 112):
@@ -371,7 +371,7 @@ class Painter:
         part[:] = (part + (face - part) * mask + 0.5).astype(np.uint8)
         if pieces:
             return
-        # Only this face: of others the cut-out shows too little.
+        # Labels only this face: of others the cut-out shows too little.
         only = (luma, b[None], points[k][None], kinds[k : k + 1])
         before = len(canvas.boxes)
         canvas.add(only, m, rect, mirror)
@@ -397,7 +397,7 @@ class Painter:
         return canvas
 
     def sensor(self, rng, luma):
-        """One light, one lens, one sensor for all."""
+        """Applies one light, one lens and one sensor to the whole frame."""
         noise = 0.0
         choice = rng.random()
         if choice < 0.2:
@@ -469,7 +469,7 @@ def _feed(queue, about, batch, seed, name, worker, workers, targets):
 
 
 class Feed:
-    """Batches of frames uint8 [n, 480, 640], their targets and the tiles without faces, for ever, made by other processes."""
+    """An endless series of batches, made by other processes: frames uint8 [n, 480, 640], their targets, the tiles without faces."""
 
     MOST = 1 << 16
 

@@ -1,14 +1,14 @@
-"""The optimiser of the convolutions: momentum, made orthogonal (Muon, K. Jordan 2024), on weights of constant length.
+"""The optimiser of the convolutions: orthogonalised momentum (Muon, K. Jordan 2024) on weights of constant length.
 
-Batch normalisation follows every layer, so only the direction of its weights matters: `rate` is the part of their
-length that a step moves them.
+Batch normalisation follows every layer, so only the direction of its weights matters: `rate` is the length of a step as a
+part of theirs.
 """
 
 import torch
 
 
 def orthogonal(g, steps=5):
-    """The nearest orthogonal matrix, roughly, by a quintic Newton-Schulz iteration (coefficients: K. Jordan)."""
+    """Roughly the nearest orthogonal matrix, by a quintic Newton-Schulz iteration (coefficients: K. Jordan)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     # Most CPUs are slower in bfloat16 than in float32.
     x = g.bfloat16() if g.is_cuda else g
@@ -39,13 +39,13 @@ class Muon(torch.optim.Optimizer):
                 g = p.grad.lerp(m, group["momentum"])
                 step = orthogonal(g.flatten(1)).view_as(p)
                 length = p.shape[0] ** 0.5
-                # A layer whose answer is multiplied by nothing, as that of an added block at first, has no gradient.
+                # The clamp is for layers without gradient: those whose output is multiplied by 0, as in a new block at first.
                 p.mul_(length / p.norm()).sub_(step * (group["lr"] * length / step.norm().clamp_min(1e-6)))
 
 
 class Both:
-    """Muon for the convolutions that batch normalisation follows, AdamW at a 25th of its rate for all else. The rate
-    rises over 100 steps and then falls to nothing."""
+    """Muon for the convolutions that batch normalisation follows, AdamW at a 25th of its rate for all other parameters. The
+    rate rises over 100 steps and then falls to zero."""
 
     def __init__(self, dense, everything, rate):
         mine = {id(p) for p in dense}
@@ -54,7 +54,7 @@ class Both:
         self.optimisers = (Muon(dense, self.rates[0]), torch.optim.AdamW(rest, self.rates[1], weight_decay=0))
 
     def prepare(self, step, done):
-        """Before step number `step`, when the share `done` of the training is over."""
+        """Call before step number `step`; `done` is the share of the training that is over."""
         for optimiser, rate in zip(self.optimisers, self.rates):
             optimiser.param_groups[0]["lr"] = rate * min(1, (step + 1) / 100) * (1 - done)
             optimiser.zero_grad(set_to_none=True)

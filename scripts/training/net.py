@@ -1,7 +1,7 @@
-"""The layers that networks here are made of, chosen for 8-bit CPUs: dense convolutions, ReLU, few tensors.
+"""The layers that our networks are made of, chosen for 8-bit inference on CPUs: dense convolutions, ReLU, few tensors.
 
-Every convolution is followed by batch normalisation, which `fold` puts into its weights when training is over; from
-then on weights and activations can be rounded in training as the 8-bit network will round them (`quantised`).
+Every convolution is followed by batch normalisation, which `fold` puts into its weights when training is over. After
+that, weights and activations can be rounded in training as the 8-bit network will round them (`quantise`).
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ MOMENTUM = 0.02
 
 
 class Round(nn.Module):
-    """Rounds an activation to 8 bits, straight through for gradients. Its range is learnt while it watches."""
+    """Rounds an activation to 8 bits; gradients pass straight through. It learns its range in the mode `watch`."""
 
     def __init__(self, positive):
         super().__init__()
@@ -26,7 +26,7 @@ class Round(nn.Module):
     def watch(self, x):
         self.known = None
         x = x.detach().float()
-        # The outermost 1 in 10,000 may saturate: one wild value would cost all others their resolution.
+        # The outermost 1 in 10,000 may saturate: one extreme value would cost all others their resolution.
         flat = x.flatten()
         if flat.numel() > 200_000:
             flat = flat[torch.randint(flat.numel(), (200_000,), device=x.device)]
@@ -40,7 +40,7 @@ class Round(nn.Module):
             self.low.lerp_(low, MOMENTUM)
 
     def scale(self):
-        """(real value of one step, stored value of zero), stored being -128 to 127."""
+        """(real value of one step, stored value of zero); stored values are -128 to 127."""
         if self.known is None:
             low = min(float(self.low), 0.0)
             step = max((max(float(self.high), 0.0) - low) / 255, 1e-8)
@@ -59,7 +59,7 @@ class Round(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution, batch normalisation, ReLU if asked. Padding is TensorFlow's SAME unless `padding` says 'valid'."""
+    """Convolution, batch normalisation and, if `relu`, ReLU. Padding is TensorFlow's SAME unless `padding` is 'valid'."""
 
     def __init__(self, i, o, kernel, stride=1, relu=True, groups=1, padding="same", norm=True, weights="channel"):
         super().__init__()
@@ -74,7 +74,7 @@ class Conv(nn.Module):
         self.rounded = False
 
     def pad(self, x):
-        """As TensorFlow pads: what is odd goes to the right and below."""
+        """Pads as TensorFlow does: an odd row or column goes below or to the right."""
         if self.padding == "valid":
             return x
         pads = []
@@ -94,7 +94,7 @@ class Conv(nn.Module):
         self.norm = None
 
     def steps(self):
-        """Real value of one step of the weights, one a channel or the same for all."""
+        """Real value of one step of the weights, for each channel; the same for all if `weights` is 'tensor'."""
         most = self.weight.detach().abs().amax((1, 2, 3))
         if self.weights == "tensor":
             most = most.max().expand_as(most)
@@ -138,7 +138,8 @@ class Squeeze(nn.Module):
 
 
 class Lift(nn.Module):
-    """fine + a 1x1 of features of half its resolution, ReLU after the sum: what is around tells what is small."""
+    """fine + a 1x1 convolution of features of half its resolution, ReLU after the sum: the surroundings help to interpret small
+    details."""
 
     def __init__(self, coarse, fine):
         super().__init__()
@@ -163,7 +164,7 @@ def fold(net):
 
 
 def rounding(net, mode):
-    """off; watch: learn the ranges; round: round weights and activations; both."""
+    """Sets the mode: off; watch: learn the ranges; round: round weights and activations; both."""
     for m in net.modules():
         if isinstance(m, Round):
             m.mode = mode
@@ -172,12 +173,12 @@ def rounding(net, mode):
 
 
 def save(net, file):
-    """The weights before they are rounded, as 16-bit floats."""
+    """Saves the weights before they are rounded, as 16-bit floats."""
     np.savez(file, **{k: v.cpu().half().numpy() for k, v in net.state_dict().items() if v.is_floating_point()})
 
 
 def load(net, file):
-    """Weights of `save`. A residual block that the file lacks adds nothing at first."""
+    """Loads the weights of `save`. A residual block that the file lacks adds nothing at first."""
     kept = np.load(file)
     for name, module in net.named_modules():
         for key, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
@@ -191,8 +192,9 @@ def load(net, file):
 
 
 def unfold(net, weights, x):
-    """Sets a network to folded `weights`, by name, so that it can be trained on: every row of a layer gets the length 1 and
-    batch normalisation the statistics of the input `x`; it answers as before. Layers that `weights` lacks add nothing."""
+    """Sets a network to folded `weights`, by name, so that its training can be continued. Every row of a layer gets the length
+    1, and batch normalisation gets the statistics of the input `x`; the answers stay the same. Layers that `weights` lacks add
+    nothing."""
     layers = {name: m for name, m in net.named_modules() if isinstance(m, Conv)}
     hooks = []
 
@@ -215,7 +217,7 @@ def unfold(net, weights, x):
             nn.init.zeros_(conv.norm.weight)
             continue
         weight, bias = (torch.from_numpy(v) for v in weights[name])
-        # Where every channel has a kernel of its own, TensorFlow Lite keeps them in one row.
+        # TensorFlow Lite keeps the kernels of a depthwise convolution in one row.
         weight = weight.reshape(conv.weight.shape)
         if conv.norm is None:
             conv.weight.data.copy_(weight)

@@ -14,40 +14,40 @@ def parser(about, **defaults):
     a.add_argument("--rate", type=float, default=0.05)
     a.add_argument("--report", type=int, default=500)
     a.add_argument("--seed", type=int, default=1)
-    a.add_argument("--tuning", type=int, help="samples of the last training, in 8 bits")
-    a.add_argument("--out", required=True, help="folder for the network and what was measured")
+    a.add_argument("--tuning", type=int, help="samples of the last part of the training, in 8 bits")
+    a.add_argument("--out", required=True, help="folder for the network and the measurements")
     a.set_defaults(**defaults)
     return a
 
 
-# What a training is the same by: one that was broken off goes on only as itself.
+# The arguments that must be the same to continue an interrupted training.
 SAME = ("folds", "samples", "batch", "rate", "seed", "start", "faces", "drawn", "hints", "crowd")
 
 
-def checkpoint(asked, file):
-    """The state in `file`, if there is one, of a training with the same arguments; whatever keeps one keeps `same(asked)`."""
+def checkpoint(args, file):
+    """The state in `file`, if there is one, of a training with the same arguments. A state must contain `same(args)`."""
     import torch
 
     if not file.exists():
         return None
     state = torch.load(file, weights_only=False)
-    if state.get("same") != same(asked):
-        raise SystemExit(f"{file} is of another training ({state.get('same')}): delete it, or give this one another --name")
+    if state.get("same") != same(args):
+        raise SystemExit(f"{file} is from a training with other arguments ({state.get('same')}): delete it, or use another --name")
     return state
 
 
-def same(asked):
-    return {key: getattr(asked, key) for key in SAME if hasattr(asked, key)}
+def same(args):
+    return {key: getattr(args, key) for key in SAME if hasattr(args, key)}
 
 
 def goes_on(a, name):
-    """For a training that can go on from another, or from where it was broken off."""
-    a.add_argument("--start", help=f"{name}.npz of a training to go on from; blocks that it lacks begin as nothing. The detector takes a .tflite, too")
-    a.add_argument("--name", default=name, help="what the checkpoint in the cache is called")
-    a.add_argument("--minutes", type=float, help="ends after so long, even if there were more samples to come")
+    """Adds the arguments of a training that can start from another one, or continue after an interruption."""
+    a.add_argument("--start", help=f"{name}.npz of a training to start from; blocks that it lacks add nothing at first. The detector takes a .tflite, too")
+    a.add_argument("--name", default=name, help="name of the checkpoint in the cache")
+    a.add_argument("--minutes", type=float, help="end after so many minutes, even if samples are left")
     return a
 
 
-def over(asked, share, seconds):
-    """How much of a training is over: of its rounds, or of its minutes, whichever is more. The rate falls with it."""
-    return max(share, seconds / 60 / asked.minutes if asked.minutes else 0.0)
+def over(args, share, seconds):
+    """The share of a training that is over: of its rounds or of its minutes, whichever is more. The rate falls with it."""
+    return max(share, seconds / 60 / args.minutes if args.minutes else 0.0)

@@ -1,6 +1,6 @@
-"""Face detectors by others, to measure ours against: BlazeFace short range, MTCNN and YuNet, each in its usual way.
+"""Public face detectors to compare ours with: BlazeFace short range, MTCNN and YuNet, each used in its usual way.
 
-Of these only YuNet is a teacher too: `world` takes its boxes where a picture has none of its own.
+Of these only YuNet is also a teacher: `world` takes its boxes where a picture has none of its own.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def share(a, b):
 
 
 class BlazeFace:
-    """128x128, letterboxed. Its points are eyes, nose, mouth, ears: three of ours."""
+    """128x128, letterboxed. Its points are eyes, nose, mouth, ears: three of them are the same as ours."""
 
     COMPARABLE = [0, 1, 2]
 
@@ -71,7 +71,7 @@ def blended(seen, overlap):
 
 
 class YuNet:
-    """Of any size; strides 8, 16 and 32. Its box goes from forehead to chin, as in WIDER FACE."""
+    """Takes pictures of any size; strides 8, 16 and 32. Its box goes from forehead to chin, as in WIDER FACE."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -85,7 +85,7 @@ class YuNet:
         self.threshold = threshold
 
     def dense(self, luma):
-        """What every cell answers: scores [n], boxes [n, 4], points [n, 5, 2]; 0 to 1 and pixels."""
+        """The answers of every cell: scores [n], 0 to 1; boxes [n, 4] and points [n, 5, 2], in pixels."""
         h, w = (-(-side // 32) * 32 for side in luma.shape)
         x = np.zeros((h, w), np.float32)
         x[: luma.shape[0], : luma.shape[1]] = luma
@@ -112,7 +112,7 @@ class YuNet:
 
 
 class Mtcnn:
-    """Three networks over a pyramid; thresholds 0.6, 0.7, 0.7 and factor 0.709 of its authors."""
+    """Three networks over a pyramid; its authors' thresholds 0.6, 0.7, 0.7 and factor 0.709."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -139,7 +139,7 @@ class Mtcnn:
         for x, y, w, h in boxes:
             m = np.float32([[side / w, 0, -x * side / w], [0, side / h, -y * side / h]])
             if w > side:
-                # Averages what it shrinks.
+                # Averages where it shrinks.
                 x0, y0 = int(round(x)), int(round(y))
                 x1, y1 = int(round(x + w)), int(round(y + h))
                 piece = np.zeros((max(y1 - y0, 1), max(x1 - x0, 1)), np.uint8)

@@ -1,4 +1,4 @@
-"""One line of progress, with the time that is left."""
+"""Prints lines of progress, with the time that is left."""
 
 import time
 

@@ -1,5 +1,5 @@
-"""From a trained network to one that is rounded to 8 bits: batch normalisation folded away, ranges learnt, and a last
-training in which everything is rounded as the 8-bit network will round it."""
+"""From a trained network to one that is rounded to 8 bits: batch normalisation is folded, ranges are learnt, and in a last
+training everything is rounded as the 8-bit network will round it."""
 
 import copy
 
@@ -9,14 +9,14 @@ import net
 
 
 def watched(model, batches, count):
-    """A folded copy that knows the ranges of its activations over `count` of `batches`."""
+    """A folded copy that has learnt the ranges of its activations over `count` of `batches`."""
     model = copy.deepcopy(model).eval()
     net.fold(model)
     net.rounding(model, "watch")
     with torch.inference_mode():
         for _, x in zip(range(count), batches):
             model(x)
-    # What inference made is of no use in training.
+    # Tensors made in inference mode cannot be used in training: they are copied.
     for module in model.modules():
         for name, value in list(module._buffers.items()):
             if value is not None:
@@ -26,8 +26,8 @@ def watched(model, batches, count):
 
 
 def tuned(model, loss, rounds, rate, say):
-    """Trains a watched network with everything rounded; `loss(model, round)` gives what to make small. The mean of the
-    last half of the weights is what stays."""
+    """Trains a network whose ranges are known with everything rounded; `loss(model, round)` is minimised. The result has the
+    mean of the weights over the last half of the rounds."""
     net.rounding(model, "round")
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0)
     mean, counted, total = None, 0, 0.0

@@ -1,5 +1,5 @@
-"""What the detector's frames are made of beside pictures of the real world: drawn things, texture from beside the faces of
-photos, faces in pieces; and the photos of people of Labeled Faces in the Wild that are judged.
+"""What the detector's frames are made of in addition to pictures of the real world: drawn shapes, texture from beside the faces
+of photos, faces in pieces. Also the photos of Labeled Faces in the Wild for testing.
 """
 
 import json
@@ -26,7 +26,7 @@ class Stock:
                 continue
             boxes = np.array([[f["box"][k] for k in ("x", "y", "width", "height")] for f in photo["faces"]], np.float32)
             points = np.array([[[p["x"], p["y"]] for p in f["landmarks"]] for f in photo["faces"]], np.float32)
-            # The one the photo is of comes first.
+            # The main face comes first.
             order = np.argsort(np.linalg.norm(points.mean(1) - [photo["width"] / 2, photo["height"] / 2], axis=1))
             doubt = np.array([f["score"] < 0.8 for f in photo["faces"]])
             self.photos.append((photo["photo"], boxes[order], points[order], doubt[order]))
@@ -40,7 +40,7 @@ def smooth(rng, cells, side):
 
 
 def things(rng, size=WHOLE):
-    """A scene without people: surfaces, edges, round things, clutter."""
+    """A drawn scene without people: surfaces, edges, round shapes, clutter."""
     width, height = size
     base = np.full((height, width), rng.uniform(20, 220), np.float32)
     for cells in (3, 6, 12, 40):
@@ -62,7 +62,7 @@ def things(rng, size=WHOLE):
 
 
 def bare(rng, pictures, size=WHOLE):
-    """Pieces of photos beside the faces, enlarged, turned, in tiles: real texture without a face."""
+    """Pieces of photos from beside the faces, enlarged and rotated, in tiles: real texture without a face."""
     width, height = size
     out = np.zeros((height, width), np.float32)
     side = int(rng.choice([80, 160, 320]))
@@ -82,7 +82,7 @@ def bare(rng, pictures, size=WHOLE):
 
 
 def scrambled(rng, picture, box):
-    """A face in pieces: everything of a face but its order."""
+    """A face cut into pieces in random order: it has everything of a face except the arrangement."""
     x, y, w, h = (int(v) for v in box)
     crop = picture[max(y, 0) : y + h, max(x, 0) : x + w].astype(np.float32)
     n = int(rng.integers(2, 5))

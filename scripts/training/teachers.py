@@ -1,8 +1,8 @@
-"""What the embedder learns: the faces of the photos, mixtures of them and people who never lived, and what the reference
-embedders say of each.
+"""What the embedder learns from: the faces of photos, mixtures of them and synthetic people, and the reference embedders'
+answers for each.
 
-A teacher answers for any picture, so the photos need no names and can be mixed to faces of people who never lived:
-two photos blended or patched together, and bent. A few thousand photos alone would be learnt by heart.
+A teacher answers for any picture, so the photos need no names and can be mixed into faces of new people: two photos are blended
+or patched together, and distorted. With a few thousand photos alone the network would overfit.
 """
 
 import os
@@ -21,13 +21,13 @@ REID_TEMPLATE = REID_SIDE * np.array(
     [[0.31557, 0.46157], [0.68262, 0.46157], [0.50026, 0.64051], [0.34947, 0.82469], [0.65344, 0.82469]], np.float32
 )
 DIMENSIONS = 256 + 128
-# Maps of MobileFaceNet's that are the easiest to follow: sums of residual blocks, before any activation. [channels, side, side]
+# The maps of MobileFaceNet that are the easiest to learn: sums of residual blocks, before any activation. [channels, side, side]
 HINTS = {"/features/features.11/Add_output_0": (128, 14, 14), "/features/features.14/Add_output_0": (128, 7, 7)}
 BATCH = 256
 
 
 class TfLite:
-    """A network of one picture and one answer, called as `frozen` calls one."""
+    """A network that takes one picture and gives one answer, called like a network of `frozen`."""
 
     def __init__(self, file):
         from ai_edge_litert.interpreter import Interpreter
@@ -46,7 +46,7 @@ class TfLite:
 
 
 class Onnx:
-    """The same, with what is seen on the way."""
+    """The same, with the inner maps `seen`."""
 
     def __init__(self, file, seen):
         import onnx
@@ -70,7 +70,7 @@ class Teachers:
         reid = models / "face-reid-0095/face-reidentification-retail-0095.xml"
         arc = models / "mobilefacenet/MobileFaceNet.onnx"
         if device == "cpu":
-            # One by one and without PyTorch: ten times as fast there.
+            # One picture at a time and without PyTorch: on a CPU this is ten times as fast.
             self.reid, self.arc = TfLite(models / "face-reid-0095/face_reid_0095_fp32.tflite"), Onnx(arc, list(HINTS))
         else:
             self.reid, self.arc = (n.to(device, memory_format=torch.channels_last) for n in (frozen.Reid(reid), frozen.MobileFaceNet(arc)))
@@ -84,25 +84,25 @@ class Teachers:
 
     @torch.inference_mode()
     def __call__(self, wide):
-        """Of wide RGB crops [n, 3, WIDE, WIDE], 0 to 255: both embeddings of unit length, one after the other, [n, 384]."""
+        """For wide RGB crops [n, 3, WIDE, WIDE], 0 to 255: both embeddings, of unit length, one after the other, [n, 384]."""
         grid = F.affine_grid(self.to_wide.expand(len(wide), 2, 3), (len(wide), 3, REID_SIDE, REID_SIDE), align_corners=False)
         reid = F.grid_sample(wide.float(), grid, padding_mode="border", align_corners=False).flip(1)
-        said = self.reid(reid, [self.reid.answer])[0].flatten(1), self._arc(wide, [self.arc.answer])[0]
-        return torch.cat([F.normalize(e) for e in said], 1)
+        embeddings = self.reid(reid, [self.reid.answer])[0].flatten(1), self._arc(wide, [self.arc.answer])[0]
+        return torch.cat([F.normalize(e) for e in embeddings], 1)
 
     def _arc(self, wide, wanted):
         m = faces.MARGIN
         return self.arc((wide[:, :, m:-m, m:-m].float() / 255 - self.mean) / self.deviation, wanted)
 
     def both_ways(self, wide):
-        """What is said of a face and of its mirror image is meant of one person."""
+        """The mean of the embeddings of each face and of its mirror image, which show the same person; of unit length."""
         e = self(wide) + self(wide.flip(3))
         return torch.cat([F.normalize(e[:, :256]), F.normalize(e[:, 256:])], 1)
 
     @torch.inference_mode()
     def hints(self, luma):
-        """What MobileFaceNet sees on the way, of luma crops [n, WIDE, WIDE]: int8 for each of HINTS, scaled to -127 to 127
-        crop by crop."""
+        """The inner maps of MobileFaceNet for luma crops [n, WIDE, WIDE]: int8 for each of HINTS, scaled to -127 to 127 for each
+        crop."""
         seen = self._arc(luma[:, None].expand(-1, 3, -1, -1), list(HINTS))
         return [(y / y.abs().amax((1, 2, 3), keepdim=True) * 127).round().to(torch.int8) for y in seen]
 
@@ -114,12 +114,12 @@ def luma(wide):
 
 
 def generator(device, *seed):
-    """Random numbers of their own for every `seed`."""
+    """A random generator for `seed`."""
     return torch.Generator(device).manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
 
 def mix(a, b, random):
-    """Faces out of two each, float [n, 3, s, s]."""
+    """Mixes pairs of faces of `a` and `b` into new faces, float [n, 3, s, s]."""
     n, side, device = len(a), a.shape[-1], a.device
     share = lambda: torch.rand(n, 1, 1, 1, generator=random, device=device)
     cells = lambda low, high: int(torch.randint(low, high, (), generator=random, device=device))
@@ -132,7 +132,7 @@ def mix(a, b, random):
     kind = share()
     even, patches = 0.25 + 0.5 * share(), torch.sigmoid(3 * smooth(cells(2, 5), 1))
     w = torch.where(kind < 0.3, even, torch.where(kind < 0.8, patches, torch.zeros_like(patches)))
-    # The same light on both, or the seam is what the teacher looks at.
+    # Both get the same light: otherwise the teacher would react to the seam.
     gain = a.std((1, 2, 3), keepdim=True) / b.std((1, 2, 3), keepdim=True).clamp_min(1)
     b = (b - b.mean((2, 3), keepdim=True)) * gain + a.mean((2, 3), keepdim=True)
     out = a * (1 - w) + b * w
@@ -143,7 +143,7 @@ def mix(a, b, random):
 
 
 def widened(jpeg):
-    """An aligned face as a wide RGB crop: what is beside it repeats its edge."""
+    """An aligned face as a wide RGB crop; the margin repeats its edge."""
     m = faces.MARGIN
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
     return cv2.copyMakeBorder(picture, m, m, m, m, cv2.BORDER_REPLICATE)
@@ -166,18 +166,18 @@ def wide_crops(photos, cache, name, crowd=()):
 
 
 def taught(photos, drawn, shared, cache, name, count, seed, device, say, crowd=(), hinted=True):
-    """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and, where `hinted`, the hints, int8, one array for each of
-    HINTS; the first are the photos and the crowd, then mixtures of them up to `count`, then those `drawn`. Broken off, it
-    goes on where it was."""
+    """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and, if `hinted`, the hints, int8, one array for each of
+    HINTS. The first are the photos and the crowd, then come mixtures of them up to `count`, then those `drawn`. If it is
+    interrupted, the next run continues where it stopped."""
     n, total = len(photos) + len(crowd), count + len(drawn)
     if count < n:
-        raise SystemExit(f"--faces {count}: there are {n} photos, and each is one; say more")
+        raise SystemExit(f"--faces {count}: there are {n} photos, and each is one face: give at least {n}")
     photos_wide = wide_crops(photos, cache, f"{name}-{n}", crowd)
     drawn_wide = wide_crops(drawn, cache, f"doorstep-{len(drawn)}") if drawn else None
     kinds = [("crops", np.uint8, (faces.WIDE, faces.WIDE))]
     if hinted:
         kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
-    # Last, as a batch that has labels is whole.
+    # The labels come last: a batch that has them is complete.
     kinds.append(("labels", np.float16, (DIMENSIONS,)))
     files = [Path(cache) / f"{name}-{n}-{count}-{total}-seed{seed}-{kind}.npy" for kind, _, _ in kinds]
     for file, (_, dtype, shape) in zip(files, kinds):

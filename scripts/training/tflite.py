@@ -1,7 +1,7 @@
 """Writes networks of `net` as 8-bit TFLite files: per-channel int8 weights, int8 activations, int32 biases.
 
-The first layer of the detector is the exception: uint8, one scale for all its weights, because its input is the
-camera's own buffer. Not a converter: that is scripts/convert.
+The first layer of the detector is the exception: uint8 with one scale for all its weights, because its input is the
+camera's own buffer. This is not a converter for other networks: that is scripts/convert.
 """
 
 import os
@@ -18,7 +18,7 @@ KIND = {INT8: np.int8, UINT8: np.uint8, INT32: np.int32}
 
 
 class Tensor:
-    """A tensor of the file: index, shape, and what a stored value means."""
+    """A tensor of the file: index, shape, and how a stored value is to be read."""
 
     def __init__(self, index, shape, scale, zero, kind):
         self.index, self.shape, self.scale, self.zero, self.kind = index, shape, scale, zero, kind
@@ -59,7 +59,7 @@ class Writer:
                 return i
         c = schema.OperatorCodeT()
         c.builtinCode, c.deprecatedBuiltinCode = builtin, min(builtin, 127)
-        # The newest that 8-bit tensors need, and no newer, for the oldest library that runs this.
+        # The lowest versions that support 8-bit tensors, so that old libraries run the file.
         op = schema.BuiltinOperator
         c.version = {op.QUANTIZE: 2, op.ADD: 2, op.CONV_2D: 3, op.DEPTHWISE_CONV_2D: 3, op.DEPTH_TO_SPACE: 1, op.SLICE: 2}[builtin]
         self.model.operatorCodes.append(c)
@@ -84,7 +84,7 @@ class Writer:
             self.graph.tensors[t.index].name = name
 
     def conv(self, layer, x, name):
-        """A folded net.Conv whose ranges have been watched."""
+        """A folded net.Conv whose ranges are known."""
         weight = layer.weight.detach().cpu().numpy()
         steps = layer.steps().cpu().numpy()
         stored = np.clip(np.round(weight / steps[:, None, None, None]), -127, 127).astype(np.int32)
@@ -92,7 +92,7 @@ class Writer:
         scale, zero = layer.out.scale()
         kind = x.kind
         if kind == UINT8:
-            # One scale for all weights, shifted by 128; the output too.
+            # One scale for all weights. Weights and output are shifted by 128.
             stored, steps, weight_zero, zero = (stored + 128).astype(np.uint8), steps[:1], 128, zero + 128
         else:
             stored, weight_zero = stored.astype(np.int8), np.zeros(len(steps), int)
@@ -183,7 +183,7 @@ class Writer:
 
 
 def weights(file):
-    """What a file of `Writer` holds of every convolution, by its name in PyTorch: (weight [o, i, h, w], bias), float32."""
+    """The convolutions in a file of `Writer`, by their names in PyTorch: (weight [o, i, h, w], bias), float32."""
     net = schema.ModelT.InitFromPackedBuf(Path(file).read_bytes(), 0)
     tensors = net.subgraphs[0].tensors
     out = {}

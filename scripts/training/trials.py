@@ -1,6 +1,7 @@
-"""Frames that detectors are judged on, of pictures that nothing was learnt from: `world.HELD` and people of other folds.
+"""Frames that detectors are tested on, made of pictures that were not used for training: the held sources of `world`
+(`world.HELD_SCENES` and the others) and people of other folds.
 
-A trial is (luma 640x480, wanted box, boxes that are no false faces). Boxes are ours: from eyebrow to chin.
+A trial is (luma 640x480, wanted box, boxes that do not count as false faces). Boxes are in our convention: from eyebrow to chin.
 """
 
 import json
@@ -33,7 +34,7 @@ def held(shared):
 
 
 def placed(p, k, side, kind, rng):
-    """A trial of face k of picture p at `side` pixels."""
+    """A trial with face k of picture p, `side` pixels wide."""
     luma, boxes = p[0], p[1]
     scale = side / boxes[k, 2]
     angle = np.radians(rng.uniform(15, 35)) * rng.choice([-1, 1]) if kind == "turned" else 0.0
@@ -41,7 +42,7 @@ def placed(p, k, side, kind, rng):
     low, high = half, np.array([WIDE, HIGH]) - half
     to = np.where(high > low, low + rng.random(2) * (high - low), [WIDE / 2, HIGH / 2])
     if kind == "cut":
-        # A fifth to two fifths of it lie outside, at one of the four edges.
+        # A fifth to two fifths of the face lie outside, at one of the four edges.
         out = side * (0.5 - rng.uniform(0.2, 0.4))
         edge = int(rng.integers(4))
         to[edge % 2] = out if edge < 2 else (WIDE, HIGH)[edge % 2] - out
@@ -55,7 +56,7 @@ def placed(p, k, side, kind, rng):
 
 
 def by_size(shared, side, kind, count):
-    """Trials of one size; fewer than `count` where the held scenes have no more faces that are large enough."""
+    """Trials of one size: `count`, or fewer if the held scenes have no more faces that are large enough."""
     rng = np.random.default_rng([7, side, KINDS.index(kind)])
     faces = []
     for p, masked, _ in held(shared):
@@ -67,7 +68,7 @@ def by_size(shared, side, kind, count):
 
 
 def shown(luma, smaller=1.0):
-    """A picture as large as it fits into the frame, times `smaller`: (frame, scale, left, top)."""
+    """A picture scaled to fit the frame, times `smaller`: (frame, scale, left, top)."""
     h, w = luma.shape
     scale = min(WIDE / w, HIGH / h) * smaller
     left, top = (WIDE - scale * w) / 2, (HIGH - scale * h) / 2
@@ -76,8 +77,8 @@ def shown(luma, smaller=1.0):
 
 
 def looked(detector, luma, overlap=0.4):
-    """Faces of a picture as `identify` looks for them, without its enlarged parts: at half the scale, then as large as it
-    fits; what the first shows wins. In pixels of the picture."""
+    """Faces of a picture as `identify` finds them, but without its enlarged parts: at half the scale, then as large as it fits.
+    Where both find a face, the first counts. In pixels of the picture."""
     out = []
     for smaller in (0.5, 1.0):
         frame, scale, left, top = shown(luma, smaller)
@@ -95,7 +96,7 @@ def touches(a, b):
 
 
 def tight(shared, times):
-    """The crops of the case, 400x400, at `times` the box: (luma, box)."""
+    """The crops listed in tight-crops.txt, 400x400, at `times` the box: (luma, box)."""
     images = Path(shared) / "faces/lfw-dev/images"
     out = []
     for line in (Path(shared) / "cases/tight-crops.txt").read_text().splitlines():
@@ -103,7 +104,7 @@ def tight(shared, times):
             continue
         name, *corners = line.split()
         left, top, right, bottom = map(float, corners)
-        # The case has 1.2 times the box.
+        # The list has 1.2 times the box.
         middle, side = np.array([(left + right) / 2, (top + bottom) / 2]), (right - left) / 1.2
         wide = times * side
         m = mixture.transform(400 / wide, 0.0, False, middle, (200, 200))

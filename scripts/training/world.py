@@ -1,10 +1,10 @@
 """Pictures of the real world for the detector: scenes with boxed faces, a crowd of aligned faces, pictures without faces.
 
 A picture is (luma, boxes [n, 4], points [n, 5, 2], kinds [n]). Boxes are [x, y, w, h] from eyebrow to chin, square, as all
-networks here use them; points that nobody knows are NaN. A kind is FACE, or DOUBT: neither a hit nor a false alarm.
+our networks use them; unknown points are NaN. A kind is FACE, or DOUBT: neither a hit nor a false alarm.
 
-Whole sources are held back for judging, `HELD`. Nothing is chosen on them. One picture in twenty of the other sources is
-kept for validation: thresholds are chosen there.
+Whole sources are held back for testing (`HELD_SCENES` and the others below), and nothing is chosen on them. One picture in
+twenty of the other sources is kept for validation: thresholds are chosen there.
 """
 
 import csv
@@ -19,23 +19,23 @@ import faces
 import peers
 
 FACE, DOUBT = 0, 1
-# Of `scenes`, of `nofaces` (of `dtd` every second class), and the second half of the objects.
+# What is held back: sources of `scenes`; sources of `nofaces`, and of its source `dtd` every second class; half of the objects.
 HELD_SCENES = ("kaggle-mask", "animals-person")
 HELD_NOFACES = ("clothing", "camvid", "raccoon")
 HELD_TEXTURES = ("blotchy", "bubbly", "chequered", "cracked", "crystalline")
 HELD_OBJECTS = 5
-# Every one of so many is for validation.
+# One picture in so many is for validation.
 VALIDATION = faces.HELD
 
 # From boxes of WIDER FACE (forehead to chin, narrow) to ours: side over their geometric mean side, and how far the middle
-# moves down in the same unit. Means over 733 faces of LFW of BlazeFace's box beside YuNet's; deviation 6 % and 3 %.
+# moves down in the same unit. They are means over 733 faces of LFW, BlazeFace's box compared with YuNet's; deviation 6 % and 3 %.
 SIDE, DOWN = 0.971, 0.100
 # The same from five points: in units of hypot(between the eyes, eyes to mouth), from the mean of the points.
 POINTS_SIDE, POINTS_DOWN = 1.715, 0.052
 
 
 def ours(boxes):
-    """Boxes of WIDER FACE [n, 4] as boxes of ours."""
+    """Boxes of WIDER FACE [n, 4] in our convention."""
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
     middle, size = boxes[:, :2] + boxes[:, 2:] / 2, np.sqrt(boxes[:, 2] * boxes[:, 3])
     middle[:, 1] += DOWN * size
@@ -44,7 +44,7 @@ def ours(boxes):
 
 
 def around(points):
-    """The box of each of five points [n, 5, 2]."""
+    """The box of a face from its five points [n, 5, 2]."""
     points = np.asarray(points, np.float32).reshape(-1, 5, 2)
     eyes, mouth = points[:, :2].mean(1), points[:, 3:].mean(1)
     down = mouth - eyes
@@ -94,7 +94,7 @@ def scenes(shared, part):
                 if five is None:
                     five = np.full((5, 2), np.nan)
                 elif cut:
-                    # Their box ends at the edge of the picture, the face does not.
+                    # The given box ends at the edge of the picture, the face does not.
                     box = around([five])[0]
                 boxes.append(box)
                 points.append(five)
@@ -141,7 +141,7 @@ def crowd(shared, part):
 
 
 def seen_by_teacher(shared, cache):
-    """YuNet's faces in every photo of LFW, {path: (scores, boxes of ours, points)}."""
+    """YuNet's faces in every photo of LFW, {path: (scores, boxes in our convention, points)}."""
     kept = Path(cache) / "lfw-yunet.npz"
     photos = sorted((Path(shared) / "faces/lfw-dev/images").glob("*/*.jpg"))
     if not kept.exists():
@@ -162,12 +162,12 @@ def seen_by_teacher(shared, cache):
     return {str(p): (scores[which == i], boxes[which == i], points[which == i]) for i, p in enumerate(photos)}
 
 
-# Above this the teacher is sure of a face, below it there may be one.
+# Above this score of the teacher it is a face, below it there may be one.
 SURE = 0.7
 
 
 def photos(shared, cache, folds, part):
-    """Photos of the people of some folds of LFW with the teacher's faces; people of `tight_people` are held back."""
+    """Photos of the people of some folds of LFW with the faces that the teacher found; `tight_people` are held back."""
     fold, held = faces.folds(shared), tight_people(shared)
     out = []
     for number, (path, (scores, boxes, points)) in enumerate(seen_by_teacher(shared, cache).items()):
@@ -179,6 +179,6 @@ def photos(shared, cache, folds, part):
 
 
 def tight_people(shared):
-    """People of LFW whose photos are a case of their own: nothing is learnt from them."""
+    """People of LFW whose photos are in tight-crops.txt: they are for testing, and nothing is learnt from them."""
     lines = (Path(shared) / "cases/tight-crops.txt").read_text().splitlines()
     return {line.split("/")[0] for line in lines if "/" in line and not line.startswith("#")}

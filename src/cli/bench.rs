@@ -1,9 +1,9 @@
-//! `latchkey bench`: what a frame costs, stage by stage, and the bare networks beside it.
+//! `latchkey bench`: what a frame costs, stage by stage, and what the networks alone cost.
 //!
 //! Drives the frame path itself, from lease to decision, on one thread, with a frame in memory in
 //! place of the camera's. Each round times ten frames, as they follow each other at the door, and then
-//! each network alone ten times, so that both see the same machine and their own caches; with two sets beside
-//! each other, one after the other in every round.
+//! each network alone ten times, so that both see the same machine and their own caches. Two sets are timed
+//! one after the other in every round.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,11 +55,11 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     let sides = text.split_once('x').map(|(w, h)| (side(w), side(h)));
     match sides {
         Some((Some(w), Some(h))) => Ok((w, h)),
-        _ => Err("say WIDTHxHEIGHT, each 16 to 4096, such as 640x480".to_owned()),
+        _ => Err("give WIDTHxHEIGHT, each 16 to 4096, such as 640x480".to_owned()),
     }
 }
 
-/// One frame in memory, lent again and again. It begins with a page and has something behind it, as a camera's has.
+/// One frame in memory, lent again and again. It begins at a page and has bytes behind it, like a camera's frame.
 struct Still {
     bytes: Vec<u8>,
     at: usize,
@@ -86,7 +86,7 @@ impl Pool for Still {
 /// Frames and invocations of a network in a round.
 const ROUND: u32 = 10;
 
-/// What was measured of a set; microseconds, one entry a frame.
+/// The measurements of a set: microseconds, one entry a frame.
 struct Measured {
     total: Vec<f64>,
     networks: Vec<f64>,
@@ -122,11 +122,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             models: Some(set.clone()),
             ..asked.clone()
         };
-        // Whoever is enrolled is so with one embedder.
-        let nobody = Gallery::default();
+        // People are enrolled with one embedder only.
+        let empty = Gallery::default();
         subjects.push(Subject::new(
             &Loaded::new(&other)?,
-            &nobody,
+            &empty,
             arguments.frames,
         )?);
     }
@@ -209,8 +209,8 @@ impl Subject {
 }
 
 impl Measured {
-    /// Time beside the networks' over theirs. Frame by frame, so that a disturbance of the machine weighs on both sides
-    /// of the ratio alike.
+    /// The time outside the networks over the time in them. It is taken frame by frame, so that a disturbance of the machine
+    /// affects both sides of the ratio alike.
     fn overhead(&self) -> f64 {
         let pairs = self.total.iter().zip(&self.networks);
         let ratios: Vec<f64> = pairs
@@ -256,7 +256,7 @@ fn print(subjects: &[Subject], arguments: &Arguments) {
         .flat_map(|s| s.measured.bare.iter().map(|(n, _)| *n))
         .collect();
     for (k, name) in names.iter().enumerate() {
-        // What only one set has is a blank of the other.
+        // A network that only one set has is blank for the other.
         if !names[..k].contains(name) {
             line(name, &|s| {
                 let found = s.measured.bare.iter().find(|(n, _)| n == name);
@@ -268,7 +268,7 @@ fn print(subjects: &[Subject], arguments: &Arguments) {
     of("frames a second", |m| {
         format!("{:.1}", 1e6 / quantile(&m.total, 0.5))
     });
-    of("beside networks, %", |m| {
+    of("outside networks, %", |m| {
         format!("{:.1}", 100.0 * m.overhead())
     });
     of("allocations a frame", |m| {
@@ -407,7 +407,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
     sorted.get(place).copied().unwrap_or(f64::NAN)
 }
 
-/// The most memory this process has had resident, in MB of 10^6 bytes; 0 where the kernel does not say.
+/// The most memory this process has had resident, in MB of 10^6 bytes; 0 if the kernel does not report it.
 fn peak_rss_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib = status

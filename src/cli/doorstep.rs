@@ -1,4 +1,4 @@
-//! `latchkey doorstep`: people who never lived, before a door that is not there; what `run --source doorstep:SEED` sees.
+//! `latchkey doorstep`: synthetic people before a door that does not exist, as `run --source doorstep:SEED` sees them.
 
 mod frames;
 mod photos;
@@ -22,15 +22,15 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write photos of those who live here, to enrol them with
+    /// Write photos of the residents, to enrol them with
     Photos(photos::Arguments),
-    /// Write one picture of everybody who comes
+    /// Write one picture of everyone who comes
     Cast(photos::Cast),
-    /// Write single frames with the truth about them
+    /// Write single frames, and who is where in them
     Frames(frames::Arguments),
     /// List who comes when
     Visits(Visits),
-    /// Hold the log of `run` against who came
+    /// Compare the log of `run` with who came
     Review(review::Arguments),
 }
 
@@ -94,7 +94,7 @@ fn visits(arguments: &Visits) {
     }
 }
 
-/// A face's truth, as JSON.
+/// Who a face is and where it is, as JSON.
 fn truth(play: &Play, seen: &Seen) -> serde_json::Value {
     serde_json::json!({ "who": play.name(seen.who), "box": seen.bbox, "landmarks": seen.landmarks })
 }

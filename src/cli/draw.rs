@@ -5,9 +5,9 @@ use image::{Rgb, RgbImage};
 
 use crate::face::{Face, Point};
 
-/// Somebody who is known.
+/// The colour of a person who is recognised.
 pub const KNOWN: Rgb<u8> = Rgb([60, 220, 90]);
-/// Somebody who is not.
+/// The colour of a person who is not.
 pub const UNKNOWN: Rgb<u8> = Rgb([250, 90, 70]);
 const POINTS: Rgb<u8> = Rgb([255, 230, 60]);
 const INK: Rgb<u8> = Rgb([0, 0, 0]);

@@ -15,7 +15,7 @@ use crate::people::folders::{self, Whose};
 use crate::people::{Gallery, name};
 use crate::text::is_archive;
 
-/// A person's folder; without photos if none could be found in it, which is among what is wrong.
+/// A person's folder; without photos if none could be found in it, which is then one of the things that are wrong.
 pub struct Named {
     pub name: String,
     pub photos: Vec<PathBuf>,
@@ -121,7 +121,8 @@ fn loose(written: &str) -> &'static str {
     }
 }
 
-/// An enrolled person keeps their name, however the folder is written. A new name that looks like an enrolled one is left out.
+/// An enrolled person keeps their name, however the folder's name is written. A new name that looks like an enrolled one is
+/// left out.
 pub fn agree(named: &mut Vec<Named>, gallery: &Gallery, wrong: &mut Vec<String>) {
     named.retain_mut(|person| {
         if let Some(enrolled) = gallery.find(&person.name) {
@@ -150,7 +151,7 @@ fn inner_folders(folder: &Path) -> Vec<PathBuf> {
     inner
 }
 
-/// What lies among a person's photos and is none: files of another kind, such as the HEIC of some phones, and folders.
+/// What is wrong among a person's photos: files of another kind, such as the HEIC of some phones, and folders.
 fn no_pictures(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = files.map(|e| e.path());
@@ -212,7 +213,7 @@ pub fn load_readers(
     (0..count).map(|_| loaded.reader(settings)).collect()
 }
 
-/// `read` of every item, in the items' order, shared out among the readers; with a bar that shows how far it is.
+/// Reads every item, shared out among the readers, and returns the results in the items' order. A bar shows the progress.
 pub fn each<I: Sync, T: Send>(
     readers: &mut [Reader],
     what: &'static str,
@@ -220,7 +221,7 @@ pub fn each<I: Sync, T: Send>(
     read: impl Fn(&mut Reader, &I) -> T + Sync,
 ) -> Vec<T> {
     let bar = bar(what, items.len());
-    // A defect of a decoder ends this process, and not another that the machine needs.
+    // A decoder that takes too much memory ends this process, and not another one that the machine needs.
     let _bounded = bounded(readers.len());
     let mut read_all: Vec<(usize, T)> = Vec::new();
     share(readers, items, read, |place, result| {
@@ -238,7 +239,7 @@ pub fn bounded(readers: usize) -> Bounded {
     Bounded::to((READER << 10).saturating_mul(readers as u64 + 1))
 }
 
-/// Shares the items out among the readers, and hands on what was read of each, with its place, as it comes.
+/// Shares the items out among the readers, and hands on each result, with its place, as it comes.
 pub fn share<I: Sync, T: Send>(
     readers: &mut [Reader],
     items: &[I],
@@ -255,7 +256,7 @@ pub fn share<I: Sync, T: Send>(
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(place) else { break };
-                    // The one who asked is still listening.
+                    // The receiver is still there.
                     let _ = done.send((place, read(reader, item)));
                 }
             });

@@ -24,7 +24,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// A face and whom it looks like; `None` if it is not worth recognising.
+/// A face and whom it looks like; `found` is `None` if the face is not fit to be recognised.
 pub struct Named {
     pub face: Face,
     found: Option<Identification>,
@@ -32,14 +32,14 @@ pub struct Named {
 }
 
 impl Named {
-    /// What to write beside it.
+    /// The text to write beside the face.
     pub fn label(&self) -> String {
         let who = self.name.as_deref().unwrap_or("unknown");
         let score = self.found.map(|f| format!(" {:.2}", f.score));
         format!("{who}{}", score.unwrap_or_default())
     }
 
-    /// What to mark it with.
+    /// The colour to mark the face with.
     pub const fn colour(&self) -> image::Rgb<u8> {
         match self.name {
             Some(_) => draw::KNOWN,
@@ -68,11 +68,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     for path in &photos {
         let photo = match Photo::open(path) {
             Ok(photo) => photo,
-            // One bad photo among many spoils neither the others nor the status unnoticed.
+            // One bad photo among many does not stop the others, and the exit status reports it.
             Err(e) if photos.len() > 1 => {
                 eprintln!("latchkey: {e}");
                 reports.push(json!({"photo": path, "error": e.to_string()}));
-                // Worth another try if that may help with one of them.
+                // The status advises another try if that may help with one of them.
                 broken = match fault::is_machines(&e) {
                     true => Some(Exit::Machine),
                     false => broken.or(Some(Exit::Usage)),
@@ -108,7 +108,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// Writes `canvas` with the faces marked to the PNG file `out`.
 fn save(mut canvas: image::RgbImage, named: &[Named], out: &Path) -> Result<(), Failure> {
-    // Lines and letters that can be seen on a large photo as on a small one.
+    // Lines and letters are as visible on a large photo as on a small one.
     let unit = i64::from(canvas.width().max(canvas.height()) / 500).max(1);
     for n in named {
         draw::face(&mut canvas, &n.face, 1.0, n.colour(), &n.label(), unit);
@@ -131,8 +131,8 @@ pub fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
     }
 }
 
-/// Prints the faces of a photo, in pixels of its file, `scale` of which are one that was looked at.
-fn print(path: &Path, named: &[Named], scale: f32, nobody_enrolled: bool) {
+/// Prints the faces of a photo, in pixels of its file; `scale` of those are one pixel of the picture that was read.
+fn print(path: &Path, named: &[Named], scale: f32, none_enrolled: bool) {
     let path = path.display();
     if named.is_empty() {
         println!("{path}: no face");
@@ -141,7 +141,7 @@ fn print(path: &Path, named: &[Named], scale: f32, nobody_enrolled: bool) {
         let b = face.bbox.scaled(scale);
         let who = match (name, found, &face.embedding) {
             (Some(name), Some(f), _) => format!("{name} (confidence {:.2})", f.score),
-            (None, Some(_), _) if nobody_enrolled => "unknown: nobody is enrolled".to_owned(),
+            (None, Some(_), _) if none_enrolled => "unknown: nobody is enrolled".to_owned(),
             (None, Some(f), _) => format!("unknown (nearest {:.2}, next {:.2})", f.score, f.next),
             (_, None, Err(unfit)) => format!("unknown: {unfit}"),
             (_, None, Ok(_)) => "unknown".to_owned(),

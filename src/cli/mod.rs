@@ -38,9 +38,9 @@ use crate::people::{Bank, Gallery, GalleryError, Rule, TunedError, tuned};
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: done, and the answer is no: nobody recognised, nobody enrolled, something wrong found.
+    /// 1: done, and the answer is no: no one recognised, no one enrolled, something wrong found.
     No,
-    /// 2: what was asked for cannot be: arguments, configuration, files. Trying again says the same.
+    /// 2: what was asked for is impossible: arguments, configuration, files. Another try ends the same way.
     Usage,
     /// 3: the machine failed: camera, GPIO, disk, memory. Trying again may help.
     Machine,
@@ -57,7 +57,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a command says when it fails: one line and a status.
+/// What a command that fails ends with: one line and a status.
 pub struct Failure {
     exit: Exit,
     text: String,
@@ -72,7 +72,7 @@ impl Failure {
     }
 }
 
-/// Most errors are about something that was asked for; [`fault`] finds those that the machine is to blame for.
+/// Most errors are about something that was asked for; [`fault`] finds those that are the machine's.
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let exit = if fault::is_machines(&error) {
@@ -87,13 +87,13 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
     }
 }
 
-/// Of a gallery that was to be changed.
+/// The failure of a change to a gallery.
 fn unchanged(error: GalleryError) -> Failure {
     error.into()
 }
 
 impl Failure {
-    /// `text`, about what the system said.
+    /// A failure with `text`, about an error of the system.
     fn of(error: &std::io::Error, text: String) -> Self {
         let exit = if fault::is_machine(error) {
             Exit::Machine
@@ -104,8 +104,8 @@ impl Failure {
     }
 }
 
-/// Said when somebody came or went whom a fine-tuned network knew otherwise.
-const NO_LONGER_TUNED: &str = "the fine-tuned network was for those who lived here before: it is deleted, and the set's own \
+/// Printed when a change of the enrolled people makes a fine-tuned network useless.
+const NO_LONGER_TUNED: &str = "the fine-tuned network was for the people enrolled before: it is deleted, and the set's own \
                                is in use; `latchkey train --fine-tune` makes another";
 
 #[derive(Parser)]
@@ -126,10 +126,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch the camera and work the door until told to stop
+    /// Watch the camera and control the door until stopped
     #[command(after_help = "Example:\n  latchkey run --config /etc/latchkey/latchkey.toml")]
     Run(run::Arguments),
-    /// Say who is in a photo
+    /// Name the people in a photo
     #[command(
         after_help = "Example:\n  latchkey identify --model-files ~/models --draw seen.png party.jpg"
     )]
@@ -139,10 +139,10 @@ enum Command {
         after_help = "Examples:\n  latchkey enroll Ada ada/*.jpg\n  latchkey enroll Ada --camera"
     )]
     Enroll(enroll::Arguments),
-    /// Learn everybody from a folder of photos, and measure how well
+    /// Learn everyone from a folder of photos, and measure how well
     #[command(after_help = "Example:\n  latchkey train --data photos --far 0.001")]
     Train(train::Arguments),
-    /// List who is enrolled, or forget somebody
+    /// List who is enrolled, or forget a person
     #[command(after_help = "Examples:\n  latchkey people\n  latchkey people remove Ada")]
     People(people::Arguments),
     /// Measure how well a model set tells people apart
@@ -153,7 +153,7 @@ enum Command {
     /// Measure what a frame costs, stage by stage
     #[command(after_help = "Example:\n  latchkey bench --faces 3 --threads 1 face.jpg")]
     Bench(bench::Arguments),
-    /// Play visitors who never lived, to try things with
+    /// Play visits of synthetic people, to try things with
     #[command(
         after_help = "Examples:\n  latchkey doorstep photos 7 --out people\n  latchkey run --source doorstep:7\n  latchkey doorstep 7 --to /dev/video1"
     )]
@@ -169,22 +169,22 @@ enum Command {
     Broker,
 }
 
-/// Reads the command line, does what it says, and gives the status to end with.
+/// Reads the command line, runs the command, and returns the status to end with.
 #[must_use]
 pub fn main() -> ExitCode {
-    // As the kernel calls its first process. Whatever else runs as that (a container) has another name.
+    // The kernel's name for its first process. Another program that runs as the first one (in a container) has another name.
     let name = std::env::args_os().next().unwrap_or_default();
     if name == "/init" {
         return crate::firmware::main();
     }
-    // As that calls the one that it starts for the network.
+    // The name of the process that the first one starts for the network.
     if name == crate::firmware::NETWORK {
         return crate::firmware::network();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(e) => {
-            // Help and version are no errors; clap prints both kinds where they belong.
+            // Help and version are no errors; clap prints either to the right stream.
             let exit = if e.use_stderr() {
                 Exit::Usage
             } else {
@@ -194,7 +194,7 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    // Faces and templates are in this process's memory: they are for no core file and no debugger.
+    // Faces and templates are in this process's memory: no core file and no debugger may get them.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let asked = &arguments.overrides;
     if !matches!(arguments.command, Command::Run(_)) {
@@ -207,7 +207,7 @@ pub fn main() -> ExitCode {
             _ => Exit::Usage.into(),
         };
     }
-    // Those that learn write to another process, which may end before: that is for them to report.
+    // Commands that learn write to another process, which may end early: they report that themselves.
     let writes = matches!(arguments.command, Command::Train(_) | Command::Enroll(_));
     let serves = matches!(
         arguments.command,
@@ -247,7 +247,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// From here on this process ends where nobody reads what it prints any more: that one may have read enough
+/// From here on this process ends when nothing reads its output any more: the reader may have read enough
 /// (`latchkey identify ... | head`).
 fn end_when_unread() {
     let enough = Arc::new(AtomicBool::new(true));
@@ -259,7 +259,7 @@ struct Loaded {
     config: Config,
     manifest: Manifest,
     rule: Rule,
-    /// The embedder that was fine-tuned for the gallery, where that is asked for and there is one.
+    /// The embedder that was fine-tuned for the gallery, if that is asked for and there is one.
     tuned: Option<ModelFile>,
 }
 
@@ -301,8 +301,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Gives up what learning from `photos`, which anybody may have made, does not need. To be called while there is one
-    /// thread only.
+    /// Gives up what learning from `photos`, which may come from anyone, does not need. It must be called while there is only
+    /// one thread.
     fn confine_to(&self, photos: &[PathBuf]) {
         confine(&self.config, Work::Photos(photos)).log("learner", Level::Debug);
     }
@@ -335,10 +335,10 @@ impl Loaded {
     }
 }
 
-/// A frame's pixel format, as an argument names it: every one that there is.
+/// A frame's pixel format, by its name in arguments: all formats have one.
 fn pixel_format(text: &str) -> Result<PixelFormat, String> {
     serde_json::from_value(text.into())
-        .map_err(|_| "say grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())
+        .map_err(|_| "give grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())
 }
 
 /// Prints `value` as JSON, indented, with a newline.
@@ -346,7 +346,7 @@ fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
 }
 
-/// The pictures that `paths` name: files as they are, folders as what is meant as pictures in them.
+/// The pictures that `paths` name: each file, and in each folder the files that are meant as pictures.
 fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {

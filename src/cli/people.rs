@@ -1,4 +1,4 @@
-//! `latchkey people`: who is enrolled; `people remove`: no longer.
+//! `latchkey people`: lists the enrolled people, forgets one of them, or checks the gallery.
 
 use serde_json::json;
 
@@ -19,18 +19,18 @@ pub struct Arguments {
 enum Command {
     /// Print who is enrolled, with the number of templates
     List,
-    /// Forget somebody: name and templates
+    /// Forget a person: name and templates
     #[command(after_help = "Example:\n  latchkey people remove Ada")]
     Remove {
         /// As `latchkey people` prints it; case, accents typed in another form and kinds of apostrophe do not matter
         name: String,
     },
-    /// Say whether the gallery is whole and of the networks in use
+    /// Check that the gallery is undamaged and made by the networks in use
     Check,
 }
 
-/// Listing an empty gallery ends with [`Exit::Done`], removing somebody who is not in it with [`Exit::No`], as does the
-/// check of a gallery that only enrolling everybody again can fix.
+/// Listing an empty gallery ends with [`Exit::Done`], removing a person who is not in it with [`Exit::No`], as does the
+/// check of a gallery that only enrolling everyone again can fix.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(asked)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {

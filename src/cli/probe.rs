@@ -52,7 +52,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 println!("  {} {}", text("name"), text("about"));
                 if item["pick"].is_string() && item["device"] != "{}" {
                     println!(
-                        "    to use no other, below [camera]: device = {}",
+                        "    to use only this one, below [camera]: device = {}",
                         text("device")
                     );
                 }

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// With --check: take hold of relay, LEDs and button for a moment, all off
     #[arg(long, requires = "check")]
     outputs: bool,
-    /// Let the LED tell that what was set up last has a mistake and is not in force
+    /// Let the LED show that the last setup has a mistake and is not in force
     #[arg(long)]
     notice: bool,
 }
@@ -35,7 +35,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.check {
         loaded.config.card.read()?;
     }
-    // The job has no use for passwords.
+    // The job does not need passwords.
     loaded.config.card = CardTables::default();
     if let Some(source) = &arguments.source {
         loaded.config.camera.source.clone_from(source);
@@ -44,8 +44,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     if is_fast(&loaded.config)? {
         clock::halt();
     }
-    // A gallery on a disk that is not there yet is no empty one: better start again than let nobody in. Confined, nobody could
-    // look.
+    // A gallery on a disk that is not mounted yet must not be taken for an empty one: to start again is better than to let no
+    // one in. A confined process could not check that.
     let gallery = &loaded.config.gallery;
     if !gallery.exists() {
         fault::check_mounted(gallery).map_err(|source| GalleryError::Io {
@@ -54,8 +54,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             source,
         })?;
     }
-    // Before there is another thread. A check touches nothing that it would have to be kept from. What opens devices, and who
-    // is to hear how it goes, first.
+    // This comes before there is another thread. A check touches nothing that it would have to be kept from. The supervisor's
+    // socket and the broker, which opens devices, come before the confinement.
     let started = (!arguments.check).then(|| {
         confine::family();
         let supervisor = Supervisor::from_environment();
@@ -140,7 +140,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-/// Whether time shall run ahead: it must not hold a real door open.
+/// Whether time runs faster than real time, which must not drive a real door.
 fn is_fast(config: &crate::config::Config) -> Result<bool, Failure> {
     let fast = matches!(config.camera.parsed_source(), Source::Doorstep(script) if script.fast);
     if fast && config.output.driver != Driver::Log {

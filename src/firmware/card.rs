@@ -2,8 +2,9 @@
 //! the room that the card has, checked at every other one.
 //!
 //! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes whole or not at
-//! all; a mark in the card's second sector, which belongs to nobody, says that the file system is still being made. Only what
-//! was never finished, or is beyond what the tools can fix, is made again; where a disk or a driver fails, what is on it stays.
+//! all; a mark in the card's second sector, which has no other use, shows that the file system is still being made. A file
+//! system is made again only if it was never finished or if the tools cannot repair it; if a disk or a driver fails, the data
+//! stays.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -16,7 +17,7 @@ use rustix::io::Errno;
 use rustix::ioctl::{NoArg, opcode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-/// Bytes of a sector: SD cards and USB sticks have no other.
+/// Bytes of a sector: SD cards and USB sticks have no other size.
 const SECTOR: u64 = 512;
 /// Partitions begin at multiples of this, in sectors: 4 MiB, the erase block of larger cards.
 const ALIGNED: u32 = 8192;
@@ -28,14 +29,14 @@ const LINUX: u8 = 0x83;
 const READ_AGAIN: rustix::ioctl::Opcode = opcode::none(0x12, 95);
 /// In the card's second sector while the data partition's file system is being made.
 const BEING_MADE: &[u8; 32] = b"latchkey: file system being made";
-/// Where ext4 says that it is ext4, and what it is called, from the partition's start.
+/// Where ext4 has its magic number and its label, from the partition's start.
 const EXT4_AT: u64 = 1024 + 56;
 const EXT4: [u8; 2] = [0x53, 0xef];
 const LABEL_AT: u64 = 1024 + 120;
 const LABEL: &str = "latchkey-data";
-/// How long a USB stick with the card's number waits for an SD card that has it, too.
+/// How long to wait for an SD card with the card's number before a USB stick that has it is taken.
 const STICK: Duration = Duration::from_secs(5);
-/// The longest that a tool may take: checking the largest cards is a matter of a minute.
+/// The longest that a tool may take: a check of the largest cards takes about a minute.
 const TOOL: Duration = Duration::from_secs(300);
 
 /// A master boot record: the partition table in a disk's first sector.
@@ -64,7 +65,7 @@ impl BootRecord {
         u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
     }
 
-    /// The disk's number, by which a card is told from other disks.
+    /// The disk's number, which distinguishes the card from other disks.
     fn id(&self) -> u32 {
         self.number(440)
     }
@@ -80,14 +81,14 @@ impl BootRecord {
         (entry.kind != 0 && entry.sectors != 0).then_some(entry)
     }
 
-    /// This with a third partition from the second one's end to that of a disk of `sectors`. None: there is no room.
+    /// A copy with a third partition, from the end of the second one to the end of a disk of `sectors`. None: there is no room.
     fn with_data(&self, sectors: u64) -> Option<Self> {
         let owner = self.entry(2)?;
         let start = owner
             .start
             .checked_add(owner.sectors)?
             .checked_next_multiple_of(ALIGNED)?;
-        // Beyond 2 TiB a boot record cannot count.
+        // A boot record cannot count beyond 2 TiB.
         let end = u32::try_from(sectors).unwrap_or(u32::MAX);
         let room = end.checked_sub(start)?;
         if room < SMALLEST {
@@ -95,7 +96,7 @@ impl BootRecord {
         }
         let mut record = self.clone();
         let at = 446 + 32;
-        // No cylinders: the numbers that say so.
+        // These numbers stand for a disk without cylinders.
         record.0[at..at + 8].copy_from_slice(&[0, 0xfe, 0xff, 0xff, LINUX, 0xfe, 0xff, 0xff]);
         record.0[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
         record.0[at + 12..at + 16].copy_from_slice(&room.to_le_bytes());
@@ -103,24 +104,24 @@ impl BootRecord {
     }
 }
 
-/// The card that was started from.
+/// The card that the board has booted from.
 #[derive(Debug)]
 pub struct Card {
     pub disk: PathBuf,
     pub sectors: u64,
 }
 
-/// What lasts.
+/// The folder for lasting data.
 #[derive(Debug)]
 pub struct Data {
     pub folder: PathBuf,
-    /// Whether it lasts: otherwise it is memory, as no disk would do.
+    /// Whether it lasts. Otherwise it is in memory, as no disk could be used.
     pub kept: bool,
 }
 
 impl Card {
-    /// The disk with this number, once it shows up; the SD card before any stick. None too if there are two of a kind:
-    /// images are alike, and a stick that somebody plugs in must not take the card's place.
+    /// The disk with this number, once it shows up; an SD card takes precedence over a stick. Also None if there are two of a
+    /// kind: images are alike, and a stick that a person plugs in must not take the card's place.
     pub fn find(id: u32, patience: Duration, alive: &mut dyn FnMut()) -> Option<Self> {
         let begun = Instant::now();
         loop {
@@ -160,8 +161,8 @@ impl Card {
         PathBuf::from(format!("{name}{p}{n}"))
     }
 
-    /// Mounts the data partition at `at`, made or repaired as need be. Where that fails, memory takes its place: the exit button
-    /// works.
+    /// Mounts the data partition at `at`, made or repaired if necessary. If that fails, memory takes its place, so that the
+    /// exit button works.
     pub fn data(&self, at: &Path, alive: &mut dyn FnMut()) -> Data {
         match self.try_data(at, alive) {
             Ok(()) => Data {
@@ -199,7 +200,7 @@ impl Card {
         }
         std::fs::create_dir_all(at)?;
         match mount_data(&partition, at) {
-            // What the kernel says of a structure that makes no sense, in spite of the check.
+            // The kernel's errors for a structure that makes no sense, in spite of the check.
             Err(error @ (Errno::INVAL | Errno::UCLEAN)) => {
                 lost(&error.to_string());
                 make(&disk, &partition, alive)?;
@@ -209,8 +210,8 @@ impl Card {
         }
     }
 
-    /// Makes the third partition's entry where there is none. What an earlier image's partition held is kept: it lies at the
-    /// same place.
+    /// Makes the third partition's entry where there is none. The data of an earlier image's partition is kept: it lies at
+    /// the same place.
     fn ensure_entry(&self, disk: &File) -> io::Result<()> {
         let record = BootRecord::read(disk)?;
         if record.entry(3).is_some() {
@@ -222,7 +223,7 @@ impl Card {
         let start = record.entry(3).map_or(0, |e| u64::from(e.start)) * SECTOR;
         let kept = is_ext4(disk, start)? && label(disk, start)? == LABEL;
         if !kept {
-            // The mark first: as long as the entry is not there, nobody looks at it.
+            // The mark comes first: it is not read as long as the entry is missing.
             disk.write_all_at(BEING_MADE, SECTOR)?;
             disk.sync_all()?;
         }
@@ -235,7 +236,7 @@ impl Card {
         Ok(())
     }
 
-    /// Mounts the owner's partition at `at` for as long as `work` takes, read-only unless that asks for more.
+    /// Mounts the owner's partition at `at` for as long as `work` takes, read-only unless `work` asks for more.
     pub fn with_owner<T>(
         &self,
         at: &Path,
@@ -245,7 +246,7 @@ impl Card {
         let partition = self.partition(2);
         wait_for(&partition)?;
         std::fs::create_dir_all(at)?;
-        // Marks what a computer left half written; its own writes are few.
+        // Repairs what a computer left half written; it writes little itself.
         let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition, alive);
         let flags =
             MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -256,12 +257,12 @@ impl Card {
     }
 }
 
-/// What setting up does with the owner's partition.
+/// How setting up gets write access to the owner's partition.
 pub trait OwnerAccess {
-    /// Runs `work` while the partition can be written, and sees that it is written.
+    /// Runs `work` while the partition can be written, and then writes everything to the disk.
     ///
     /// # Errors
-    /// What `work` says, or the kernel of the partition.
+    /// That of `work`, or the kernel's if the partition cannot be mounted or written.
     fn writing(&self, work: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
 }
 
@@ -301,7 +302,7 @@ impl Data {
         }
     }
 
-    /// Writes what is not written, and lets the disk go.
+    /// Writes what is not written yet, and unmounts the disk.
     pub fn let_go(&self) {
         rustix::fs::sync();
         if let Err(error) = unmount(&self.folder, UnmountFlags::empty()) {
@@ -344,7 +345,7 @@ fn disks(id: u32) -> Vec<Card> {
         .collect()
 }
 
-/// Whether a file system of ours or another begins at `start`, in bytes.
+/// Whether an ext4 file system, ours or another, begins at `start`, in bytes.
 fn is_ext4(disk: &File, start: u64) -> io::Result<bool> {
     let mut magic = [0; 2];
     disk.read_exact_at(&mut magic, start + EXT4_AT)?;
@@ -381,7 +382,8 @@ fn make(disk: &File, partition: &Path, alive: &mut dyn FnMut()) -> io::Result<()
     Ok(())
 }
 
-/// Takes the journal up and repairs what is sure; where that is not enough, by best guess, as there is no keyboard to ask.
+/// Replays the journal and repairs what is certain. Where that is not enough, repairs by best guess, as there is no keyboard
+/// to answer with.
 fn check(partition: &Path, by_guess: &[&str], alive: &mut dyn FnMut()) -> io::Result<()> {
     match run("/sbin/e2fsck", &["-p"], partition, alive)? {
         0 => return Ok(()),
@@ -410,21 +412,21 @@ fn run(
     device: &Path,
     alive: &mut dyn FnMut(),
 ) -> io::Result<i32> {
-    let mut said = tempfile::tempfile()?;
+    let mut output = tempfile::tempfile()?;
     let mut child = Command::new(program)
         .args(arguments)
         .arg(device)
         .stdin(Stdio::null())
-        .stdout(said.try_clone()?)
-        .stderr(said.try_clone()?)
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
         .spawn()?;
     let status = wait_for_child(&mut child, TOOL, alive)?
         .code()
         .unwrap_or(128);
     if status != 0 {
-        said.rewind()?;
+        output.rewind()?;
         let mut text = String::new();
-        said.take(1 << 16).read_to_string(&mut text)?;
+        output.take(1 << 16).read_to_string(&mut text)?;
         let last = text.lines().rfind(|l| !l.trim().is_empty());
         let last = last.unwrap_or_default();
         log::warn!("tool name={program} status={status} said={last:?}");
@@ -487,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_without_room_stays_as_it_is_and_a_huge_one_is_used_as_far_as_it_can_be() {
+    fn a_card_without_room_is_unchanged_and_a_huge_one_is_used_up_to_the_limit() {
         assert_eq!(image().with_data(1_139_264 + 1000), None);
         let huge = image()
             .with_data(1 << 40)
@@ -498,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_boot_record_is_refused() {
+    fn a_sector_that_is_no_boot_record_is_refused() {
         let mut file = tempfile::tempfile().expect("a file");
         io::Write::write_all(&mut file, &[0; 512]).expect("written");
         BootRecord::read(&file).expect_err("no signature");

@@ -1,5 +1,5 @@
-//! The time of day from a server (SNTP): asked at once, then twice an hour, and set whenever it is off. What it says is
-//! believed as far as such time can be: nobody signs it, and nothing that opens the door depends on it.
+//! The time of day from a server (SNTP): asked for at once, then twice an hour. The clock is set whenever it is wrong. An
+//! answer is not signed: only a possible time is accepted, and nothing that opens the door depends on it.
 
 use std::io;
 use std::path::Path;
@@ -9,18 +9,18 @@ use rsntp::{Config, SntpClient};
 
 use super::kernel;
 
-/// Between two questions that were answered.
+/// The pause after a request that was answered.
 const EVERY: Duration = Duration::from_secs(1800);
-/// After one that was not, at first, and at most.
+/// The pause after a request that was not answered: at first, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long after it was made this program may still run: beyond that a clock is wrong.
+/// How long after its build this program may still run: a later time is taken for wrong.
 const LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
-/// Less than that is left as it is.
+/// A smaller error of the clock is left as it is.
 const OFF: Duration = Duration::from_millis(100);
 
-/// Keeps the clock right for good, whenever there is a network.
+/// Keeps the clock right for ever, whenever there is a network.
 pub fn keep(server: &str, network: &dyn Fn() -> bool) {
     let client = SntpClient::with_config(Config::default().timeout(PATIENCE));
     let mut again = AGAIN.0;
@@ -61,12 +61,12 @@ fn ask(client: &SntpClient, server: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether it may be `time` for a program that was `made` then.
+/// Whether `time` is possible for a program that was built at `made`.
 pub fn can_be(time: SystemTime, made: SystemTime) -> bool {
     time.duration_since(made).is_ok_and(|age| age <= LIFE)
 }
 
-/// `now` moved by what it is off, `back` or forth, to where it can be.
+/// `now` moved by `by`, `back` or forward, if that is a possible time.
 fn moved(now: SystemTime, by: Duration, back: bool, made: SystemTime) -> io::Result<SystemTime> {
     let time = match back {
         true => now.checked_sub(by),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_goes_both_ways_but_not_before_the_program() {
+    fn the_clock_moves_both_ways_but_not_before_the_build() {
         let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let now = made + Duration::from_secs(100);
         let second = Duration::from_secs(1);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn a_malformed_answer_is_an_error() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap().to_string();
         let answers: [&[u8]; 4] = [b"", b"x", &[0; 48], &[0xff; 1000]];

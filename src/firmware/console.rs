@@ -1,10 +1,10 @@
 //! The serial console: how the first process writes to it, and the login on it if the owner asks for one.
 //!
-//! Writing takes a second at most for what comes at once, and no time while the console is stuck: what finds no room is
-//! dropped and counted. Nothing here reads; the login opens the terminal for itself.
+//! Writing lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
+//! counted. Nothing here reads; the login opens the terminal itself.
 //!
-//! Whatever stops the wire for good (a control character, a login's settings, hardware) must not stop the first
-//! process, which feeds the watchdog.
+//! What stops the wire for ever (a control character, a login's settings, hardware) must not stop the first process,
+//! which feeds the watchdog.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::kept::Kept;
 
-/// How long lines wait for room: a full buffer of the driver's (4 KiB) takes a third of it at 115200 baud.
+/// How long lines wait for room. A full buffer of the driver (4 KiB) is sent in a third of that at 115200 baud.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The console; each has its own count of what it dropped.
@@ -26,12 +26,12 @@ pub struct Console {
     /// None: there is no console, and all is dropped.
     out: Option<File>,
     dropped: usize,
-    /// Whether the last line that was begun was not ended.
+    /// Whether the last line was written only in part.
     cut: bool,
 }
 
 impl Console {
-    /// The kernel's console, opened again: others keep a blocking one.
+    /// The kernel's console, opened separately so that other processes keep a blocking one.
     pub fn open() -> Self {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let out = OpenOptions::new()
@@ -49,7 +49,7 @@ impl Console {
         Self::on(out)
     }
 
-    /// `out` does not block.
+    /// `out` must not block.
     fn on(out: Option<File>) -> Self {
         Self {
             out,
@@ -79,8 +79,8 @@ impl Console {
             // The time of the line that follows, as in the log of the job.
             let time = line.split(|b| *b == b' ').next().unwrap_or_default();
             let time = String::from_utf8_lossy(time);
-            let told = format!("{time} WARN  suppressed lines={}\n", self.dropped);
-            self.write_until(told.as_bytes(), until)?;
+            let suppressed = format!("{time} WARN  suppressed lines={}\n", self.dropped);
+            self.write_until(suppressed.as_bytes(), until)?;
             self.dropped = 0;
         }
         self.write_until(line, until)
@@ -110,7 +110,7 @@ impl Console {
     }
 }
 
-/// The logger's end of it: no line is an error of whoever logs.
+/// For the logger: a line that is dropped is no error of the code that logs.
 impl Write for Console {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.write_lines(lines);
@@ -122,7 +122,7 @@ impl Write for Console {
     }
 }
 
-/// A login for whoever knows a password.
+/// A login for a user who knows the password.
 pub struct Login {
     hash: String,
     process: Kept,
@@ -137,7 +137,7 @@ impl Login {
         }
     }
 
-    /// Starts it if it does not run and it is time to.
+    /// Starts it if it does not run and its pause is over.
     pub fn keep(&mut self) {
         if let Some(pause) = self.process.keep(|| start(&self.hash)) {
             log::error!(
@@ -148,7 +148,7 @@ impl Login {
         }
     }
 
-    /// The process `pid` has ended: perhaps it was this one.
+    /// Notes that the process `pid` has ended, which may be this one.
     pub fn note_end(&mut self, pid: u32) {
         if let Some(pause) = self.process.note_end(pid) {
             log::info!(
@@ -163,7 +163,7 @@ impl Login {
 fn start(hash: &str) -> io::Result<Child> {
     let files = [
         ("/etc/passwd", "root:x:0:0::/:/bin/sh\n".to_owned()),
-        // Busybox knows no account whose day of the last change (the 1) is empty.
+        // Busybox accepts no account whose day of the last change (the 1) is empty.
         ("/etc/shadow", format!("root:{hash}:1::::::\n")),
     ];
     for (path, text) in files {
@@ -180,7 +180,7 @@ fn start(hash: &str) -> io::Result<Child> {
         write().map_err(|e| io::Error::other(format!("{path} cannot be written: {e}")))?;
     }
     let mut getty = Command::new("/bin/busybox");
-    // By its own name: what is called the console takes no control characters.
+    // By the terminal's own name: under the name `console` it takes no control characters.
     getty.args(["getty", "-L", "115200", &terminal(), "vt100"]);
     getty
         .spawn()
@@ -219,9 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_console_holds_nobody_up_and_tells_later_what_it_missed() {
+    fn a_stuck_console_blocks_nothing_and_later_reports_what_it_missed() {
         let (mut console, mut far) = wire();
-        // Hours, if each line waited.
+        // This would take hours if each line waited.
         for _ in 0..10_000 {
             console.write_lines(LINE);
         }
@@ -232,14 +232,14 @@ mod tests {
 
         console.write_lines(LINE);
         let line = String::from_utf8_lossy(LINE);
-        let told = format!("12:00:00Z WARN  suppressed lines={missed}\n{line}");
-        assert_eq!(read(&mut far), told);
+        let expected = format!("12:00:00Z WARN  suppressed lines={missed}\n{line}");
+        assert_eq!(read(&mut far), expected);
         console.write_lines(LINE);
         assert_eq!(read(&mut far), line);
     }
 
     #[test]
-    fn a_line_that_was_cut_is_ended_before_the_next() {
+    fn a_line_that_was_cut_is_ended_before_the_next_one() {
         let (mut console, mut far) = wire();
         let long = [&[b'x'; 1 << 20][..], b"\n"].concat();
         console.write_lines(&long);

@@ -1,7 +1,7 @@
-//! The log of decisions on the data partition: who was let in and refused, what broke. The serial console tells much more.
+//! The log of decisions on the data partition: who was let in and refused, what broke. The serial console shows much more.
 //!
-//! An SD card wears with every write: lines are kept in memory and written a minute after the first of them, the whole file
-//! beside and renamed. So a power cut costs the last minute at most, and never leaves half a file.
+//! An SD card wears with every write: lines are kept in memory and written a minute after the first of them. The whole file is
+//! written under a new name and then renamed: a power cut costs the last minute at most, and never leaves half a file.
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -11,10 +11,10 @@ use crate::people::write_whole;
 
 /// How long a line may wait for others.
 const GATHER: Duration = Duration::from_secs(60);
-/// A file of this size becomes the older of the two that there are.
+/// A file of this size is renamed, and replaces the older of the two files that are kept.
 const LARGE: usize = 64 << 10;
 
-/// Events that are kept: what the door did, and why it might not have.
+/// Events that are kept: what the door did, and what may have kept it from opening.
 const KEPT: [&str; 18] = [
     "granted",
     "refused",
@@ -70,7 +70,7 @@ impl Decisions {
         }
     }
 
-    /// Writes what has waited long enough, beside: a disk that hangs must not hold up the first process.
+    /// Writes what has waited long enough, in another thread: a disk that hangs must not block the first process.
     pub fn flush_if_due(&mut self) {
         let due = self.since.is_some_and(|since| since.elapsed() >= GATHER);
         if !due || self.writer.as_ref().is_some_and(|w| !w.is_finished()) {
@@ -85,7 +85,7 @@ impl Decisions {
         self.cut();
     }
 
-    /// Writes what is not written yet, now.
+    /// Writes at once what is not written yet.
     pub fn flush(&mut self) {
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -103,7 +103,7 @@ impl Decisions {
         }
     }
 
-    /// Begins again where the file has become the older one.
+    /// Begins an empty file if this one has become the older one.
     fn cut(&mut self) {
         if self.text.len() >= LARGE {
             self.text.clear();
@@ -111,7 +111,7 @@ impl Decisions {
     }
 }
 
-/// The file as it shall be.
+/// A file to write.
 struct Writing {
     path: PathBuf,
     text: String,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn two_files_bound_what_is_kept_also_where_the_disk_refuses() {
+    fn two_files_bound_what_is_kept_even_if_the_disk_refuses() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut decisions = Decisions::new(folder.path());
         for _ in 0..LARGE / LINE.len() + 1 {

@@ -1,18 +1,18 @@
-//! What lies on the owner's drive, by its names: the configuration, lists of names to forget, folders of photos; what may be
-//! meant for one of them and is not read; and what is something else.
+//! Sorts what lies on the owner's drive by its names: the configuration, lists of names to forget, folders of photos; what
+//! may be meant for one of these and is not read; and everything else.
 //!
-//! A computer shows some names without their endings, adds endings of its own and makes copies. A name that cannot have been
-//! meant otherwise is taken; one that may have been meant is reported with what to do, as its owner believes that it works.
+//! A computer shows some names without their endings, adds endings of its own and makes copies. A name that can mean only one
+//! of these is taken. A name that may mean one is reported with what to do, as the owner believes that it works.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::owner::{CONFIG, PHOTOS, REMOVE, SAYS};
+use super::owner::{CONFIG, PHOTOS, REMOVE, REPORT_FILE};
 use crate::capture::pictures::{is_clutter, is_picture};
 use crate::people::folders::UNKNOWN;
 use crate::text::{Likeness, is_archive, is_rich_text, likeness};
 
-/// What every card comes with.
+/// A file that every card comes with.
 const README: &str = "README.txt";
 
 /// What was found.
@@ -22,18 +22,18 @@ pub struct Drive {
     pub config: Option<String>,
     /// Lists of names to forget.
     pub lists: Vec<String>,
-    /// Folders of people's folders.
+    /// Folders that hold one folder a person.
     pub photos: Vec<String>,
     /// What may have been meant for one of these and is not read, each with the reason and what to do.
     pub mistakes: Vec<(String, String)>,
-    /// What is something else.
+    /// Everything else.
     pub others: Vec<String>,
 }
 
-/// Looks at what lies in `folder`; into no folder but those that may hold photos.
+/// Sorts what lies in `folder`. Of the folders in it, only those that may hold photos are read.
 ///
 /// # Errors
-/// What the system says.
+/// The system's, if `folder` cannot be read.
 pub fn look(folder: &Path) -> io::Result<Drive> {
     let mut drive = Drive::default();
     let mut configs = Vec::new();
@@ -45,7 +45,7 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
             .into_owned();
         if is_clutter(&path)
             || is_systems(&name)
-            || name == SAYS
+            || name == REPORT_FILE
             || name == super::owner::BESIDE
             || name == README
         {
@@ -63,7 +63,7 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
             drive.photos.push(name);
         } else if is_archive(&name) {
             mistake(format!(
-                "is an archive, which is not read: unpack it; photos belong into {PHOTOS}, a folder a person"
+                "is an archive, which is not read: unpack it; photos belong in {PHOTOS}, one folder a person"
             ));
         } else if is_rich_text(&name)
             && [CONFIG, REMOVE]
@@ -103,7 +103,7 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
             drive.others.push(name);
         }
     }
-    // An exact name comes before one that means the same.
+    // An exact name takes precedence over one that means the same.
     let exact = configs.iter().position(|name| name == CONFIG);
     match (&configs[..], exact) {
         ([only], _) => drive.config = Some(only.clone()),
@@ -125,7 +125,7 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
     Ok(drive)
 }
 
-/// What systems put on every drive, and fsck on one that it had to repair.
+/// Whether it is one of the files that systems put on every drive, or that fsck leaves on a drive that it repaired.
 fn is_systems(name: &str) -> bool {
     let known = [
         "system volume information",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_configurations_the_exact_one_is_read_and_the_other_is_told() {
+    fn of_two_configurations_the_exact_one_is_read_and_the_other_is_reported() {
         let drive = found(&["latchkey.toml", "latchkey.toml.txt"]);
         assert_eq!(drive.config.as_deref(), Some("latchkey.toml"));
         assert_eq!(drive.mistakes[0].0, "latchkey.toml.txt");
@@ -246,8 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_meant_is_told_with_what_to_do() {
-        for (entry, said) in [
+    fn a_name_that_may_be_meant_is_reported_with_what_to_do() {
+        for (entry, expected) in [
             ("remove(1).txt", "call it remove.txt"),
             ("remove - Copy.txt", "call it remove.txt"),
             ("remvoe.txt", "call it remove.txt"),
@@ -276,16 +276,16 @@ mod tests {
             ("ada.jpg", "put it into photos/NAME"),
         ] {
             let drive = found(&[entry]);
-            let told: Vec<_> = drive.mistakes.iter().map(|(_, why)| why).collect();
+            let reasons: Vec<_> = drive.mistakes.iter().map(|(_, why)| why).collect();
             assert!(
-                told.len() == 1 && told[0].contains(said),
+                reasons.len() == 1 && reasons[0].contains(expected),
                 "{entry}: {drive:?}"
             );
         }
     }
 
     #[test]
-    fn what_is_nothing_of_this_is_left_alone_and_systems_own_files_are_passed_over() {
+    fn other_files_are_listed_and_files_of_the_system_are_skipped() {
         let drive = found(&["notes.txt", "manual.pdf", "music/"]);
         assert_eq!(
             drive,

@@ -1,9 +1,9 @@
-//! A list of names to forget, read and written back. A name that is nobody's stays in the list as a remark, so that the list is
-//! not lost, the owner sees what to do, and nobody who is enrolled by that name later is forgotten.
+//! A list of names to forget, read and written back. A name that no person has stays in the list as a remark: the list is not
+//! lost, the owner sees what to do, and a person who is enrolled by that name later is not forgotten.
 
 use crate::text::{self, Decoded, NotText};
 
-/// Begins the remark about a name that was nobody's.
+/// Begins the remark about a name that no person has.
 const NOT_FORGOTTEN: &str = "# not forgotten: ";
 
 /// A line of a list.
@@ -11,7 +11,7 @@ const NOT_FORGOTTEN: &str = "# not forgotten: ";
 pub enum Line<'a> {
     /// A person to forget.
     Name(&'a str),
-    /// What was remarked about a name before.
+    /// An earlier remark about a name.
     NotForgotten(&'a str),
     /// The owner's own remark.
     Remark,
@@ -44,7 +44,7 @@ impl List {
         text::lines(&self.read.text).map(str::to_owned).collect()
     }
 
-    /// Whether its letters are certain: some encodings cannot be told apart.
+    /// Whether its letters are certain: some encodings cannot be distinguished.
     pub const fn is_certain(&self) -> bool {
         self.read.certain
     }
@@ -55,12 +55,12 @@ impl List {
         self.matters |= Line::of(line) != Line::Remark;
     }
 
-    /// Remarks that `name` is nobody's.
+    /// Adds a remark that no person has this `name`.
     pub fn remark(&mut self, name: &str, what: &str) {
         self.keep(&format!("{NOT_FORGOTTEN}{name} ({what})"));
     }
 
-    /// The file as it is to be; empty if it may go. `None` if it is so.
+    /// The new content of the file, empty if the file may be deleted; `None` if nothing changes.
     pub fn into_file(self) -> Option<Vec<u8>> {
         if !self.matters {
             return Some(Vec::new());
@@ -71,7 +71,7 @@ impl List {
 }
 
 impl<'a> Line<'a> {
-    /// What a line of a list says.
+    /// What a line of a list is.
     pub fn of(line: &'a str) -> Self {
         match line.strip_prefix(NOT_FORGOTTEN.trim_end()) {
             Some(remark) => Self::NotForgotten(remark.trim_start()),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_goes_when_all_of_it_is_done_and_keeps_what_is_not() {
+    fn a_list_is_emptied_when_all_is_done_and_keeps_what_is_not() {
         let mut list = List::read(b"Ada\r\n# Ben moved out\r\nBen\r\n").unwrap();
         assert_eq!(list.lines(), ["Ada", "# Ben moved out", "Ben"]);
         list.keep("# Ben moved out");
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_were_read_wrong_are_written_back_as_they_were() {
+    fn letters_that_were_read_wrong_are_written_back_unchanged() {
         // "Юрий" as Windows saves it in Russia.
         let mut list = List::read(b"\xde\xf0\xe8\xe9\r\n").unwrap();
         assert!(!list.is_certain());

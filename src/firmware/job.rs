@@ -1,4 +1,4 @@
-//! The job: `latchkey run` as a user of its own, listened to, and started again at a bounded rate.
+//! The job: `latchkey run` as a user of its own, whose progress is watched, and which is started again at a bounded rate.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -13,14 +13,14 @@ use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use super::console::Console;
 
-/// Where the job says how it does.
+/// Where the job reports its progress.
 const SOCKET: &str = "/run/latchkey.notify";
-/// How long it may say nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
+/// How long it may report nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
 const SILENCE: Duration = Duration::from_secs(10);
-/// With what it takes to look, kill and tell, well before the board is reset.
+/// With the time that it takes to check, kill and log, this is well before the board is reset.
 const _: () = assert!(SILENCE.as_secs() + 3 < super::watchdog::SECONDS as u64);
-/// How long its guard may take to turn the relay off and say so.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long its guard may take to turn the relay off and to log that.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// How long it may take to load from the slowest card.
 const STARTING: Duration = Duration::from_secs(60);
 
@@ -28,19 +28,19 @@ const STARTING: Duration = Duration::from_secs(60);
 pub struct Job {
     child: Child,
     lines: ChildStderr,
-    /// The line that is not whole yet.
+    /// The line that is not complete yet.
     rest: Vec<u8>,
-    /// Where its lines go on to.
+    /// Where its lines are passed on to.
     console: Console,
     socket: UnixDatagram,
     started: Instant,
-    heard: Option<Instant>,
+    last_report: Option<Instant>,
     killed: bool,
-    /// Whether everybody who could write lines has ended.
+    /// Whether every process that could write lines has ended.
     ended: bool,
 }
 
-/// What the job has said since it was last listened to.
+/// What the job has reported since this was last read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     pub ready: bool,
@@ -60,7 +60,7 @@ impl Job {
         if config.exists() {
             command.arg("--config").arg(config);
         } else {
-            // Nobody has said what is wired to which pin, and at which level it is off: none is driven.
+            // It is not known what is wired to which pin, and at which level it is off: no pin is driven.
             command.args(["--board", "host"]);
         }
         command
@@ -92,7 +92,7 @@ impl Job {
             console: Console::open(),
             socket,
             started: Instant::now(),
-            heard: None,
+            last_report: None,
             killed: false,
             ended: false,
         })
@@ -102,7 +102,7 @@ impl Job {
         self.child.id()
     }
 
-    /// What to wait for.
+    /// The files to wait for.
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
         [self.lines.as_fd(), self.socket.as_fd()]
     }
@@ -120,7 +120,7 @@ impl Job {
                 Err(_) => break,
             };
             self.rest.extend_from_slice(&bytes[..n]);
-            // Nothing here ends a line that a program without line breaks begins.
+            // A program that writes no line breaks must not fill the memory.
             if self.rest.len() > 64 << 10 {
                 self.rest.push(b'\n');
                 break;
@@ -141,15 +141,15 @@ impl Job {
     pub fn last_lines(&mut self) -> String {
         let begun = Instant::now();
         let mut lines = self.read_lines();
-        while !self.ended && begun.elapsed() < LAST_WORDS {
+        while !self.ended && begun.elapsed() < LAST_LINES {
             std::thread::sleep(Duration::from_millis(10));
             lines += &self.read_lines();
         }
         lines
     }
 
-    /// What it has said of itself.
-    pub fn hear(&mut self) -> Progress {
+    /// Reads what it has reported of itself.
+    pub fn read_progress(&mut self) -> Progress {
         let mut progress = Progress::default();
         let mut bytes = [0; 256];
         while let Ok(n) = self.socket.recv(&mut bytes) {
@@ -159,18 +159,18 @@ impl Job {
             }
         }
         if progress.ready || progress.alive {
-            self.heard = Some(Instant::now());
+            self.last_report = Some(Instant::now());
         }
         progress
     }
 
-    /// Whether it has said nothing yet, and is still given the time for that.
+    /// Whether it has reported nothing yet, and still has the time to.
     pub fn is_starting(&self) -> bool {
-        self.heard.is_none() && self.started.elapsed() < STARTING
+        self.last_report.is_none() && self.started.elapsed() < STARTING
     }
 
     pub fn silent(&self) -> Duration {
-        self.heard.unwrap_or(self.started).elapsed()
+        self.last_report.unwrap_or(self.started).elapsed()
     }
 
     /// Whether it was killed for its silence.
@@ -180,7 +180,7 @@ impl Job {
 
     /// Whether it has been silent for too long.
     pub fn is_late(&self) -> bool {
-        let bound = if self.heard.is_some() {
+        let bound = if self.last_report.is_some() {
             SILENCE
         } else {
             STARTING
@@ -192,12 +192,12 @@ impl Job {
         self.started.elapsed()
     }
 
-    /// The relay goes off, then it ends.
+    /// Asks it to turn the relay off and to end.
     pub fn ask_to_end(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// The guard turns the relay off.
+    /// Kills it. The guard turns the relay off.
     pub fn kill(&mut self) {
         self.killed = true;
         self.signal(Signal::KILL);
@@ -211,10 +211,10 @@ impl Job {
     }
 }
 
-/// How a job ended, or did not begin.
+/// How a job ended, or failed to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It said that what it was given is wrong: configuration, files. Trying again would say the same.
+    /// It refused what it was given as wrong: configuration, files. Another try would end the same way.
     Refused,
     /// By itself, or by a signal.
     Failed(i32),
@@ -251,7 +251,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// When to start the job again: at once after a long life, later and later after short ones, and not for ever.
+/// When to start the job again: soon after a long run, with longer and longer pauses after short ones, and not for ever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Restarts {
     failures: u32,
@@ -261,12 +261,12 @@ pub struct Restarts {
 impl Restarts {
     const FIRST: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(30);
-    /// A life of this length makes up for all that was before.
-    const LONG_LIFE: Duration = Duration::from_secs(60);
+    /// A run of this length makes up for all failures before.
+    const LONG_RUN: Duration = Duration::from_secs(60);
     /// Failures in a row after which only the board's restart may help: a driver that hangs, a camera that it has lost.
     const MOST: u32 = 8;
 
-    /// How long to wait after a job that ended so and had lived for `age`; `None` if it is not to be started again.
+    /// How long to wait after a job that ended in this way after `age`; `None` if it is not to be started again.
     pub fn after(&mut self, ended: Ended, age: Duration) -> Option<Duration> {
         if ended == Ended::Refused {
             return None;
@@ -276,9 +276,9 @@ impl Restarts {
         Some(delay)
     }
 
-    /// How long to wait after something that had lived for `age`, later and later and for ever.
+    /// How long to wait after a process that has run for `age`: longer and longer, without an end to the tries.
     pub fn later(&mut self, age: Duration) -> Duration {
-        if age >= Self::LONG_LIFE {
+        if age >= Self::LONG_RUN {
             self.failures = 0;
         }
         self.failures += 1;
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_refuses_what_it_was_given_is_not_started_again_and_restarts_no_board() {
+    fn a_job_that_refuses_its_input_is_not_started_again_and_does_not_restart_the_board() {
         let mut restarts = Restarts::default();
         let refused = Ended::of_code(2);
         assert_eq!(restarts.after(refused, Duration::from_secs(1)), None);
@@ -326,13 +326,13 @@ mod tests {
             let delay = restarts.after(Ended::of_code(failed), Duration::ZERO);
             assert!(delay.is_some());
         }
-        // What else is kept running is tried for ever, but rarely.
+        // Other processes that are kept running are tried for ever, but rarely.
         let delays = (0..100).map(|_| restarts.later(Duration::ZERO));
         assert_eq!(delays.last(), Some(Restarts::LONGEST));
     }
 
     #[test]
-    fn a_long_life_makes_up_for_failures() {
+    fn a_long_run_makes_up_for_failures() {
         let mut restarts = Restarts::default();
         for _ in 0..5 {
             restarts.after(Ended::Hung, Duration::ZERO);

@@ -1,5 +1,6 @@
-//! A child that is to run for good: started again, later and later if it keeps ending. What it is, and what is said of it, is
-//! its owner's business. Not the job, whose failures restart the board.
+//! A child process that is to run for ever: it is started again when it ends, with longer and longer pauses if it keeps
+//! ending. The caller decides what it is and what is logged about it. The job is not one of these: its failures restart the
+//! board.
 
 use std::io;
 use std::process::{Child, ChildStdout};
@@ -14,7 +15,7 @@ pub struct Kept {
     restarts: Restarts,
 }
 
-/// It does not run.
+/// Why it does not run, and for how long.
 pub struct Pause {
     pub why: String,
     /// How long it ran.
@@ -33,7 +34,7 @@ impl Kept {
         }
     }
 
-    /// Starts it if it does not run and it is time to; how that failed.
+    /// Starts it if it does not run and its pause is over. Returns how that failed, if it did.
     pub fn keep(&mut self, start: impl FnOnce() -> io::Result<Child>) -> Option<Pause> {
         if self.child.is_some() || Instant::now() < self.next {
             return None;
@@ -52,13 +53,13 @@ impl Kept {
         self.child.is_some()
     }
 
-    /// The process `pid` has ended: perhaps it was this one.
+    /// Notes that the process `pid` has ended, which may be this one.
     pub fn note_end(&mut self, pid: u32) -> Option<Pause> {
         let is_it = self.child.as_ref().is_some_and(|child| child.id() == pid);
         is_it.then(|| self.pause("ended".to_owned()))
     }
 
-    /// Whether it has ended, where nobody else waits for children.
+    /// Whether it has ended; for a process in which nothing else waits for children.
     pub fn has_ended(&mut self) -> Option<Pause> {
         match self.child.as_mut()?.try_wait() {
             Ok(None) => None,
@@ -67,7 +68,7 @@ impl Kept {
         }
     }
 
-    /// What it writes, once for each start.
+    /// Its standard output, given once for each start.
     pub fn output(&mut self) -> Option<ChildStdout> {
         self.child.as_mut()?.stdout.take()
     }

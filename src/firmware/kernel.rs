@@ -1,4 +1,4 @@
-//! What the first process asks of the kernel: file systems, drivers, the clock, whose the devices are.
+//! What the first process asks of the kernel: file systems, drivers, the clock, the owner of devices.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use super::clock::can_be;
 
-/// The pseudo file systems, and memory where something is written that need not last.
+/// Mounts the pseudo file systems, and memory for files that need not last.
 pub fn mounts() -> io::Result<()> {
     let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
     for (kind, at, flags, data) in [
@@ -38,7 +38,7 @@ pub fn mounts() -> io::Result<()> {
     ] {
         std::fs::create_dir_all(at)?;
         match mount(kind, at, kind, flags, data) {
-            // By the kernel itself, or by what ran before.
+            // Mounted by the kernel itself, or by a program that ran before.
             Err(rustix::io::Errno::BUSY) => {}
             done => done?,
         }
@@ -47,12 +47,12 @@ pub fn mounts() -> io::Result<()> {
 }
 
 /// What the kernel is to do when a part of it breaks: panic, and restart the board at once. A relay's pin stays as it is until
-/// then, whatever has become of the processes, and is an input afterwards. Admin-guide/sysctl/kernel of the kernel's
+/// then, whatever has become of the processes, and is an input afterwards. See admin-guide/sysctl/kernel in the kernel's
 /// documentation.
 const ON_FAULT: [(&str, &str); 5] = [
     // At once after a panic.
     ("panic", "-1"),
-    // A fault that the kernel would survive without the thread that ran into it, whatever that had locked.
+    // A fault after which the kernel would go on without the thread that caused it, whatever that thread had locked.
     ("panic_on_oops", "1"),
     // A processor that runs in the kernel for 20 s without a break, and one that takes no interrupts for 10 s.
     ("softlockup_panic", "1"),
@@ -61,7 +61,7 @@ const ON_FAULT: [(&str, &str); 5] = [
     ("hung_task_panic", "1"),
 ];
 
-/// Where the kernel takes it.
+/// The folder of these settings.
 pub const SETTINGS: &str = "/proc/sys/kernel";
 
 /// Has the kernel restart the board when a part of it breaks, by its settings in `folder`. Returns those that this kernel does
@@ -69,7 +69,7 @@ pub const SETTINGS: &str = "/proc/sys/kernel";
 pub fn restart_on_faults(folder: &Path) -> Vec<&'static str> {
     let refused = |(name, value): &(&'static str, &str)| {
         let file = folder.join(name);
-        // Never made where it is not there.
+        // A file that does not exist is not created.
         let set = std::fs::OpenOptions::new().write(true).open(file);
         let written = set.and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
         written.is_err().then_some(*name)
@@ -77,7 +77,7 @@ pub fn restart_on_faults(folder: &Path) -> Vec<&'static str> {
     ON_FAULT.iter().filter_map(refused).collect()
 }
 
-/// Since the kernel was started.
+/// The time since the kernel was started.
 pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     Duration::new(
@@ -93,14 +93,14 @@ pub fn parameter(name: &str) -> Option<String> {
     words.find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
-/// How many drivers the kernel took.
+/// How many drivers the kernel loaded and refused.
 pub struct Modules {
     pub loaded: usize,
-    /// Most are for what another board has.
+    /// Most of these are for hardware of other boards.
     pub refused: usize,
 }
 
-/// Loads the drivers of `folder` in the order that its file `order.txt` says.
+/// Loads the drivers of `folder` in the order of its file `order.txt`.
 pub fn modules(folder: &Path) -> Modules {
     let order = std::fs::read_to_string(folder.join("order.txt")).unwrap_or_default();
     let mut done = Modules {
@@ -126,8 +126,8 @@ pub fn modules(folder: &Path) -> Modules {
     done
 }
 
-/// A board without a battery begins in 1970. Later than that, at least, are this program and the files that were written here
-/// last; unless a wrong clock wrote them.
+/// A board without a battery begins in 1970. The clock is set forward to the newest of this program and the files that were
+/// written here last; a file with an impossible time, which a wrong clock wrote, is left out.
 pub fn set_clock(data: &Path) {
     let modified = |file: &Path| file.metadata().ok()?.modified().ok();
     let Some(made) = modified(Path::new("/proc/self/exe")) else {
@@ -148,7 +148,7 @@ pub fn set_clock_to(time: SystemTime) {
     }
 }
 
-/// Sets the clock to `time`, forth or back.
+/// Sets the clock to `time`, forward or back.
 pub fn step_clock(time: SystemTime) -> io::Result<()> {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     let since = since.map_err(io::Error::other)?;
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_restarts_on_what_it_can_notice_and_says_what_it_cannot() {
+    fn settings_that_the_kernel_has_are_written_and_the_others_are_returned() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name);
         for name in ["panic", "panic_on_oops", "hung_task_panic"] {

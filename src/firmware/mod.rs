@@ -1,20 +1,20 @@
 //! The first process of a card that boots into the job: what the kernel starts as `/init`, and what must never end.
 //!
-//! The card holds no system to keep up: kernel and everything else are read into memory at once, and nothing of that is ever
-//! written. What lasts is in two places, each with one writer:
+//! The card holds no system that needs upkeep: the kernel and everything else are read into memory at once and never written.
+//! Lasting data is in two places, each with one writer:
 //!
 //! | partition | what | written |
 //! |---|---|---|
 //! | 1, FAT | bootloader, kernel, this program, networks | by `scripts/image`, never here |
 //! | 2, FAT | the owner's: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; here when photos were learnt |
-//! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely, each file beside and renamed |
+//! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely; each file under a new name, then renamed |
 //!
 //! In order: `kernel` (file systems, drivers), `card` (find, check, mount), `owner` (what the owner has put on the
-//! card), `job` (`latchkey run` as a user of its own), and then `Firmware::watch` for good. Every step is a line of the
-//! log on the serial console. Whatever fails is told and done without, as far as a door can be.
+//! card), `job` (`latchkey run` as a user of its own), and then `Firmware::watch` for ever. Every step is a line of the
+//! log on the serial console. A step that fails is logged, and the boot goes on without it as far as a door can.
 //!
-//! The hardware watchdog (`watchdog`) is fed by what the job says of its progress. It is no general init: it starts one
-//! program and, if the owner asks for them, a login and a network.
+//! The first process feeds the hardware watchdog (`watchdog`) when the job reports progress. It is no general init: it
+//! starts one program and, if the owner asks for them, a login and a network.
 
 mod card;
 mod clock;
@@ -55,13 +55,13 @@ use crate::journal;
 const PROGRAM: &str = "/usr/bin/latchkey";
 /// Where the data partition is mounted.
 const DATA: &str = "/data";
-/// Where the owner's partition is, for as long as it is looked at.
+/// Where the owner's partition is mounted while it is in use.
 const OWNER: &str = "/owner";
-/// The user that the job runs as: nobody else's, as there is nobody else.
+/// The user that the job runs as. Nothing else runs as this user.
 const USER: u32 = 1000;
 /// How long the card may take to show up.
 const CARD: Duration = Duration::from_secs(15);
-/// How often devices and deadlines are looked at.
+/// How often devices and deadlines are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the job may take to end when it is asked to.
 const ENDING: Duration = Duration::from_secs(3);
@@ -98,14 +98,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What was asked of the first process, in busybox's words: a signal each for restart and power off.
+/// What the first process is asked to do, by busybox's signals: one for restart, one for power off.
 struct Signals {
     restart: UnixStream,
     power_off: UnixStream,
     child: UnixStream,
 }
 
-/// A process that cannot hear must not go on for that: it is deaf then, and says so.
+/// A failure must not stop the boot: it is logged, and the process then receives no signals.
 fn signals() -> Option<Signals> {
     use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
     let socket = |signals: &[i32]| -> std::io::Result<UnixStream> {
@@ -133,14 +133,14 @@ struct Firmware {
     watchdog: Watchdog,
     data: Data,
     decisions: Decisions,
-    /// Whether the owner's partition held a mistake: the LED says so.
+    /// Whether the owner's partition held a mistake, which the LED shows.
     notice: bool,
     login: Option<Login>,
     network: Option<Network>,
 }
 
 impl Firmware {
-    /// From nothing to where the job can start.
+    /// Boots up to the point where the job can start.
     fn boot() -> Self {
         let drivers = kernel::modules(Path::new("/modules"));
         step(
@@ -205,12 +205,12 @@ impl Firmware {
             config: Some(owner.config()).filter(|c| c.exists()),
             ..Overrides::default()
         };
-        // What is in force was checked when it was taken; a board that has changed since then is the job's to tell.
+        // The configuration in force was checked when it was taken. The job reports it if the board has changed since then.
         let config = Config::load(&asked).ok();
         let (settings, network) = match config.map(|c| c.card.read()).transpose() {
             Ok(read) => read.unwrap_or_default(),
             Err(error) => {
-                // Taken by an earlier program, which knew no better.
+                // An earlier version of this program accepted it.
                 log::error!(
                     "setup_refused file={} why={:?}",
                     owner::CONFIG,
@@ -238,7 +238,7 @@ impl Firmware {
         }
     }
 
-    /// Keeps the job running until told to restart or to power off.
+    /// Keeps the job running until a signal asks for a restart or for power off.
     fn watch(mut self, signals: Option<Signals>) -> RebootCommand {
         let mut restarts = Restarts::default();
         let mut job: Option<Job> = None;
@@ -262,7 +262,7 @@ impl Firmware {
                     Ok(started) => job = Some(started),
                     Err(error) => {
                         log::error!("job_not_started why={:?}", error.to_string());
-                        // No status yet: it is the system that could not.
+                        // There is no exit status: the system could not start it.
                         let delay = restarts.after(Ended::Failed(0), Duration::ZERO);
                         next = delay.map(|delay| Instant::now() + delay);
                     }
@@ -282,7 +282,7 @@ impl Firmware {
                 }
             }
             let Some(running) = &mut job else {
-                // Between two tries: bounded by `Restarts`.
+                // Between two starts of the job, whose number `Restarts` bounds.
                 if restarts.may_go_on() {
                     self.watchdog.feed();
                 }
@@ -290,7 +290,7 @@ impl Firmware {
                 continue;
             };
             self.decisions.note(&running.read_lines());
-            let progress = running.hear();
+            let progress = running.read_progress();
             if progress.ready {
                 let up = kernel::uptime().as_secs_f32();
                 log::info!(
@@ -301,7 +301,7 @@ impl Firmware {
             if progress.alive {
                 self.watchdog.feed();
             } else if running.is_starting() {
-                // Loading takes what it takes, within the job's own bound.
+                // Loading may take long, within the job's own bound.
                 self.watchdog.feed();
             }
             if running.is_late() && !running.was_killed() {
@@ -309,7 +309,7 @@ impl Firmware {
                 running.kill();
             }
             if let Some(ended) = self.reap(Some(running)) {
-                // The guard may still have to say what became of the relay.
+                // The guard may still have to log what became of the relay.
                 self.watchdog.feed();
                 self.decisions.note(&running.last_lines());
                 let ended = if running.was_killed() {
@@ -323,7 +323,7 @@ impl Firmware {
                         log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
                     }
                     None => log::error!(
-                        "job_ended how={ended} why=\"trying again would say the same\" fix=\"correct what the line before names, \
+                        "job_ended how={ended} why=\"another try would end the same way\" fix=\"correct what the line before names, \
                          on the card, then turn the board off and on\""
                     ),
                 }
@@ -338,7 +338,7 @@ impl Firmware {
         }
     }
 
-    /// Until something happens or a second is over.
+    /// Waits until something happens or a second is over.
     fn wait(&self, job: Option<&Job>, signals: Option<&Signals>) {
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
         let job_fds = job.map(Job::fds);
@@ -349,7 +349,7 @@ impl Firmware {
         let _ = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
     }
 
-    /// Takes the ends of all children, orphans too. Says how the job ended if it did.
+    /// Reaps all children that have ended, orphans too. Returns how the job ended, if it did.
     fn reap(&mut self, job: Option<&mut Job>) -> Option<Ended> {
         let job = job.map(|j| j.id());
         let mut ended = None;
@@ -368,7 +368,7 @@ impl Firmware {
         ended
     }
 
-    /// The job ends with its relay off, what is in memory is written, the card is let go.
+    /// Ends the job with its relay off, writes what is in memory, and unmounts the card.
     fn end(&mut self, job: Option<Job>, command: RebootCommand) {
         let what = if matches!(command, RebootCommand::PowerOff) {
             "power_off"
@@ -395,7 +395,7 @@ impl Firmware {
     }
 }
 
-/// Tells that a step of the boot is done, and when.
+/// Logs that a step of the boot is done, and when.
 fn step(name: &str, keys: &str) {
     log::info!(
         "boot step={name} up_s={:.2} {keys}",

@@ -1,11 +1,11 @@
-//! The network, for the clock's sake: a process of its own beside the job, there only if the owner asks for it.
+//! The network, for the clock only: a process of its own, which runs only if the owner asks for it.
 //!
-//! It unpacks what a network takes from the card's first partition into memory, loads the drivers, and keeps going
-//! `wpa_supplicant` for a wireless one, busybox's `udhcpc` for an address (IPv4), and the `clock`. The first process starts
-//! it again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
+//! It unpacks programs and drivers from the card's first partition into memory, loads the drivers, and keeps these running:
+//! `wpa_supplicant` for a wireless network, busybox's `udhcpc` for an address (IPv4), and the `clock`. The first process
+//! starts it again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
 //!
-//! Before anything that comes over a network is read, it becomes a user of its own that may do what a network takes and set
-//! the clock, and no more; what is known of people is out of its sight.
+//! Before it reads anything that comes over a network, it becomes a user of its own that may configure the network and set
+//! the clock, and no more. It cannot see the data of people.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -27,9 +27,9 @@ use super::{clock, kernel};
 use crate::config::{Config, Overrides, Wifi};
 use crate::journal;
 
-/// How the process is called.
+/// The name of the process.
 pub const NAME: &str = "/network";
-/// The user that it becomes, with everything that it starts: nobody else's.
+/// The user that it and everything that it starts run as. Nothing else runs as this user.
 const USER: u32 = 1001;
 /// What that user may do: interfaces and routes, raw packets, the port of DHCP, the clock.
 const RIGHTS: CapabilitySet = CapabilitySet::NET_ADMIN
@@ -38,17 +38,18 @@ const RIGHTS: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::SYS_TIME);
 /// What it keeps, in memory, for that user only.
 const FOLDER: &str = "/run/network";
-/// Root's, as that user must not have a say in what is unpacked: whether it was, and where from.
+/// The mark that everything is unpacked, and where the card's first partition is mounted. Both belong to root, as that user
+/// must not influence what is unpacked.
 const UNPACKED: &str = "/run/network.unpacked";
 const BOOT: &str = "/run/network.boot";
-/// On the card's first partition: programs, drivers, and what the wireless chips run.
+/// On the card's first partition: programs, drivers, and the firmware of wireless chips.
 const ARCHIVE: &str = "network.tar.xz";
-/// Comes with it: what to do with an address (see scripts/card/lease).
+/// A script in the archive: what `udhcpc` does with an address (see scripts/card/lease).
 const LEASE: &str = "/usr/share/latchkey/lease";
-/// Where that says which address there is, and who knows names.
+/// Where that script writes the address, and the name servers.
 const ADDRESS: &str = "/run/network/address";
 const NAME_SERVERS: &str = "/etc/resolv.conf";
-/// How often everything is looked at.
+/// How often everything is checked.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The first process's side.
@@ -58,7 +59,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// From what lies on the partition `boot`, as the file `config` says.
+    /// A network from the archive on the partition `boot`, by the configuration `config`.
     pub fn new(boot: &Path, config: &Path) -> Self {
         let mut command = Command::new(super::PROGRAM);
         command
@@ -75,25 +76,25 @@ impl Network {
         }
     }
 
-    /// Starts it if it does not run and it is time to.
+    /// Starts it if it does not run and its pause is over.
     pub fn keep(&mut self) {
         if let Some(pause) = self.process.keep(|| self.command.spawn()) {
-            tell_pause(&pause);
+            log_pause(&pause);
         }
     }
 
-    /// The process `pid` has ended: perhaps it was this one.
+    /// Notes that the process `pid` has ended, which may be this one.
     pub fn note_end(&mut self, pid: u32) {
         if let Some(pause) = self.process.note_end(pid) {
-            // Its own children.
+            // Its own children must end, too.
             let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-            tell_pause(&pause);
+            log_pause(&pause);
         }
     }
 }
 
-fn tell_pause(pause: &Pause) {
+fn log_pause(pause: &Pause) {
     log::warn!(
         "network_ended why={:?} next_in_ms={}",
         pause.why,
@@ -101,16 +102,16 @@ fn tell_pause(pause: &Pause) {
     );
 }
 
-/// The process itself: its words are the partition and the configuration.
+/// The process itself. Its arguments are the partition and the configuration.
 #[must_use]
 pub fn main() -> ExitCode {
     journal::start_direct(Box::new(Console::open()));
-    let mut words = std::env::args_os().skip(1).map(PathBuf::from);
-    let (Some(boot), Some(config)) = (words.next(), words.next()) else {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(boot), Some(config)) = (arguments.next(), arguments.next()) else {
         eprintln!("latchkey: {NAME} is started by the first process of a card; nothing was done");
         return ExitCode::from(2);
     };
-    // The door comes first, also where memory ends.
+    // The door takes precedence, also when memory runs out.
     let _ = setpriority_process(None, 10);
     let _ = fs::write("/proc/self/oom_score_adj", "500");
     let Err(error) = run(&boot, &config);
@@ -132,7 +133,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
             ))
         }
     };
-    hide_people().map_err(failed("the people cannot be put out of its sight"))?;
+    hide_people().map_err(failed("the data of people cannot be hidden from it"))?;
     unpack(boot)?;
     // Addresses come from DHCP alone.
     for of in ["all", "default"] {
@@ -172,7 +173,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
             if wifi.is_some() {
                 supplicant.keep(|| {
                     let mut command = Command::new("/usr/sbin/wpa_supplicant");
-                    // By that name its output has lines.
+                    // It writes line by line to a file that is given with -f.
                     command.args(["-D", "nl80211", "-f", "/proc/self/fd/1", "-i", interface]);
                     command
                         .arg("-c")
@@ -180,18 +181,18 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
                         .stdout(Stdio::piped());
                     command
                 });
-                if let Some(said) = supplicant.process.output() {
-                    std::thread::spawn(move || tell(said));
+                if let Some(output) = supplicant.process.output() {
+                    std::thread::spawn(move || log_states(output));
                 }
             }
-            let lent = dhcp.keep(|| {
+            let runs = dhcp.keep(|| {
                 let mut command = Command::new("/bin/busybox");
                 command.args(["udhcpc", "-f", "-i", interface, "-s", LEASE]);
                 command.stdout(Stdio::null());
                 command
             });
-            if !lent {
-                // An address is lent to whoever runs.
+            if !runs {
+                // An address is leased only while the client runs.
                 let _ = fs::remove_file(ADDRESS);
             }
         }
@@ -208,20 +209,21 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     }
 }
 
-/// The data partition is the first process's and the job's: here it is not mounted.
+/// Unmounts the data partition for this process: it is for the first process and the job only.
 fn hide_people() -> io::Result<()> {
     #[expect(unsafe_code, reason = "rustix marks the call so for other flags")]
     // SAFETY: the table of open files, which other threads might use, stays shared.
     unsafe {
         thread::unshare_unsafe(UnshareFlags::NEWNS)?;
     }
-    // Else the first process would lose it, too.
+    // Otherwise the first process would lose it, too.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private)?;
     Ok(unmount(super::DATA, UnmountFlags::DETACH)?)
 }
 
-/// From root to [`USER`] with [`RIGHTS`], which its children have, too. Of this thread, so before there are others.
+/// Changes from root to [`USER`] with [`RIGHTS`], which its children inherit. It changes this thread only, so it must run
+/// before there are others.
 fn become_user() -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -233,14 +235,14 @@ fn become_user() -> io::Result<()> {
     fchown(&servers, Some(USER), Some(USER))?;
 
     let each = (0..64).map(|n| CapabilitySet::from_bits_retain(1 << n));
-    // The kernel knows none from the first error on.
+    // From the first error on, the kernel knows no more of them.
     for right in each.take_while(|right| thread::capability_is_in_bounding_set(*right).is_ok()) {
         if !RIGHTS.contains(right) {
             thread::remove_capability_from_bounding_set(right)?;
         }
     }
     thread::set_no_new_privs(true)?;
-    // Through the change of the user, which takes them away otherwise.
+    // They are kept across the change of the user, which drops them otherwise.
     thread::set_keep_capabilities(true)?;
     let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
     thread::set_thread_groups(&[])?;
@@ -258,7 +260,7 @@ fn become_user() -> io::Result<()> {
     Ok(())
 }
 
-/// Everything into memory, once.
+/// Unpacks everything into memory, once.
 fn unpack(boot: &Path) -> io::Result<()> {
     if Path::new(UNPACKED).exists() {
         return Ok(());
@@ -279,7 +281,7 @@ fn unpack(boot: &Path) -> io::Result<()> {
     }
 }
 
-/// The first one of that kind, by name, in the folder `all`; and its number, another when it was plugged in again.
+/// The first interface of that kind, by name, in the folder `all`; with its number, which changes when it is plugged in again.
 fn find_interface(all: &Path, wireless: bool) -> Option<(String, String)> {
     let ours = fs::read_dir(all).ok()?.flatten().filter(|entry| {
         let path = entry.path();
@@ -311,10 +313,10 @@ fn supplicant_settings(wifi: &Wifi) -> String {
     )
 }
 
-/// Tells what becomes of joining a wireless network.
-fn tell(said: ChildStdout) {
+/// Logs how joining a wireless network goes.
+fn log_states(output: ChildStdout) {
     let mut last = "";
-    for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
         let state = wifi_state(last, &String::from_utf8_lossy(&line));
         if state != last {
             log::info!("wifi state={state}");
@@ -323,7 +325,7 @@ fn tell(said: ChildStdout) {
     }
 }
 
-/// What a line of `wpa_supplicant` makes of the state `last`.
+/// The state that follows `last` after a line of `wpa_supplicant`.
 fn wifi_state<'a>(last: &'a str, line: &str) -> &'a str {
     let has = |word: &str| line.contains(word);
     if has("CTRL-EVENT-CONNECTED") {
@@ -353,7 +355,7 @@ impl Program {
         }
     }
 
-    /// Starts it if it does not run and it is time to. Whether it runs.
+    /// Starts it if it does not run and its pause is over. Returns whether it runs.
     fn keep(&mut self, command: impl FnOnce() -> Command) -> bool {
         let start = || command().stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let ended = self.process.has_ended();
@@ -377,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_and_password_reach_the_supplicant_whole() {
+    fn any_name_and_password_reach_the_supplicant_unchanged() {
         let wifi = Wifi {
             name: "our \"home\"\\".to_owned(),
             password: "pass\"}\\word#".to_owned(),
@@ -391,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_that_was_plugged_in_anew_is_another() {
+    fn an_adapter_that_is_plugged_in_again_is_a_different_one() {
         let folder = tempfile::tempdir().unwrap();
         let add = |name: &str, number: &str, has: &[&str]| {
             let path = folder.path().join(name);
@@ -426,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_told_as_one() {
+    fn a_wrong_password_is_reported_as_one() {
         let lines = [
             (
                 "wlan0: Trying to associate with 02:00 (SSID='x' freq=2412 MHz)",
@@ -462,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_at_once_is_started_ever_more_rarely() {
+    fn a_program_that_ends_at_once_is_started_after_longer_and_longer_pauses() {
         let mut program = Program::new("true");
         let mut starts = 0;
         let begun = Instant::now();

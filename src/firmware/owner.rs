@@ -1,9 +1,9 @@
 //! What the owner has put on the card with a computer: `latchkey.toml`, photos of people, names to forget.
 //!
-//! Nothing of it is in force before it has been checked; what is wrong is told on the log, by the LED and in a file beside
-//! it, and the old stays in force. Photos are copied to the data partition, learnt there together with those that are there
-//! already, and only then taken off the owner's. Broken off at any point, all of it is done again at the next boot, with the
-//! same result.
+//! Nothing of it is put in force before it has been checked. A mistake is reported in the log, by the LED and in a file on the
+//! owner's partition, and the old setup stays in force. Photos are copied to the data partition, learnt there together with
+//! those that are there already, and only then deleted from the owner's. If this is interrupted at any point, the next boot
+//! does all of it again, with the same result.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -27,29 +27,29 @@ use crate::text;
 
 /// The owner's configuration, and the one in force.
 pub const CONFIG: &str = "latchkey.toml";
-/// The gallery on the data partition, in a folder that is the job's user's; all else there is root's, as root must not
-/// follow what another user puts in its way.
+/// The gallery on the data partition, in a folder that belongs to the job's user. Everything else there belongs to root, as
+/// root must not follow a link that another user makes.
 pub const GALLERY: &str = "gallery/latchkey.gallery";
-/// Photos: a folder a person.
+/// Photos: one folder a person.
 pub const PHOTOS: &str = "photos";
-/// Names of those who are to be forgotten, one a line.
+/// Names of people to forget, one a line.
 pub const REMOVE: &str = "remove.txt";
-/// The drive's name, as computers show it. In what is reported it stands before what is not of an expected name.
+/// The drive's name, as computers show it. A report puts it before names that are not the expected ones.
 const DRIVE: &str = "LATCHKEY";
-/// What is wrong with all that, for whoever looks at the card again.
-pub const SAYS: &str = "latchkey-says.txt";
-/// A file of the owner's that is not whole yet.
+/// The report of what is wrong with all that, for the owner to read on the card.
+pub const REPORT_FILE: &str = "latchkey-says.txt";
+/// A file on the owner's partition that is not complete yet.
 pub const BESIDE: &str = "latchkey.new";
 /// What stands between the name of a photo that cannot be read and the reason.
 const UNUSED: &str = ": not used: cannot be read: ";
-/// Photos that could not be read, and are on the owner's partition still: a line each, with what makes them known again.
+/// Photos that could not be read and are still on the owner's partition: a line each, with the checksum that identifies it.
 const UNREADABLE: &str = "photos.unreadable";
-/// Photos were copied and not learnt yet; its length is how often that was tried.
+/// Exists while copied photos are not learnt yet; its length is the number of tries.
 const PENDING: &str = "photos.pending";
-/// Names that were forgotten and may still be in a list, as a list is written last: were the power cut before, they would be
-/// nobody's names at the next start. One a line, folded; deleted with the lists.
+/// Names that were forgotten and may still be in a list, as a list is written last: after a power cut before that, the next
+/// start must not report them as names that no person has. One a line, folded; deleted once the lists are written.
 const FORGOTTEN: &str = "names.forgotten";
-/// Starts in a row that may end while they learn: where learning takes the board down, the next one works the door.
+/// Starts in a row that may end while they learn. If learning takes the board down, the next start runs the door without it.
 const TRIES: u64 = 3;
 /// A configuration is a few hundred bytes.
 const LARGEST_CONFIG: u64 = 64 << 10;
@@ -60,7 +60,7 @@ const RESERVE: u64 = 8 << 20;
 /// The longest that learning may take, with some thousand photos on the slowest board.
 const LEARNING: Duration = Duration::from_secs(30 * 60);
 
-/// The owner's partition, and what is to be made of it.
+/// The owner's partition, and what is needed to apply its contents.
 #[derive(Debug)]
 pub struct Owner {
     /// The partition, mounted.
@@ -69,20 +69,20 @@ pub struct Owner {
     pub data: PathBuf,
     /// This program.
     pub program: PathBuf,
-    /// Who reads photos, checks the configuration and writes the gallery. None: whoever runs this.
+    /// The user who reads photos, checks the configuration and writes the gallery. None: the user of this process.
     pub user: Option<u32>,
-    /// Whether the data partition lasts: if not, nothing is taken off the owner's.
+    /// Whether the data partition lasts: if not, nothing is deleted from the owner's.
     pub kept: bool,
 }
 
-/// What came of it.
+/// What was done, and what was not.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What was done, in the words of the log.
+    /// What was done, as in the log.
     pub done: Vec<String>,
-    /// What was not, and why; each with its fix.
+    /// What was not done and why, each with its fix.
     pub mistakes: Vec<String>,
-    /// What lies on the drive and is nothing to look at.
+    /// Files and folders on the drive that are something else.
     pub others: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ impl Owner {
         self.data.join(CONFIG)
     }
 
-    /// Brings into force what can be. `alive` is called as long as it gets on.
+    /// Puts in force what can be. `alive` is called while this makes progress.
     pub fn apply(&self, access: &dyn OwnerAccess, alive: &mut dyn FnMut()) -> Report {
         let mut report = Report::default();
         if let Err(error) = self.gallery_folder() {
@@ -120,7 +120,7 @@ impl Owner {
         for (name, why) in &drive.mistakes {
             report.mistake(&format!("{DRIVE}/{name}"), why);
         }
-        // First: a configuration is checked with the gallery that it will have.
+        // This comes first: a configuration is checked with the gallery that it will have.
         self.renew_gallery(&drive.photos, &mut report, alive);
         if let Some(config) = &drive.config {
             self.configure(config, &mut report, alive);
@@ -139,9 +139,9 @@ impl Owner {
             copied.extend(self.take_photos(photos, &mut report, alive));
         }
         report.others = drive.others;
-        // What was not learnt stays where it is, and is looked at again when something else comes.
+        // What was not learnt stays where it is, and is tried again when something else comes.
         copied = self.learn(copied, &mut report, alive);
-        // What goes from there must be here for good.
+        // What is deleted there must be safely stored here.
         let here = sync(&self.data);
         if let (false, _) | (_, Err(_)) = (self.kept, here) {
             report.mistake(
@@ -150,15 +150,15 @@ impl Owner {
             );
             (removal, copied) = (Vec::new(), Vec::new());
         }
-        let old = read_bounded(&self.folder.join(SAYS), LARGEST_CONFIG).unwrap_or_default();
+        let old = read_bounded(&self.folder.join(REPORT_FILE), LARGEST_CONFIG).unwrap_or_default();
         let old = String::from_utf8_lossy(&old).into_owned();
-        let mut says = says(&report);
-        // What was told of photos that were learnt, and names that are forgotten, stays until something new was put there.
+        let mut text = report_text(&report);
+        // Lines about photos that were learnt and names that were forgotten stay until something new is put there.
         if report.done.is_empty() && removal.is_empty() && copied.is_empty() {
-            says += &of_the_past(&old, &report.mistakes);
+            text += &still_valid(&old, &report.mistakes);
         }
-        says += &says_of_others(&report);
-        if !removal.is_empty() || !copied.is_empty() || says != old {
+        text += &others_text(&report);
+        if !removal.is_empty() || !copied.is_empty() || text != old {
             let written = access.writing(&mut || {
                 for (list, left) in &removal {
                     if left.is_empty() {
@@ -167,26 +167,26 @@ impl Owner {
                         self.replace(list, left)?;
                     }
                 }
-                // Names first: were the photos gone and a name not, it would be forgotten again, for good.
+                // Names come first: if the photos were deleted and a name were not, the next start would forget the person again.
                 sync(&self.folder)?;
                 for Taken { from, .. } in &copied {
                     fs::remove_file(from)?;
-                    // Goes with its last photo.
+                    // The folder goes with its last photo.
                     let _ = from.parent().map(fs::remove_dir);
                 }
-                if says == old {
+                if text == old {
                     return Ok(());
                 }
-                if says.is_empty() {
-                    return fs::remove_file(self.folder.join(SAYS));
+                if text.is_empty() {
+                    return fs::remove_file(self.folder.join(REPORT_FILE));
                 }
-                self.replace(SAYS, says.as_bytes())
+                self.replace(REPORT_FILE, text.as_bytes())
             });
             if written.is_ok() {
                 let _ = fs::remove_file(self.data.join(FORGOTTEN));
             }
             if let Err(error) = written {
-                // Then all of it comes again at the next boot.
+                // The next boot then does all of it again.
                 report.mistake(
                     "the owner's partition",
                     &format!("cannot be written: {error}; see that the card is not locked"),
@@ -204,14 +204,14 @@ impl Owner {
             .map_or(Ok(()), |user| lchown(folder, Some(user), Some(user)))
     }
 
-    /// Lets the job read what may have passwords in it, and nobody else.
+    /// Lets the job, and no other user, read a file that may have passwords in it.
     fn for_job(&self, path: &Path) -> io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o640))?;
         self.user
             .map_or(Ok(()), |user| lchown(path, Some(0), Some(user)))
     }
 
-    /// A file of the owner's partition: whole, or as it was.
+    /// Replaces a file of the owner's partition: it is then complete, or as it was.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let beside = self.folder.join(BESIDE);
         fs::write(&beside, bytes)?;
@@ -219,7 +219,7 @@ impl Owner {
         fs::rename(&beside, self.folder.join(name))
     }
 
-    /// Takes a new configuration into force, once it has passed a check with this board's chips.
+    /// Puts a new configuration in force, once it has passed a check with this board's chips.
     fn configure(&self, name: &str, report: &mut Report, alive: &mut dyn FnMut()) {
         let read = read_bounded(&self.folder.join(name), LARGEST_CONFIG);
         let name = &*shown(name, CONFIG);
@@ -228,7 +228,7 @@ impl Owner {
             Err(error) => return report.mistake(name, &error.to_string()),
         };
         if fs::read(self.config()).is_ok_and(|old| old == text) {
-            // Taken by an earlier program, which may have known other keys.
+            // An earlier version of this program accepted it, and may have known other keys.
             if let Err(error) = self.in_force() {
                 report.mistake(name, &self.of_file(&self.config(), &error.to_string()));
             }
@@ -245,19 +245,19 @@ impl Owner {
                 &format!("cannot be copied: {error}; the card may be full or worn"),
             );
         }
-        let said = self.program(&["run", "--check", "--outputs"], Some(&candidate), alive);
-        match said {
-            Ok(said) if said.status == Some(0) => match fs::rename(&candidate, self.config())
-                .and_then(|()| sync(&self.data))
-            {
-                Ok(()) => report.did(format!(
-                    "configuration file={} bytes={}",
-                    crate::journal::value(name),
-                    text.len()
-                )),
-                Err(error) => report.mistake(name, &format!("cannot be taken into force: {error}")),
-            },
-            Ok(said) => report.mistake(name, &self.of_file(&candidate, said.last())),
+        let checked = self.program(&["run", "--check", "--outputs"], Some(&candidate), alive);
+        match checked {
+            Ok(output) if output.status == Some(0) => {
+                match fs::rename(&candidate, self.config()).and_then(|()| sync(&self.data)) {
+                    Ok(()) => report.did(format!(
+                        "configuration file={} bytes={}",
+                        crate::journal::value(name),
+                        text.len()
+                    )),
+                    Err(error) => report.mistake(name, &format!("cannot be put in force: {error}")),
+                }
+            }
+            Ok(output) => report.mistake(name, &self.of_file(&candidate, output.last())),
             Err(error) => report.mistake(name, &format!("cannot be checked: {error}")),
         }
         let _ = fs::remove_file(&candidate);
@@ -270,46 +270,46 @@ impl Owner {
         })
     }
 
-    /// What is wrong with the copy `path` of the configuration, said of the owner's.
+    /// The error `why` about `path`, a copy of the configuration, as an error about the owner's file.
     fn of_file(&self, path: &Path, why: &str) -> String {
         let why = why.replace(&*path.to_string_lossy(), CONFIG);
         let short = why.strip_prefix("latchkey.toml: ").map(str::to_owned);
         short.unwrap_or(why)
     }
 
-    /// That a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files, and those
-    /// are right as far as they go: all has a default. The relay's must not be one for a relay that is wired otherwise.
+    /// Checks that a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files, and
+    /// those are valid, as every key has a default. The relay's default must not be used for a relay that is wired otherwise.
     fn is_meant(&self, written: &[u8]) -> Result<(), &'static str> {
         if written.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
             return Err("is empty; was the card pulled out too soon? write it again");
         }
         let read =
             |bytes: &[u8]| toml::from_str::<toml::Table>(&text::decode(bytes).ok()?.text).ok();
-        // What cannot be read is told better by the check.
+        // The check has the better message for what cannot be read.
         let Some(new) = read(written) else {
             return Ok(());
         };
         if new.to_string().contains(&*self.folder.to_string_lossy()) {
-            return Err("names a file on this drive, which is not there when the door is worked");
+            return Err("names a file on this drive, which cannot be read while the door runs");
         }
         let relay = |file: &toml::Table| file.get("output")?.get("relay").cloned();
         let old = fs::read(self.config()).ok().and_then(|old| read(&old));
-        let says_less = match (old.as_ref().and_then(relay), relay(&new)) {
+        let has_less = match (old.as_ref().and_then(relay), relay(&new)) {
             (None, _) => false,
             (Some(toml::Value::Table(old)), Some(toml::Value::Table(new))) => {
                 old.keys().any(|key| !new.contains_key(key))
             }
             (Some(_), new) => new.is_none(),
         };
-        if says_less {
+        if has_less {
             return Err(
-                "says less of output.relay than before; say it all, also what is as by default: the file may have been cut",
+                "says less of output.relay than before; give all of its keys, defaults too: the file may have been cut",
             );
         }
         Ok(())
     }
 
-    /// A gallery that is damaged, or that another image's networks made, is of no use: everybody is learnt again from the
+    /// A gallery that is damaged, or that another image's networks made, cannot be used: everyone is learnt again from the
     /// photos that are here.
     fn renew_gallery(&self, photos: &[String], report: &mut Report, alive: &mut dyn FnMut()) {
         let gallery = self.data.join(GALLERY);
@@ -320,13 +320,13 @@ impl Owner {
         {
             return;
         }
-        // One that is refused has no say in it: a card has one set of networks.
+        // A configuration that is refused is not used here: a card has one set of networks.
         let config = Some(self.config()).filter(|_| self.in_force().is_ok());
-        let said = self.program(&["people", "check"], config.as_deref(), alive);
-        let Some(why) = said.ok().filter(|s| s.status == Some(1)) else {
+        let checked = self.program(&["people", "check"], config.as_deref(), alive);
+        let Some(output) = checked.ok().filter(|o| o.status == Some(1)) else {
             return;
         };
-        log::warn!("setup gallery_unusable why={:?}", why.last());
+        log::warn!("setup gallery_unusable why={:?}", output.last());
         let aside = self.pending(true).and_then(|()| sync(&self.data));
         match aside.and_then(|()| fs::rename(&gallery, self.unusable())) {
             Ok(()) => report.did(
@@ -336,13 +336,13 @@ impl Owner {
         }
     }
 
-    /// A gallery that was of no use, until there is another.
+    /// A gallery that could not be used, kept until there is another.
     fn unusable(&self) -> PathBuf {
         self.data.join(GALLERY).with_added_extension("unusable")
     }
 
-    /// Forgets who is in the list called `list`. Returns what is to be left of it, nothing if it is to go; `None` if it stays as
-    /// it is.
+    /// Forgets the people in the list called `list`. Returns its new content, empty if it is to be deleted; `None` if it stays
+    /// as it is.
     fn forget(
         &self,
         list: &str,
@@ -376,8 +376,8 @@ impl Owner {
             };
             let key = name::key(name);
             match self.forget_one(name, alive) {
-                // Twice in the list, or before the power was cut.
-                Ok(Forgotten::Nobody(_)) if forgotten.contains(&key) => {}
+                // The name is twice in the list, or was forgotten before the power was cut.
+                Ok(Forgotten::Unknown(_)) if forgotten.contains(&key) => {}
                 Ok(Forgotten::Done) => {
                     report.did(format!("forgotten name={}", crate::journal::value(name)));
                     forgotten.push(key);
@@ -385,7 +385,7 @@ impl Owner {
                         report.mistake("the card", &format!("cannot be written: {error}"));
                     }
                 }
-                Ok(Forgotten::Nobody(nearest)) => {
+                Ok(Forgotten::Unknown(nearest)) => {
                     let mut what = format!("nobody is called so{nearest}");
                     if !names.is_certain() && !name.is_ascii() {
                         what +=
@@ -393,7 +393,7 @@ impl Owner {
                     }
                     what += "; write the right name on a line of its own, and delete this one";
                     report.mistake(list, &format!("not forgotten: {name} ({what})"));
-                    // As a remark: as a name it would be forgotten later, once a person has it.
+                    // It stays as a remark: as a name it would be forgotten later, once a person has it.
                     names.remark(name, &what);
                 }
                 Err(why) => {
@@ -405,7 +405,7 @@ impl Owner {
         names.into_file()
     }
 
-    /// Who was forgotten and may still be in a list.
+    /// The names that were forgotten and may still be in a list.
     fn forgotten(&self) -> Vec<String> {
         let bytes = read_bounded(&self.data.join(FORGOTTEN), LARGEST_CONFIG).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
@@ -421,20 +421,20 @@ impl Owner {
         )
     }
 
-    /// From the gallery first: it is that which opens the door.
+    /// Forgets a person in the gallery first, as the gallery opens the door.
     fn forget_one(&self, written: &str, alive: &mut dyn FnMut()) -> Result<Forgotten, String> {
-        // A name that nobody can have may lead elsewhere.
+        // A name that no person can have may be a path that leads elsewhere.
         let Ok(wanted) = name::read(written) else {
-            return Ok(Forgotten::Nobody(String::new()));
+            return Ok(Forgotten::Unknown(String::new()));
         };
-        let said = self.program(&["people", "remove", &wanted], Some(&self.config()), alive);
-        let said = said.map_err(|e| e.to_string())?;
-        let enrolled = match said.status {
+        let output = self.program(&["people", "remove", &wanted], Some(&self.config()), alive);
+        let output = output.map_err(|e| e.to_string())?;
+        let enrolled = match output.status {
             Some(0) => true,
             Some(1) => false,
-            _ => return Err(said.last().to_owned()),
+            _ => return Err(output.last().to_owned()),
         };
-        // Whoever it was is in there, too.
+        // That gallery has the person, too.
         match fs::remove_file(self.unusable()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
             _ => {}
@@ -450,10 +450,10 @@ impl Owner {
         if enrolled || !theirs.is_empty() {
             return Ok(Forgotten::Done);
         }
-        // Of the enrolled, or of those whose photos wait to be learnt.
-        let of_enrolled = said.last().split_once("; did you mean ");
+        // The nearest name of the enrolled, or of those whose photos wait to be learnt.
+        let of_enrolled = output.last().split_once("; did you mean ");
         let nearest = of_enrolled.and_then(|(_, rest)| Some(rest.split_once('?')?.0.to_owned()));
-        Ok(Forgotten::Nobody(nearest.map_or_else(
+        Ok(Forgotten::Unknown(nearest.map_or_else(
             || name::suggestion(&wanted, others.into_iter().map(|(_, name)| name)),
             |name| format!("; did you mean {name}?"),
         )))
@@ -529,8 +529,8 @@ impl Owner {
         copied
     }
 
-    /// Under which name the photos of a folder called `found` are kept: that under which there are some already, however it was
-    /// written then.
+    /// The name under which the photos of a folder called `found` are kept: the one under which there are some already, however
+    /// it was written then.
     fn whose(&self, found: &str) -> Result<String, String> {
         let name = match folders::whose(found, &[UNKNOWN]).map_err(|e| e.to_string())? {
             Whose::Special(special) => return Ok(special.to_owned()),
@@ -548,8 +548,8 @@ impl Owner {
         Ok(name)
     }
 
-    /// One photo to the data partition: whole, under a name that no other photo has. Returns where it is there.
-    /// The inner error is why it could not be read when it was tried before; it stays where it is.
+    /// Copies one photo to the data partition: completely, under a name that no other photo has. Returns where it is there.
+    /// The inner error is why it could not be read at an earlier try; it then stays where it is.
     fn take_photo(&self, photo: &Path, person: &str) -> io::Result<Result<Taken, String>> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let sum = Sha256::digest(&bytes);
@@ -571,7 +571,7 @@ impl Owner {
         loop {
             match fs::read(&place) {
                 Ok(old) if old == bytes => return self.pending(false).map(|()| taken(place)),
-                // Two phones may give one name.
+                // Two phones may give the same name.
                 Ok(_) => {
                     n += 1;
                     place = folder.join(format!("{n}-{name}"));
@@ -588,21 +588,21 @@ impl Owner {
         }
         self.pending(true)?;
         fs::create_dir_all(&folder)?;
-        // Hidden: what is not whole is nobody's photo.
+        // Under a hidden name: an incomplete file must not be taken for a photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
         for_all(&place).map(|()| taken(place))
     }
 
-    /// Photos are to be learnt; with as many tries as ever if there are `others` than before.
+    /// Marks that photos are to be learnt; with the full number of tries if there are `others` than before.
     fn pending(&self, others: bool) -> io::Result<()> {
         let mut file = File::options();
         file.write(true).create(true).truncate(others);
         file.open(self.data.join(PENDING)).map(|_| ())
     }
 
-    /// Learns everybody whose photos are on the data partition, if some have come.
+    /// Learns everyone whose photos are on the data partition, if there are new ones.
     ///
-    /// Returns those of `copied` that may leave the owner's partition: none if learning did not come to an end, and not those
+    /// Returns those of `copied` that may be deleted from the owner's partition: none if learning did not finish, and not those
     /// that cannot be read, of which no copy is kept.
     fn learn(
         &self,
@@ -634,8 +634,8 @@ impl Owner {
         let config = Some(self.config()).filter(|c| c.exists());
         let mut learnt = Vec::new();
         match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
-            Ok(said) => {
-                for line in &said.lines {
+            Ok(output) => {
+                for line in &output.lines {
                     let line = line.replace(&format!("{photos}/"), "");
                     log::info!("setup said={line:?}");
                     if let Some((name, why)) = line.split_once(UNUSED) {
@@ -644,22 +644,22 @@ impl Owner {
                             .push(format!("{PHOTOS}/{name}: {UNREAD}{why}"));
                         continue;
                     }
-                    match said.status {
+                    match output.status {
                         Some(0) => report.done.push(line),
                         _ => report.mistakes.push(line),
                     }
                 }
-                let settled = match said.status {
-                    // Not again before there are others: the same photos would do no better.
+                let settled = match output.status {
+                    // Not tried again before there are others: the same photos would give the same result.
                     Some(0 | 1) => {
                         if self.data.join(GALLERY).exists() {
                             let _ = fs::remove_file(self.unusable());
                         }
                         learnt = copied;
-                        self.give_back(&mut learnt, &said)
+                        self.give_back(&mut learnt, &output)
                             .and_then(|()| fs::remove_file(&pending))
                     }
-                    // It ended by itself: no try was lost.
+                    // It ended by itself: that does not count as a try.
                     Some(_) => {
                         report.mistake(PHOTOS, "are not learnt; the next start tries again");
                         self.pending(true)
@@ -667,8 +667,8 @@ impl Owner {
                     None => {
                         report.mistake(
                             PHOTOS,
-                            "are not learnt: it was broken off, for want of memory perhaps; a later start tries again. To take \
-                             large ones back, put the name into remove.txt, and smaller ones here",
+                            "are not learnt: learning was broken off, perhaps as memory ran out; a later start tries again. To \
+                             replace large photos, put the name into remove.txt, and smaller photos here",
                         );
                         Ok(())
                     }
@@ -682,11 +682,11 @@ impl Owner {
         learnt
     }
 
-    /// Takes those out of `learnt` that could not be read, deletes their copies, and keeps what they are known by.
-    fn give_back(&self, learnt: &mut Vec<Taken>, said: &Said) -> io::Result<()> {
+    /// Removes those from `learnt` that could not be read, deletes their copies, and stores their checksums.
+    fn give_back(&self, learnt: &mut Vec<Taken>, output: &Output) -> io::Result<()> {
         let mut list = String::new();
         let photos = self.data.join(PHOTOS);
-        let lines: Vec<(PathBuf, &str)> = said
+        let lines: Vec<(PathBuf, &str)> = output
             .lines
             .iter()
             .filter_map(|line| line.split_once(UNUSED))
@@ -702,7 +702,7 @@ impl Owner {
             copies.push(here.clone());
             false
         });
-        // First what they are known by: without it they would come again at every start.
+        // The checksums come first: without them the photos would be copied again at every start.
         let place = self.data.join(UNREADABLE);
         write_whole(&place.with_extension("new"), &place, list.as_bytes())?;
         for copy in copies {
@@ -725,7 +725,7 @@ impl Owner {
         arguments: &[&str],
         config: Option<&Path>,
         alive: &mut dyn FnMut(),
-    ) -> io::Result<Said> {
+    ) -> io::Result<Output> {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
@@ -738,26 +738,26 @@ impl Owner {
             super::kernel::hand_over_devices(user);
             command.env_clear().uid(user).gid(user);
         }
-        // To files: nobody reads a pipe while this waits.
-        let said = tempfile::tempfile()?;
+        // Into a file, as nothing would read a pipe while this waits.
+        let file = tempfile::tempfile()?;
         command
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(said.try_clone()?)
-            .stderr(said.try_clone()?);
+            .stdout(file.try_clone()?)
+            .stderr(file.try_clone()?);
         let mut child = command.spawn()?;
         let status = wait_for_child(&mut child, LEARNING, alive)?;
-        let mut said = said;
-        io::Seek::rewind(&mut said)?;
+        let mut file = file;
+        io::Seek::rewind(&mut file)?;
         let mut text = Vec::new();
-        said.take(1 << 20).read_to_end(&mut text)?;
+        file.take(1 << 20).read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         let lines = text
             .lines()
             .map(|l| l.strip_prefix("latchkey: ").unwrap_or(l).to_owned());
-        // The engine's own line, and the log's.
+        // The engine's own lines and empty ones are left out.
         let lines = lines.filter(|l| !l.starts_with("INFO: ") && !l.trim().is_empty());
-        Ok(Said {
+        Ok(Output {
             status: status.code(),
             lines: lines.collect(),
         })
@@ -772,35 +772,35 @@ struct Taken {
     sum: String,
 }
 
-/// How this program ended when it was run for something, and what it said.
-struct Said {
-    /// As `latchkey --help` says; None: it was killed.
+/// How a run of this program ended, and what it printed.
+struct Output {
+    /// The exit status, as in `latchkey --help`; None: it was killed.
     status: Option<i32>,
     lines: Vec<String>,
 }
 
-impl Said {
+impl Output {
     /// Its last line: why it did not do what it was asked for.
     fn last(&self) -> &str {
         self.lines.last().map_or("refused", String::as_str)
     }
 }
 
-/// What came of forgetting a person.
+/// The outcome of forgetting a person.
 enum Forgotten {
     /// The person was there, and is forgotten.
     Done,
-    /// There was nobody; who may have been meant, as half a sentence.
-    Nobody(String),
+    /// No person has this name; who may have been meant, as half a sentence.
+    Unknown(String),
 }
 
-/// Lets everybody read what is no secret on a card that has one user.
+/// Lets every user read a file that is no secret on a card that has one user.
 fn for_all(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }
 
-/// What the file on the owner's partition says: nothing if all is well.
-fn says(report: &Report) -> String {
+/// The text of the report file: empty if all is well.
+fn report_text(report: &Report) -> String {
     let part = |title: &str, lines: &[String]| match lines {
         [] => String::new(),
         lines => format!(
@@ -814,8 +814,8 @@ fn says(report: &Report) -> String {
     part("Not done, as something is wrong:", &report.mistakes) + &part("Done:", &report.done)
 }
 
-/// What it says of files and folders that are something else.
-fn says_of_others(report: &Report) -> String {
+/// Its part about files and folders that are something else.
+fn others_text(report: &Report) -> String {
     match &report.others[..] {
         [] => String::new(),
         others => format!(
@@ -828,7 +828,7 @@ fn says_of_others(report: &Report) -> String {
     }
 }
 
-/// How a file or folder that is taken for `expected` is called in what is reported.
+/// The name, in a report, of a file or folder that is taken for `expected`.
 fn shown(name: &str, expected: &str) -> String {
     if name == expected {
         return name.to_owned();
@@ -836,8 +836,8 @@ fn shown(name: &str, expected: &str) -> String {
     format!("{DRIVE}/{name}")
 }
 
-/// Of what the file said, all but what is looked at again at every start, and would be told again.
-fn of_the_past(said: &str, again: &[String]) -> String {
+/// The old text of the report file, without what every start checks and reports again.
+fn still_valid(old: &str, again: &[String]) -> String {
     let photos = [
         format!("{PHOTOS}/"),
         format!("{PHOTOS}: "),
@@ -845,18 +845,18 @@ fn of_the_past(said: &str, again: &[String]) -> String {
     ];
     let comes_again = |line: &&str| {
         let line = line.trim_start();
-        let again_looked_at = [CONFIG, REMOVE]
+        let checked_again = [CONFIG, REMOVE]
             .into_iter()
             .chain(photos.iter().map(|p| &**p));
-        again_looked_at.into_iter().any(|f| line.starts_with(f)) || again.iter().any(|a| a == line)
+        checked_again.into_iter().any(|f| line.starts_with(f)) || again.iter().any(|a| a == line)
     };
-    if !said.lines().any(|l| comes_again(&l)) {
-        return said.to_owned();
+    if !old.lines().any(|l| comes_again(&l)) {
+        return old.to_owned();
     }
-    let lines: Vec<&str> = said.lines().filter(|l| !comes_again(l)).collect();
+    let lines: Vec<&str> = old.lines().filter(|l| !comes_again(l)).collect();
     let mut left = String::new();
     for (i, line) in lines.iter().enumerate() {
-        // A title stays with what is under it, and one empty line behind that.
+        // A title stays with the lines under it, and one empty line after those.
         let ends_part = line.is_empty() && !left.is_empty() && !left.ends_with("\r\n\r\n");
         let has_more = lines.get(i + 1).is_some_and(|l| l.starts_with(' '));
         if line.starts_with(' ') || has_more || ends_part {

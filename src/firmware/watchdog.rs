@@ -1,15 +1,15 @@
-//! The hardware watchdog: resets the board unless it is fed. Whoever calls [`Watchdog::feed`] must have seen progress.
+//! The hardware watchdog: resets the board unless it is fed. A caller of [`Watchdog::feed`] must have seen progress.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use rustix::ioctl::{Updater, opcode};
 
-/// A kernel that hangs with the relay on holds the door open for so long, at most. It is as long as the
-/// Pi's can: the first process has to find a hanging job first.
+/// A kernel that hangs with the relay on holds the door open for this long at most. It is the longest time that the
+/// Pi's watchdog has: the first process must find a hanging job before it fires.
 pub const SECONDS: i32 = 15;
 
-/// `WDIOC_SETTIMEOUT` of linux/watchdog.h: seconds in, what the hardware made of them out.
+/// `WDIOC_SETTIMEOUT` of linux/watchdog.h: takes seconds, and returns those that the hardware uses.
 const SET_TIMEOUT: rustix::ioctl::Opcode = opcode::read_write::<i32>(b'W', 6);
 
 /// The watchdog, if the board has one.
@@ -18,7 +18,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Arms it. Without one only the kernel's panic and the job's own watchdogs are left, which the log says.
+    /// Arms it. Without one only the kernel's panic and the job's own watchdogs are left, and a warning is logged.
     pub fn open() -> Self {
         let device = match OpenOptions::new().write(true).open("/dev/watchdog") {
             Ok(device) => device,
@@ -42,14 +42,14 @@ impl Watchdog {
         }
     }
 
-    /// Puts the reset off once more.
+    /// Postpones the reset.
     pub fn feed(&mut self) {
         if let Some(device) = &mut self.device {
             let _ = device.write_all(b"\0");
         }
     }
 
-    /// For when the power goes off: a reset would bring it back on.
+    /// Disarms it before the power goes off: a reset would turn the board on again.
     pub fn disarm(&mut self) {
         if let Some(device) = &mut self.device {
             let _ = device.write_all(b"V");

@@ -1,6 +1,7 @@
-//! Attacks on the door, and what must not keep residents out, through the shipped networks and defaults: faces are pasted
-//! into frames, read by the set's networks, and judged as the running program does, with the time told. Prints figures.
-//! No test: a run takes minutes. `cargo run --release --example attacks -- NAME...`, LATCHKEY_SHARED naming `faces` and `cases`.
+//! Attacks on the door, and scenes that must not keep residents out, with the shipped networks and defaults: faces are pasted
+//! into frames, read by the set's networks, and judged as in the running program, in simulated time. Prints figures. It is no
+//! test, as a run takes minutes: `cargo run --release --example attacks -- NAME...`, with the folder of `faces` and `cases` in
+//! LATCHKEY_SHARED.
 
 #[path = "../common/shared.rs"]
 mod shared;
@@ -25,7 +26,8 @@ const FPS: u64 = 10;
 /// A person and the JPEG bytes of each photo.
 type Person = (String, Vec<Vec<u8>>);
 
-/// Residents: the people of `faces/spoof` before a webcam, whom no network of the set has seen, in order of time.
+/// Residents: the people of `faces/spoof` in front of a webcam, whom no network of the set has seen. Their photos are in order
+/// of time.
 fn webcam_people(shared: &Path) -> Vec<Person> {
     let folder = shared.join("faces/spoof/real");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -87,15 +89,15 @@ fn image(picture: &RgbImage) -> Image<'_> {
     Image::new(layout, picture.as_raw()).unwrap()
 }
 
-/// A house: its reader and whom it knows.
+/// A house: its reader and the people it knows.
 struct House {
     reader: Reader,
     gallery: Gallery,
-    /// Of each resident a photo taken some time after those that are enrolled.
+    /// One photo of each resident, taken some time after those that are enrolled.
     residents: Vec<RgbImage>,
 }
 
-/// Photos that are enrolled of each resident: every second of the first. The last is shown at the door.
+/// How many photos of each resident are enrolled: every second one of twice as many. The last photo is shown at the door.
 const ENROLLED: usize = 10;
 
 impl House {
@@ -125,7 +127,7 @@ impl House {
         }
     }
 
-    /// So many strangers, cut from their portraits, from this one on; those whose face is not found do not count.
+    /// `many` strangers, cut from the portraits from number `from` on; those whose face is not found do not count.
     fn strangers(&mut self, shared: &Path, from: usize, many: usize) -> Vec<RgbImage> {
         let portraits = portraits(shared);
         let found: Vec<RgbImage> = portraits
@@ -158,13 +160,13 @@ impl House {
         self.reader.read(&image(frame)).unwrap().to_vec()
     }
 
-    /// Looks at a photo held before a grey wall: so many frames, a little different each.
+    /// Looks at a photo in front of a grey wall: `frames` frames, each a little different.
     fn looks(&mut self, photo: &RgbImage, side: u32, frames: u32, seed: u64) -> Vec<Vec<Face>> {
         let wall = RgbImage::from_pixel(SIZE.0, SIZE.1, Rgb([120, 120, 120]));
         self.looks_before(&[wall], photo, side, (320, 240), frames, seed)
     }
 
-    /// The same before the walls, one after the other.
+    /// The same in front of several walls, one after the other.
     fn looks_before(
         &mut self,
         walls: &[RgbImage],
@@ -194,7 +196,7 @@ fn decode(jpeg: &[u8]) -> RgbImage {
     image::load_from_memory(jpeg).unwrap().into_rgb8()
 }
 
-/// The largest face of a picture with its surroundings, a square of 2.4 times the box; past the edge it is grey.
+/// The largest face of a picture with its surroundings: a square of 2.4 times the box, grey beyond the picture's edge.
 fn cut(reader: &mut Reader, jpeg: &[u8]) -> Option<RgbImage> {
     let picture = decode(jpeg);
     let faces = reader.read(&image(&picture)).unwrap();
@@ -209,7 +211,7 @@ fn cut(reader: &mut Reader, jpeg: &[u8]) -> Option<RgbImage> {
     Some(cut)
 }
 
-/// Sensor noise and another light.
+/// Adds sensor noise and changes the light.
 fn noise(frame: &mut RgbImage, sigma: f32, gain: f32, chance: &mut Chance) {
     for byte in frame.iter_mut() {
         // A sum of four sixteenths of the bits is near enough to a normal deviate.
@@ -229,7 +231,7 @@ fn central(faces: &[Face]) -> Option<Embedding> {
     face.and_then(|f| f.embedding.ok())
 }
 
-/// The door at work, with the time told.
+/// The running door, in simulated time.
 struct Run {
     judge: Judge,
     door: Door,
@@ -405,20 +407,20 @@ fn a_stranger_takes_the_place_of_a_resident() -> Result<(), String> {
     Ok(())
 }
 
-/// What moves in a scene of things; the sensor's noise and drifting light are in all of them.
+/// What moves in a scene of things. All scenes have the sensor's noise and drifting light.
 #[derive(Clone, Copy, Debug)]
 enum Moves {
     /// Nothing.
     Nothing,
-    /// Everything a little, several times a second: wind at the camera's mount.
+    /// Everything, a little, several times a second, as when wind shakes the camera's mount.
     Shakes,
-    /// Everything by half a face, to and fro.
+    /// Everything, by half a face, to and fro.
     Swings,
 }
 
 const MOVES: [Moves; 3] = [Moves::Nothing, Moves::Shakes, Moves::Swings];
 
-/// Frames of a scene.
+/// The frames of a scene.
 fn scene(picture: &RgbImage, moves: Moves, frames: u32, chance: &mut Chance) -> Vec<RgbImage> {
     let (w, h) = SIZE;
     let scale = (w as f32 / picture.width() as f32).max(h as f32 / picture.height() as f32) * 1.08;
@@ -451,7 +453,7 @@ fn scene(picture: &RgbImage, moves: Moves, frames: u32, chance: &mut Chance) -> 
         .collect()
 }
 
-/// The files of an uncompressed tar: name, where it begins and how long it is.
+/// The JPEG files in an uncompressed tar archive: name and content.
 fn tar(bytes: &[u8]) -> Vec<(String, &[u8])> {
     let (mut files, mut at) = (Vec::new(), 0);
     while at + 512 <= bytes.len() && bytes[at] != 0 {
@@ -470,7 +472,8 @@ fn tar(bytes: &[u8]) -> Vec<(String, &[u8])> {
     files
 }
 
-/// An hour before a scene, with a resident every five minutes. Says how many of the visits were granted.
+/// An hour in front of a scene, with a visit of a resident every five minutes. Returns the number of visits, and of those that
+/// were granted.
 fn hour(house: &mut House, what: &str, frames: &[RgbImage], seed: u64) -> (usize, usize) {
     let faces: Vec<Vec<Face>> = frames.iter().map(|f| house.read(f)).collect();
     let photos = house.residents.clone();
@@ -517,18 +520,18 @@ fn an_hour_before_things() -> Result<(), String> {
     hours_before_pictures(&mut house, &shared, OFFSET)
 }
 
-/// Pictures of `nofaces` before this one are there to choose constants by.
+/// The pictures of `nofaces` before this one are those by which constants are chosen.
 const OFFSET: usize = 1000;
 
-/// The same before scenes to choose constants by.
+/// The same with the scenes by which constants are chosen.
 fn an_hour_before_other_things() -> Result<(), String> {
     let shared = shared::shared()?;
     let mut house = House::new(&shared, 5);
     hours_before_pictures(&mut house, &shared, 0)
 }
 
-/// An hour before each of 20 pictures of things, for each way to move: every 17th picture from `from` on in which the
-/// detector sees a face at first, and ten in which it sees none.
+/// An hour in front of each of 20 pictures of things, for each kind of movement. Of every 17th picture from `from` on, ten are
+/// used in whose first frame the detector sees a face, and ten in which it sees none.
 fn hours_before_pictures(house: &mut House, shared: &Path, from: usize) -> Result<(), String> {
     let packed = std::fs::read(shared.join("faces/nofaces/nofaces-0.tar")).unwrap();
     let (mut busy, mut quiet) = (Vec::new(), Vec::new());

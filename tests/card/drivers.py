@@ -1,8 +1,8 @@
-"""Whether the card has the drivers of each board, by the board's device tree: those of the emulated Pi 3 show in a start, the
-others' nowhere but here. A node that one of the kernel's modules would drive, and that is turned on, needs that module on
-the card, unless a door does without.
+"""Whether the card has the drivers of each board, by the board's device tree. Those of the emulated Pi 3 are also tested by
+a start, the others only here. A node that one of the kernel's modules would drive, and that is turned on, needs that
+module on the card, unless a door does not need it.
 
-usage: drivers.py IMAGE WORK, WORK lying beside the folder `image` in which scripts/image has made it
+usage: drivers.py IMAGE WORK, with WORK beside the folder `image` in which scripts/image made the image
 """
 
 import lzma
@@ -14,8 +14,8 @@ from pathlib import Path
 from pi import Checks
 
 BOARDS = ["bcm2837-rpi-3-*.dtb", "bcm2837-rpi-zero-2-w.dtb", "bcm2711-rpi-4*.dtb", "bcm2712*-rpi-5-b.dtb"]
-# Screens, sound, ribbon cameras, Bluetooth, the header's other buses, entropy that the kernel has from elsewhere, and the
-# board's own LEDs and power button.
+# Drivers that a door does not need: screens, sound, ribbon cameras, Bluetooth, the header's other buses, entropy (the kernel
+# has other sources), and the board's own LEDs and power button.
 WITHOUT = set("""vc4 v3d vchiq pisp_be hci_uart i2c_bcm2835 i2c_mux_pinctrl pwm_bcm2835 bcm2835_rng iproc_rng200 leds_gpio
     gpio_keys""".split())  # fmt: skip
 
@@ -46,14 +46,14 @@ def nodes(tree):
 
 
 def on(tree, path):
-    """Whether a node and all that it is in are turned on."""
+    """Whether a node and all its parents are turned on."""
     parts = path.split("/")
     above = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
     return all(tree[p].get("status", b"okay\0") in (b"okay\0", b"ok\0") for p in above)
 
 
 def drives(module):
-    """What a module says it drives: the `compatible` of its aliases."""
+    """What a module drives: the `compatible` values of its aliases."""
     aliases = re.findall(rb"alias=of:N[^T\0]*T[^C\0]*C([^\0]*)", module)
     return {a.removesuffix(b"C*").removesuffix(b"*").decode() for a in aliases}
 
@@ -68,7 +68,7 @@ def main():
         text = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
         for kind in drives(text):
             drivers.setdefault(kind, set()).add(file.name.split(".")[0].replace("-", "_"))
-    check(f"the kernel says what it drives: {len(built_in)} kinds by itself, {len(drivers)} by modules", built_in and drivers)
+    check(f"the kernel names what it drives: {len(built_in)} kinds by itself, {len(drivers)} by modules", built_in and drivers)
     there = {f.stem for f in (*work.glob("guest/root/modules/*.ko"), *work.glob("guest/network/modules/network/*.ko"))}
     for board in sorted(f for b in BOARDS for f in work.glob(f"unpacked/usr/lib/linux-image-*/broadcom/{b}")):
         tree = nodes(board)

@@ -1,4 +1,4 @@
-# In the emulated Pi: somebody comes in, and while the relay is on a fault happens: `test=faults,WHAT` on the kernel's
+# In the emulated Pi: a resident is let in, and a fault happens while the relay is on: `test=faults,WHAT` on the kernel's
 # command line.
 
 what=$2
@@ -23,16 +23,16 @@ if [ "$what" = idle ]; then
 fi
 scene visit-1 scenes/visit-1.raw
 if [ "$what" = forgotten ]; then
-    # Nobody is known any more.
+    # No one is enrolled after the loss of the data.
     sleep 60
     echo "@@ end"
     exit
 fi
-# Seen by the kernel's own account of the line, not by the log.
+# Judged by what the kernel reports about the line, not by the log.
 relay_up() { grep -qE 'gpio-?17 .*latchkey.* out hi' /sys/kernel/debug/gpio; }
 mount -t debugfs debug /sys/kernel/debug
-wait_for 90 relay_up || { echo "@@ nobody was let in"; cat /sys/kernel/debug/gpio; }
-# The hold time ends, the next visit opens.
+wait_for 90 relay_up || { echo "@@ no one was let in"; cat /sys/kernel/debug/gpio; }
+# Waits until the hold time ends; then the next visit opens the door.
 goes_on() {
     scene empty scenes/empty.raw
     until not relay_up; do usleep 100000; done
@@ -44,22 +44,23 @@ sleep 1
 echo "@@ fault $what $(now)"
 case $what in
     kill) kill -9 "$(job)" ;;
-    # Both: the one in charge, and the one that would take its place.
+    # Both guards: the one in charge, and the one that would take its place.
     # shellcheck disable=SC2046  # a list
     guard) kill -9 $(pidof latchkey-guard) ;;
-    # As one that sleeps where no signal wakes it: it hears no heartbeat, and is not gone.
+    # As a guard that sleeps where no signal wakes it: it answers no heartbeat, and it does not end.
     guard-stopped) kill -STOP "$(pidof latchkey-guard | tr ' ' '\n' | sort -n | head -n 1)" ;;
     broker) kill -9 "$(pidof latchkey-broker)" ;;
     hang) kill -STOP "$(job)" ;;
     camera) camera_unplug; sleep 5; camera_replug ;;
     panic) echo c > /proc/sysrq-trigger ;;
-    # A fault that the kernel would survive: by its own module for that, where Debian's kernel has it.
+    # A fault that the kernel would survive, caused by the kernel's module for that, where Debian's kernel has it.
     oops)
         echo "@@ on faults $(cd /proc/sys/kernel && grep -H . panic panic_on_oops softlockup_panic hardlockup_panic hung_task_panic 2> /dev/null | tr '\n' ' ')"
         insmod /test/modules/lkdtm.ko || { echo "@@ skipped oops"; exit; }
         echo BUG > /sys/kernel/debug/provoke-crash/DIRECT
         ;;
-    # The first process hangs, and the job with it: nobody feeds the watchdog. No signal stops the first process.
+    # The first process hangs, and the job with it, so nothing feeds the watchdog. They are frozen, as no signal stops the first
+    # process.
     watchdog)
         mkdir /test/groups
         mount -t cgroup2 groups /test/groups
@@ -73,7 +74,7 @@ case $what in
         echo "@@ $(df -k /data | awk 'END { print $4 }') KiB left"
         goes_on
         ;;
-    # Both places where the file system says what it is, and all that is between them.
+    # Both places where the file system describes itself, and everything between them.
     destroyed)
         dd if=/dev/zero of=/dev/mmcblk0p3 bs=1M count=160 2> /dev/null
         sync

@@ -1,4 +1,4 @@
-"""The login on the serial console: none unless it is asked for; then none without the right password.
+"""The login on the serial console: there is none unless it is configured, and then none without the right password.
 
 usage: login.py IMAGE WORK
 """
@@ -14,19 +14,19 @@ PASSWORD = "open sesame, please"
 
 
 def digest():
-    """What `console` is to be for that."""
+    """The value of `console` for that password."""
     made = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True)
     return made.stdout.strip()
 
 
 def tries(pi, password, since):
-    """Answers both prompts, the first of which comes after line `since`; the number of the line after it."""
-    pi.asks("login: ", 60, since)
+    """Answers both prompts, the first of which comes after line `since`. Returns the number of the line after it."""
+    pi.wait_for_prompt("login: ", 60, since)
     # What was typed before the prompt is thrown away.
     time.sleep(1)
     pi.type("root\r")
     since = len(pi.lines)
-    pi.asks("Password: ", 60, since)
+    pi.wait_for_prompt("Password: ", 60, since)
     time.sleep(1)
     pi.type(f"{password}\r")
     return since
@@ -45,24 +45,24 @@ def main():
             pi.type(typed)
             time.sleep(3)
         pi.rest = b""
-        asked = pi.says("login: |Password: |uid=|/bin/sh")
-        check(f"without a password there is no login {asked or ''}", not asked)
+        prompts = pi.matches("login: |Password: |uid=|/bin/sh")
+        check(f"without a password there is no login {prompts or ''}", not prompts)
 
-    for kind, told in (("$y$j9T$", "does not take"), ("", "no hash")):
+    for kind, reason in (("$y$j9T$", "does not take"), ("", "no hash")):
         card.put(f'[system]\nconsole = "{kind}{PASSWORD.replace(" ", "")}"\n', "latchkey.toml")
         with Pi(card, work) as pi:
-            pi.wait(f"setup_refused .*system.console: .*{told}.*openssl passwd -6", 120)
+            pi.wait(f"setup_refused .*system.console: .*{reason}.*openssl passwd -6", 120)
             pi.wait("step=ready", 120)
-            check(f"{kind or 'a password in the clear'}: refused, told, and no login", not pi.says("login: "))
+            check(f"{kind or 'a password in the clear'}: refused, reported, and no login", not pi.matches("login: "))
 
     card.put(f'[system]\nconsole = "{digest()}"\n', "latchkey.toml")
     with Pi(card, work) as pi:
         pi.wait("step=ready", 120)
         since = tries(pi, PASSWORD.upper(), since=0)
         refused, _, _ = pi.wait("Login incorrect", 60, since)
-        check("a wrong password is refused", not pi.says("# $", since))
+        check("a wrong password is refused", not pi.matches("# $", since))
         since = tries(pi, PASSWORD, refused + 1)
-        pi.asks("# ", 60, since)
+        pi.wait_for_prompt("# ", 60, since)
         pi.type("id; kill -0 1 && echo well and alive\r")
         pi.wait(r"^uid=0\(root\)", 30, since)
         pi.wait("^well and alive", 30, since)
@@ -70,9 +70,9 @@ def main():
         since = len(pi.lines)
         pi.type("exit\r")
         pi.wait(r"login_ended age_s=\d+ ", 30, since)
-        pi.asks("login: ", 30, since)
-        check("whoever leaves it leaves a login", True)
-        check("the password and its hash are not in the log", not pi.says(f"{PASSWORD}|\\$6\\$"))
+        pi.wait_for_prompt("login: ", 30, since)
+        check("leaving the shell brings the login prompt back", True)
+        check("the password and its hash are not in the log", not pi.matches(f"{PASSWORD}|\\$6\\$"))
     check.finish()
 
 

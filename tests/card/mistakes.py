@@ -1,4 +1,4 @@
-"""Mistakes on the owner's partition: what the serial log, the file and the LED say, and that the old state goes on.
+"""Mistakes on the owner's partition: they are reported in the serial log and in the file, and the old state stays in force.
 
 usage: mistakes.py IMAGE WORK, WORK being that of visitors.prepare
 """
@@ -42,32 +42,32 @@ def main():
         ("huge photo", None, {"Carla": {"b.jpg": b"\0" * (33 << 20)}}, r"photos/Carla/b.jpg .*is 33792 KiB large"),
         ("photo in no folder", None, {".": {"c.jpg": PHOTO}}, r"photos/c.jpg .*in no person's folder"),
     ]
-    for what, config, people, said in cases:
+    for what, config, people, message in cases:
         card.put(config or CONFIGURATION, "latchkey.toml")
         photos(**(people or {}))
         with Pi(card, work) as pi:
             pi.wait("step=ready", 600)
             _, found, _ = pi.wait(r"gallery people=(\d+)", 30)
-            lines = pi.says(r"setup_refused|setup said=")
-            told = [line for line in lines if re.search(said, line)]
-            check(f"{what}: told: {told[0].split(' ', 2)[2][:200] if told else lines}", bool(told))
-            check(f"{what}: everybody is still enrolled", found[1] == "2")
+            lines = pi.matches(r"setup_refused|setup said=")
+            shown = [line for line in lines if re.search(message, line)]
+            check(f"{what}: reported: {shown[0].split(' ', 2)[2][:200] if shown else lines}", bool(shown))
+            check(f"{what}: all people are still enrolled", found[1] == "2")
             check(f"{what}: the relay stays off", pi.off_throughout())
-        says = card.read("latchkey-says.txt") or ""
-        check(f"{what}: and in the file on the card", bool(re.search(said.split(" .*")[-1], says.replace("\r\n", " "))))
+        report = card.read("latchkey-says.txt") or ""
+        check(f"{what}: also in the file on the card", bool(re.search(message.split(" .*")[-1], report.replace("\r\n", " "))))
     card.put(CONFIGURATION, "latchkey.toml")
     photos()
     with Pi(card, work) as pi:
         pi.wait("step=ready", 120)
-        check("all corrected: nothing is reported", not pi.says("setup_refused"))
-    says = card.read("latchkey-says.txt") or ""
-    check("and the file tells only what became of the photo that was taken",
-          "a.jpg" in says and not re.search(r"latchkey\.toml:|b\.jpg|c\.jpg|heic", says))  # fmt: skip
+        check("all corrected: nothing is reported", not pi.matches("setup_refused"))
+    report = card.read("latchkey-says.txt") or ""
+    check("and the file has only the result for the photo that was taken",
+          "a.jpg" in report and not re.search(r"latchkey\.toml:|b\.jpg|c\.jpg|heic", report))  # fmt: skip
     check.finish()
 
 
 def emptied(folder):
-    """An empty folder."""
+    """Makes an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 

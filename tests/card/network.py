@@ -1,5 +1,5 @@
-"""The network of a card: none unless it is asked for; by wire to the host, which gives an address and the time; without
-wires over radios that the kernel plays. The door waits for none of it, nothing listens, and no password is told.
+"""The network of a card: there is none unless it is configured. It goes by wire to the host, which gives an address and the
+time, or over radios that the kernel simulates. The door does not wait for it, nothing listens, and no password is logged.
 
 usage: network.py IMAGE WORK
 """
@@ -16,13 +16,13 @@ from pathlib import Path
 from login import PASSWORD, digest, tries
 from pi import Card, Checks, Pi
 
-# QEMU's network has the host at this address, and an adapter on USB to it.
+# The host's address in QEMU's network, and a USB adapter to that network.
 HOST = "10.0.2.2"
 ADAPTER = ["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]
-# What the time server says it is, in seconds since 1900: some day in 2031.
+# The time that the time server gives, in seconds since 1900: a day in 2031.
 THEN = 2_208_988_800 + 1_930_000_000
 KEY = "correct horse"
-# A user of its own, and of root's rights NET_BIND_SERVICE, NET_ADMIN, NET_RAW and SYS_TIME.
+# The network's processes have a user of their own, and of root's rights only NET_BIND_SERVICE, NET_ADMIN, NET_RAW and SYS_TIME.
 OURS = " ".join(["1001"] * 4)
 FEW = {
     "Uid": OURS, "Gid": OURS, "Groups": "", "NoNewPrivs": "1", "data": [],
@@ -31,7 +31,7 @@ FEW = {
 
 
 def time_server():
-    """Answers SNTP on a port of this machine, which is returned."""
+    """Starts an SNTP server on a port of this machine, which is returned."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
 
@@ -47,14 +47,14 @@ def time_server():
 
 
 class Shell:
-    """Somebody who has logged in."""
+    """A shell on the console, after a login."""
 
     def __init__(self, pi):
         self.pi = pi
-        pi.asks("[#] ", 60, tries(pi, PASSWORD, since=0))
+        pi.wait_for_prompt("[#] ", 60, tries(pi, PASSWORD, since=0))
 
     def __call__(self, command):
-        """The lines that it prints, without the log's."""
+        """The lines that `command` prints, without those of the log."""
         since = len(self.pi.lines)
         self.pi.type(f"{command}; echo @@ $?\r")
         at, _, _ = self.pi.wait(r"^@@ \d", 60, since)
@@ -62,22 +62,22 @@ class Shell:
 
 
 def listening(shell):
-    """The sockets that others could send something to."""
+    """The sockets to which others could send something."""
     found = []
     for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
         for row in shell(f"cat /proc/net/{kind}"):
             if fields := re.match(r" *\d+: (\S+) (\S+) (\S\S) ", row):
                 ours, theirs, state = fields.groups()
-                anybody = re.fullmatch("0+:0000", theirs)
-                if anybody and (state == "0A" or not kind.startswith("tcp")):
+                unconnected = re.fullmatch("0+:0000", theirs)
+                if unconnected and (state == "0A" or not kind.startswith("tcp")):
                     found.append(f"{kind} {ours}")
-    # Flag of those that accept connections.
+    # The flag of sockets that accept connections.
     return found + [row for row in shell("cat /proc/net/unix") if re.search(r": \S+ \S+ 00010000 ", row)]
 
 
 def rights(shell, command):
-    """Of the process with `command` (a regular expression that does not match itself) on its command line: user, group,
-    other groups, whether it can gain rights, what it may do, and what it sees of the data partition."""
+    """The rights of the process with `command` (a regular expression that does not match itself) on its command line: user,
+    group, other groups, whether it can gain rights, what it may do, and what it sees of the data partition."""
     (file,) = shell(f"grep -l '{command}' /proc/[0-9]*/cmdline")
     process = file.removesuffix("/cmdline")
     of = dict(row.split(":", 1) for row in shell(f"cat {process}/status") if ":" in row)
@@ -104,12 +104,12 @@ def main():
         pi.wait("step=ready", 120)
         shell = Shell(pi)
         time.sleep(5)
-        check("not asked for: nothing of it in the log", not pi.says("network|wifi|clock_set|time_unknown"))
+        check("not configured: the log has no line about it", not pi.matches("network|wifi|clock_set|time_unknown"))
         interfaces = shell("ls /sys/class/net")
         check(f"no interface but the loop, which is down ({interfaces})", "".join(interfaces).split() == ["lo"])
         check("no driver", not [row for row in shell("cat /proc/modules") if re.search("80211|usbnet|cdc_ether", row)])
         check("no process", not [row for row in shell("ps") if re.search("udhcpc|wpa_supplicant|/network", row)])
-        check("no program for it in memory", bool(shell("ls -d /usr/sbin/wpa_supplicant /run/network 2> /dev/null") == []))
+        check("no network program in memory", bool(shell("ls -d /usr/sbin/wpa_supplicant /run/network 2> /dev/null") == []))
         check("nothing listens", listening(shell) == [])
         before = used(shell)
 
@@ -128,7 +128,7 @@ def main():
             found = rights(shell, command)
             check(f"{command}: few rights {found if found != FEW else ''}", found == FEW)
         modes = [shell(f"stat -c '%a %u' /dev/{name}") for name in ("gpiochip0", "mmcblk0")]
-        check(f"pins and card are others' ({modes})", modes == [["600 1000"], ["600 0"]])
+        check(f"pins and card belong to other users ({modes})", modes == [["600 1000"], ["600 0"]])
         print(f"    memory in use: {before} KiB without, {used(shell)} KiB with a network")
         since = len(pi.lines)
         shell("kill -9 $(ps | awk '/[u]dhcpc/ { print $1 }')")
@@ -140,25 +140,25 @@ def main():
         shell("kill -9 $(ps | awk '/[n]etwork/ { print $1 }')")
         pi.wait("network_ended", 30, since)
         pi.wait(r"network address=10\.0\.2\.", 60, since)
-        check("so does all of it", True)
+        check("the whole network comes back, too", True)
         check("with one program of each", len([row for row in shell("ps") if "udhcpc" in row]) == 1)
-        check("the job ran through all that", not pi.says("job_ended|job_hangs"))
+        check("the job ran through all that", not pi.matches("job_ended|job_hangs"))
 
-    for what, network, said in (
+    for what, network, message in (
         ("a short password", 'wifi = { name = "home", password = "shorty!" }', r"network.wifi.password: must be"),
         ("none", 'wifi = { name = "home" }', "network.wifi.* missing field `password`"),
         ("a quote left out", f'wifi = {{ name = "home", password = "{KEY} }}', r"line \d \("),
-        ("a country that is none", f'wifi = {{ name = "home", password = "{KEY}", country = "nl" }}', "wifi.country = .*capital"),
+        ("an invalid country", f'wifi = {{ name = "home", password = "{KEY}", country = "nl" }}', "wifi.country = .*capital"),
         ("both", f'ethernet = true\nwifi = {{ name = "home", password = "{KEY}" }}', "network.ethernet: .*keep one"),
     ):
         card.put(f"[network]\n{network}\n{system}", "latchkey.toml")
         with Pi(card, work) as pi:
-            pi.wait(f"setup_refused .*{said}", 120)
+            pi.wait(f"setup_refused .*{message}", 120)
             pi.wait("step=ready", 120)
-            says = card.read("latchkey-says.txt") or ""
-            told = "\n".join(line for _, line in pi.lines) + says
-            check(f"{what}: told on the console and the card", bool(re.search(said, says)))
-            check(f"{what}: the password is not", not re.search(f"shorty|{KEY}", told))
+            report = card.read("latchkey-says.txt") or ""
+            output = "\n".join(line for _, line in pi.lines) + report
+            check(f"{what}: reported on the console and the card", bool(re.search(message, report)))
+            check(f"{what}: the password is not", not re.search(f"shorty|{KEY}", output))
             pi.wait("network drivers=", 60)
             check(f"{what}: what was in force stays", True)
 
@@ -167,12 +167,12 @@ def main():
         pi.wait("step=ready", 120)
         pi.wait("network drivers=", 120)
         shell = Shell(pi)
-        check("without a radio the door works", not pi.says("job_ended|network_failed|network_ended"))
-        check("the program for it can run", any("wpa_supplicant v2" in row for row in shell("wpa_supplicant -v")))
-        # Short commands: the shell breaks long ones into lines.
+        check("without a radio the door works", not pi.matches("job_ended|network_failed|network_ended"))
+        check("the program for the radio can run", any("wpa_supplicant v2" in row for row in shell("wpa_supplicant -v")))
+        # The commands are short, as the shell breaks long ones into lines.
         modes = [shell(f"stat -c '%a %u' {file}") for file in ("/run/network", "/run/network/wifi.conf", "/data/latchkey.toml")]
-        check(f"the password is the network's and the job's to read ({modes})", modes == [["700 1001"], ["600 1001"], ["640 0"]])
-        check("and is not in the log", not pi.says(KEY))
+        check(f"only the network and the job can read the password ({modes})", modes == [["700 1001"], ["600 1001"], ["640 0"]])
+        check("and it is not in the log", not pi.matches(KEY))
 
     subprocess.run([Path(__file__).with_name("radios.prepare"), work], check=True)
     for what, key, state in (("the right password", KEY, "joined"), ("a wrong one", "wrong horse", "wrong_password")):
@@ -181,17 +181,17 @@ def main():
             pi.wait("step=ready", 120)
             pi.wait("@@ home", 120)
             _, found, _ = pi.wait(r"wifi state=(joined|wrong_password)", 120)
-            check(f"{what}: the log says {found[1]}", found[1] == state)
+            check(f"{what}: the log has {found[1]}", found[1] == state)
             if found[1] == "joined":
                 pi.wait(r"network address=10\.9\.0\.", 60)
                 check(f"{what}: an address over the air", True)
-                # Not the other radio's.
+                # The process of the card's radio, not of the other one.
                 found = rights(Shell(pi), "[s]elf/fd/1")
                 check(f"{what}: few rights {found if found != FEW else ''}", found == FEW)
             else:
                 time.sleep(10)
-                check(f"{what}: no address", not pi.says(r"network address=10"))
-            check(f"{what}: is not in the log", not pi.says(key))
+                check(f"{what}: no address", not pi.matches(r"network address=10"))
+            check(f"{what}: it is not in the log", not pi.matches(key))
     check.finish()
 
 

@@ -1,6 +1,6 @@
-"""Photos on the card's drive: 24 that can be learnt from and three that would not fit into the board's memory as they are.
+"""Photos on the card's drive: 24 that can be learnt from, and three that do not fit into the board's memory at full size.
 
-What was read leaves the drive and is kept on the card; what cannot be read stays where the owner put it.
+Photos that were read leave the drive and are kept on the card; those that cannot be read stay where the owner put them.
 
 usage: photos.py IMAGE WORK, WORK being that of visitors.prepare. The board has 700 MB of memory.
 """
@@ -34,16 +34,16 @@ def png():
 
 
 def jpeg(progressive):
-    """WIDE x HIGH pixels of one grey: 108 megapixels. The progressive one has no scan but that of the blocks' means."""
+    """WIDE x HIGH pixels of one grey: 108 megapixels. The progressive one has only the scan of the blocks' means."""
 
     def segment(marker, data):
         return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
 
-    # One code each: "the mean is that of the block before" (0 bits more), and "the block has nothing else".
+    # One code each: "the mean is that of the block before" (no more bits follow), and "the block has nothing else".
     means, rest = bytes([0x00]) + bytes([1] + [0] * 15) + b"\0", bytes([0x10]) + bytes([1] + [0] * 15) + b"\0"
     frame = struct.pack(">BHHB", 8, HIGH, WIDE, 1) + bytes([1, 0x11, 0])
     blocks = (WIDE // 8) * (HIGH // 8)
-    # Each code is one bit, 0: the means alone, or the means and what ends a block.
+    # Each code is one bit, 0: the mean alone, or the mean and the end of the block.
     bits = blocks * (1 if progressive else 2)
     scan = bytes([1, 1, 0x00]) + (bytes([0, 0, 0]) if progressive else bytes([0, 63, 0]))
     return (
@@ -58,7 +58,7 @@ def jpeg(progressive):
 
 
 MONSTERS = {"wall.png": png, "wall.jpg": lambda: jpeg(False), "wall-progressive.jpg": lambda: jpeg(True)}
-# Beyond every limit. The others are read at a reduced scale, and show no face.
+# This one is beyond every limit. The others are read at a reduced scale, and show no face.
 UNREADABLE = "wall.png"
 
 
@@ -86,8 +86,8 @@ def main():
         pi.wait("step=ready", 2400)
         _, found, at = pi.wait(r"gallery people=(\d+)", 60)
         print(f"    the gallery is there {at:.0f} s after power-on")
-        check(f"everybody is enrolled: {found[1]} of {len(people)}", found[1] == str(len(people)))
-        lines = pi.says(r"setup said=")
+        check(f"all people are enrolled: {found[1]} of {len(people)}", found[1] == str(len(people)))
+        lines = pi.matches(r"setup said=")
         for line in lines:
             print(f"    {line}")
         for name in MONSTERS:
@@ -96,17 +96,17 @@ def main():
         for name in people:
             learnt = [line for line in lines if re.search(rf"{name}: 6 of \d photos learnt", line)]
             check(f"the six good photos of {name} are learnt", len(learnt) == 1)
-        check("nobody was killed for want of memory", not pi.says("Out of memory|oom-kill|job_ended"))
+        check("no process was killed for lack of memory", not pi.matches("Out of memory|oom-kill|job_ended"))
         check("the relay stays off", pi.off_throughout())
-    says = card.read("latchkey-says.txt") or ""
-    print("    " + "\n    ".join(says.splitlines()))
+    report = card.read("latchkey-says.txt") or ""
+    print("    " + "\n    ".join(report.splitlines()))
     left = [line for line in card.listing() if re.search(r"\.(jpg|png)$", line, re.IGNORECASE)]
     check(f"only what cannot be read is still on the drive: {left}", [Path(line).name for line in left] == [UNREADABLE])
     partition = card.data()
     kept = [file for name in people for file in files_of(partition, f"/photos/{name}")]
     check(f"all others are kept on the card: {len(kept)}", len(kept) == good + len(MONSTERS) - 1 and UNREADABLE not in kept)
     for name in MONSTERS:
-        check(f"{name} is in the file on the card", name in says)
+        check(f"{name} is in the file on the card", name in report)
     check.finish()
 
 

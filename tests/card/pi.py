@@ -1,6 +1,7 @@
 """A Raspberry Pi 3 in QEMU that starts from a card's image: its serial console, its relay's pin as seen from outside,
-and its plug. Kernel, device tree and what goes into memory are taken from the image, as the bootloader would, which QEMU
-does not emulate. Its watchdog resets at once when it is armed, so the driver is left out and the kernel's own stands in.
+and its plug. Kernel, device tree and what goes into memory are taken from the image, as by the bootloader, which QEMU
+does not emulate. QEMU's watchdog resets the board as soon as it is armed, so its driver is left out; a test can use the
+kernel's software watchdog.
 """
 
 import json
@@ -32,7 +33,7 @@ class Card:
 
     @classmethod
     def of(cls, file):
-        """A card that is there already."""
+        """A card that exists already."""
         card = cls.__new__(cls)
         card.file = Path(file)
         return card
@@ -80,7 +81,7 @@ class Card:
         return out
 
     def put_data(self, partition):
-        """Puts back what `data` gave."""
+        """Writes the file of `data` back to the card."""
         start, _ = self._data_entry()
         subprocess.run(
             ["dd", f"if={partition}", f"of={self.file}", "bs=1M", f"seek={start // 2048}", "conv=notrunc", "status=none"], check=True
@@ -94,8 +95,8 @@ class Card:
 
 
 def e2fsck(partition):
-    """Whether a file system is clean once what every mount does was done: the journal taken up, and the free blocks that it
-    does not keep counted again. And what the tool says."""
+    """Whether a file system is clean after what every mount does: replaying the journal, and recounting the free blocks,
+    whose number it does not keep. Also returns the tool's output."""
     copy = f"{partition}.checked"
     subprocess.run(["cp", "--sparse=always", partition, copy], check=True)
     repaired = subprocess.run(["/sbin/e2fsck", "-f", "-p", copy], capture_output=True, text=True)
@@ -105,7 +106,7 @@ def e2fsck(partition):
 
 
 def files_of(partition, folder="/"):
-    """Names and sizes of what a folder of the data partition holds, its top folder unless another one is named."""
+    """Names and sizes of what is in a folder of the data partition, by default the top folder."""
     done = subprocess.run(["/sbin/debugfs", "-R", f"ls -p {folder}", partition], capture_output=True, text=True)
     rows = [line.split("/") for line in done.stdout.splitlines() if line.startswith("/")]
     return {row[5]: int(row[6] or 0) for row in rows if row[5] not in (".", "..", "lost+found")}
@@ -124,7 +125,7 @@ class Pi:
         initrd = work / "initramfs.zst"
         words = (work / "cmdline.txt").read_text().strip() + " " + extra
         if test:
-            # A second archive behind the first, as the kernel takes it.
+            # A second archive behind the first: the kernel unpacks both.
             with open(initrd, "ab") as both, open(test, "rb") as more:
                 both.write(b"\0" * (-initrd.stat().st_size % 4))
                 shutil.copyfileobj(more, both)
@@ -134,7 +135,7 @@ class Pi:
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
         self.lines, self.relay, self.levels, self.rest = [], [], [], b""
-        # When the pin was last looked at.
+        # When the pin was last read.
         self.watched = 0
         self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
@@ -197,11 +198,11 @@ class Pi:
                 self.watched = self.now()
                 time.sleep(0.005)
         except (ConnectionError, OSError, ValueError):
-            # As it does when the machine ends.
+            # The connection ends with the machine.
             pass
 
     def off_throughout(self):
-        """Whether the relay was never on, and its pin was looked at until now: to be asked while the machine runs."""
+        """Whether the relay was never on, and its pin was watched until now. To be called while the machine runs."""
         return not self.relay and bool(self.levels) and self.now() - self.watched < 5
 
     def wait(self, pattern, seconds, since=0):
@@ -220,8 +221,8 @@ class Pi:
                     raise TimeoutError(f"no line like {pattern!r} within {seconds} s; the last ones:\n{tail}")
                 self._changed.wait(min(left, 0.5))
 
-    def asks(self, pattern, seconds, since=0):
-        """Waits for a prompt: what matches in a line since `since`, whether it has ended or not."""
+    def wait_for_prompt(self, pattern, seconds, since=0):
+        """Waits until a line after `since` lines matches, even one that has not ended."""
         end = time.monotonic() + seconds
         with self._changed:
             while not any(re.search(pattern, line) for _, line in [*self.lines[since:], [0, self.rest.decode("utf8", "replace")]]):
@@ -229,7 +230,8 @@ class Pi:
                     raise TimeoutError(f"no prompt like {pattern!r} within {seconds} s")
                 self._changed.wait(0.5)
 
-    def says(self, pattern, since=0):
+    def matches(self, pattern, since=0):
+        """The lines after `since` lines that match."""
         return [line for _, line in self.lines[since:] if re.search(pattern, line)]
 
     def type(self, text):
@@ -256,7 +258,7 @@ class Pi:
 
 
 class Checks:
-    """Says what was checked, and whether all of it held."""
+    """Prints what was checked, and whether all checks passed."""
 
     def __init__(self):
         self.failed = 0

@@ -1,5 +1,5 @@
-"""The plug pulled, over and over, at random moments, on the same card: at the first boot, while a new configuration is
-taken, while photos are learnt, while the job runs. After each the next boot must reach `ready`, with everybody enrolled.
+"""The plug is pulled again and again, at random moments, on the same card: at the first boot, while a new configuration is
+taken, while photos are learnt, while the job runs. After each cut the next boot must reach `ready`, with all people enrolled.
 
 usage: power.py IMAGE WORK [TIMES [SEED]]
 """
@@ -13,25 +13,25 @@ from pathlib import Path
 from pi import Card, Checks, Pi, e2fsck, files_of
 from visits import CONFIGURATION, enrolled
 
-# Here a boot takes that long, give or take.
+# About how long a boot takes here, in seconds.
 BOOT = 18
-# And learning at least so long.
+# How long learning takes at least, in seconds.
 LEARNING = 40
 
 
 def cut(card, work, chance, longest, after=None):
-    """A start that ends at a random moment, from power-on or from the line `after`; when, and how far it was."""
+    """A start that is cut at a random moment after power-on, or after the line `after`. Returns when, and the last step."""
     with Pi(card, work, watch=False) as pi:
         begun = pi.wait(after, 300)[2] if after else 0
         end = begun + chance.uniform(0, longest)
         while pi.now() < end:
             time.sleep(0.01)
-        steps = pi.says("boot step=")
+        steps = pi.matches("boot step=")
     return end, steps[-1].split("step=")[1].split()[0] if steps else "kernel"
 
 
 def ready(card, work, chance, check, what, people):
-    """A start that must come to `ready`, and is cut soon after."""
+    """A start that must reach `ready`, and is cut soon after."""
     with Pi(card, work, watch=False) as pi:
         try:
             _, _, when = pi.wait("step=ready", 600)
@@ -42,19 +42,19 @@ def ready(card, work, chance, check, what, people):
                 check(f"{what}: ready after {when:.1f} s", True)
         except TimeoutError as error:
             check(f"{what}: {error}", False)
-        lost = pi.says("data_lost|data_in_memory|gallery_refused|gallery_unusable|data_not_repaired")
+        lost = pi.matches("data_lost|data_in_memory|gallery_refused|gallery_unusable|data_not_repaired")
         check(f"{what}: nothing is lost {lost}", not lost)
         time.sleep(chance.uniform(0, 3))
     partition = card.data()
-    clean, said = e2fsck(partition)
-    check(f"{what}: the file system is clean {'' if clean else said}", clean)
+    clean, output = e2fsck(partition)
+    check(f"{what}: the file system is clean {'' if clean else output}", clean)
     half = [name for name in files_of(partition) if name.endswith(".new") or name == "candidate.toml"]
     if half:
-        print(f"    left beside, to be written over: {half}")
+        print(f"    unfinished files, to be overwritten: {half}")
 
 
 def new_person(work, name):
-    """Photos of somebody new, who is Ada under another name: a few seconds of learning less."""
+    """Photos of a new person: a few of Ada's under another name, so that learning is a few seconds shorter."""
     shutil.rmtree(work / "enrol", ignore_errors=True)
     folder = work / "enrol" / name
     folder.mkdir(parents=True)
@@ -76,7 +76,7 @@ def main():
         cuts += 1
         where[step] = where.get(step, 0) + 1
 
-    # First boots, each of a new card.
+    # First boots, each with a new card.
     while cuts < times // 5:
         card = Card(image, work / "power.img")
         count("first boot, " + cut(card, work, chance, BOOT)[1])
@@ -89,8 +89,8 @@ def main():
         count("configuring, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a configuration", 2)
         count("configured, running")
-    # Learning takes minutes here: few of them. Each time somebody new comes, and whoever came the last time goes, by a name
-    # that is listed twice.
+    # Learning takes minutes here, so there are few of these cuts. Each time a new person is added, and the person before is
+    # removed by a name that is listed twice.
     for n in range(max(1, times // 30)):
         card.put_folder(new_person(work, f"Cy {n}"), "photos")
         if n:
@@ -101,7 +101,7 @@ def main():
         count("learnt, running")
         check("the photos are taken off the owner's partition", not [f for f in card.listing() if f.endswith(".jpg")])
         check("and the names that were to be forgotten", card.read("remove.txt") is None)
-    # And everybody is still there at a start with nothing to do.
+    # All people are still enrolled at a start with nothing to do.
     ready(card, work, chance, check, "at last", 3)
     for step, n in sorted(where.items()):
         print(f"    {n:4} cuts: {step}")

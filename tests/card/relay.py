@@ -1,5 +1,5 @@
-"""The relay's pin through everything that goes wrong on a card, seen from outside: never on without a decision, and off
-again after each fault while it was on; what brings the job, or the whole board, back, and how soon.
+"""The relay's pin, seen from outside, through everything that goes wrong on a card: it is never on without a decision, and
+after each fault it goes off; the job, or the whole board, comes back by itself, and the time is printed.
 
 usage: relay.py IMAGE WORK, WORK being that of visitors.prepare
 """
@@ -13,21 +13,21 @@ from pathlib import Path
 from pi import Card, Checks, Pi
 from visits import CONFIGURATION, enrolled
 
-# So long that what turns the relay off is never the end of the hold time.
+# So long that the relay does not go off because the hold time ends.
 HELD = CONFIGURATION.replace("hold_ms = 3000", "hold_ms = 60000")
 
 
 def forgotten(card, work, check):
-    """The start after the data partition was destroyed, with somebody before the camera who was let in before."""
+    """The start after the data partition was destroyed, with a person in front of the camera who was let in before."""
     with Pi(card, work, extra="test=faults,forgotten", test=work / "visitors.cpio") as pi:
         pi.wait("@@ end", 300)
-        said = pi.says("data_|boot step=(data|owner|ready)|gallery|refused")
-        for line in said:
+        lines = pi.matches("data_|boot step=(data|owner|ready)|gallery|refused")
+        for line in lines:
             print(f"      {line[:150]}")
-        check("destroyed: the next start says so", any("data_lost" in line for line in said))
-        check("destroyed: and is ready, with the owner's configuration", any("step=ready" in line for line in said)
-              and bool(pi.says("configuration file=latchkey.toml")))  # fmt: skip
-        check("destroyed: whoever was let in before is refused", bool(pi.says(" refused ")) and pi.off_throughout())
+        check("destroyed: the next start logs it", any("data_lost" in line for line in lines))
+        check("destroyed: and it is ready, with the owner's configuration", any("step=ready" in line for line in lines)
+              and bool(pi.matches("configuration file=latchkey.toml")))  # fmt: skip
+        check("destroyed: the person who was let in before is refused", bool(pi.matches(" refused ")) and pi.off_throughout())
 
 
 def main():
@@ -37,7 +37,7 @@ def main():
     fresh.put(HELD, "latchkey.toml")
 
     def fault(what, back, off_within, keep_on=False, extra="", ended=False):
-        """With the relay on, `what` happens in the guest (tests/card/faults.sh); `back` is the line that says that it works again."""
+        """With the relay on, `what` happens in the guest (tests/card/faults.sh); the line `back` shows that it works again."""
         card = fresh.copy(work / "fault.img")
         with Pi(card, work, extra=f"test=faults,{what} {extra}", test=work / "visitors.cpio", keep_on=keep_on) as pi:
             at, _, begun = pi.wait("@@ fault", 240)
@@ -50,7 +50,7 @@ def main():
                     last = pi.relay[-1] if pi.relay else (0, False)
                     print(f"    {what}: the machine is off or starts again {pi.now() - begun:.2f} s after; the relay, last seen: "
                           f"{'on' if last[1] else f'off {last[0] - begun:.2f} s after'}")  # fmt: skip
-                    # A kernel that is gone moves no pin: the board's restart does, which makes inputs of all.
+                    # A dead kernel moves no pin. The board's restart does, as it turns all pins into inputs.
                     if what not in ("panic", "oops"):
                         check(f"{what}: the relay is off before that", not last[1] and last[0] - begun < off_within)
                     return
@@ -62,11 +62,11 @@ def main():
                 if re.search(r"@@|job_|guard:|camera_|panic|boot step=(begun|ready)|data_|outputs", line) and "exp-gpio" not in line:
                     print(f"      {t - begun:6.2f} {line[:150]}")
             if what == "idle":
-                return check(f"idle: caught and back {when - begun:.2f} s after; the relay never was on", pi.off_throughout())
+                return check(f"idle: noticed and back {when - begun:.2f} s after; the relay was never on", pi.off_throughout())
             check(f"{what}: off {'never' if off is None else f'{off - begun:.2f} s'} after, {back!r} {when - begun:.2f} s after",
                   off is not None and off - begun < off_within)  # fmt: skip
             if what in ("kill", "hang"):
-                check(f"{what}: by the guard's doing", bool(pi.says("guard: latchkey .*; relay off", at)))
+                check(f"{what}: it was the guard", bool(pi.matches("guard: latchkey .*; relay off", at)))
             again = [t for t, on in pi.relay if on and off and t > off]
             grants = [t for t, line in pi.lines if "relay state=on" in line]
             check(f"{what}: never on without a decision", all(any(abs(t - g) < 2 for g in grants) for t in again))
@@ -77,29 +77,29 @@ def main():
     ]  # fmt: skip
     for case in cases:
         match case:
-            # The guard turns it off; the first process starts the job again.
+            # The guard turns the relay off; the first process starts the job again.
             case "kill": fault("kill", "step=ready", 2)
             case "guard": fault("guard", "fault_over what=guard", 2)
-            # Another one is in charge at once.
+            # Another guard is in charge at once.
             case "guard-stopped": fault("guard-stopped", "fault_over what=guard", 2)
-            # Nothing that is lost could be opened again: the job ends, and is started again.
+            # Without the broker no lost device could be opened again, so the job ends and is started again.
             case "broker": fault("broker", "step=ready", 2)
-            # Stopped: the guard's bound is a second. With the relay on it is the guard that kills.
+            # The job is stopped. The guard waits at most a second, and with the relay on it is the guard that kills the job.
             case "hang": fault("hang", "step=ready", 4)
-            # The relay is off, so nobody but the first process looks at it.
+            # The relay is off, so only the first process watches the job.
             case "idle": fault("idle", "step=ready", 0)
             case "camera": fault("camera", "camera_back|camera_up", 4)
-            # Nothing of the door needs the disk.
+            # The running door does not need the disk.
             case "full": fault("full", "@@ full and well", 70)
-            # The board restarts: its pins are inputs then.
+            # The board restarts, and its pins become inputs.
             case "panic": fault("panic", "", 5, ended=True)
             case "oops": fault("oops", "", 5, ended=True)
             case "watchdog": fault("watchdog", "", 20, ended=True)
-            # The job has everybody in memory. What the next start finds is a card without people, and nobody opens.
+            # The job has all people in memory. The next start finds a card without people, and the door opens for no one.
             case "destroyed":
                 fault("destroyed", "@@ destroyed and well", 70)
                 card = Card.of(work / "fault.img")
-                # With what the kernel has written back since.
+                # Including what the kernel has written back since.
                 partition = card.data()
                 with open(partition, "r+b") as file:
                     file.write(bytes(160 << 20))

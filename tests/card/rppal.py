@@ -1,4 +1,4 @@
-"""Visitors before the job alone, which drives the relay's pin through rppal and the registers: see visits.py.
+"""Visitors shown to the job alone, which drives the relay's pin through rppal and the registers: see visits.py.
 
 usage: rppal.py IMAGE WORK, WORK being that of visitors.prepare
 """

@@ -1,5 +1,5 @@
-# In the emulated Pi, beside the card's own processes: a camera, and who comes before it: `test=visitors` on the kernel's
-# command line.
+# In the emulated Pi, beside the card's own processes: a camera, and the people in front of it: `test=visitors` on the
+# kernel's command line.
 
 cd /test || exit
 work=/test/bench

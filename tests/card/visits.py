@@ -1,7 +1,7 @@
-"""Visitors before a card that was set up: the relay's pin, seen from outside the machine, follows the decisions.
+"""Visitors in front of a door whose card was set up: the relay's pin, seen from outside the machine, follows the decisions.
 
 usage: visits.py IMAGE WORK, WORK being that of visitors.prepare. The card as it is drives the pin through the character
-device; rppal.py shows the same visitors to the job alone, which drives it through the registers.
+device; rppal.py shows the same visitors to the job alone, which drives the pin through the registers.
 """
 
 import re
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pi import Card, Checks, Pi
 
-# A look takes a second or two here: two of three decide, within a minute; bounds on how long looks take are wide.
-# People drawn by one hand are more alike than people are.
+# A look takes a second or two here: two of three looks decide, within a minute, and the bounds on how long looks take are wide.
+# Drawn people look more alike than real people.
 CONFIGURATION = """
 [engine]
 threads = 1
@@ -27,7 +27,7 @@ votes = 2
 of = 3
 vote_window_ms = 60000
 hold_ms = 3000
-# On a busy host looks may be seconds apart: that makes no new visit.
+# On a busy host looks may be seconds apart, which must not begin a new visit.
 absence_ms = 20000
 [log]
 names = true
@@ -60,7 +60,7 @@ def main(rppal=False):
     with Pi(card, work, extra=extra, test=work / "visitors.cpio") as pi:
         pi.wait(begun, 120)
         end, _, _ = pi.wait("@@ end", 900)
-        check("console and null are there before anything is mounted", bool(pi.says("@@ devices there")))
+        check("console and null are there before anything is mounted", bool(pi.matches("@@ devices there")))
         shown = [(t, m[1]) for t, line in pi.lines if (m := re.search(r"@@ scene (\S+)", line))]
         for t, line in pi.lines:
             if re.search(r"@@| (granted|refused|opened|closed|relay|camera_up) ", line):
@@ -78,9 +78,9 @@ def main(rppal=False):
             check(f"{scene}: the pin goes up once", sum(begin < t < until + 12 for t in ups) == 1)
         begin, until = during("stranger-1")
         check("a stranger is refused", any(begin < t < until for t, line in pi.lines if " refused " in line))
-        check("and moves nothing", not any(begin < t < until for t in ups))
+        check("and the pin stays down", not any(begin < t < until for t in ups))
         logged = [t for t, line in pi.lines if "relay state=on" in line]
-        check("the pin went up as often as the log says", len(logged) == len(ups) == 2)
+        check("the pin went up as often as it was logged", len(logged) == len(ups) == 2)
         late = [abs(a - b) for a, b in zip(logged, ups)]
         print(f"    between the log's line and the pin, at most: {max(late, default=0):.2f} s")
         held = [b - a for (a, on), (b, _) in zip(pi.relay, pi.relay[1:]) if on]

@@ -1,16 +1,16 @@
-//! The main function of test programs that need more than cargo's own: they start themselves again as another process, or
+//! The main function of test programs that need more than cargo's own: some start themselves again as another process, some
 //! find out only while they run that this machine cannot run a test. Such a test is counted as ignored, not as passed.
 //!
-//! A program with this main function lists its tests in [`tests!`]; the attribute `#[test]` means nothing there, and
+//! A program with this main function lists its tests in [`tests!`]; the attribute `#[test]` has no effect there, and
 //! `scripts/test` refuses it.
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// What becomes of a test that ran to its end: `Err` with the reason if this machine could not run it.
+/// The result of a test that ran to its end: `Err` with the reason if this machine could not run it.
 pub trait Outcome {
-    /// As the harness counts it.
+    /// The result as the harness counts it.
     fn completion(self) -> Completion;
 }
 
@@ -29,7 +29,7 @@ impl Outcome for Result<(), String> {
     }
 }
 
-/// A test. One that cannot run here is reported in a line of its own, which `scripts/test` counts.
+/// One test. If it cannot run here, it is reported in a line of its own, which `scripts/test` counts.
 pub fn trial<T: Outcome + 'static>(name: &'static str, test: fn() -> T) -> Trial {
     Trial::ignorable_test(name, move || -> Result<Completion, Failed> {
         let completion = test().completion();
@@ -48,7 +48,7 @@ pub fn run(trials: Vec<Trial>) -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// The tests of these names.
+/// The tests with these names, as a list for `run`.
 #[macro_export]
 macro_rules! tests {
     ($($name:ident),* $(,)?) => { vec![$($crate::common::harness::trial(stringify!($name), $name)),*] };

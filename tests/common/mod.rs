@@ -1,4 +1,4 @@
-//! What several tests share: where the development data lie, and the program itself, run in a folder.
+//! What several tests share: the folder of the development data, and the program itself, run in a folder.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod harness;
@@ -10,14 +10,14 @@ pub use shared::shared;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program: as built beside the tests, or `LATCHKEY_PROGRAM` where they run on another machine.
+/// The program: the one that was built with the tests, or `LATCHKEY_PROGRAM` where they run on another machine.
 pub fn program() -> PathBuf {
     std::env::var_os("LATCHKEY_PROGRAM")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_latchkey").into())
         .into()
 }
 
-/// The program, in `folder`.
+/// Runs the program in `folder`.
 pub fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(program())
         .current_dir(folder)
@@ -26,8 +26,8 @@ pub fn latchkey(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What it printed, if it ended with `status`.
-pub fn said(output: &Output, status: i32) -> String {
+/// What the program printed to standard output. It must have ended with `status`.
+pub fn printed(output: &Output, status: i32) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(status), "{out}{err}");

@@ -1,6 +1,6 @@
-//! Processes for the tests of the outputs: the test program starts itself again, and its first arguments say what to be.
-//! Its main function asks [`asked`] first.
-#![allow(dead_code, reason = "every test program uses some of it")]
+//! Processes for the tests of the outputs: the test program starts itself again, and its first arguments name the role of the
+//! new process. Its main function calls [`play_requested_role`] first.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::io::BufRead;
 use std::process::{Child, Command};
@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal};
 /// The first argument of a process that plays a role; the second is the role.
 const ROLE: &str = "role";
 
-/// This program in a role: `guard`, `nobody` (ends at once), or one of [`role_command`].
+/// This program in a role: `guard`, `exit` (ends at once), or one of [`role_command`].
 fn this_program(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args([ROLE, role]);
-    // Writing one of a development build takes longer than the guard waits.
+    // Writing the backtrace of a development build takes longer than the guard waits.
     command.env("RUST_BACKTRACE", "0");
     command
 }
@@ -29,11 +29,11 @@ pub fn guard_command() -> Command {
 }
 
 /// This program as a process that ends at once.
-pub fn nobody_command() -> Command {
-    this_program("nobody")
+pub fn exiting_command() -> Command {
+    this_program("exit")
 }
 
-/// Starts `command` as a guard of this process, and waits until it watches.
+/// Starts `command` as the guard of this process, and waits until it is ready.
 pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), GuardError> {
     let this = guard::this_process().expect("a pidfd");
     let (child, socket) = guard::launch(command, wiring, std::os::fd::AsFd::as_fd(&this))?;
@@ -45,8 +45,8 @@ pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), 
     Ok((guard, child))
 }
 
-/// This program as one that turns the relay on under a guard, and then behaves as told: `beat`,
-/// `hang`, `stop` (the same as `beat`, for the test to stop it), `panic` or `off`.
+/// This program as one that turns the relay on under a guard, and then behaves as `behaviour` names:
+/// `beat`, `hang`, `stop` (the same as `beat`; the test stops it), `panic` or `off`.
 pub fn role_command(behaviour: &str, wiring: &Wiring) -> Command {
     let mut command = this_program(behaviour);
     command.arg(serde_json::to_string(wiring).expect("a wiring is JSON"));
@@ -73,8 +73,8 @@ pub fn read_until(out: &mut impl BufRead, start: &str) -> String {
     }
 }
 
-/// Plays the role that the arguments ask for, and ends the process; returns if they ask for none.
-pub fn asked() {
+/// Plays the role that the arguments name, and ends the process; returns if they name none.
+pub fn play_requested_role() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
         [first, role, more @ ..] if first == ROLE => play(role, more.first()),
@@ -83,7 +83,7 @@ pub fn asked() {
 }
 
 fn play(role: &str, wiring: Option<&String>) -> ! {
-    if role == "nobody" {
+    if role == "exit" {
         std::process::exit(0);
     }
     env_logger::Builder::new()
@@ -100,12 +100,12 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     let mut outputs = output::open(&wiring).expect("the lines are free");
     let (mut guard, _child) = start_guard(guard_command(), &wiring).expect("the guard starts");
     guard.beat(Beat::On, Timestamp::now()).expect("room");
-    // As the door: the relay goes on once the guard has answered.
+    // As in the door, the relay goes on once the guard has answered.
     while !guard.knows() {
         guard.hear(Timestamp::now()).expect("the guard is alive");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut say = move |beat: Option<Beat>| match beat {
+    let mut send = move |beat: Option<Beat>| match beat {
         Some(beat) => guard
             .beat(beat, Timestamp::now())
             .expect("the guard is alive"),
@@ -123,7 +123,7 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     let mut beat = |times: u32| {
         for _ in 0..times {
             std::thread::sleep(Duration::from_millis(100));
-            say(Some(Beat::On));
+            send(Some(Beat::On));
         }
     };
     match role {
@@ -132,8 +132,8 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
                 latchkey::panics::contained(|| -> u8 { panic!("contained") }),
                 None
             );
-            let librarys = std::thread::spawn(|| panic!("a library's thread"));
-            assert!(librarys.join().is_err());
+            let library_thread = std::thread::spawn(|| panic!("a library's thread"));
+            assert!(library_thread.join().is_err());
             eprintln!("survived both");
             let ours = std::thread::Builder::new().name("ours".to_owned());
             let _ = ours.spawn(|| panic!("a thread that panics"));
@@ -147,14 +147,14 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
         "off" => {
             beat(5);
             outputs.set_relay(false).expect("the relay obeys");
-            say(Some(Beat::Off));
+            send(Some(Beat::Off));
             std::thread::sleep(Duration::from_millis(2500));
             println!("still alive");
             drop(outputs);
-            say(None);
+            send(None);
             std::process::exit(0);
         }
         _ => beat(600),
     }
-    panic!("nobody ended this process");
+    panic!("the test did not end this process");
 }

@@ -1,7 +1,7 @@
 # machine: arm64
 # timeout: 900
 # The test programs that need a kernel of the product's architecture: what a confined process can still reach, the guard, and
-# the outputs against the kernel's GPIO simulator. The emulation of single programs knows neither Landlock nor seccomp.
+# the outputs against the kernel's GPIO simulator. The emulation of single programs has neither Landlock nor seccomp.
 
 mkdir -p "$work/bin"
 cp bin/* confine guard gpio_sim "$work/bin/"

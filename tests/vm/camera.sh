@@ -1,9 +1,9 @@
 # The camera of a scenario: vivid, showing real frames. vivid's HDMI output is looped to its HDMI input; what is
 # written to the one node is captured, byte for byte, from the other.
 #
-# Both nodes must have the same pixel format: otherwise vivid shows noise, it converts nothing. The signal is
-# 1280x720 whatever the frame size, because only its rates go down to 24 frames a second (640x480 knows 60 and
-# more); with cropping and composing off both scalers act on the whole picture and cancel out.
+# Both nodes must have the same pixel format: vivid converts nothing, and otherwise shows noise. The signal is
+# 1280x720 whatever the frame size, because only its rates go down to 24 frames a second (640x480 has 60 and
+# more). With cropping and composing off, both scalers act on the whole picture and cancel out.
 
 camera_capture_name=vivid-000-vid-cap
 camera_output_name=vivid-000-vid-out
@@ -18,7 +18,7 @@ camera_load() {
     wait_for 5 camera_present || die "vivid is loaded but has no capture node"
 }
 
-# Refused (EAGAIN) for as long as any process holds one of the nodes: use camera_unplug for that.
+# Fails (EAGAIN) as long as any process holds one of the nodes. camera_unplug works in that case, too.
 camera_unload() { rmmod vivid; }
 
 camera_node() {
@@ -30,8 +30,8 @@ camera_node() {
     return 1
 }
 
-# The capture node's path. Not always /dev/video0: the number of a camera that went while a process held its node
-# stays taken until that process lets go, and a camera that comes back meanwhile gets the next one.
+# The capture node's path. It is not always /dev/video0: if a camera goes while a process holds its node, its number
+# stays taken until that process closes the node, and a camera that comes back before that gets the next number.
 camera_device() { camera_node $camera_capture_name; }
 camera_present() { camera_device >/dev/null; }
 
@@ -44,17 +44,17 @@ camera_get() { v4l2-ctl -d "$(camera_device)" -C "$1" | cut -d' ' -f2; }
 #   inject_vidioc_qbuf_error=1          the next VIDIOC_QBUF fails with EINVAL; as do
 #   inject_vidioc_reqbufs_error=1, inject_vidioc_streamon_error=1
 #   inject_fatal_streaming_error=1      VIDIOC_DQBUF and VIDIOC_QBUF fail with EIO until streaming is started again
-#   disconnect=1                        every call on an open node fails with ENODEV, poll says POLLHUP; the nodes
-#                                       stay in /dev and work again once *all* who held one, the player included,
-#                                       have closed it
+#   disconnect=1                        every call on an open node fails with ENODEV, poll reports POLLHUP; the nodes
+#                                       stay in /dev and work again once *all* processes that held one, the player
+#                                       included, have closed it
 
-# The plug pulled, as with USB: the nodes leave /dev, whoever holds one gets errors.
+# The plug is pulled, as with USB: the nodes leave /dev, and a process that holds one gets errors.
 camera_unplug() {
     echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
     player_stop
 }
 
-# Plugged in again, showing its test pattern; camera_start gives it frames again.
+# The camera is plugged in again and shows its test pattern; camera_start gives it frames again.
 camera_replug() {
     echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
     wait_for 5 camera_present || die "vivid was bound again but has no capture node"
@@ -100,15 +100,15 @@ camera_start() {
     player_start "$1"
 }
 
-# player_start FILE: the player again, for a camera that is set up and may be in use: FILE's first frame is shown.
+# player_start FILE: starts the player again, for a camera that is set up and may be in use, and shows FILE's first frame.
 player_start() {
     player_stop
     mkfifo "$camera_fifo"
     : > "$camera_scenes"
     # Opened for reading too, or a write would end this shell when the player dies with its camera.
     exec 3<> "$camera_fifo"
-    # Two buffers are the least: vivid holds one on display until it has a next one. So a frame stays for as long
-    # as none is written, and the player's log says at once when it was replaced.
+    # Two buffers are the minimum: vivid keeps one on display until it has the next one. So a frame stays as long as
+    # no other is written, and the player's log shows at once when it was replaced.
     v4l2-ctl -d "$camera_out" --stream-out-mmap=2 --stream-from=- --stream-no-query --verbose \
         < "$camera_fifo" > "$camera_log" 2>&1 3>&- &
     player=$!
@@ -135,14 +135,14 @@ player_stop() {
 # Without frames on its output vivid shows noise.
 camera_stop() { player_stop; }
 
-# By dd, a frame at a time: busybox's head goes byte by byte, which takes longer than a frame lasts.
+# dd writes a frame at a time. busybox's head works byte by byte, which takes longer than a frame lasts.
 write_frames() { dd if="$1" bs="$camera_bytes" count="$2" 2>/dev/null >&3; }
 
 # scene NAME FILE [FRAMES]: shows FILE's frames, each for one frame time (vivid sets the pace), over and over until
-# FRAMES were shown, by default once; the last one stays. Returns when the last was handed over.
+# FRAMES were shown, by default once; the last one stays. Returns when the last one is handed over.
 scene() {
     scene_file_frames=$(($(stat -c %s "$2") / camera_bytes))
-    # A write to nobody would wait for ever.
+    # A write without a reader would wait for ever.
     alive "$player" || die "scene $1: the player is gone: $(tail -n 3 "$camera_log")"
     [ "$scene_file_frames" -ge 1 ] || die "scene $1: $2 is smaller than one frame of $camera_bytes bytes"
     scene_frames=${3:-$scene_file_frames}
@@ -157,7 +157,7 @@ scene() {
 }
 
 # The time at which the (last) scene NAME was on display. Every frame stamped more than one frame time later shows
-# it. The driver's own account: a frame is on display from the moment that its predecessor is given back.
+# it. The time comes from the driver itself: a frame is on display from the moment when its predecessor is given back.
 scene_start() {
     scene_index=$(awk -v name="$1" '$1 == name { n = $2 } END { print n }' "$camera_scenes")
     [ -n "$scene_index" ] || die "scene_start: no scene $1"
@@ -185,7 +185,7 @@ timeline() {
     done
 }
 
-# capture COUNT FILE [LOG]: a stand-in for the product: COUNT frames as the camera is set.
+# capture COUNT FILE [LOG]: a stand-in for the product, which captures COUNT frames with the camera as it is set up.
 capture() {
     v4l2-ctl -d "$(camera_device)" --stream-mmap=4 --stream-count="$1" --stream-to="$2" --stream-no-query --verbose \
         > "${3:-$work/capture.log}" 2>&1

@@ -1,14 +1,14 @@
 # machine: arm64
 # timeout: 600
-# A camera's buffer is the detector's input: nothing is sampled for it, and it finds the same. On 64-bit ARM, as the other
-# TensorFlow Lite takes no memory but its own.
+# A camera's buffer is the detector's input: no pixel is sampled for it, and the detector finds the same faces. The scenario
+# runs on 64-bit ARM, as the TensorFlow Lite for x86_64 takes no memory but its own.
 
 . ./firmware.sh
 firmware_install
 gpio_start latchkey-bench
 cp direct "$work/"
 
-# shows FILE: its frames one after the other, over and over, until the file `stop` is there.
+# shows FILE: shows its frames one after the other, over and over, until the file `stop` is there.
 shows() { while [ ! -e "$work/stop" ]; do scene moving "$1"; usleep 300000; done; }
 
 for format in grey nv12; do
@@ -32,7 +32,7 @@ for format in grey nv12; do
     sees() { [ "$(grep -c 'looked frame=.* faces=[1-9]' "$firmware_log")" -ge 3 ] && grep -q "$sure" "$firmware_log"; }
     check "$code: the program sees faces" wait_for 120 sees
     firmware_stop
-    check "$code: it says which way it takes" grep -q "detect_sampled=" "$firmware_log"
+    check "$code: it logs which way it takes" grep -q "detect_sampled=" "$firmware_log"
     say "$(grep -c ' looked ' "$firmware_log") looks, $(grep -c 'looked .*detect_sampled=0 ' "$firmware_log") of them without a pixel sampled for detection"
     check "$code: nothing is sampled to find a face" not grep -q 'looked .*detect_sampled=[1-9]' "$firmware_log"
     check "$code: the detector looks once" not grep -q 'looked .*second_looks=[1-9]' "$firmware_log"

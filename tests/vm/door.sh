@@ -1,12 +1,12 @@
-# The door as its owner meets it: enrolled people, strangers, things and nobody before the camera, in three pixel
-# formats; relay, LEDs and button as the kernel's trace saw them. door.prepare makes what is shown here.
+# The door in use: enrolled people, strangers, things and an empty scene in front of the camera, in three pixel formats;
+# relay, LEDs and button as the kernel's trace recorded them. door.prepare makes the scenes.
 #
 #   scripts/vm/scenario door [-- FORMAT...]
 #
 # timeout: 1800
 #
 # The table goes to out/door.txt: when the relay's line rose and fell, how long it was up, when the deciding frame
-# was taken (V4L2's timestamp) and how long after it the line rose. One clock for all of them.
+# was taken (V4L2's timestamp) and how long after it the line rose. All times are of one clock.
 
 relay=17 status=22 granted=23 refused=24 button=27
 hold_ms=$(sed -n 's/^hold_ms = //p' door.toml)
@@ -28,7 +28,7 @@ door_start() {
 
 log_has() { grep -q " $1" "$log"; }
 log_lines() { wc -l < "$log"; }
-# What the log has said since it had that many lines.
+# log_since COUNT: the lines of the log after the first COUNT.
 log_since() { tail -n +$(($1 + 1)) "$log"; }
 verdict_since() { log_since "$1" | grep -qE ' (granted|refused|locked_out) '; }
 
@@ -46,8 +46,8 @@ lasts() { awk -v up="$1" -v down="$2" 'BEGIN { if (down == "never") print "never
 
 row() { printf '%-6s %-11s %-9s %14s %14s %9s %14s %9s\n' "$@" | tee -a "$table"; }
 
-# show NAME WHO FRAMES: until there is a verdict about the face, or for some seconds if there is none; then nobody,
-# until the relay is off. It was all between show_from and show_until.
+# show NAME WHO FRAMES: shows the scene until there is a verdict about the face, or for some seconds if it has no face;
+# then an empty scene, until the relay is off. All of that is between show_from and show_until.
 show() {
     show_lines=$(log_lines)
     scene "$1" "scenes/$format/$1.1.raw"
@@ -55,7 +55,7 @@ show() {
     if [ "$2" = none ]; then
         sleep "$quiet"
     else
-        # The face moves on now and then, and back.
+        # The face moves now and then, and back.
         show_turn=0
         while ! verdict_since "$show_lines" && within "$(now)" 0 "$(awk -v from="$show_from" -v s=$patience 'BEGIN { print from + s }')"; do
             show_turn=$((show_turn + 1))
@@ -63,7 +63,7 @@ show() {
             usleep 200000
         done
     fi
-    scene nobody "scenes/$format/empty.1.raw"
+    scene no-face "scenes/$format/empty.1.raw"
     # Long enough for three blinks, and for a face to be forgotten.
     sleep 1.5
     wait_for 10 gpio_is $relay 0 || die "the relay stays on"
@@ -81,7 +81,7 @@ press() {
     press_until=$(now)
 }
 
-# check_pulse WHAT FROM UNTIL: one pulse of the relay of the right length, and the green LED with it; up, down, held.
+# check_pulse WHAT FROM UNTIL: one pulse of the relay of the right length, and the green LED with it. Sets up, down, held.
 check_pulse() {
     pulse=$(pulses $relay "$2" "$3")
     check "$1: one pulse of the relay" same "$(count "$pulse")" 1
@@ -100,10 +100,10 @@ check_shut() {
     check "$1: the green LED stays dark" same "$(pulses $granted "$2" "$3")" ""
 }
 
-# check_scene NAME WHO FROM UNTIL: from the trace and, for who it was, from the log's lines in $work/said.
+# check_scene NAME WHO FROM UNTIL: by the trace and, for the person, by the log's lines in $work/lines.
 check_scene() {
     what="$format $1 ($2)"
-    verdicts=$(grep -oE ' (granted person=[^ ]*|refused|locked_out) ' "$work/said" | tr -d '\n')
+    verdicts=$(grep -oE ' (granted person=[^ ]*|refused|locked_out) ' "$work/lines" | tr -d '\n')
     frame='-' delay='-'
     case $2 in
         none)
@@ -122,7 +122,7 @@ check_scene() {
         *)
             check "$what: granted once, to the right person" same "$verdicts" " granted person=$2 "
             check_pulse "$what" "$3" "$4"
-            frame=$(sed -n 's/.* granted .*frame=\([0-9.]*\).*/\1/p' "$work/said")
+            frame=$(sed -n 's/.* granted .*frame=\([0-9.]*\).*/\1/p' "$work/lines")
             check "$what: the deciding frame shows the scene" within "$frame" "$3" "$up"
             delay=$(awk -v up="$up" -v frame="$frame" 'BEGIN { printf "%.1f", (up - frame) * 1000 }')
             ;;
@@ -162,7 +162,7 @@ for format; do
     : > "$work/shown"
     while read -r name who frames; do
         show "$name" "$who" "$frames"
-        log_since "$show_lines" > "$work/said.$name"
+        log_since "$show_lines" > "$work/lines.$name"
         echo "$name $who $show_from $show_until" >> "$work/shown"
         say "$name ($who) took $(minus "$show_until" "$show_from") s"
     done < "scenes/$format/truth"
@@ -176,13 +176,13 @@ for format; do
     check_pulse "$format button" "$press_from" "$press_until"
     row "$format" button - "$up" "$down" "$held" - "-"
     while read -r name who from until; do
-        mv "$work/said.$name" "$work/said"
+        mv "$work/lines.$name" "$work/lines"
         check_scene "$name" "$who" "$from" "$until"
         [ "$name" != empty ] || check_idle "$from" "$until"
     done < "$work/shown"
     visits=$(grep -c -v -E ' (stranger|none) ' "$work/shown")
     check "$format: no other pulse of the relay" same "$(count "$(pulses $relay "$begun" "$(now)")")" $((visits + 1))
-    check "$format: the button is told" grep -q 'opened by=button' "$log"
+    check "$format: the button is logged" grep -q 'opened by=button' "$log"
     check "$format: no fault" not grep -qE 'camera_down|fault what|_lost|suppressed' "$log"
     mv "$log" "$work/door.$format.log"
     say "$format took $(minus "$(now)" "$begun") s"

@@ -1,6 +1,6 @@
 # timeout: 400
-# The doorstep played into a V4L2 output, and the door watching the camera at its other end. Drawing takes its time here:
-# the play goes on slowly.
+# The doorstep is played into a V4L2 output, and the door watches the camera at its other end. Drawing is slow here, and so
+# is the play.
 
 . ./firmware.sh
 firmware_install
@@ -10,7 +10,7 @@ firmware_config 2000
 
 play=5,visits=2,residents=1,strangers=1
 latchkey doorstep visits $play
-# The camera is set up with any frame; then the play is what it shows.
+# The camera is set up with any frame; then it shows the play.
 dd if=/dev/zero of="$work/black" bs="$(frame_bytes 640 480 YUYV)" count=1 2> /dev/null
 camera_start "$work/black" 640 480 YUYV 24
 player_stop
@@ -24,8 +24,8 @@ cat "$work/play.log"
 check "the play is shown to its end ($status)" test "$status" = 0
 firmware_stop
 grep -E ' (granted|refused|opened|closed) ' "$firmware_log" | cut -d' ' -f2-
-check "Ada, who lives there and comes, is let in" grep -q " granted person=Ada " "$firmware_log"
+check "the resident Ada is let in" grep -q " granted person=Ada " "$firmware_log"
 others() { grep ' granted ' "$firmware_log" | grep -qv person=Ada; }
-check "nobody else is" not others
+check "no one else is" not others
 check "the relay went on" test "$(times_on)" -ge 1
 finish

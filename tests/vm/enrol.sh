@@ -1,6 +1,6 @@
 # timeout: 700
-# Somebody is enrolled with the camera, and then opens the door with the same camera; somebody else does not. Then she is
-# removed: the door stays shut for her, and nothing of her is left in any file.
+# Ada is enrolled with the camera, and then opens the door with the same camera; a stranger does not. Then she is removed: the
+# door stays shut for her, and none of her data is left in any file.
 
 . ./firmware.sh
 firmware_install
@@ -8,7 +8,7 @@ gpio_start latchkey-bench
 trace_start
 firmware_config 2000
 
-# Two photos of her, in turn: a look takes its time here.
+# Two photos of her are shown in turn, slowly, as a look takes long here.
 camera_start scenes/visit-1.1.raw 640 480 YUYV 24
 say "enrolling"
 latchkey enroll Ada --camera --count 2 --keep "$work/photos" > "$work/enrol.log" 2>&1 &
@@ -25,21 +25,21 @@ cat "$work/enrol.log"
 check "enrolling ends with 0 ($status)" test "$status" = 0
 check "with two pictures" grep -q '^Ada (p2): 2 of 2 pictures enrolled' "$work/enrol.log"
 check "both are kept, as asked" test "$(find "$work/photos/Ada" -name '*.jpg' | wc -l)" = 2
-check "for nobody else to read" test "$(stat -c %a "$work"/photos/Ada/*.jpg | sort -u)" = 600
+check "no one else can read them" test "$(stat -c %a "$work"/photos/Ada/*.jpg | sort -u)" = 600
 check "she is in the gallery" test "$(latchkey people | grep -c Ada)" = 1
 trace_dump "$work/trace"
 flashes() { edges "$work/trace" 23 | awk '$2 == 1' | wc -l; }
 check "the green LED flashed for each, and once for both ($(flashes))" within "$(flashes)" 2 3
 check "enrolling: the relay was never on" test "$(times_on)" = 0
 
-# visit NAME FILE VERDICT: until the log has the verdict.
+# visit NAME FILE VERDICT: shows FILE until the log has the verdict.
 visit() {
     visit_from=$(now)
     scene "$1" "$2"
-    check "$1: $3" firmware_says 90 "$visit_from" " $3"
+    check "$1: $3" logged_within 90 "$visit_from" " $3"
 }
 
-scene nobody scenes/empty.1.raw
+scene no-face scenes/empty.1.raw
 trace_clear
 firmware_start
 wait_for 60 looks "$firmware_since" || die "nothing is looked at"
@@ -48,7 +48,7 @@ check "a stranger: the relay was never on" test "$(times_on)" = 0
 visit Ada scenes/visit-1.2.raw "granted person=Ada "
 was_on() { [ "$(times_on)" = "$1" ]; }
 check "Ada: the relay went on" wait_for 5 was_on 1
-scene nobody scenes/empty.1.raw
+scene no-face scenes/empty.1.raw
 wait_for 30 relay_is 0 || die "the relay stays on"
 
 say "removing her while the program runs"
@@ -56,7 +56,7 @@ cp "$work/gallery/people" /tmp/before
 removed_at=$(now)
 latchkey people remove Ada
 check "she is no longer listed" test "$(latchkey people | grep -c Ada)" = 0
-check "the running program hears of it" firmware_says 10 "$removed_at" " gallery people=1 "
+check "the running program takes it up" logged_within 10 "$removed_at" " gallery people=1 "
 trace_clear
 visit Ada-again scenes/visit-1.2.raw "refused "
 check "Ada, removed: the relay was never on" test "$(times_on)" = 0
@@ -64,11 +64,11 @@ visit Ben scenes/visit-2.1.raw "granted person=Ben "
 firmware_stop
 check "the program ends with 0" test "$firmware_status" = 0
 
-# The photos were hers to keep; the log has names because it was asked to.
+# The photos were kept, and the log has names, only because the scenario asks for it.
 rm -r "$work/photos"
 # pieces FILE: 16 bytes of it every 4 bytes, in hexadecimal, one a line.
 pieces() { hexdump -v -e '4/1 "%02x" "\n"' "$1" | awk '{ a = b; b = c; c = d; d = $1; if (a != "") print a b c d }'; }
-# common HERS OTHERS: lines of the second that are in the first.
+# common HERS OTHERS: how many lines of OTHERS are in HERS.
 common() { awk 'NR == FNR { hers[$0]; next } $0 in hers' "$1" "$2" | wc -l; }
 pieces /tmp/before > /tmp/was
 pieces "$work/gallery/people" > /tmp/is
@@ -79,10 +79,10 @@ find "$work" -type f ! -path "$work/models/*" ! -path "$work/bin/*" ! -name '*.l
 while read -r file; do
     pieces "$file" > /tmp/pieces
     if [ "$(common /tmp/hers /tmp/pieces)" != 0 ] || grep -q Ada "$file"; then
-        say "of her in $file"
+        say "data of hers in $file"
         left=$((left + 1))
     fi
 done < /tmp/files
-check "nothing of her is left in any file ($(ls "$work/gallery"))" test "$left" = 0
+check "none of her data is left in any file ($(ls "$work/gallery"))" test "$left" = 0
 camera_stop
 finish

@@ -1,8 +1,8 @@
 # timeout: 1800
-# Every fault that a door in a house meets, against the whole program: what the relay did, what the log said, and
-# whether recognition came back by itself. The relay is on, by the exit button and for 20 s, when the fault comes:
-# that it goes off is the fault's doing. Recognition is back when a frame is looked at; after some faults an enrolled
-# person comes and opens the door.
+# Every fault that a door in a house meets, with the whole program: what the relay did, what was logged, and whether
+# recognition came back by itself. When the fault comes, the relay is on for 20 s by the exit button, so it is the fault
+# that turns it off. Recognition is back when a frame is looked at; after some faults an enrolled person comes and opens
+# the door.
 #
 #   scripts/vm/scenario faults --timeout 600 [-- camera|output|files...]
 #
@@ -10,12 +10,12 @@
 
 . ./firmware.sh
 
-# row FAULT OFF LOG BACK: relay off after OFF ms, recognition back after BACK s; "-" where there is no such thing.
+# row FAULT OFF LOG BACK: relay off after OFF ms, recognition back after BACK s; "-" where that does not apply.
 row() { printf '%s|%s|%s|%s\n' "$@" >> "$work/rows"; }
 milliseconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", (a - b) * 1000 }'; }
 seconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a - b }'; }
 
-# off_within WHAT TIME SECONDS: the relay goes off so soon after TIME, and stays off; $off is how soon, in ms.
+# off_within WHAT TIME SECONDS: the relay goes off within SECONDS after TIME, and stays off; $off is the delay in ms.
 off_within() {
     wait_for 10 relay_edge "$2" 0 > /dev/null
     off=$(milliseconds "$(relay_edge "$2" 0)" "$2")
@@ -23,7 +23,7 @@ off_within() {
     check "$1: and stays off" relay_is 0
 }
 
-# back_within WHAT TIME SECONDS: a frame is looked at so soon after TIME; $back is how soon, in s.
+# back_within WHAT TIME SECONDS: a frame is looked at within SECONDS after TIME; $back is the delay in s.
 back_within() {
     wait_for "$3" looked_at "$2" > /dev/null
     back=$(looked_at "$2") && back=$(seconds "$back" "$2") || back=never
@@ -34,10 +34,10 @@ back_within() {
 recognises() {
     recognises_from=$(now)
     scene ada ada
-    check "$1: an enrolled person is granted" firmware_says 90 "$recognises_from" ' granted person=Ada '
-    granted_at=$(told "$recognises_from" ' granted ') && granted=$(seconds "$granted_at" "$recognises_from") || granted=never
+    check "$1: an enrolled person is granted" logged_within 90 "$recognises_from" ' granted person=Ada '
+    granted_at=$(logged_at "$recognises_from" ' granted ') && granted=$(seconds "$granted_at" "$recognises_from") || granted=never
     check "$1: the relay goes on ($granted s after the face came)" wait_for 2 relay_is 1
-    scene nobody "$work/empty"
+    scene no-face "$work/empty"
     wait_for 30 relay_is 0 || die "the relay stays on"
 }
 
@@ -49,7 +49,7 @@ firmware_install
 gpio_start latchkey-bench
 trace_start
 firmware_config 20000
-# Nobody is there: mid-grey, no colour.
+# An empty scene: mid-grey, no colour.
 yes '' | tr '\n' '\200' | dd of="$work/empty" bs=614400 count=1 iflag=fullblock 2>/dev/null
 
 [ $# -gt 0 ] || set -- camera output files
@@ -65,7 +65,7 @@ for part in "$@"; do
 done
 
 {
-    echo 'fault|relay off after, ms|the log said|back after, s'
+    echo 'fault|relay off after, ms|log line|back after, s'
     cat "$work/rows"
 } | awk -F'|' '
     function padded(text, to) { while (length(text) < to) text = text " "; return text }

@@ -1,29 +1,30 @@
-# Faults of the camera, for `faults`. One program lives through all of them.
+# Faults of the camera, for `faults`. One process goes through all of them, except the first.
 
-# fault WHAT PATTERN SECONDS COMMAND...: relay on, then the fault; off within SECONDS, told as PATTERN.
+# fault WHAT PATTERN SECONDS COMMAND...: with the relay on, COMMAND is the fault. The relay goes off within SECONDS, and the log
+# has a line with PATTERN.
 fault() {
-    fault_what=$1 fault_told=$2 fault_soon=$3
+    fault_what=$1 fault_pattern=$2 fault_soon=$3
     shift 3
     relay_on
     fault_at=$(now)
     "$@"
     off_within "$fault_what" "$fault_at" "$fault_soon"
-    check "$fault_what: told" firmware_says 2 "$fault_at" "$fault_told"
-    fault_line=$(line_of "$fault_told")
+    check "$fault_what: logged" logged_within 2 "$fault_at" "$fault_pattern"
+    fault_line=$(line_of "$fault_pattern")
 }
 
 # over TIME: the fault of the last `fault` was over at TIME.
 over() {
     back_within "$fault_what" "$1" 10
-    check "$fault_what: its end is told" says "$fault_at" ' camera_(back|up) '
+    check "$fault_what: its end is logged" logged "$fault_at" ' camera_(back|up) '
     check "$fault_what: the relay stays off by itself" relay_is 0
     row "$fault_what" "$off" "$fault_line" "$back"
 }
 
 settled() { [ "$(camera_maps "$firmware")" = "$1" ]; }
 
-# replugged: plugged in with frames to show, which takes several steps here; the program is not to see those. It has
-# let go of the camera before, or that would come back under another number.
+# replugged: plugs the camera in with frames to show. That takes several steps here, which the program must not see. The
+# program must have closed the camera before, or the camera would come back under another number.
 replugged() {
     wait_for 5 settled 0
     kill -STOP "$firmware"
@@ -37,7 +38,7 @@ camera_stop
 ! camera_present || camera_unload
 trace_clear
 firmware_start
-check "no camera: told" firmware_says 20 "$firmware_since" 'camera_down path=/dev/video0'
+check "no camera: logged" logged_within 20 "$firmware_since" 'camera_down path=/dev/video0'
 check "no camera: the relay was never on" test "$(times_on)" = 0
 absent=$(line_of camera_down)
 relay_on
@@ -70,7 +71,7 @@ recognises "EIO from the driver"
 
 say "disconnected: the node stays, every call fails"
 fault "ENODEV from the driver" 'camera_down .*unplugged' 3 camera_set disconnect=1
-# The node works again once all have let go of it. Without the player it shows noise from here on.
+# The node works again once all processes have closed it. Without the player it shows noise from here on.
 ended=$(now)
 player_stop
 over "$ended"
@@ -84,10 +85,10 @@ over "$(now)"
 recognises "unplugged"
 
 say "buffers flagged ERROR"
-# The driver flags one frame a call: with two frames a second it can be every one. Only its test pattern is so slow.
+# The driver flags one frame per call: at two frames a second every frame can be flagged. Only its test pattern is so slow.
 at=$(now)
 camera_unplug
-firmware_says 5 "$at" camera_down
+logged_within 5 "$at" camera_down
 wait_for 5 settled 0
 camera_replug
 wait_for 10 looks "$(now)"
@@ -97,7 +98,7 @@ flag_at=$(now)
 camera_set inject_v4l2_buf_flag_error=1
 usleep 1000000
 check "one damaged frame: the relay stays on" relay_is 1
-check "one damaged frame: no fault" not says "$flag_at" camera_down
+check "one damaged frame: no fault" not logged "$flag_at" camera_down
 row "one buffer flagged ERROR" "stays on" "nothing: a damaged frame is no fault" "-"
 flag() { while [ -e "$work/flagging" ]; do camera_set inject_v4l2_buf_flag_error=1 2> /dev/null; done; }
 flag_on() {
@@ -105,11 +106,12 @@ flag_on() {
     flag &
     flagger=$!
 }
-# Until the program gives up on it: the stream that it starts then has its own rate, of which some are not flagged.
+# Frames are flagged until the program gives up on the stream: the one that it starts then has another rate, at which some
+# frames are not flagged.
 fault_at=$(now)
 flag_on
 off_within "every buffer flagged ERROR" "$fault_at" 5
-check "every buffer flagged ERROR: told" firmware_says 2 "$fault_at" 'camera_down .*only damaged frames'
+check "every buffer flagged ERROR: logged" logged_within 2 "$fault_at" 'camera_down .*only damaged frames'
 fault_what="every buffer flagged ERROR" fault_line=$(line_of 'only damaged frames')
 rm "$work/flagging"
 wait $flagger
@@ -126,12 +128,12 @@ for round in $(seq 50); do
     [ $((round % 10)) != 1 ] || relay_on
     gone=$(now)
     camera_unplug
-    firmware_says 5 "$gone" camera_down || { check "unplugged $round times: told" false; break; }
+    logged_within 5 "$gone" camera_down || { check "unplugged $round times: logged" false; break; }
     if [ $((round % 10)) = 1 ]; then
         off_within "unplugged, round $round" "$gone" 3
         [ "$off" -le "$longest" ] || longest=$off
     fi
-    # What is out on lease goes when it was looked at.
+    # A frame on lease goes back once it was looked at.
     wait_for 5 settled 0 || { check "unplugged $round times: mappings go" false; break; }
     returned=$(now)
     camera_replug
@@ -144,7 +146,7 @@ done
 check "50 times: all rounds done" test "$round" = 50
 downs=$(($(grep -c camera_down "$firmware_log") - downs))
 backs=$(($(grep -c camera_back "$firmware_log") - backs))
-check "50 times: each told once ($downs down, $backs back)" test "$downs $backs" = "50 50"
+check "50 times: each logged once ($downs down, $backs back)" test "$downs $backs" = "50 50"
 check "50 times: no line of the log lost" not grep -q suppressed "$firmware_log"
 check "50 times: descriptors as before ($fds, now $(descriptors "$firmware"))" test "$(descriptors "$firmware")" = "$fds"
 check "50 times: mappings as before ($maps, now $(camera_maps "$firmware"))" test "$(camera_maps "$firmware")" = "$maps"
@@ -153,10 +155,10 @@ check "50 times: memory flat ($early KiB after 5, $late after 50)" within "$(min
 row "unplugged and back 50 times" "$longest" "$downs camera_down, $backs camera_back; $(held), $early KiB after 5" "$slowest"
 at=$(now)
 camera_unplug
-firmware_says 5 "$at" camera_down
+logged_within 5 "$at" camera_down
 replugged
 wait_for 10 looks "$(now)"
 recognises "unplugged 50 times"
-check "one process lived through it all" alive "$firmware"
+check "one process survived all of it" alive "$firmware"
 firmware_stop
 check "and ends with 0" test "$firmware_status" = 0

@@ -3,12 +3,12 @@
 camera_present || camera_start "$work/empty" 640 480 YUYV 24
 trace_clear
 
-# Bit 0 of the byte at OFFSET of FILE.
+# flip FILE OFFSET: inverts bit 0 of the byte at OFFSET.
 flip() {
     flip_byte=$(dd if="$1" bs=1 skip="$2" count=1 2> /dev/null | od -An -tu1 | tr -d ' ')
     printf "\\$(printf %03o $((flip_byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2> /dev/null
 }
-# FILE's first BYTES bytes, a multiple of 64.
+# cut_to FILE TO BYTES: copies FILE's first BYTES bytes, a multiple of 64, to TO.
 cut_to() { dd if="$1" of="$2" bs=64 count=$(($3 / 64)) 2> /dev/null; }
 
 say "damaged models"
@@ -26,7 +26,7 @@ while read -r model; do
         latchkey run > "$work/refused.log" 2>&1
         status=$?
         check "${model##*/} $damage: refused ($status)" test "$status" = 2
-        check "${model##*/} $damage: told with file, reason and fix" \
+        check "${model##*/} $damage: reported with file, reason and fix" \
             grep -q "${model##*/}: sha256 is .*damaged or another version; copy it again" "$work/refused.log"
         models_tried=$((models_tried + 1))
         cp "$work/whole" "$model"
@@ -56,31 +56,31 @@ check "all $cuts cuts of $size bytes refused, not:$wrong" test -z "$wrong"
 check "there were enough of them" test "$cuts" -gt 64
 say "gallery: $(seconds "$(now)" "$at") s"
 
-# The last cut is still in place: the program starts, and knows nobody.
+# The last cut is still in place: the program starts, and knows no one.
 latchkey run --check > "$work/refused.log" 2>&1
 status=$?
 check "run --check refuses it ($status)" test "$status" = 2
 firmware_start
-check "run tells it" firmware_says 30 "$firmware_since" 'gallery_refused why=.*damaged'
+check "run logs it" logged_within 30 "$firmware_since" 'gallery_refused why=.*damaged'
 check "run goes on" wait_for 30 looks "$firmware_since"
-check "and knows nobody" not says "$firmware_since" ' gallery people='
+check "and knows no one" not logged "$firmware_since" ' gallery people='
 line=$(line_of gallery_refused)
 cp "$work/whole" "$work/gallery/new" && mv "$work/gallery/new" "$work/gallery/people"
 repaired=$(now)
-check "repaired: in force without a new start" firmware_says 5 "$repaired" ' gallery people=2 '
-back=$(told "$repaired" ' gallery people=2 ') && back=$(seconds "$back" "$repaired")
+check "repaired: in force without a new start" logged_within 5 "$repaired" ' gallery people=2 '
+back=$(logged_at "$repaired" ' gallery people=2 ') && back=$(seconds "$back" "$repaired")
 cut_to "$work/whole" "$work/gallery/new" $((size / 128 * 64)) && mv "$work/gallery/new" "$work/gallery/people"
 damaged=$(now)
-check "damaged while running: told" firmware_says 5 "$damaged" gallery_refused
+check "damaged while running: logged" logged_within 5 "$damaged" gallery_refused
 check "the relay was never on" test "$(times_on)" = 0
-check "and it lives" alive "$firmware"
+check "and the program goes on" alive "$firmware"
 row "gallery cut at every 64th byte ($cuts cuts)" "never on" "exit 2 each; run: $line" "$back"
 cp "$work/whole" "$work/gallery/people"
 firmware_stop
 
 say "disk full on enrolment"
 mkdir -p "$work/disk"
-# Pages: those of the gallery, and 4 KiB more, so that the first of the new file can still be written.
+# The disk has the gallery's pages and one more, so that the first page of the new file can still be written.
 pages=$(((size + 4095) / 4096))
 mount -t tmpfs -o size=$(((pages + 1) * 4))k disk "$work/disk"
 cp "$work/whole" "$work/disk/people"
@@ -89,7 +89,7 @@ latchkey --gallery "$work/disk/people" enroll Eve "$1" > "$work/refused.log" 2>&
 status=$?
 cat "$work/refused.log"
 check "disk full: ends with 3 ($status)" test "$status" = 3
-check "disk full: told" grep -q 'the old one stays in force: No space left on device' "$work/refused.log"
+check "disk full: reported" grep -q 'the old one stays in force: No space left on device' "$work/refused.log"
 check "disk full: the old gallery is untouched" cmp "$work/whole" "$work/disk/people"
 check "disk full: no half file" test "$(ls "$work/disk")" = people
 line=$(tail -n 1 "$work/refused.log")

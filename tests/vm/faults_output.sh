@@ -1,9 +1,10 @@
-# Faults of what moves the relay and of the process itself, for `faults`.
+# Faults of the outputs and of the program's processes, for `faults`.
 
 camera_stop
 camera_start "$work/empty" 640 480 YUYV 24
 
-# restarted WHAT TIME: as its supervisor would: started again at once; lines and camera are free, nothing opens.
+# restarted WHAT TIME: starts the program again at once, as its supervisor would. Lines and camera are free, and the relay
+# stays off.
 restarted() {
     trace_clear
     firmware_start
@@ -17,38 +18,38 @@ ready "at the start"
 relay_on
 gone=$(now)
 gpio_stop
-check "chip removed: told" firmware_says 3 "$gone" outputs_lost
-lost=$(told "$gone" outputs_lost) && lost=$(milliseconds "$lost" "$gone")
+check "chip removed: logged" logged_within 3 "$gone" outputs_lost
+lost=$(logged_at "$gone" outputs_lost) && lost=$(milliseconds "$lost" "$gone")
 check "chip removed: noticed soon ($lost ms)" within "$lost" 0 3000
-check "chip removed: the door is shut" says "$gone" ' closed '
-check "chip removed: the program lives" alive "$firmware"
+check "chip removed: the door is shut" logged "$gone" ' closed '
+check "chip removed: the program goes on" alive "$firmware"
 check "chip removed: recognition goes on" wait_for 5 looks "$(now)"
 line=$(line_of outputs_lost)
 trace_clear
 returned=$(now)
 gpio_start latchkey-bench
-check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
-back=$(told "$returned" 'fault_over what=outputs') && back=$(seconds "$back" "$returned")
+check "chip returned: logged" logged_within 5 "$returned" 'fault_over what=outputs'
+back=$(logged_at "$returned" 'fault_over what=outputs') && back=$(seconds "$back" "$returned")
 usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
 relay_on
 check "chip returned: the button opens again" relay_is 1
-row "GPIO chip removed and returned" "gone with it, told $lost" "$line" "$back"
+row "GPIO chip removed and returned" "gone with it, logged after $lost" "$line" "$back"
 
 say "GPIO chip removed while the camera is down, door opened by the button"
-# One fault during another: what the button opened must not come back with the chip.
+# One fault during another: the relay that the button turned on must not go on again when the chip returns.
 at=$(now)
 camera_set percentage_of_dropped_buffers=100
-check "camera down" firmware_says 10 "$at" camera_down
+check "camera down" logged_within 10 "$at" camera_down
 wait_for 5 relay_is 0
 relay_on
 gone=$(now)
 gpio_stop
-check "chip removed: told" firmware_says 3 "$gone" outputs_lost
+check "chip removed: logged" logged_within 3 "$gone" outputs_lost
 trace_clear
 returned=$(now)
 gpio_start latchkey-bench
-check "chip returned: told" firmware_says 5 "$returned" 'fault_over what=outputs'
+check "chip returned: logged" logged_within 5 "$returned" 'fault_over what=outputs'
 usleep 500000
 check "chip returned: the relay does not go on by itself" test "$(times_on)" = 0
 camera_set percentage_of_dropped_buffers=0
@@ -62,12 +63,12 @@ at=$(now)
 # shellcheck disable=SC2046  # a list
 kill -9 $(pidof latchkey-guard)
 off_within "guard killed" "$at" 3
-check "guard killed: told" firmware_says 2 "$at" guard_lost
-check "guard killed: another one watches" firmware_says 5 "$at" 'fault_over what=guard'
-back=$(told "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
+check "guard killed: logged" logged_within 2 "$at" guard_lost
+check "guard killed: another one watches" logged_within 5 "$at" 'fault_over what=guard'
+back=$(logged_at "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
 row "both guards killed" "$off" "$(line_of guard_lost)" "$back"
 
-# The one in charge sleeps where no signal wakes it: stopped, and traced, so that not even its end is noticed.
+# The guard in charge is stopped and traced, as if it slept where no signal wakes it: not even its end is noticed.
 guards() { pidof latchkey-guard | tr ' ' '\n' | sort -n; }
 two_guards() { [ "$(guards | wc -l)" = 2 ]; }
 say "the guard in charge stopped and traced"
@@ -80,7 +81,7 @@ usleep 300000
 at=$(now)
 kill -STOP "$stuck"
 off_within "guard stopped" "$at" 2
-check "guard stopped: told" firmware_says 2 "$at" guard_lost
+check "guard stopped: logged" logged_within 2 "$at" guard_lost
 trace_clear
 pressed=$(now)
 press
@@ -97,7 +98,7 @@ relay_on
 at=$(now)
 kill -9 "$(pidof latchkey-broker)"
 off_within "broker killed" "$at" 3
-check "broker killed: told" firmware_says 2 "$at" broker_lost
+check "broker killed: logged" logged_within 2 "$at" broker_lost
 wait "$firmware"
 status=$?
 check "broker killed: ends with 3 ($status), for its supervisor to start it again" test "$status" = 3
@@ -114,21 +115,21 @@ check "SIGTERM: by the program itself" test "$(edges "$work/trace" $relay | awk 
 wait "$firmware"
 status=$?
 check "SIGTERM: ends with 0 ($status)" test "$status" = 0
-check "SIGTERM: told" says "$at" 'stopping signal=term'
+check "SIGTERM: logged" logged "$at" 'stopping signal=term'
 line=$(line_of 'stopping signal')
 wait_for 8 not pidof latchkey-guard > /dev/null
 check "SIGTERM: nothing left behind" not pidof latchkey-guard latchkey-broker latchkey
 restarted "SIGTERM" "$(now)"
 row "SIGTERM with the relay on" "$off" "$line" "$back"
 
-# signalled WHAT SIGNAL SECONDS LINE: with the relay on; the guard turns it off and says LINE.
+# signalled WHAT SIGNAL SECONDS LINE: sends SIGNAL with the relay on; the guard turns the relay off and logs LINE.
 signalled() {
     say "$1"
     relay_on
     at=$(now)
     kill "-$2" "$firmware"
     off_within "$1" "$at" "$3"
-    check "$1: the guard makes sure" firmware_says 5 "$at" "guard: $4; relay off"
+    check "$1: the guard turns it off" logged_within 5 "$at" "guard: $4; relay off"
     line=$(line_of 'guard: ')
     restarted "$1" "$(now)"
     row "$1, relay on" "$off" "$line" "$back"
@@ -146,7 +147,7 @@ firmware_start
 wait "$firmware"
 status=$?
 check "no chip: ends with 3 ($status)" test "$status" = 3
-check "no chip: told" grep -q 'chip = .*latchkey-bench.*no such GPIO chip' "$firmware_log"
+check "no chip: logged" grep -q 'chip = .*latchkey-bench.*no such GPIO chip' "$firmware_log"
 row "no GPIO chip at start" "never on" "exit 3: $(line_of cannot_run)" "-"
 gpio_start latchkey-bench
 trace_clear

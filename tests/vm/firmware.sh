@@ -1,28 +1,29 @@
-# The program itself in a scenario: started as on a device, judged by its log and by what the kernel says its relay did.
-# Wiring as in boards/bench.toml. The processor is emulated: a look takes some tenths of a second, more where the host is busy.
+# The program itself in a scenario: started as on a device, judged by its log and by the kernel's trace of its relay. The
+# wiring is that of boards/bench.toml. The processor is emulated: a look takes some tenths of a second, more if the host is
+# busy.
 
 relay=17
 button=27
 firmware_log=$work/firmware.log
 firmware=
 
-# firmware_install: program, library and models into memory: from the shared folder every page would cost milliseconds.
+# firmware_install: copies program, library and models into memory, as every page from the shared folder costs milliseconds.
 firmware_install() {
     mkdir -p "$work/bin" "$work/gallery" || die "no room in memory"
     cp bin/* "$work/bin/" && cp -r models "$work/" || die "firmware_install: no program, or no models"
     # An empty gallery unless the scenario was given one.
     [ ! -e gallery ] || cp gallery "$work/gallery/people"
     export LD_LIBRARY_PATH="$work/bin"
-    # The one line a look that recovery is judged by, and why a camera is still down.
+    # These add a line for each look, by which recovery is judged, and the reason why a camera is still down.
     export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug,latchkey::capture=debug
-    # The log has the time of day. busybox's date tells whole seconds only: one that begins just now is exact.
+    # The log has the time of day. busybox's date prints whole seconds only, which are exact when a second begins.
     firmware_second=$(date +%s)
     while firmware_day=$(date +%s) && [ "$firmware_day" = "$firmware_second" ]; do :; done
     firmware_midnight=$(awk -v uptime="$(now)" -v day="$firmware_day" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
-# firmware_config HOLD_MS: the configuration. Looks are slow here: bounds on how long they take are
-# wide, and two are enough.
+# firmware_config HOLD_MS: writes the configuration. Looks are slow here: the bounds on how long they take
+# are wide, and two looks are enough.
 firmware_config() {
     cat > "$work/latchkey.toml" << LINES
 board = "bench"
@@ -32,7 +33,7 @@ gallery = "$work/gallery/people"
 format = "yuyv"
 [recognition]
 watchdog_ms = 60000
-# People drawn by one hand are more alike than people are.
+# Drawn people look more alike than real people.
 threshold = 0.7
 [door]
 hold_ms = $1
@@ -46,7 +47,7 @@ LINES
 
 latchkey() { "$work/bin/latchkey" --config "$work/latchkey.toml" "$@"; }
 
-# firmware_start: `latchkey run` in the background, with a new log; the old ones stay in out/.
+# firmware_start: starts `latchkey run` in the background, with a new log; the old ones stay in out/.
 firmware_start() {
     [ ! -e "$firmware_log" ] || mv "$firmware_log" "$work/firmware.$(now).log"
     "$work/bin/latchkey" --config "$work/latchkey.toml" run > "$firmware_log" 2>&1 &
@@ -54,7 +55,7 @@ firmware_start() {
     firmware_since=$(now)
 }
 
-# The program, and the guard that it leaves behind when it is killed.
+# Stops the program, and waits for the guard that a killed program leaves behind.
 firmware_stop() {
     kill "$firmware" 2>/dev/null
     wait "$firmware" 2>/dev/null
@@ -62,8 +63,8 @@ firmware_stop() {
     wait_for 8 not pidof latchkey-guard > /dev/null || die "a guard stays behind"
 }
 
-# told TIME PATTERN: when, on the monotonic clock, the log first said so after TIME; fails if it has not.
-told() {
+# logged_at TIME PATTERN: when, on the monotonic clock, the log first had a line with PATTERN after TIME; fails if it has none.
+logged_at() {
     awk -v after="$1" -v midnight="$firmware_midnight" -v pattern="$2" '
         match($1, /T[0-9:.]+Z$/) && $0 ~ pattern {
             split(substr($1, RSTART + 1, RLENGTH - 2), clock, ":")
@@ -74,18 +75,18 @@ told() {
         }
         END { exit !found }' "$firmware_log"
 }
-says() { told "$@" > /dev/null; }
+logged() { logged_at "$@" > /dev/null; }
 
-# firmware_says SECONDS TIME PATTERN: waits for the log to say so, after TIME.
-firmware_says() { wait_for "$1" says "$2" "$3"; }
+# logged_within SECONDS TIME PATTERN: waits up to SECONDS for a line with PATTERN that was logged after TIME.
+logged_within() { wait_for "$1" logged "$2" "$3"; }
 
-# The line itself without its time, for the table.
+# line_of PATTERN: the last line with PATTERN, without its time, for the table.
 line_of() { grep -E "$1" "$firmware_log" | tail -n 1 | cut -d' ' -f2- | tr -s ' '; }
 
-# looked_at TIME: when the first frame that was taken after TIME had been looked at. A frame of before may be looked at
-# after.
+# looked_at TIME: when the first frame that was taken after TIME had been looked at. A frame from before TIME may be looked at
+# later and does not count.
 looked_at() {
-    told "$1" "looked frame=$(awk '$3 == "looked" { sub(/frame=/, "", $4); print $4 }' "$firmware_log" | awk -v after="$1" '$1 > after { print; exit }') "
+    logged_at "$1" "looked frame=$(awk '$3 == "looked" { sub(/frame=/, "", $4); print $4 }' "$firmware_log" | awk -v after="$1" '$1 > after { print; exit }') "
 }
 looks() { looked_at "$1" > /dev/null; }
 
@@ -97,14 +98,14 @@ press() {
 
 relay_is() { gpio_is $relay "$1"; }
 
-# relay_on: by the exit button, which works whatever the camera shows.
+# relay_on: turns the relay on by the exit button, which works whatever the camera shows.
 relay_on() {
     trace_clear
     press
     wait_for 5 relay_is 1 || die "the exit button opens nothing: $(tail -n 3 "$firmware_log")"
 }
 
-# Only while the outputs are low: `edges` begins so.
+# To be called only while the outputs are low, as `edges` assumes that they are low at first.
 trace_clear() { echo > "$gpio_tracing/trace"; }
 
 # relay_edge TIME LEVEL: when the relay first went to LEVEL after TIME; fails if it has not.

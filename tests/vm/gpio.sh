@@ -20,11 +20,11 @@ gpio_start() {
     gpio_base=$(for entry in /sys/class/gpio/gpiochip*; do
         [ "$(cat "$entry/label")" = "$1" ] && cat "$entry/base"
     done)
-    [ -n "$gpio_base" ] || die "gpio_start: /sys/class/gpio does not tell the number of the chip's first line"
+    [ -n "$gpio_base" ] || die "gpio_start: /sys/class/gpio does not show the number of the chip's first line"
     wait_for 5 test -c "/dev/$gpio_chip" || die "gpio_start: no /dev/$gpio_chip"
 }
 
-# The chip goes, also while lines of it are held: the holders' calls fail with ENODEV.
+# Removes the chip, even while its lines are held: the holders' calls then fail with ENODEV.
 gpio_stop() {
     echo 0 > "$gpio_config/live"
     rmdir "$gpio_config"/bank/line* "$gpio_config/bank" "$gpio_config"
@@ -39,8 +39,8 @@ gpio_pull() { echo "pull-$2" > "$gpio_lines/sim_gpio$1/pull"; }
 
 trace_start() {
     echo mono > "$gpio_tracing/trace_clock"
-    # A line that is let go, as the kernel does for a process that dies, falls back to its pull without any write:
-    # gpio_value does not tell. So the driver's own release is recorded as well.
+    # A line that is released, as the kernel does for a process that dies, falls back to its pull without any write, and
+    # there is no event gpio_value. So the driver's own release is recorded as well.
     echo 'p:bench/release gpio_sim:gpio_sim_free line=$arg2:u32' > "$gpio_tracing/kprobe_events"
     echo > "$gpio_tracing/trace"
     echo 1 > "$gpio_tracing/events/gpio/gpio_value/enable"

@@ -13,10 +13,10 @@ die() {
     exit 1
 }
 
-# What the helpers wrote stays in out/, beside what the scenario itself puts there.
+# Copies what the helpers wrote to out/, where the scenario itself puts its own files.
 keep_logs() { cp "$work"/*.log "$work/scenes" "$work/trace" out/ 2>/dev/null; }
 
-# check WHAT COMMAND...: the command's success is the check; the scenario goes on, `finish` ends it.
+# check WHAT COMMAND...: passes if the command succeeds. The scenario goes on in any case; `finish` ends it.
 check() {
     check_what=$1
     shift
@@ -40,14 +40,14 @@ finish() {
 # To 10 ms. The guest never sleeps, so the time since boot is the monotonic clock.
 now() { cut -d' ' -f1 /proc/uptime; }
 
-# within VALUE LOW HIGH, as decimal numbers; no number is never within.
+# within VALUE LOW HIGH, as decimal numbers. A value that is not a number is never within.
 within() {
     awk -v v="$1" -v low="$2" -v high="$3" 'BEGIN { exit !(v ~ /^-?[0-9.]+$/ && v + 0 >= low + 0 && v + 0 <= high + 0) }'
 }
 
 minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.6f\n", a - b }'; }
 
-# wait_for SECONDS COMMAND...: until the command succeeds; fails when the time is over.
+# wait_for SECONDS COMMAND...: waits until the command succeeds; fails when the time is over.
 wait_for() {
     wait_until=$(awk -v now="$(now)" -v s="$1" 'BEGIN { print now + s }')
     shift

@@ -1,8 +1,8 @@
-//! What the camera of the scenarios shows: moments before the doorstep, as raw frames in a camera's format. What is shown
-//! is fixed, so that two runs show the same.
+//! What the camera of the scenarios shows: moments at the doorstep, as raw frames in a camera's format. The content is
+//! fixed, so that two runs show the same.
 //!
-//! Ada and Ben live there; `enrolment` lists photos to enrol them with, which no scene shows; `truth` lists the scenes in
-//! their order, `SCENE WHO FRAMES`, WHO being a name, `stranger` or `none`; the frames are SCENE.N.raw.
+//! Ada and Ben are the residents. `enrolment` lists photos to enrol them with, which no scene shows. `truth` lists the scenes
+//! in their order as `SCENE WHO FRAMES`, where WHO is a name, `stranger` or `none`. The frames are SCENE.N.raw.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ struct Arguments {
 const PLAY: &str = "4,visits=60,residents=2,strangers=9";
 /// Frames of a scene, a tenth of a second apart.
 const FRAMES: u32 = 3;
-/// Photos of somebody to enrol them with.
+/// Photos to enrol each resident with.
 const ENROLMENT: u32 = 8;
 
 #[derive(Clone, Copy)]
@@ -40,11 +40,11 @@ enum Shown {
     Stranger(usize),
     /// A parcel, a ball and a clock.
     Things,
-    Nobody,
+    Empty,
 }
 
 const SCENES: [(&str, Shown); 8] = [
-    ("empty", Shown::Nobody),
+    ("empty", Shown::Empty),
     ("visit-1", Shown::Resident(0, 0)),
     ("thing", Shown::Things),
     ("visit-2", Shown::Resident(1, 0)),
@@ -55,9 +55,9 @@ const SCENES: [(&str, Shown); 8] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let asked = Arguments::parse();
+    let arguments = Arguments::parse();
     // Every format shows other visits.
-    let (variant, format) = match asked.format.as_str() {
+    let (variant, format) = match arguments.format.as_str() {
         "yuyv" => (0, PixelFormat::Yuyv),
         "nv12" => (1, PixelFormat::Nv12),
         "grey" => (2, PixelFormat::Grey),
@@ -65,21 +65,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut stage = Stage::new(Play::new(&PLAY.parse::<Script>()?));
     let mut canvas = picture();
-    std::fs::create_dir_all(&asked.out)?;
+    std::fs::create_dir_all(&arguments.out)?;
 
     let mut enrolment = String::new();
     for who in 0..2 {
         let name = stage.play().name(who);
         for k in 0..ENROLMENT {
             stage.photo(who, k, &mut canvas);
-            let file = asked.out.join(format!("{name}-{k}.jpg"));
+            let file = arguments.out.join(format!("{name}-{k}.jpg"));
             canvas.save(&file)?;
             writeln!(enrolment, "{name} {}", file.display())?;
         }
     }
-    std::fs::write(asked.out.join("enrolment"), enrolment)?;
+    std::fs::write(arguments.out.join("enrolment"), enrolment)?;
 
-    // The middle of a visit of one person, who is near then.
+    // The middle of a visit of one person, who is then near the camera.
     let middle = |play: &Play, wanted: &dyn Fn(usize) -> bool, nth: usize| {
         let visits = play.visits().iter();
         let mut alone = visits.filter(|v| v.who.len() == 1 && wanted(v.who[0]));
@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut truth = String::new();
     for (scene, shown) in SCENES {
         let play = stage.play();
-        let (said, at) = match shown {
+        let (label, at) = match shown {
             Shown::Resident(who, nth) => (
                 play.name(who),
                 middle(play, &|w| w == who, 2 * variant + nth),
@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     middle(play, &stranger, 3 * variant + nth),
                 )
             }
-            Shown::Things | Shown::Nobody => ("none".to_owned(), Some(0.0)),
+            Shown::Things | Shown::Empty => ("none".to_owned(), Some(0.0)),
         };
         let at = at.ok_or("the play has too few visits")?;
         for step in 0..FRAMES {
@@ -108,17 +108,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             if let Shown::Things = shown {
                 things(&mut canvas, 2 * step);
             }
-            let file = |kind: &str| asked.out.join(format!("{scene}.{}.{kind}", step + 1));
+            let file = |kind: &str| arguments.out.join(format!("{scene}.{}.{kind}", step + 1));
             let mut raw = Vec::new();
             convert::from_rgb(&canvas, WIDTH as u32, HEIGHT as u32, format, &mut raw)?;
             std::fs::write(file("raw"), raw)?;
-            if asked.png {
+            if arguments.png {
                 canvas.save(file("png"))?;
             }
         }
-        writeln!(truth, "{scene} {said} {FRAMES}")?;
+        writeln!(truth, "{scene} {label} {FRAMES}")?;
     }
-    std::fs::write(asked.out.join("truth"), truth)?;
+    std::fs::write(arguments.out.join("truth"), truth)?;
     Ok(())
 }
 

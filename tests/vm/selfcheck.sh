@@ -1,8 +1,8 @@
-# The bench checked with nothing but stand-ins for the product: what goes into the camera comes out of it, edges are
-# recorded when they happen, and every fault does what a scenario relies on.
+# Checks the bench with stand-ins for the product: what goes into the camera comes out of it, edges are recorded when they
+# happen, and every fault does what a scenario relies on.
 
-# distinct frames: numbered, so that a captured frame tells which it is, and noisy, so that a shifted or
-# converted one is no frame of ours.
+# Distinct frames: numbered, so that a captured frame can be identified, and noisy, so that a shifted or
+# converted one is none of these frames.
 make_frames() {
     rm -f "$work"/frame.*
     for n in 0 1 2 3; do
@@ -12,7 +12,7 @@ make_frames() {
     cat "$work/frame.1" "$work/frame.2" "$work/frame.3" > "$work/frame.run"
 }
 
-# frame_numbers FILE BYTES: the numbers of the captured frames, "?" for one that is not of ours.
+# frame_numbers FILE BYTES: the numbers of the captured frames, "?" for any other frame.
 frame_numbers() {
     captured=0
     while [ $((captured * $2)) -lt "$(stat -c %s "$1")" ]; do
@@ -83,7 +83,7 @@ stream() {
     streamer=$(pidof v4l2-ctl | tr ' ' '\n' | grep -vx "$player" | head -n 1)
 }
 frames() { stamps "$work/stream.log" | wc -l; }
-says() { wait_for 5 grep -q "$@" "$work/stream.log"; }
+stream_logs() { wait_for 5 grep -q "$@" "$work/stream.log"; }
 
 : > "$work/stream.log"
 stream
@@ -92,7 +92,7 @@ check "its descriptors can be counted" within "$(descriptors "$streamer")" 4 20
 check "its memory can be read" within "$(resident_kib "$streamer")" 500 50000
 check "a held camera cannot be unloaded" not camera_unload 2>/dev/null
 camera_set inject_v4l2_buf_flag_error=1
-check "a frame is marked as broken" says '(error'
+check "a frame is marked as broken" stream_logs '(error'
 camera_set percentage_of_dropped_buffers=100
 usleep 300000
 before=$(frames)
@@ -103,7 +103,7 @@ usleep 300000
 check "and lets it go on" not same_count "$(frames)" "$before"
 camera_set inject_fatal_streaming_error=1
 # Whichever of the two calls comes next is the one that fails.
-check "a fatal error is told" says -E 'VIDIOC_DQBUF: failed: Input/output error|qbuf error'
+check "a fatal error is reported" stream_logs -E 'VIDIOC_DQBUF: failed: Input/output error|qbuf error'
 check "and ends the stand-in" wait_for 5 ended "$streamer"
 for call in reqbufs streamon; do
     camera_set inject_vidioc_${call}_error=1

@@ -1,4 +1,4 @@
-//! `latchkey doorstep frames`: moments of the play, and who is where in them; to train and to judge detectors with.
+//! `latchkey doorstep frames`: frames of the play, and who is where in them, to train and to judge detectors with.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (mut canvas, mut bytes) = (picture(), Vec::new());
     let mut frames = Vec::new();
     for k in 0..arguments.count {
-        // Visits in turn; in each another moment.
+        // Visits in turn, each at another moment.
         let visit = &visits[k as usize * visits.len() / arguments.count as usize];
         let moment = (k as f32 * 0.618_034).fract();
         let seen = stage.draw(

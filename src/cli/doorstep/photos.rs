@@ -17,7 +17,7 @@ pub struct Arguments {
     /// Photos of each
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     each: u32,
-    /// Of the strangers, too
+    /// Write photos of the strangers, too
     #[arg(long)]
     strangers: bool,
 }
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Everybody once, cut out around the face.
+/// Everyone once, cut out around the face.
 pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
     const SIDE: u32 = 160;
     const ROW: u32 = 11;
@@ -91,7 +91,7 @@ pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// As JPEG of quality 95 or as PNG, as the file's name says.
+/// Saves a picture as JPEG of quality 95 if the file's name ends in `jpg`, otherwise as PNG.
 pub fn save(picture: &RgbImage, file: &Path) -> Result<(), Failure> {
     let jpeg = file
         .extension()

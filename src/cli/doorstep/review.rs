@@ -1,7 +1,7 @@
-//! `latchkey doorstep review`: what the log of `run --source doorstep:SCRIPT` says, held against who really came.
+//! `latchkey doorstep review`: compares the log of `run --source doorstep:SCRIPT` with who really came.
 //!
-//! Judges by the log alone: a visit is right if the door opened in it for somebody who lives here and came, and stayed
-//! shut if nobody who lives here did. Where a lock-out kept a resident out, the visit is counted as locked.
+//! It judges by the log alone: a visit is right if the door opened in it for a resident who came, and stayed shut if no
+//! resident came. If a lock-out kept a resident out, the visit counts as locked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,21 +30,21 @@ pub struct Arguments {
     picture: Option<PathBuf>,
 }
 
-/// The most mistakes that are told one by one.
-const TOLD: usize = 20;
+/// The most mistakes that are printed one by one.
+const MOST_PRINTED: usize = 20;
 
-/// What the log says of the door, in milliseconds since the camera came up.
+/// The door's events in the log, in milliseconds since the camera came up.
 #[derive(Default)]
-struct Told {
+struct Logged {
     /// When it opened and by whom.
     opened: Vec<(u64, String)>,
     closed: Vec<u64>,
-    /// When somebody was granted or refused.
+    /// When a person was granted or refused.
     decided: Vec<u64>,
     refused: Vec<u64>,
-    /// From when until when faces opened nothing.
+    /// From when until when the door was locked out.
     locked: Vec<(u64, u64)>,
-    /// The play was seen to its end.
+    /// Whether the play ran to its end.
     ended: bool,
 }
 
@@ -57,21 +57,21 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let text = std::fs::read_to_string(log)
         .map_err(|e| Failure::of(&e, format!("{}: {e}", log.display())))?;
-    let told = Told::read(&text);
-    if !told.ended {
+    let logged = Logged::read(&text);
+    if !logged.ended {
         return Err(unreadable(
-            &"tells no play to its end: give the whole log of `latchkey run --source doorstep:SCRIPT`",
+            &"does not have the end of a play: give the whole log of `latchkey run --source doorstep:SCRIPT`",
         ));
     }
     let play = arguments.of.play();
     let judged: Vec<Judged> = (0..play.visits().len())
-        .map(|k| Judged::of(&play, k, &told))
+        .map(|k| Judged::of(&play, k, &logged))
         .collect();
-    // Before anybody came.
+    // Before the first visit.
     let first = play.visits().first().map_or(u64::MAX, |v| millis(v.from));
-    let early = told.opened.iter().filter(|(at, _)| *at < first).count();
+    let early = logged.opened.iter().filter(|(at, _)| *at < first).count();
     let wrong = play.visits().iter().zip(&judged).filter(|(_, j)| j.wrong);
-    for (visit, judged) in wrong.take(TOLD) {
+    for (visit, judged) in wrong.take(MOST_PRINTED) {
         println!(
             "wrong: at {:.1} s: {}",
             visit.from,
@@ -84,7 +84,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let count = |is: fn(&Judged) -> bool| judged.iter().filter(|j| is(j)).count();
     let wrong = count(|j| j.wrong) + early;
     if let Some(file) = &arguments.picture {
-        sheet(asked, play, &judged, &told, file)?;
+        sheet(asked, play, &judged, &logged, file)?;
     }
     println!(
         "visits={} opened={} refused={} locked={} wrong={wrong}",
@@ -96,9 +96,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(if wrong == 0 { Exit::Done } else { Exit::No })
 }
 
-impl Told {
+impl Logged {
     fn read(log: &str) -> Self {
-        let mut told = Self::default();
+        let mut logged = Self::default();
         let mut begun = None;
         for line in log.lines() {
             let mut words = line.split_whitespace();
@@ -117,27 +117,27 @@ impl Told {
             let at = u64::try_from((time - begun).get_milliseconds()).unwrap_or(0)
                 + 1000 * u64::try_from((time - begun).get_seconds()).unwrap_or(0);
             match event {
-                "granted" => told.decided.push(at),
+                "granted" => logged.decided.push(at),
                 "refused" => {
-                    told.decided.push(at);
-                    told.refused.push(at);
+                    logged.decided.push(at);
+                    logged.refused.push(at);
                 }
                 "opened" => {
                     let by = value("by").unwrap_or_default();
-                    told.opened.push((at, by.to_owned()));
+                    logged.opened.push((at, by.to_owned()));
                 }
-                "closed" => told.closed.push(at),
-                "locked_out" => told.locked.push((at, u64::MAX)),
+                "closed" => logged.closed.push(at),
+                "locked_out" => logged.locked.push((at, u64::MAX)),
                 "lockout_over" => {
-                    if let Some((_, until)) = told.locked.last_mut() {
+                    if let Some((_, until)) = logged.locked.last_mut() {
                         *until = at;
                     }
                 }
-                "stopping" => told.ended = value("source") == Some("ended"),
+                "stopping" => logged.ended = value("source") == Some("ended"),
                 _ => {}
             }
         }
-        told
+        logged
     }
 }
 
@@ -152,15 +152,15 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(play: &Play, k: usize, told: &Told) -> Self {
+    fn of(play: &Play, k: usize, logged: &Logged) -> Self {
         let visit = &play.visits()[k];
-        // What the door does after somebody has left is about them still.
+        // What the door does after a person has left still belongs to that person's visit.
         let next = play
             .visits()
             .get(k + 1)
             .map_or(u64::MAX, |v| millis(v.from));
         let within = |at: &u64| (millis(visit.from)..next).contains(at);
-        let opened = told.opened.iter().filter(|(at, _)| within(at));
+        let opened = logged.opened.iter().filter(|(at, _)| within(at));
         let opened_by: Vec<String> = opened.map(|(_, by)| by.clone()).collect();
         let welcome: Vec<String> = visit
             .who
@@ -171,12 +171,12 @@ impl Judged {
         let (from, until) = (millis(visit.from), millis(visit.until));
         let in_force = |(begun, over): &(u64, u64)| *begun < until && *over > from;
         let locked =
-            opened_by.is_empty() && !welcome.is_empty() && told.locked.iter().any(in_force);
+            opened_by.is_empty() && !welcome.is_empty() && logged.locked.iter().any(in_force);
         let wrong = (opened_by.is_empty() != welcome.is_empty() && !locked)
             || opened_by.iter().any(|by| !welcome.contains(by));
         Self {
             opened_by,
-            refused: told.refused.iter().any(within),
+            refused: logged.refused.iter().any(within),
             locked,
             wrong,
         }
@@ -224,7 +224,7 @@ fn sheet(
     asked: &Overrides,
     play: Play,
     judged: &[Judged],
-    told: &Told,
+    logged: &Logged,
     file: &Path,
 ) -> Result<(), Failure> {
     let loaded = Loaded::at_the_door(asked)?;
@@ -245,7 +245,7 @@ fn sheet(
     {
         let visit = stage.play().visits()[k].clone();
         let (from, until) = (millis(visit.from), millis(visit.until));
-        let decided = told.decided.iter().find(|at| (from..until).contains(at));
+        let decided = logged.decided.iter().find(|at| (from..until).contains(at));
         let moment = *decided.unwrap_or(&u64::midpoint(from, until));
         stage.draw(Duration::from_millis(moment).as_secs_f32(), &mut canvas);
         let layout = from_rgb(&canvas, WIDTH as u32, HEIGHT as u32, format, &mut bytes)?;
@@ -270,7 +270,7 @@ fn sheet(
         );
         draw::write(&mut sheet, strip.0, strip.1 + 4, 1, &text, TEXT);
         let end = from + millis(stage.play().script().every);
-        trace(&mut sheet, strip, (from, end), moment, told);
+        trace(&mut sheet, strip, (from, end), moment, logged);
     }
     save(&sheet, file)
 }
@@ -281,7 +281,7 @@ fn trace(
     (left, top): (i64, i64),
     (from, end): (u64, u64),
     moment: u64,
-    told: &Told,
+    logged: &Logged,
 ) {
     let (wide, on, off) = (i64::from(TILE.0), top + 18, top + 38);
     let x = |at: u64| {
@@ -290,8 +290,8 @@ fn trace(
     };
     draw::fill(sheet, left, off, left + wide, off + 1, LINE);
     draw::fill(sheet, x(moment), on - 2, x(moment) + 1, off + 3, LINE);
-    for (opened, _) in &told.opened {
-        let closed = told.closed.iter().find(|at| *at >= opened).copied();
+    for (opened, _) in &logged.opened {
+        let closed = logged.closed.iter().find(|at| *at >= opened).copied();
         let (a, b) = (x(*opened), x(closed.unwrap_or(end)));
         if b > a {
             draw::fill(sheet, a, on, b, on + 2, RELAY);
@@ -304,7 +304,7 @@ fn trace(
     draw::write(sheet, left + wide - 40, off - 8, 1, "relay", LINE);
 }
 
-/// `count` visits, spread over the play: somebody who lives here, a stranger and two together in turn, where there are.
+/// `count` visits, spread over the play: in turn a resident, a stranger and two people together, where there are such visits.
 fn chosen(play: &Play, count: usize) -> Vec<usize> {
     let visits = play.visits();
     let count = count.min(visits.len());
@@ -341,17 +341,17 @@ mod tests {
 
     #[test]
     fn the_log_is_read_in_the_plays_time() {
-        let told = Told::read(LOG);
-        assert_eq!(told.opened, [(3500, "Ada".to_owned())]);
-        assert_eq!(told.closed, [4500]);
-        assert_eq!(told.refused, [69750]);
-        assert_eq!(told.locked, [(71500, u64::MAX)]);
-        assert!(told.ended);
-        assert!(!Told::read(LOG.split_once("stopping").unwrap().0).ended);
+        let logged = Logged::read(LOG);
+        assert_eq!(logged.opened, [(3500, "Ada".to_owned())]);
+        assert_eq!(logged.closed, [4500]);
+        assert_eq!(logged.refused, [69750]);
+        assert_eq!(logged.locked, [(71500, u64::MAX)]);
+        assert!(logged.ended);
+        assert!(!Logged::read(LOG.split_once("stopping").unwrap().0).ended);
     }
 
     #[test]
-    fn right_is_who_lives_here_and_came_and_nobody_else() {
+    fn only_a_resident_who_came_may_open_the_door() {
         let play = Play::new(
             &"3,visits=60,residents=2,strangers=5"
                 .parse::<Script>()
@@ -368,9 +368,9 @@ mod tests {
             Judged::of(
                 &play,
                 k,
-                &Told {
+                &Logged {
                     opened,
-                    ..Told::default()
+                    ..Logged::default()
                 },
             )
             .wrong
@@ -387,12 +387,12 @@ mod tests {
         let during = |from: f32, until: f32, by: &[&str]| {
             let visit = &play.visits()[alone];
             let at = |seconds: f32| millis(visit.from + seconds);
-            let told = Told {
+            let logged = Logged {
                 opened: by.iter().map(|by| (at(0.8), (*by).to_owned())).collect(),
                 locked: vec![(at(from), at(until))],
-                ..Told::default()
+                ..Logged::default()
             };
-            let judged = Judged::of(&play, alone, &told);
+            let judged = Judged::of(&play, alone, &logged);
             (judged.locked, judged.wrong)
         };
         assert_eq!(during(-1.0, 1.0, &[]), (true, false));

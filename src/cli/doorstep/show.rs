@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let unusable = |e: std::io::Error| failed("takes no pictures", &e);
     let mut stream = Stream::with_buffers(&node, Type::VideoOutput, 3).map_err(unusable)?;
     // A driver may keep a picture until there is a next one, as vivid does: two are queued at all times, black at first.
-    // Before the start, as queueing then waits until one has been shown.
+    // They are queued before the start, as queueing after it waits until one has been shown.
     for index in 1..3 {
         OutputStream::queue(&mut stream, index).map_err(unusable)?;
     }

@@ -1,5 +1,5 @@
-//! Pictures from the camera, for `latchkey enroll --camera`: guides whoever stands before it, by lines and by LEDs. The relay
-//! is held off, and nothing is written unless it is asked for.
+//! Pictures from the camera, for `latchkey enroll --camera`: guides the person before it by lines and by LEDs. The relay is
+//! held off, and nothing is written unless that is asked for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::learn::{FaceCut, rgb};
 use crate::output::{self, Outputs, Player};
 use crate::people::{Enrolment, Guide, Look, write_whole};
 
-/// How long the camera is given.
+/// How long pictures are taken, at most.
 const TIME: Duration = Duration::from_secs(60);
 /// Between two pictures of one person, so that they differ.
 const APART: Duration = Duration::from_millis(400);
-/// How long the green LED tells of a picture that was kept.
+/// How long the green LED shows that a picture was taken.
 const FLASH: Duration = Duration::from_millis(300);
-/// How long it tells that all are.
+/// How long it shows that all are taken.
 const DONE: Duration = Duration::from_secs(2);
 /// A box wider than this part of the frame's height is too near to show a face whole when it turns.
 const NEAR: f32 = 0.75;
-/// Of pictures that are kept.
+/// The quality of pictures that are kept.
 const JPEG_QUALITY: u8 = 92;
 
-/// Takes pictures until there are enough or the time is over, and says on the way what would help. Gives those that went
-/// into `enrolment` as JPEG, if they may be kept.
+/// Takes pictures until there are enough or the time is over, and prints what would help meanwhile. Returns those that went
+/// into `enrolment` as JPEG; they are empty if pictures must not be kept.
 pub fn pictures(
     loaded: &Loaded,
     reader: &mut Reader,
@@ -41,15 +41,15 @@ pub fn pictures(
     arguments: &Arguments,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let slot = Arc::new(Slot::new());
-    let (events, told) = crossbeam_channel::bounded(16);
-    // Heard between frames; nobody sleeps by it.
+    let (sender, events) = crossbeam_channel::bounded(16);
+    // Events are read between frames; no thread waits for the bell.
     let bell = Bell::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
     let mut lights = Lights::open(loaded);
     let camera = capture::start(
         &loaded.config.camera,
         Arc::clone(&slot),
         std::thread::current(),
-        Caller::new(events, Arc::new(bell)),
+        Caller::new(sender, Arc::new(bell)),
     )?;
     let count = usize::from(arguments.count);
     let mut guide = Guide::new(count);
@@ -59,18 +59,18 @@ pub fn pictures(
         sampler: Sampler::new(1920, 256),
         keeps: arguments.keep.is_some(),
     };
-    let (begun, mut last, mut said) = (Instant::now(), None::<Instant>, String::new());
-    let mut say = |text: String| {
-        if text != said {
+    let (begun, mut last, mut printed) = (Instant::now(), None::<Instant>, String::new());
+    let mut print = |text: String| {
+        if text != printed {
             eprintln!("latchkey: {text}");
-            said = text;
+            printed = text;
         }
     };
     let mut taken = Vec::new();
     let (mut was_up, mut down) = (false, None);
-    say("look at the camera".to_owned());
+    print("look at the camera".to_owned());
     while taken.len() < count && begun.elapsed() < TIME {
-        while let Ok(event) = told.try_recv() {
+        while let Ok(event) = events.try_recv() {
             match event {
                 CameraEvent::Down { why, path } => {
                     let text = format!("{}: {why}", path.display());
@@ -78,7 +78,7 @@ pub fn pictures(
                         return Err(Failure::machine(text));
                     }
                     // It may come back: what was taken so far is not lost.
-                    say(text.clone());
+                    print(text.clone());
                     down = Some(text);
                 }
                 CameraEvent::Ended => return Ok(taken),
@@ -95,23 +95,23 @@ pub fn pictures(
             continue;
         }
         let Ok(image) = lease.image() else { continue };
-        // A damaged frame is one that did not come.
+        // A damaged frame is skipped.
         let Ok(seen) = eyes.see(&image, enrolment) else {
             continue;
         };
         let elapsed = begun.elapsed();
         let verdict = guide.judge(&seen.look, elapsed);
         match verdict {
-            // Fit for the guide, it is fit to be enrolled; the same picture twice it keeps out, too.
+            // What the guide accepts is fit to be enrolled. The enrolment also refuses the same picture twice.
             Ok(()) if enrolment.add(&seen.faces).is_ok() => {
                 last = Some(Instant::now());
                 taken.push(seen.jpeg);
-                say(format!("{} of {count}", taken.len()));
+                print(format!("{} of {count}", taken.len()));
                 lights.show(Signal::Granted, FLASH);
             }
             Ok(()) => {}
             Err(advice) => {
-                say(advice.to_string());
+                print(advice.to_string());
                 let signal = match seen.look.faces {
                     0 => Signal::Ready,
                     1 if seen.look.unfit.is_none() => Signal::FaceSeen,
@@ -137,7 +137,7 @@ pub fn pictures(
     }
 }
 
-/// Writes `pictures` into `folder` under names that are free; gives their number.
+/// Writes `pictures` into `folder` under names that are free; returns their number.
 pub fn keep<'a>(folder: &Path, pictures: impl Iterator<Item = &'a [u8]>) -> Result<usize, Failure> {
     let failed = |e: std::io::Error| {
         Failure::machine(format!(
@@ -161,7 +161,7 @@ pub fn keep<'a>(folder: &Path, pictures: impl Iterator<Item = &'a [u8]>) -> Resu
     Ok(count)
 }
 
-/// What looks at frames.
+/// What reads frames.
 struct Eyes<'a> {
     reader: &'a mut Reader,
     jpeg: JpegDecoder,
@@ -217,7 +217,7 @@ impl Eyes<'_> {
             look.nearest = face.embedding.map_or(-1.0, |e| enrolment.nearest(&e));
             if self.keeps {
                 let picture = rgb(image, &mut self.sampler)?;
-                // Into memory, which does not fail.
+                // Writing into memory does not fail.
                 let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
                 let _ = picture.write_with_encoder(encoder);
             }
@@ -226,12 +226,12 @@ impl Eyes<'_> {
     }
 }
 
-/// The LEDs, if they can be had.
+/// The LEDs, if they can be opened.
 struct Lights {
     outputs: Option<Box<dyn Outputs>>,
     player: Player,
     signal: Signal,
-    /// Until when it is shown whatever comes.
+    /// Until when it is shown, whatever else comes.
     until: Instant,
 }
 
@@ -250,7 +250,7 @@ impl Lights {
         }
     }
 
-    /// From now on, for `time` at least; nothing while another one still has its time.
+    /// Shows `signal` from now on, for `time` at least. Only `Granted` replaces a signal whose time is not over.
     fn show(&mut self, signal: Signal, time: Duration) {
         let now = Instant::now();
         if now >= self.until || signal == Signal::Granted {

@@ -42,7 +42,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What became of a picture.
+/// Whether a picture was used.
 struct Outcome {
     picture: String,
     refused: Option<String>,
@@ -51,14 +51,14 @@ struct Outcome {
 }
 
 /// Ends with [`Exit::No`] if no picture was usable, with [`Exit::Machine`] if that may be the machine's fault; the gallery is then
-/// as it was.
+/// unchanged.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let written = name::read(&arguments.name)?;
     let photos = pictures(&arguments.photos)?;
     let loaded = Loaded::new(asked)?;
     let path = &loaded.config.gallery;
     let sha256 = loaded.manifest.embedder().sha256.clone();
-    // Known now rather than after all photos were read.
+    // Checked here so that an error comes before all photos are read.
     let before = Gallery::load(path)?;
     before.suits(&sha256, path)?;
     let mut eyes = match arguments.camera {
@@ -67,7 +67,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     };
 
     let known = before.find(&written);
-    // Who is enrolled keeps the name as it is, however it was typed now.
+    // An enrolled person keeps the name as it is, however it was typed this time.
     let name = &known.map_or(written, |p| p.name.clone());
     if known.is_none() {
         name::check_new(name, before.people().iter().map(|p| p.name.as_str()))?;
@@ -100,7 +100,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
     for outcome in &outcomes {
         if let Some(why) = &outcome.refused {
-            // Names of files may be anything.
+            // A file's name may have any characters.
             eprintln!(
                 "latchkey: {}: not used: {}",
                 plain(&outcome.picture),
@@ -172,7 +172,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Says so if the new pictures look like somebody else who is enrolled: the door then knows neither
+/// Warns if the new pictures look like another enrolled person: the door then recognises neither
 /// for sure.
 fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrolment) {
     for other in gallery.people().iter().filter(|p| p.name != name) {
@@ -194,23 +194,23 @@ fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrol
     }
 }
 
-/// By what pictures are looked at.
+/// What reads the pictures.
 enum Eyes {
-    /// This process, as the camera's frames are nobody else's.
+    /// This process, as the camera's frames come from this machine only.
     Camera(Box<Reader>),
-    /// A confined one, as photos may be anybody's.
+    /// A confined process, as photos may come from anyone.
     Learner(Box<Learner>),
 }
 
 impl Eyes {
-    /// One embedding each of people who never lived.
+    /// One embedding of each synthetic person.
     fn drawn(&mut self) -> Result<Vec<Embedding>, Failure> {
         let reader = match self {
             Self::Learner(learner) => return Ok(learner.drawn()?),
             Self::Camera(reader) => reader,
         };
         let mut strangers = Vec::new();
-        let bar = bar("strangers who never lived", PEOPLE as usize);
+        let bar = bar("synthetic strangers", PEOPLE as usize);
         built_in(reader, |face| {
             strangers.extend(face);
             bar.inc(1);
@@ -222,7 +222,7 @@ impl Eyes {
 
 /// The process that reads the photos for [`run`].
 pub fn learn(asked: &Overrides, arguments: &Arguments) -> ExitCode {
-    // What cannot be listed is said by the one who asks.
+    // The process that asks reports what cannot be listed.
     let photos = pictures(&arguments.photos).unwrap_or_default();
     learner::main(asked, &photos, Changes::ALL)
 }

@@ -18,7 +18,7 @@ const TOP: f64 = 20.0;
 const WIDE: f64 = 520.0;
 const HIGH: f64 = 360.0;
 
-/// The chart, with what its axes are called.
+/// The chart, with the names of its axes.
 pub fn chart(across: &str, down: &str, lines: &[Line]) -> String {
     let place = |v: f64| (v.clamp(1e-4, 1.0).log10() + 4.0) / 4.0;
     let x = |far: f64| LEFT + WIDE * place(far);

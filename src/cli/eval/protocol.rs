@@ -1,10 +1,10 @@
-//! The protocol of Labeled Faces in the Wild: the file of pairs, and what scores of pairs say.
+//! The protocol of Labeled Faces in the Wild: the file of pairs, and the results that follow from scores of pairs.
 //!
 //! Pure arithmetic; the scores come from [`super::pairs`].
 
 use crate::learn::wilson;
 
-/// A picture: whose, and which of theirs, counted from 1.
+/// A picture: the person's name, and the number of the picture among that person's, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Picture {
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Pair {
 /// `NAME I OTHER J` for different ones.
 ///
 /// # Errors
-/// Line and what is wrong with it.
+/// The line and what is wrong with it.
 pub fn parse(text: &str) -> Result<Vec<Pair>, String> {
     let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim_end()));
     let (_, head) = lines.next().ok_or("line 1: the file is empty")?;
@@ -84,13 +84,13 @@ pub fn parse(text: &str) -> Result<Vec<Pair>, String> {
     Ok(pairs)
 }
 
-/// What the scores of pairs say. Rates are 0 to 1.
+/// The results of scores of pairs. Rates are 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// Mean over the folds of the share told right at the threshold that is best on all other folds;
+    /// Mean over the folds of the share judged right at the threshold that is best on all other folds;
     /// with one fold, at the threshold that is best on itself.
     pub accuracy: f64,
-    /// 95 % interval (Wilson) of the share told right.
+    /// 95 % interval (Wilson) of the share judged right.
     pub ci95: [f64; 2],
     /// Share of same pairs accepted where 1 of 100 different pairs is.
     pub tar_at_far_1e_2: f64,
@@ -170,7 +170,7 @@ pub fn rates(pairs: &[Pair], scores: &[f32], threshold: f32) -> Rates {
     }
 }
 
-/// The threshold that tells most of `scored` right: halfway between two neighbouring scores.
+/// The threshold that judges most of `scored` right: halfway between two neighbouring scores.
 fn best_threshold(mut scored: Vec<(f32, bool)>) -> f32 {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Accepting all: the same pairs are right. Each step up refuses one more pair.
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         assert!(parse("").unwrap_err().starts_with("line 1"));
         assert!(parse("ten 300").unwrap_err().starts_with("line 1"));
         assert!(

@@ -1,5 +1,5 @@
-//! Learning from photos, which anybody may have made, in a process of its own that can read them and answer, and no more.
-//! This one, which writes the gallery, decodes no picture: it asks, checks every answer, and computes the rest.
+//! Learning from photos, which may come from anyone, in a process of its own that can read them and answer, and no more.
+//! The main process, which writes the gallery, decodes no picture: it asks, checks every answer, and computes the rest.
 //!
 //! ```text
 //! train, enroll ── questions: photos, by path ──▶ learner (this program again, confined: no file to write, no device,
@@ -7,9 +7,9 @@
 //!   gallery            weights, why not
 //! ```
 //!
-//! The learner is given the same arguments. What it prints comes through this process, escaped. When it answers what cannot
-//! be, nothing is changed. When a photo ends it or keeps it busy for too long, that photo is left out, and another one reads
-//! the rest.
+//! The learner gets the same arguments. The main process escapes what it prints and passes it on. If it gives an impossible
+//! answer, nothing is changed. If a photo ends it or keeps it busy for too long, that photo is left out, and another learner
+//! reads the rest.
 
 mod serve;
 #[cfg(test)]
@@ -37,28 +37,28 @@ use crate::face::{Embedding, Landmarks};
 use crate::learn::{Changes, PEOPLE, Top};
 use crate::nn::Patch;
 
-/// As which this program learns: its first argument as the kernel has it.
+/// The name of this program as the learner: its argument 0.
 pub const NAME: &str = "latchkey-learner";
 
-/// How long it may say nothing: one answer is one photo, or once through the lessons of a fine-tuning, on the slowest board.
+/// How long it may take for an answer: one photo, or one epoch of fine-tuning, on the slowest board.
 const SILENCE: Duration = Duration::from_secs(10 * 60);
-/// How many photos may end it before it is given up.
+/// How many photos may end it before the whole command fails.
 const MOST_ENDED: usize = 20;
-/// What is passed on of what it prints.
+/// The most bytes of its output that are passed on.
 const MOST_PRINTED: u64 = 64 << 10;
 
-/// Why nothing more comes from a learner. Nothing was changed then.
+/// Why a learner gives no more answers. Nothing has been changed.
 #[derive(Debug)]
 pub enum LearnerError {
     /// It could not be started.
     Start(std::io::Error),
-    /// It answered what no learner answers.
+    /// Its answer breaks the protocol.
     Breach(Breach),
     /// It ended, or was killed.
     Ended(String),
     /// It does not answer.
     Silent,
-    /// It cannot go on, as it says.
+    /// It has answered that it cannot go on.
     Failed(String, Exit),
 }
 
@@ -105,7 +105,7 @@ impl From<LearnerError> for Failure {
     }
 }
 
-/// A learner at work. Dropping it ends it.
+/// A running learner. Dropping it ends the process.
 pub struct Learner {
     command: Command,
     sha256: String,
@@ -114,7 +114,7 @@ pub struct Learner {
     process: Process,
 }
 
-/// The process that it is.
+/// The learner's process.
 struct Process {
     child: Child,
     to: Option<ChildStdin>,
@@ -169,10 +169,10 @@ impl Learner {
         }
     }
 
-    /// The faces of photos, in their order; the inner error says why one is no photo. `step` hears of every answer.
+    /// The faces of photos, in their order; the inner error is why a photo cannot be read. `step` is called for every answer.
     ///
-    /// A photo that ends the process, for want of memory or by a defect of a decoder, is one that cannot be used: those that
-    /// were not read by then are read by another one, one at a time, so that it is known which it was.
+    /// A photo that ends the process, by a lack of memory or a defect of a decoder, cannot be used. Another process then reads
+    /// the photos that are left, one at a time, to find out which one it was.
     pub fn photos(
         &mut self,
         wanted: &[Wanted],
@@ -246,9 +246,9 @@ impl Learner {
         }
     }
 
-    /// One embedding each of people who never lived.
+    /// One embedding of each synthetic person.
     pub fn drawn(&mut self) -> Result<Vec<Embedding>, LearnerError> {
-        let bar = bar("strangers who never lived", PEOPLE as usize);
+        let bar = bar("synthetic strangers", PEOPLE as usize);
         let (mut faces, mut count) = (Vec::new(), 0);
         let dimensions = self.dimensions;
         let asked = self.ask(&Ask::Drawn, |answer| {
@@ -296,14 +296,14 @@ impl Learner {
         views: &[u32],
         mut step: impl FnMut(),
     ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
-        let mut said: Vec<Option<Vec<Embedding>>> = vec![None; views.len()];
+        let mut answers: Vec<Option<Vec<Embedding>>> = vec![None; views.len()];
         let dimensions = self.dimensions;
         self.ask(ask, |answer| {
             let Answer::Subject(place, faces) = answer else {
                 return Err(answer);
             };
             let place = place as usize;
-            let free = said.get_mut(place).filter(|s| s.is_none());
+            let free = answers.get_mut(place).filter(|s| s.is_none());
             let Some(free) = free else {
                 return Ok(Err(Breach::Place));
             };
@@ -316,11 +316,11 @@ impl Learner {
                 *free = Some(faces);
             }))
         })?;
-        let all: Option<Vec<_>> = said.into_iter().collect();
+        let all: Option<Vec<_>> = answers.into_iter().collect();
         Ok(all.ok_or(Breach::Count)?)
     }
 
-    /// Weights for the network's top layers, trained on what was studied. They are for [`Patch::put`] to check.
+    /// Weights for the network's top layers, trained on what was studied. [`Patch::put`] checks them.
     pub fn tune(
         &mut self,
         directions: Vec<Vec<f32>>,
@@ -343,7 +343,7 @@ impl Learner {
         Ok(patch.ok_or(Breach::Count)?)
     }
 
-    /// Asks, and hands every answer to `each` until the last has come. `each` gives back what it is not for.
+    /// Asks, and hands every answer to `each` until the last has come. `each` returns an answer that it does not expect.
     fn ask(
         &mut self,
         ask: &Ask,
@@ -353,7 +353,7 @@ impl Learner {
         let Some(mut to) = self.process.to.take() else {
             return Err(Breach::Turn.into());
         };
-        // From another thread: one that reads nothing would hold this one up for ever.
+        // From another thread: a learner that reads nothing would block this one for ever.
         let sent = std::thread::spawn(move || to.write_all(&bytes).map(|()| to));
         loop {
             match each(self.next()?) {
@@ -362,7 +362,7 @@ impl Learner {
                 Err(other) => return Err(not_asked(other)),
             }
         }
-        // Done with what it has read: the other thread is about to end.
+        // The learner has read everything: the other thread is about to end.
         let end = Instant::now() + Duration::from_secs(5);
         while !sent.is_finished() {
             if Instant::now() > end {
@@ -394,7 +394,7 @@ impl Learner {
     }
 }
 
-/// What an answer means that was not asked for.
+/// The error for an answer that was not asked for.
 fn not_asked(answer: Answer) -> LearnerError {
     match answer {
         Answer::Failed(why, machine) => {
@@ -439,7 +439,7 @@ impl Process {
 
     /// How it ended.
     fn ended(&mut self) -> LearnerError {
-        // It has closed its end; it may do so and stay.
+        // It has closed its pipe, and may still be running.
         let end = Instant::now() + Duration::from_secs(2);
         let mut status = self.child.try_wait();
         while matches!(status, Ok(None)) && Instant::now() < end {
@@ -460,7 +460,7 @@ impl Drop for Process {
         drop(self.to.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A process that it has left behind may hold the pipe: nobody waits for that.
+        // A process that it has left behind may hold the pipe: do not wait for that one.
         let end = Instant::now() + Duration::from_secs(1);
         let printing = || self.printed.as_ref().is_some_and(|p| !p.is_finished());
         while printing() && Instant::now() < end {
@@ -490,7 +490,7 @@ impl Read for Waiting<'_> {
     }
 }
 
-/// Prints what the learner prints, a line at a time, escaped, and drops what is too much.
+/// Prints the learner's output, a line at a time, escaped, and drops what is too much.
 fn pass_on(printed: impl Read) {
     let mut printed = BufReader::new(printed.take(MOST_PRINTED));
     let mut line = Vec::new();
@@ -498,14 +498,14 @@ fn pass_on(printed: impl Read) {
         eprintln!("{}", plain(&String::from_utf8_lossy(&line)));
         line.clear();
     }
-    // It goes on all the same.
+    // The rest must be read, as otherwise the learner would block.
     let _ = std::io::copy(&mut printed.into_inner().into_inner(), &mut std::io::sink());
 }
 
-/// The life of a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
+/// Runs a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
 /// `photos` are files or folders, all that it will be able to read except the networks.
 pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
-    // It is of no use without the one who asks, and might hold a board's memory.
+    // It is useless without the process that asks, and might fill a board's memory.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let (from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let begin = || {
@@ -533,7 +533,7 @@ pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode
             wire::answer(&mut to, &failed)
         }
     };
-    // The one who asks has gone, or says why.
+    // On an error the process that asks has gone, or reports the reason itself.
     match served {
         Ok(()) => Exit::Done.into(),
         Err(_) => Exit::Machine.into(),
@@ -541,7 +541,7 @@ pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode
 }
 
 /// The faces of `photos`, in their order, with so many views of the largest, the seed counting up from `seed`; the inner
-/// error says why one is no photo.
+/// error is why a photo cannot be read.
 pub fn read_all(
     learner: &mut Learner,
     what: &'static str,
@@ -561,7 +561,7 @@ pub fn read_all(
     shown
 }
 
-/// Of a photo's largest face, if it is one to recognise somebody by.
+/// Landmarks and embedding of a photo's largest face, if a person can be recognised by it.
 pub fn largest(shown: &Shown) -> Option<(Landmarks, Embedding)> {
     let face = shown.faces.first()?;
     Some((face.landmarks, face.embedding.ok()?))

@@ -1,4 +1,4 @@
-//! The learner itself: looks at photos and answers, and can do nothing else. It starts with what it needs, and no file that
+//! The learner itself: reads photos and answers, and can do nothing else. It starts with what it needs, and with no file that
 //! it could write.
 
 use std::ffi::OsString;
@@ -23,12 +23,12 @@ pub struct Bench<'a> {
     /// What was studied, for fine-tuning.
     pub studied: Vec<Subject>,
     pub lessons: Vec<Lesson>,
-    /// The faces of those who never lived.
+    /// The faces of synthetic people.
     pub cuts: Vec<FaceCut>,
 }
 
-/// What a network says of a face: of its picture, then of its views.
-type Said = Vec<(Embedding, Option<Trunk>)>;
+/// A network's answers for a face: for its picture, then for its views.
+type Answers = Vec<(Embedding, Option<Trunk>)>;
 
 impl Bench<'_> {
     /// Answers until nothing more is asked.
@@ -96,7 +96,7 @@ impl Bench<'_> {
         sent.map(|()| done.map_err(Failure::from))
     }
 
-    /// Looks at what was studied, and keeps the lessons of it if it is to `learn`.
+    /// Embeds the subjects that were sent, and keeps their lessons if it is to `learn`.
     fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), Failure>> {
         if learn {
             self.lessons.clear();
@@ -113,20 +113,20 @@ impl Bench<'_> {
             &mut self.readers,
             subjects,
             |reader, subject| look(reader, subject, cuts, changes, learn),
-            |place, said| {
-                let said = match said {
-                    Ok(said) => said,
+            |place, result| {
+                let answers = match result {
+                    Ok(answers) => answers,
                     Err(e) => {
                         failed = Err(e);
                         return;
                     }
                 };
-                let embeddings = said.iter().map(|(e, _)| e.values().to_vec()).collect();
+                let embeddings = answers.iter().map(|(e, _)| e.values().to_vec()).collect();
                 let place_sent = u32::try_from(place).unwrap_or(u32::MAX);
                 if sent.is_ok() {
                     sent = wire::answer(to, &Answer::Subject(place_sent, embeddings));
                 }
-                let own = said.first().map(|(e, _)| *e);
+                let own = answers.first().map(|(e, _)| *e);
                 if let (Some(who), Some(frozen), true) = (subjects[place].learnt, own, learn) {
                     let of = |(_, trunk): (_, Option<Trunk>)| {
                         Some(Lesson {
@@ -135,17 +135,17 @@ impl Bench<'_> {
                             frozen,
                         })
                     };
-                    kept.push((place, said.into_iter().filter_map(of).collect()));
+                    kept.push((place, answers.into_iter().filter_map(of).collect()));
                 }
             },
         );
-        // The same order whoever was faster: what is learnt follows from it.
+        // The order must not depend on which reader is faster, as what is learnt depends on it.
         kept.sort_by_key(|(place, _)| *place);
         lessons.extend(kept.into_iter().flat_map(|(_, l)| l));
         sent.map(|()| failed)
     }
 
-    /// Draws those who never lived, if they are to be studied.
+    /// Draws the synthetic people, if they are to be studied.
     fn draw(&mut self) -> Result<(), FaceError> {
         let asked = |s: &Subject| matches!(s.sight, Sight::Drawn(_));
         if !self.cuts.is_empty() || !self.studied.iter().any(asked) {
@@ -181,7 +181,7 @@ impl Bench<'_> {
         })
     }
 
-    /// Trains, and puts the network with the new weights into every reader: what the door will see is what counts.
+    /// Trains, and puts the network with the new weights into every reader, so that what is tried is what the door will use.
     fn trained(
         &mut self,
         directions: &[Vec<f32>],
@@ -207,7 +207,7 @@ impl Bench<'_> {
     }
 }
 
-/// Faces and views of one photo; the outer error says why it is no photo.
+/// Faces and views of one photo; the outer error is why it cannot be read.
 fn show(
     reader: &mut Reader,
     wanted: &Wanted,
@@ -238,21 +238,21 @@ fn show(
     Ok(read())
 }
 
-/// What the reader's embedder says of a subject.
+/// The answers of the reader's embedder for a subject.
 fn look(
     reader: &mut Reader,
     subject: &Subject,
     cuts: &[FaceCut],
     changes: Changes,
     learn: bool,
-) -> Result<Said, Failure> {
-    let mut said = Vec::new();
+) -> Result<Answers, Failure> {
+    let mut answers = Vec::new();
     let mut sampler = Sampler::new(640, 256);
     let keeps = learn && subject.learnt.is_some();
     let mut read = |image: &Image<'_>, landmarks: &Landmarks| -> Result<(), FaceError> {
         let embedding = reader.read_at(image, landmarks)?;
         let trunk = reader.trunk().filter(|_| keeps).and_then(Trunk::of);
-        said.extend(embedding.map(|e| (e, trunk)));
+        answers.extend(embedding.map(|e| (e, trunk)));
         Ok(())
     };
     let cut = match &subject.sight {
@@ -280,5 +280,5 @@ fn look(
         let view = cut.view(subject.seed, number, changes, &mut sampler)?;
         read(&view.image()?, view.landmarks())?;
     }
-    Ok(said)
+    Ok(answers)
 }

@@ -1,4 +1,4 @@
-//! Learners that answer what they like: real processes at real pipes, whose answers another program wrote.
+//! Learners with arbitrary answers: real processes at real pipes, whose answers the test has written.
 
 use super::wire::{Breach, Seen, frame, read};
 use super::*;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 const SHA256: &str = "its checksum";
 
-/// A learner that answers `answers` whatever it is asked, and then does what `then` says.
+/// A learner that gives these `answers` to any question, and then runs the shell command `then`.
 fn start(answers: &[u8], then: &str, silence: Duration) -> Result<Learner, LearnerError> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("answers"), answers).expect("written");
@@ -36,7 +36,7 @@ fn frames(answers: &[Answer]) -> Vec<u8> {
         .concat()
 }
 
-/// What comes of asking it for the faces of two photos, with one view each.
+/// Asks such a learner for the faces of two photos, with one view each. Returns how many were read.
 fn asked(answers: &[u8], then: &str) -> Result<usize, LearnerError> {
     let mut learner = start(answers, then, Duration::from_secs(20))?;
     let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
@@ -67,7 +67,7 @@ fn seen(place: u32) -> Answer {
     Answer::Photo(place, Ok(Seen::of(&[face(Ok(unit()))], &[unit()], 100.0)))
 }
 
-/// The frame of an answer about a photo with other bytes in it: `from` occurs once.
+/// The frame of an answer about a photo in which the bytes `from` are replaced by `to`.
 fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = frame(&seen(0)).expect("encoded");
     let places: Vec<usize> = (0..bytes.len())
@@ -88,7 +88,7 @@ fn is_breach(answers: &[u8], breach: Breach) {
 }
 
 #[test]
-fn a_learner_that_does_as_it_should_is_believed() {
+fn a_learner_that_answers_correctly_is_trusted() {
     let unread = Unread {
         why: "1.jpg: \u{1b}[2Jno picture".to_owned(),
         machine: true,
@@ -105,14 +105,14 @@ fn a_learner_that_does_as_it_should_is_believed() {
     assert!(unread.machine);
     assert_eq!(
         unread.why, "1.jpg: \\u{1b}[2Jno picture",
-        "nothing that a terminal obeys"
+        "no control sequence of a terminal"
     );
     let (_, own) = largest(shown[0].as_ref().expect("a photo")).expect("a face");
     assert!(own.cosine(unit().values()) > 0.9999);
 }
 
 #[test]
-fn garbage_and_what_is_too_long_are_refused_before_memory_is_taken_for_them() {
+fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated() {
     is_breach(
         b"GARBAGE GARBAGE",
         Breach::Long(0x4252_4147, wire::MOST_BYTES),
@@ -133,7 +133,7 @@ fn garbage_and_what_is_too_long_are_refused_before_memory_is_taken_for_them() {
     ]
     .concat();
     is_breach(&huge, Breach::Garbled);
-    // Another network's.
+    // From a learner with another network.
     let other = frame(&Answer::Ready("another".to_owned())).expect("encoded");
     // Nothing of a photo has been read by then, so no photo is blamed.
     match asked(&other, "exec sleep 60") {
@@ -145,7 +145,7 @@ fn garbage_and_what_is_too_long_are_refused_before_memory_is_taken_for_them() {
 }
 
 #[test]
-fn numbers_that_cannot_be_are_refused() {
+fn impossible_numbers_are_refused() {
     let [x, _] = [0.6_f32, 0.8].map(f32::to_le_bytes);
     for wrong in [f32::NAN, f32::INFINITY, -3.0, 0.0] {
         is_breach(&changed(&x, &wrong.to_le_bytes()), Breach::Numbers);
@@ -159,14 +159,14 @@ fn numbers_that_cannot_be_are_refused() {
             );
         }
     }
-    // Of another network's length.
+    // An embedding with another network's dimensions.
     let long = Embedding::normalised([0.6, 0.8, 0.1]).expect("a direction");
     let answer = Answer::Photo(0, Ok(Seen::of(&[face(Ok(long))], &[], 100.0)));
     is_breach(&frames(&[answer]), Breach::Numbers);
 }
 
 #[test]
-fn answers_about_what_was_not_asked_are_refused() {
+fn answers_to_other_questions_are_refused() {
     is_breach(&frames(&[seen(2)]), Breach::Place);
     is_breach(&frames(&[seen(u32::MAX)]), Breach::Place);
     is_breach(&frames(&[seen(1), seen(1)]), Breach::Place);
@@ -192,7 +192,7 @@ fn answers_about_what_was_not_asked_are_refused() {
         is_breach(&frames(&[turn]), Breach::Turn);
     }
 
-    // The same of the other questions.
+    // The same for the other questions.
     let start = |answers: &[Answer]| {
         start(&frames(answers), "exec sleep 60", Duration::from_secs(20)).expect("started")
     };
@@ -267,11 +267,11 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
         let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
         let mut steps = 0;
         let shown = learner.photos(&wanted, || steps += 1);
-        // The answer comes, the last word does not: nobody knows whether it is well.
+        // The answer about the photo comes, the final answer does not.
         let shown = shown.expect("one photo cannot take the other down");
         assert!(shown[0].is_ok(), "{then}");
         let Err(Unread { why, .. }) = &shown[1] else {
-            panic!("{then}: its reader never was done");
+            panic!("{then}: its reader never finished");
         };
         assert!(
             why.contains("it ended the process that read it") && why.contains(how),
@@ -279,20 +279,20 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
         );
         assert_eq!(steps, 3, "one is asked about twice");
     }
-    // Of a hundred each of which ends it, it is given up before the last.
+    // With a hundred photos, each of which ends it, the command fails before the last.
     let none = frames(&[]);
     let mut learner = start(&none, "exit 7", Duration::from_secs(20)).expect("started");
     let wanted = vec![Wanted::new(Path::new("1.jpg"), 1, 1); 100];
     let ended = learner.photos(&wanted, || ());
     assert!(matches!(ended, Err(LearnerError::Ended(how)) if how.contains("exit status: 7")));
-    // And if it cannot even begin.
+    // It also fails if the learner cannot even begin.
     assert!(
         matches!(asked(&none[..2], "exit 3"), Err(LearnerError::Ended(how)) if how.contains('3'))
     );
 }
 
 #[test]
-fn one_that_is_silent_or_does_not_listen_is_not_waited_for() {
+fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
     let short = Duration::from_millis(300);
     assert!(matches!(
         start(&[], "exec sleep 60", short),
@@ -300,7 +300,7 @@ fn one_that_is_silent_or_does_not_listen_is_not_waited_for() {
     ));
     let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
     assert!(matches!(silent.drawn(), Err(LearnerError::Silent)));
-    // A question that is longer than a pipe holds, and one who says that it is answered.
+    // A question that is longer than a pipe holds: unanswered, and answered before it is read.
     for answers in [vec![], vec![Answer::Done]] {
         let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
         let long = vec![vec![0.5; 128]; 1000];
@@ -321,16 +321,16 @@ fn a_program_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn one_that_gives_a_reason_is_an_error_with_it() {
+fn a_learner_that_gives_a_reason_is_an_error_with_that_reason() {
     let why = Answer::Failed("a\u{202e}b\nc".to_owned(), true);
-    let failed = asked(&frames(&[why]), "exit 0").expect_err("it says so");
+    let failed = asked(&frames(&[why]), "exit 0").expect_err("it has failed");
     assert!(
         matches!(&failed, LearnerError::Failed(text, Exit::Machine) if text == "a\\u{202e}b c")
     );
 }
 
 proptest! {
-    /// Whatever comes: an answer that passes its checks, or an error; no panic.
+    /// Any bytes give an answer that passes its checks, or an error; no panic.
     #[test]
     fn any_bytes_are_an_answer_or_an_error(bytes: Vec<u8>, at in 0_usize..200, with: u8) {
         let _ = read::<Answer>(&mut &bytes[..], wire::MOST_BYTES);
@@ -349,7 +349,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_printed_has_nothing_that_a_terminal_obeys(text: String) {
+    fn printed_text_has_no_control_characters(text: String) {
         let plain = plain(&text);
         prop_assert!(!plain.chars().any(char::is_control), "{plain:?}");
     }

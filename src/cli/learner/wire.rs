@@ -1,8 +1,8 @@
-//! What is asked of the learner and what it answers: messages of bounded length, each checked before it is believed.
+//! What is asked of the learner and what it answers: messages of bounded length, each checked before it is trusted.
 //!
-//! A frame is its length (4 bytes, little-endian) and so many bytes of postcard. The learner has looked at photos that
-//! anybody may have made: its answers are data of a stranger. Numbers are finite, embeddings have length 1 and as many
-//! dimensions as asked for, places are among those that were asked about, and text is cut and escaped.
+//! A frame is its length (4 bytes, little-endian) and so many bytes of postcard. The learner has read photos that may come
+//! from anyone, so its answers are not trusted. Numbers must be finite, embeddings must have length 1 and the expected number
+//! of dimensions, places must be among those that were asked about, and text is cut and escaped.
 
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -19,14 +19,15 @@ use crate::nn::Patch;
 pub enum Ask {
     /// The faces of photos. Answered by [`Answer::Photo`], one a photo in any order.
     Photos(Vec<Wanted>),
-    /// People who never lived. Answered by [`Answer::Drawn`].
+    /// Synthetic people. Answered by [`Answer::Drawn`].
     Drawn,
-    /// Faces for fine-tuning, to keep what is learnt from. Answered by [`Answer::Subject`], one a subject in any order.
+    /// Faces for fine-tuning, of which the learner keeps what it learns from. Answered by [`Answer::Subject`], one a subject in
+    /// any order.
     Study(Vec<Subject>),
-    /// The top layers, trained on what was studied: the directions of the enrolled, and what chance follows from. Answered by
+    /// The top layers, trained on what was studied, with the directions of the enrolled and a seed. Answered by
     /// [`Answer::Epoch`] and [`Answer::Patch`].
     Tune(Vec<Vec<f32>>, u64),
-    /// The subjects again, by the network with that patch. Answered as [`Ask::Study`].
+    /// The subjects again, by the network with that patch. Answered like [`Ask::Study`].
     Again,
 }
 
@@ -34,7 +35,7 @@ pub enum Ask {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Wanted {
     path: Vec<u8>,
-    /// What its views follow from.
+    /// The seed of its views.
     pub seed: u64,
     /// How many views of the largest face.
     pub views: u32,
@@ -56,7 +57,7 @@ impl Wanted {
 pub struct Subject {
     pub sight: Sight,
     pub seed: u64,
-    /// How many views besides the face as it is.
+    /// How many views, in addition to the face as it is.
     pub views: u32,
     /// Whether it is learnt from, and then whose it is: the place of a direction; `Some(None)` is a stranger.
     pub learnt: Option<Option<u32>>,
@@ -70,7 +71,7 @@ pub enum Sight {
         path: Vec<u8>,
         landmarks: [[f32; 2]; 5],
     },
-    /// The person of this number who never lived.
+    /// The synthetic person of this number.
     Drawn(u32),
 }
 
@@ -87,7 +88,7 @@ impl Sight {
 /// the place of any.
 #[derive(Serialize, Deserialize)]
 pub enum Answer {
-    /// It has its networks, of which the embedder has this checksum, and nothing but what it needs.
+    /// It has loaded its networks, of which the embedder has this checksum, and has given up what it does not need.
     Ready(String),
     Photo(u32, Result<Seen, Unread>),
     Drawn(Option<Vec<f32>>),
@@ -130,28 +131,28 @@ pub struct Shown {
     pub light: f32,
 }
 
-/// What is wrong with an answer.
+/// What is wrong with an answer, as the end of the sentence "the learner answered ...".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
-    #[error("{0} bytes, where {1} are the most")]
+    #[error("with {0} bytes, where {1} are the most")]
     Long(u64, u64),
-    #[error("what is no answer")]
+    #[error("with something that is no answer")]
     Garbled,
     #[error("out of turn")]
     Turn,
     #[error("about what it was not asked, or twice")]
     Place,
-    #[error("numbers that cannot be")]
+    #[error("with impossible numbers")]
     Numbers,
-    #[error("more or fewer than was asked for")]
+    #[error("with more or fewer items than were asked for")]
     Count,
 }
 
 /// The most bytes of an answer. A patch of the top layers is 350 KB, the faces of a photo with fifty views 110 KB.
 pub const MOST_BYTES: u64 = 1 << 20;
-/// The most bytes of a question: some ten thousand photos. It is the learner that reads them, from whoever started it.
+/// The most bytes of a question: some ten thousand photos. The learner reads it, from the process that started it.
 const MOST_ASKED: u64 = 64 << 20;
-/// The longest text that is printed of an answer, in characters.
+/// The most characters that are printed of an answer's text.
 const MOST_TEXT: usize = 1000;
 
 /// A message as a frame.
@@ -163,7 +164,7 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The next message; the inner error is the sender's fault. Nothing is read behind it.
+/// The next message; the inner error is the sender's fault. Nothing is read beyond its end.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<Result<T, Breach>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
@@ -182,7 +183,7 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<
     })
 }
 
-/// The next question; `None` when there is none any more.
+/// The next question; `None` when there are no more.
 pub fn question(from: &mut impl Read) -> io::Result<Option<Ask>> {
     match read(from, MOST_ASKED) {
         Ok(asked) => asked.map(Some).map_err(io::Error::other),
@@ -197,7 +198,7 @@ pub fn answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
     to.flush()
 }
 
-/// Text that a terminal prints as it stands: no control characters, nothing that turns the direction of writing, and not too
+/// Text that a terminal prints as it is: no control characters, nothing that changes the direction of writing, and not too
 /// long.
 pub fn plain(text: &str) -> String {
     let mut plain = String::new();
@@ -218,10 +219,10 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// The embedding of these numbers, if they are one of so many dimensions.
+/// The embedding of these numbers, if they are an embedding of so many dimensions.
 pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, Breach> {
     let norm = values.iter().map(|v| v * v).sum::<f32>();
-    // Asked for what is right, so that a NaN is not.
+    // The test is for the right value, so that a NaN fails it.
     let is_unit = (norm - 1.0).abs() < 1e-3;
     if values.len() != dimensions || !is_unit {
         return Err(Breach::Numbers);
@@ -259,7 +260,7 @@ impl Seen {
         if self.faces.len() > MAX_FACES || self.views.len() > views {
             return Err(Breach::Count);
         }
-        // Pixels of a photo, and what is computed from them.
+        // Pixels of a photo, and values computed from them.
         let sound = |values: &[f32]| values.iter().all(|v| v.abs() < 1e9);
         if !sound(&[self.light]) {
             return Err(Breach::Numbers);

@@ -1,5 +1,5 @@
-//! `latchkey train`: learns everybody from a folder of photos, says what is wrong with them, and measures how well it
-//! will know them.
+//! `latchkey train`: learns everyone from a folder of photos, reports what is wrong with the photos, and measures how well
+//! the people will be recognised.
 
 mod photos;
 mod summary;
@@ -28,17 +28,17 @@ pub struct Arguments {
     /// `test` with folders of the same names
     #[arg(long, value_name = "DIR", required_unless_present = "undo")]
     data: Option<PathBuf>,
-    /// Views of each photo to learn from besides, as other light and other cameras would have shown it. Of no use where
-    /// the photos are good: the embedder has learnt to see through most of that
+    /// Additional views of each photo to learn from, as other light and other cameras would have shown it. They do not help
+    /// if the photos are good: the embedder has learnt to allow for most of that
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
     without: Vec<Change>,
-    /// Share of strangers that one look may take for somebody
+    /// Share of strangers that one look may take for an enrolled person
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     far: f64,
-    /// What the views follow from
+    /// Seed of the views
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Train the top layers of the network, too, and take them if strangers held back show that no more of them get in; it
@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Go back to the network as it was before it was fine-tuned
     #[arg(long, conflicts_with_all = ["data", "fine_tune", "dry_run"])]
     undo: bool,
-    /// Say what is wrong with the photos and how well it would do, and change nothing
+    /// Report what is wrong with the photos and how well people would be recognised, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Print one JSON object instead of lines
@@ -56,10 +56,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Says what is wrong with photos, a line each.
-fn tell(wrong: &[String]) {
+/// Prints what is wrong with photos, a line each.
+fn print_wrong(wrong: &[String]) {
     for text in wrong {
-        // Names of files may be anything.
+        // A file's name may have any characters.
         eprintln!("latchkey: {}", plain(text));
     }
 }
@@ -67,17 +67,17 @@ fn tell(wrong: &[String]) {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && rate < 1.0 => Ok(rate),
-        _ => Err("say a share between 0 and 1, such as 0.001 for one in a thousand".to_owned()),
+        _ => Err("give a share between 0 and 1, such as 0.001 for one in a thousand".to_owned()),
     }
 }
 
 /// Folders in the data that are no person's.
 const SPECIAL: [&str; 3] = ["unknown", "validation", "test"];
-/// Fewer strangers than this leave out much of what nobody looks like.
+/// Fewer strangers than this do not represent how strangers look.
 pub const FEW_STRANGERS: usize = 50;
 
-/// Ends with [`Exit::No`] if somebody has no photo that can be used, or fine-tuning was asked for and there are too few
-/// strangers for it; all else is learnt all the same.
+/// Ends with [`Exit::No`] if a person has no photo that can be used, or if fine-tuning was asked for and there are too few
+/// strangers for it; everything else is still learnt.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
         return undo(asked);
@@ -89,7 +89,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure {
             exit: Exit::Usage,
             text: format!(
-                "{}: nobody to learn{but}; make a folder of each person's name in it, with 20 to 30 photos of them",
+                "{}: no one to learn{but}; make a folder of each person's name in it, with 20 to 30 photos of them",
                 data.display()
             ),
         });
@@ -109,7 +109,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             ),
         });
     }
-    // Known now rather than after all photos were read.
+    // Checked here so that an error comes before all photos are read.
     let gallery = Gallery::load(path)?;
     gallery.suits(&sha256, path)?;
     let was_tuned = gallery.tuned().is_some() || gallery.was_tuned_earlier();
@@ -123,7 +123,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return Err(Failure {
             exit: Exit::Usage,
             text: format!(
-                "{} is enrolled and has no photos in {}: a fine-tuned network would see them otherwise; add photos, or \
+                "{} is enrolled and has no photos in {}: a fine-tuned network would see them differently; add photos, or \
                  `latchkey people remove` them; nothing was changed",
                 absent.name,
                 data.display()
@@ -136,9 +136,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let threshold = loaded.rule.threshold;
     let mut learners = learn_from(&mut learner, &named, arguments, threshold, &mut wrong)?;
     sort_out(&mut learners, &mut wrong);
-    // Said before strangers are drawn, which takes seconds.
+    // Reported before strangers are drawn, which takes seconds.
     if learners.iter().all(|l| l.examples.is_empty()) {
-        tell(&wrong);
+        print_wrong(&wrong);
         learners.iter().for_each(advise);
         eprintln!(
             "latchkey: no photo of anybody can be used; see the reason of each above; nothing was changed"
@@ -151,7 +151,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         0..FEW_STRANGERS => learner.drawn()?,
         _ => Vec::new(),
     };
-    tell(&wrong);
+    print_wrong(&wrong);
     let empty: Vec<String> = learners
         .iter()
         .filter(|l| l.examples.is_empty())
@@ -160,15 +160,15 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     learners.iter().for_each(advise);
     learners.retain(|l| !l.examples.is_empty());
 
-    // Whoever is enrolled and not in the folder stays, and strangers are tried against them, too.
+    // A person who is enrolled and not in the folder stays, and strangers are tried against them, too.
     let stay = |p: &&Person| learners.iter().all(|l| l.name != p.name);
     let household = Household {
         stay: gallery.people().iter().filter(stay).collect(),
         learners: &learners,
     };
     let (mut genuine, mut impostors) = cross_validate(&household, &strangers, &drawn);
-    let nobody = rows(&strangers, strangers.people.iter(), &drawn);
-    let known = household.known(|_| true, &nobody);
+    let unknown_rows = rows(&strangers, strangers.people.iter(), &drawn);
+    let known = household.known(|_| true, &unknown_rows);
     let mut before: Vec<&[f32]> = strangers
         .photos
         .iter()
@@ -205,11 +205,11 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         )?),
         false => None,
     };
-    // Ends it: what it has printed comes before the summary.
+    // This ends the learner, so that its output comes before the summary.
     drop(learner);
     end_when_unread();
     let taken = tuning.as_ref().and_then(tuning::Outcome::taken);
-    // As the door finds it when it reads the gallery.
+    // As the door computes it when it reads the gallery.
     let bank = bank.filter(|_| !rule.fixed && taken.is_none());
     let cohort = bank.map(|b| b.cohort(&known.enrolled(), calibration.threshold, arguments.far));
 
@@ -238,7 +238,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                     g.set_tuned(Some(Tuned { people, ..tuned }));
                 } else {
                     eprintln!(
-                        "latchkey: somebody was enrolled meanwhile, whom the fine-tuned network does not know: not used"
+                        "latchkey: a person was enrolled meanwhile whom the fine-tuned network does not know: it is not used"
                     );
                 }
             }
@@ -278,7 +278,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-/// What the fine-tuned network says of each of `learners`, in the gallery's order.
+/// The fine-tuned network's data for each of `learners`, in the gallery's order.
 fn in_order(gallery: &Gallery, learners: &[Learnt], people: &[TunedPerson]) -> Vec<TunedPerson> {
     let of = |p: &Person| learners.iter().position(|l| l.name == p.name);
     let places = gallery.people().iter().filter_map(of);

@@ -1,4 +1,4 @@
-//! Photos to learn from: reads them, keeps those that can be used, and says of each other one why it cannot.
+//! Photos to learn from: reads them, keeps those that can be used, and gives the reason for each of the others.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use crate::cli::learner::{Learner, largest, read_all};
 use crate::face::{Embedding, Landmarks};
 use crate::people::{DUPLICATE, Enrolment, Refusal, people_of};
 
-/// Fewer photos of a person than this are few.
+/// Fewer photos of a person than this are too few to be good.
 const FEW_PHOTOS: usize = 10;
-/// Turned by less than this to both sides, all photos are from the front (see `Quality::yaw`).
+/// If all faces are turned by less than this, all photos are from the front (see `Quality::yaw`).
 const FRONTAL: f32 = 0.15;
 /// Light that differs by less than this, in steps of 256, is the same in all photos.
 const SAME_LIGHT: f32 = 25.0;
@@ -26,14 +26,14 @@ pub struct Example {
     pub light: f32,
 }
 
-/// Somebody to be learnt.
+/// A person to be learnt.
 pub struct Learnt {
     pub name: String,
     pub given: usize,
     pub examples: Vec<Example>,
 }
 
-/// Has everybody's photos read, and keeps those that can be used.
+/// Has everyone's photos read, and keeps those that can be used.
 pub fn learn_from(
     learner: &mut Learner,
     named: &[Named],
@@ -90,8 +90,8 @@ pub fn learn_from(
     Ok(learners)
 }
 
-/// Photos that are in two people's folders, or look more like somebody else than like the rest of their folder, are
-/// nobody's.
+/// Removes photos that are in two people's folders, or that look more like another person than like the rest of their
+/// folder.
 pub fn sort_out(learners: &mut [Learnt], wrong: &mut Vec<String>) {
     let mut out: Vec<(usize, usize, String)> = Vec::new();
     for (i, learner) in learners.iter().enumerate() {
@@ -138,14 +138,14 @@ pub fn sort_out(learners: &mut [Learnt], wrong: &mut Vec<String>) {
     }
 }
 
-/// A photo of one who is not to be known.
+/// A photo of a person who is not to be known.
 pub struct Stranger {
     pub photo: PathBuf,
     pub landmarks: Landmarks,
     pub embedding: Embedding,
 }
 
-/// Photos of those who are not to be known, and which of them show one person.
+/// Photos of people who are not to be known, and which of them show the same person.
 #[derive(Default)]
 pub struct Strangers {
     pub photos: Vec<Stranger>,
@@ -159,7 +159,7 @@ impl Strangers {
         person.iter().map(|place| &self.photos[*place].embedding)
     }
 
-    /// All embeddings, and those of people who never lived, one place a person.
+    /// All embeddings, and those of synthetic people, one place a person.
     pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
         let real = self.people.iter().map(|p| self.faces(p).copied().collect());
         real.chain(drawn.iter().map(|d| vec![*d])).collect()
@@ -212,7 +212,7 @@ pub fn strangers(
     Ok(strangers)
 }
 
-/// What would have made these photos better.
+/// Prints what would have made these photos better.
 pub fn advise(learner: &Learnt) {
     let (name, n) = (&learner.name, learner.examples.len());
     if n == 0 {

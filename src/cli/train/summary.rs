@@ -1,4 +1,4 @@
-//! What training ends with: who was learnt, how well photos and strangers that were not learnt did, what is proven.
+//! The report of a training: who was learnt, the results with photos and strangers that were not learnt, what is proven.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub struct Summary<'a> {
     /// Photos of strangers, there and in `validation`, that the threshold was tried on.
     pub tried_photos: usize,
     pub calibration: Calibration,
-    /// What the set's bank of strangers shows of `names`.
+    /// The results of the set's bank of strangers for `names`.
     pub cohort: Option<&'a Cohort>,
     pub names: Vec<&'a str>,
     pub far: f64,
@@ -31,7 +31,7 @@ pub struct Summary<'a> {
     pub rule: Rule,
 }
 
-/// Counts of what the door would have said of faces of the enrolled.
+/// Counts of what the door would have decided about faces of the enrolled.
 struct Recognised {
     right: usize,
     wrong: usize,
@@ -39,7 +39,7 @@ struct Recognised {
 }
 
 impl Summary<'_> {
-    /// From which likeness on a face is the person at `place`.
+    /// The lowest likeness at which a face is taken for the person at `place`.
     fn threshold(&self, place: usize) -> f32 {
         let raised = self.cohort.and_then(|c| c.thresholds.get(place));
         raised.copied().unwrap_or(self.calibration.threshold)
@@ -88,12 +88,12 @@ impl Summary<'_> {
             );
         }
         let set = if self.rule.fixed {
-            ", as the configuration says"
+            ", as configured"
         } else {
             ""
         };
         println!(
-            "a face is somebody from a likeness of {:.3} on{set}: {} of {} ({} of them) would be let in",
+            "a face is an enrolled person from a likeness of {:.3} on{set}: {} of {} ({} of them) would be let in",
             c.threshold,
             c.accepted,
             people(c.trials, "stranger"),
@@ -117,8 +117,8 @@ impl Summary<'_> {
                 format!("{asked} % takes {needed} people, of whom none is let in")
             };
             println!(
-                "proven at 95 %: one look takes fewer than {:.2} % of strangers for somebody ({shown}); a visit is many looks, and \
-                 the best of them gets in more often",
+                "proven at 95 %: one look takes fewer than {:.2} % of strangers for an enrolled person ({shown}); a visit is many \
+                 looks, and the best of them gets in more often",
                 100.0 * c.proven
             );
         }
@@ -142,7 +142,7 @@ impl Summary<'_> {
             }
         }
         if let Some(tuning) = self.tuning {
-            println!("{}", tuning.say());
+            println!("{}", tuning.line());
         }
         match self.gallery {
             Some(path) => println!(
@@ -154,7 +154,7 @@ impl Summary<'_> {
         }
     }
 
-    /// By the strangers of the set, at the thresholds that will be in force.
+    /// Prints the results of the set's strangers, at the thresholds that will be in force.
     fn print_cohort(&self, cohort: &Cohort) {
         let least = self.calibration.threshold;
         for (name, threshold) in self.names.iter().zip(&cohort.thresholds) {
@@ -166,14 +166,14 @@ impl Summary<'_> {
         }
         println!(
             "by {} strangers of the set, of whom {} would be let in, one look takes fewer than {:.3} % of strangers for an enrolled person \
-             (95 %; its network may have learnt from them, and tells others apart a little worse)",
+             (95 %; the set's network may have learnt from them, and separates others a little worse)",
             cohort.trials,
             cohort.accepted,
             100.0 * cohort.proven
         );
     }
 
-    /// The same by name and number.
+    /// The same as JSON.
     fn cohort_json(&self) -> Option<serde_json::Value> {
         let cohort = self.cohort?;
         let each = self.names.iter().zip(&cohort.thresholds);

@@ -11,17 +11,17 @@ use crate::face::Embedding;
 use crate::people::folders::special;
 use crate::people::{Enrolled, Person, directions, likeness, name, people_of};
 
-/// Parts into which photos are divided to try the rest on each.
+/// Parts into which photos are divided. Each part is tried with a head that learnt from the rest.
 pub const PARTS: usize = 5;
 
-/// Everybody whom the head is to know: those who are learnt and, after them, those who stay as they were.
+/// Everyone whom the head is to know: those who are learnt and, after them, those who stay as they were.
 pub struct Household<'a> {
     pub learners: &'a [Learnt],
     pub stay: Vec<&'a Person>,
 }
 
 impl<'a> Household<'a> {
-    /// Learns, of the learners, the photos that `keep` names by their places, and their views.
+    /// Learns those photos of the learners whose places `keep` accepts, and their views.
     pub fn known(&self, keep: impl Fn(usize) -> bool, strangers: &[Vec<&[f32]>]) -> Known {
         let keep = &keep;
         let kept = |l: &'a Learnt| {
@@ -49,7 +49,7 @@ impl<'a> Household<'a> {
         learners.chain(self.stay.iter().map(|p| &*p.name))
     }
 
-    /// Whose place in the rows is whose.
+    /// The place in the rows of the person called `wanted`.
     pub fn place(&self, wanted: &str) -> Option<usize> {
         self.names().position(|n| name::same(n, wanted))
     }
@@ -71,7 +71,7 @@ impl Known {
         }
     }
 
-    /// Everybody, to be held against a bank of strangers.
+    /// Everyone, to be compared with a bank of strangers.
     pub fn enrolled(&self) -> Vec<Enrolled<'_>> {
         let each = self.directions.iter().zip(&self.templates);
         each.map(|(d, t)| (&d[..], t.iter().map(Vec::as_slice).collect()))
@@ -83,7 +83,7 @@ impl Known {
         each.map(|(d, t)| likeness(face.values(), d, t.iter().map(Vec::as_slice)))
     }
 
-    /// How an enrolled person's face does.
+    /// The scores of an enrolled person's face.
     pub fn score(&self, who: usize, face: &Embedding) -> Genuine {
         let mut score = Genuine::missed(who);
         for (place, alike) in self.likenesses(face).enumerate() {
@@ -96,7 +96,7 @@ impl Known {
         score
     }
 
-    /// Of a stranger's faces the highest likeness to each enrolled person.
+    /// The highest likeness of a stranger's faces to each enrolled person.
     pub fn highest<'a>(&self, faces: impl Iterator<Item = &'a Embedding>) -> Vec<f32> {
         let mut highest = vec![-1.0_f32; self.directions.len()];
         for face in faces {
@@ -108,24 +108,24 @@ impl Known {
     }
 }
 
-/// How alike a stranger is to anybody, by the likeness to each.
+/// A stranger's highest likeness to any person, by the likeness to each.
 pub fn nearest(alike: &[f32]) -> f32 {
     alike.iter().copied().fold(-1.0, f32::max)
 }
 
-/// How an enrolled person's face did. Places are those in the household.
+/// The scores of an enrolled person's face. Places are those in the household.
 #[derive(Clone, Copy)]
 pub struct Genuine {
     /// Whose face it is, and the likeness to them.
     pub who: usize,
     pub own: f32,
-    /// Whom of the others it is most like, and how much.
+    /// The other person it is most like, and that likeness.
     pub like: usize,
     pub other: f32,
 }
 
 impl Genuine {
-    /// Not found, not let in.
+    /// A face that was not found, which is not let in.
     const fn missed(who: usize) -> Self {
         Self {
             who,
@@ -136,8 +136,8 @@ impl Genuine {
     }
 }
 
-/// Scores of photos and of strangers by heads that learnt from none of them: photos in turns of [`PARTS`], strangers in
-/// halves, people and not photos. Of each stranger the highest score.
+/// Scores of photos and of strangers by heads that learnt from none of them: photos in [`PARTS`] turns, strangers in halves,
+/// divided by person. For each stranger it is the highest score.
 pub fn cross_validate(
     household: &Household<'_>,
     strangers: &Strangers,
@@ -148,7 +148,7 @@ pub fn cross_validate(
     let everybody = rows(strangers, people.iter(), fakes);
     for part in 0..PARTS {
         let kept = |k: usize| k % PARTS != part;
-        // Somebody has a single photo: nothing is left to learn them from.
+        // A person has a single photo: nothing is left to learn them from.
         if household
             .learners
             .iter()
@@ -171,7 +171,7 @@ pub fn cross_validate(
     (genuine, impostors)
 }
 
-/// The embeddings of some of the strangers, and of those who never lived, one place a person.
+/// The embeddings of some of the strangers, and of the synthetic people, one place a person.
 pub fn rows<'a>(
     strangers: &'a Strangers,
     some: impl Iterator<Item = &'a Vec<usize>>,
@@ -182,21 +182,21 @@ pub fn rows<'a>(
     some.map(of).chain(fakes).collect()
 }
 
-/// How the photos in a folder did.
+/// The scores of the photos in a folder.
 #[derive(Default)]
 pub struct Given {
     /// Photos of people who are known.
     pub genuine: Vec<Genuine>,
-    /// Everybody else, each with the highest likeness of their photos to each of the household.
+    /// The highest likeness of each other person's photos, to each of the household.
     pub impostors: Vec<Vec<f32>>,
-    /// The photos of those.
+    /// The faces of those other people.
     pub faces: Vec<Embedding>,
     /// Photos that were left out, as they show people who were learnt or tried before.
     pub again: usize,
 }
 
 /// Tries the photos in `folder`. Strangers are counted as people, and not at all if they are among `before`: a threshold
-/// that was found with somebody's photo says nothing when it refuses them.
+/// that was found with a person's photo proves nothing when it refuses that person.
 pub fn given(
     learner: &mut Learner,
     folder: &Path,
@@ -214,7 +214,7 @@ pub fn given(
         name: String::new(),
         photos: folder::photos_below(&special(folder, "unknown")),
     };
-    // Whose folder each stranger's photo is in; none of those in `unknown`.
+    // The person in whose folder each stranger's photo is; `None` for `unknown`.
     let mut owners = Vec::new();
     for (number, person) in people.iter().chain([&unknown]).enumerate() {
         let who = household.place(&person.name);

@@ -1,9 +1,9 @@
-//! Fine-tuning: has the embedder's top layers trained on everybody's photos, and takes the outcome only if strangers who had
-//! no part in it show that it lets in no more of them.
+//! Fine-tuning: trains the embedder's top layers on everyone's photos, and uses the result only if strangers who had no part
+//! in the training show that no more of them are let in.
 //!
-//! Real strangers are divided by person. Some are learnt from. Others find the threshold, which belongs to the tuned network,
-//! and say whether it is worth having. The last ones judge: the 95 % upper bound of the share of them that is let in must be
-//! no more than before, and no more than what was asked for. Photos of the enrolled are divided in the same way.
+//! Real strangers are divided by person into three groups. The first is learnt from. The second sets the tuned network's
+//! threshold and shows whether that network is better. The third judges it: the 95 % upper bound of the share of them that is
+//! let in must be no more than before, and no more than what was asked for. Photos of the enrolled are divided in the same way.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::learn::{PEOPLE, TAIL, TUNING_VIEWS, Top, calibrate, clear_of, needed,
 use crate::nn::{ModelFile, hex};
 use crate::people::{Operating, Tuned, TunedPerson};
 
-/// Strangers that are learnt from, at least: fewer leave out much of what nobody looks like.
+/// Strangers that are learnt from, at least: fewer do not represent how strangers look.
 const LEAST_LEARNT: usize = 50;
 /// Strangers that are learnt from, at most: more take memory and change little.
 const MOST_LEARNT: usize = 300;
@@ -32,17 +32,17 @@ const LOOKS: usize = 2;
 /// What a photo is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// Is learnt from.
+    /// It is learnt from.
     Learn,
-    /// Finds the threshold, and whether the network is worth having.
+    /// It sets the threshold, and decides whether the network is better.
     Select,
-    /// Judges it.
+    /// It judges the network.
     Judge,
 }
 
 /// A face, and what it is for.
 struct Part {
-    /// The place of whom it shows; `None` is a stranger.
+    /// The place of the enrolled person it shows; `None` is a stranger.
     who: Option<usize>,
     /// Which stranger it shows.
     stranger: usize,
@@ -50,7 +50,7 @@ struct Part {
     sight: Sight,
 }
 
-/// How many strangers it takes, people and not photos.
+/// How many strangers fine-tuning takes, counted as people and not as photos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
     learn: usize,
@@ -59,12 +59,12 @@ pub struct Need {
 }
 
 impl Need {
-    /// To show a share of strangers let in of `far`, if none is.
+    /// What it takes to show that no more than a share `far` of strangers is let in, if none of them is.
     fn to_show(far: f64) -> Self {
         let judge = needed(far);
         Self {
             learn: LEAST_LEARNT,
-            // A threshold that was found with fewer than judge it would not stand up to them.
+            // A threshold that was found with fewer people than judge it would let some of those in.
             select: judge.max(TAIL + 1),
             judge,
         }
@@ -75,7 +75,7 @@ impl Need {
     }
 }
 
-/// What came of fine-tuning.
+/// The outcome of fine-tuning.
 pub enum Outcome {
     /// There are too few strangers to know what it would do.
     TooFew {
@@ -87,14 +87,14 @@ pub enum Outcome {
     Tried(Box<Trial>),
 }
 
-/// How a network, its head and its threshold do on what was held back.
+/// The results of a network, its head and its threshold on what was held back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Stand {
     threshold: f32,
-    /// Looks at the enrolled that are not taken for them.
+    /// Looks at the enrolled in which they are not recognised.
     missed: usize,
     looks: usize,
-    /// Strangers, people, of whom a look is taken for somebody.
+    /// Strangers of whom at least one look is taken for an enrolled person.
     let_in: usize,
     strangers: usize,
     /// How far the likenesses of the enrolled lie above those of strangers, in deviations.
@@ -102,18 +102,18 @@ struct Stand {
 }
 
 impl Stand {
-    /// Below this lies the share of strangers let in, at 95 %.
+    /// The share of strangers let in is below this, at 95 %.
     fn far(self) -> f64 {
         proven_far(self.let_in, self.strangers)
     }
 
-    /// Below this lies the share of looks at the enrolled that are missed, at 95 %.
+    /// The share of looks at the enrolled that are missed is below this, at 95 %.
     fn frr(self) -> f64 {
         proven_far(self.missed, self.looks)
     }
 }
 
-/// A tuned network that was tried: before and after, by those who select and by those who judge.
+/// A tuned network that was tried: results before and after, with those who select and with those who judge.
 pub struct Trial {
     tuned: Tuned,
     select: [Stand; 2],
@@ -122,7 +122,7 @@ pub struct Trial {
     seconds: f32,
 }
 
-/// Trains, and tries what came of it.
+/// Trains, and tries the result.
 pub fn fine_tune(
     loaded: &Loaded,
     learner: &mut Learner,
@@ -185,7 +185,7 @@ pub fn fine_tune(
     let margin = loaded.rule.margin;
     let own = frozen.strangers(&known, Role::Select);
     let own = calibrate(&own, arguments.far, loaded.rule.threshold).threshold;
-    // There are enough of them; were there not, nobody would get in.
+    // There are enough of them. A threshold of 1 would let no one in.
     let other = clear_of(&tuned.strangers(&known_tuned, Role::Select)).unwrap_or(1.0);
     let stand = |role| {
         [
@@ -224,7 +224,7 @@ pub fn fine_tune(
     })))
 }
 
-/// Of each person every tenth photo selects and every tenth judges; strangers do by person, in an order that chance decides.
+/// Of each person every tenth photo selects and another tenth judges. Strangers are divided by person, in random order.
 fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec<Part> {
     let mut parts = Vec::new();
     for (who, learnt) in learnt.iter().enumerate() {
@@ -241,7 +241,8 @@ fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec
     }
     let mut order: Vec<usize> = (0..strangers.people.len()).collect();
     Chance::new(seed).shuffle(&mut order);
-    // What is more than needed goes in equal parts to those who select and those who judge.
+    // A third of those who are not needed to select or judge is learnt from, within bounds. The rest selects and judges in
+    // equal parts.
     let learn = need
         .learn
         .max(order.len().saturating_sub(need.select + need.judge) / 3);
@@ -263,7 +264,7 @@ fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec
             }
         }));
     }
-    // Those who never lived are learnt from, and prove nothing.
+    // Synthetic people are only learnt from, as they prove nothing.
     let drawn = (0..PEOPLE).map(|number| Part {
         who: None,
         stranger: strangers.people.len() + number as usize,
@@ -274,40 +275,39 @@ fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec
     parts
 }
 
-/// What a network says of everybody.
+/// A network's answers for all parts.
 struct Seen<'a> {
     roles: &'a [Role],
-    /// Whom each shows: the place of one who is learnt, or which stranger.
+    /// Whom each part shows: the place of an enrolled person, or which stranger.
     people: &'a [(Option<usize>, usize)],
-    said: Vec<Vec<Embedding>>,
+    answers: Vec<Vec<Embedding>>,
 }
 
 impl<'a> Seen<'a> {
     const fn new(
         roles: &'a [Role],
         people: &'a [(Option<usize>, usize)],
-        said: Vec<Vec<Embedding>>,
+        answers: Vec<Vec<Embedding>>,
     ) -> Self {
         Self {
             roles,
             people,
-            said,
+            answers,
         }
     }
 
     fn of(&self, role: Role) -> impl Iterator<Item = ((Option<usize>, usize), &[Embedding])> {
-        let all = self.roles.iter().zip(self.people).zip(&self.said);
+        let all = self.roles.iter().zip(self.people).zip(&self.answers);
         all.filter(move |((r, _), _)| **r == role)
-            .map(|((_, who), said)| (*who, &said[..]))
+            .map(|((_, who), faces)| (*who, &faces[..]))
     }
 
-    /// What is learnt: photos for templates, and for the head as many views besides as training without fine-tuning would
-    /// take.
+    /// What is learnt: photos as templates, and for the head also as many views as training without fine-tuning would take.
     fn learn(&self, people: usize, arguments: &Arguments) -> Known {
         let (mut templates, mut rows) = (vec![Vec::new(); people], vec![Vec::new(); people]);
         let mut strangers = std::collections::BTreeMap::<usize, Vec<&[f32]>>::new();
-        for ((who, stranger), said) in self.of(Role::Learn) {
-            let mut faces = said.iter().map(Embedding::values);
+        for ((who, stranger), faces) in self.of(Role::Learn) {
+            let mut faces = faces.iter().map(Embedding::values);
             let Some(photo) = faces.next() else { continue };
             match who {
                 Some(who) => {
@@ -325,10 +325,10 @@ impl<'a> Seen<'a> {
     /// The highest score of each stranger.
     fn strangers(&self, known: &Known, role: Role) -> Vec<f32> {
         let mut scores = std::collections::BTreeMap::<usize, f32>::new();
-        for ((who, stranger), said) in self.of(role) {
+        for ((who, stranger), faces) in self.of(role) {
             if who.is_none() {
                 let score = scores.entry(stranger).or_insert(-1.0);
-                *score = score.max(nearest(&known.highest(said.iter().take(LOOKS))));
+                *score = score.max(nearest(&known.highest(faces.iter().take(LOOKS))));
             }
         }
         scores.into_values().collect()
@@ -336,16 +336,16 @@ impl<'a> Seen<'a> {
 
     fn stand(&self, known: &Known, role: Role, threshold: f32, margin: f32) -> Stand {
         let (mut genuine, mut missed) = (Vec::new(), 0);
-        for ((who, _), said) in self.of(role) {
+        for ((who, _), faces) in self.of(role) {
             let Some(who) = who else { continue };
-            for face in said.iter().take(LOOKS) {
+            for face in faces.iter().take(LOOKS) {
                 let Genuine { own, other, .. } = known.score(who, face);
                 missed += usize::from(own < threshold || own - other < margin);
                 genuine.push(own);
             }
-            // Not seen, not recognised.
-            missed += LOOKS.saturating_sub(said.len());
-            genuine.extend((said.len()..LOOKS).map(|_| -1.0));
+            // A look without a face is missed, too.
+            missed += LOOKS.saturating_sub(faces.len());
+            genuine.extend((faces.len()..LOOKS).map(|_| -1.0));
         }
         let strangers = self.strangers(known, role);
         let spread = |scores: &[f32]| {
@@ -367,13 +367,13 @@ impl<'a> Seen<'a> {
 }
 
 impl Trial {
-    /// Whether it is worth having, by those who select.
+    /// Whether it is better, with those who select.
     fn is_better(&self) -> bool {
         let [before, after] = self.select;
         before.looks > 0 && after.missed <= before.missed && after.apart > before.apart
     }
 
-    /// Whether it is as safe as before, and as safe as was asked for, and misses no more, by those who judge.
+    /// Whether it is as safe as before, and as safe as was asked for, and misses no more, with those who judge.
     fn is_proven(&self) -> bool {
         let [before, after] = self.judge;
         after.looks > 0 && after.far() <= before.far().min(self.far) && after.frr() <= before.frr()
@@ -381,7 +381,7 @@ impl Trial {
 }
 
 impl Outcome {
-    /// What is to be put into use, if it is to be.
+    /// The tuned network, if it is to be used.
     pub fn taken(&self) -> Option<&Tuned> {
         match self {
             Self::Tried(trial) if trial.is_better() && trial.is_proven() => Some(&trial.tuned),
@@ -389,8 +389,8 @@ impl Outcome {
         }
     }
 
-    /// What it did, and what not, in a line.
-    pub fn say(&self) -> String {
+    /// The result in one line.
+    pub fn line(&self) -> String {
         let trial = match self {
             Self::TooFew {
                 far,

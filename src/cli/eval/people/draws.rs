@@ -1,14 +1,14 @@
-//! Draws households from many people, enrols them, and tries the rest of their photos and everybody else's.
+//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's.
 
 use super::tally::{Scores, Tally};
-use super::{Arguments, FAR, LEFT, Seen, Shot, Somebody};
+use super::{Arguments, Candidate, FAR, LEFT, Seen, Shot};
 use crate::chance::Chance;
 use crate::face::Embedding;
 use crate::learn::{Lesson, Top, calibrate};
 use crate::nn::{Weights, WeightsError};
 use crate::people::{directions, likeness};
 
-/// Share of the other people that the threshold is found with.
+/// One in this many of the other people is for finding the threshold.
 const CALIBRATION: usize = 5;
 
 /// One household and those it is tried with.
@@ -26,7 +26,7 @@ struct Draw<'a> {
     impostor_people: usize,
 }
 
-/// How alike somebody of the household is to a face.
+/// The likeness of a person of the household to a face.
 type Alike<'a> = &'a dyn Fn(usize, &Embedding) -> f32;
 
 /// What was learnt of the household: one place a person.
@@ -48,9 +48,9 @@ fn nearest(templates: &[Vec<f32>], face: &Embedding) -> f32 {
     cosines.fold(-1.0, f32::max)
 }
 
-/// Draws and tries, [`Arguments::draws`] times. `network` is the embedder's file if it shall be fine-tuned, too.
+/// Draws and tries, [`Arguments::draws`] times. `network` is the embedder's file if it is to be fine-tuned, too.
 pub fn tally(
-    people: &[Somebody],
+    people: &[Candidate],
     [size, photos]: [usize; 2],
     arguments: &Arguments,
     least: f32,
@@ -87,7 +87,7 @@ pub fn tally(
                 .map_err(|e| e.to_string())?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
             let again = draw.known(&tuned, views);
-            // The set's threshold says nothing of another network: only what these strangers' faces say of it.
+            // The set's threshold is not valid for another network: only these strangers' faces set the threshold.
             let least = -1.0;
             methods.push(draw.scores(&tuned, &|who, face| again.likeness(who, face), least));
         }
@@ -98,7 +98,7 @@ pub fn tally(
 
 impl<'a> Draw<'a> {
     fn new(
-        people: &'a [Somebody],
+        people: &'a [Candidate],
         enrollable: &[usize],
         [size, photos]: [usize; 2],
         arguments: &Arguments,
@@ -117,7 +117,7 @@ impl<'a> Draw<'a> {
         for (who, person) in household.iter().enumerate() {
             let mut shots: Vec<&Option<Shot>> = people[*person].shots.iter().collect();
             chance.shuffle(&mut shots);
-            // One without a face cannot be learnt, and is tried.
+            // A photo without a face cannot be learnt, and is tried.
             shots.sort_by_key(|s| s.is_none());
             let (learn, rest) = shots.split_at(photos);
             learnt.push(learn.iter().filter_map(|s| s.as_ref()).collect());
@@ -138,7 +138,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// What is learnt of the enrolled by what `embed` says of photos, so many views of each, and strangers.
+    /// What is learnt of the enrolled, from their photos, so many views of each, and the strangers, all embedded by `embed`.
     fn known(&self, embed: &dyn Fn(&Seen) -> Option<Embedding>, views: usize) -> Known {
         let of = |shots: &Vec<&Shot>, views: usize| -> Vec<Vec<f32>> {
             let all = shots
@@ -162,7 +162,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// Everything that is tried, as `embed` has it, against the enrolled.
+    /// The scores of everything that is tried, embedded by `embed`, against the enrolled.
     fn scores(
         &self,
         embed: &dyn Fn(&Seen) -> Option<Embedding>,

@@ -1,6 +1,6 @@
-//! `latchkey eval people`: a household among strangers, drawn again and again from a folder of many people. Who is
-//! enrolled, whom the head learns from as strangers, whom the threshold is found with and whom it is tried on are never
-//! the same people.
+//! `latchkey eval people`: a household among strangers, drawn again and again from a folder of many people. The enrolled, the
+//! strangers that the head learns from, those that the threshold is found with and those that it is tried on are never the
+//! same people.
 
 mod draws;
 mod tally;
@@ -42,10 +42,10 @@ pub struct Arguments {
     /// Strangers that the head learns from
     #[arg(long, value_name = "N", default_value_t = 100)]
     unknown: usize,
-    /// Draws of everybody
+    /// How often household and strangers are drawn
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     draws: u16,
-    /// What the draws follow from
+    /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Views of each learnt photo
@@ -63,8 +63,8 @@ pub struct Arguments {
     /// Fine-tune the embedder's top layers for every household, too; takes some seconds a draw
     #[arg(long)]
     fine_tune: bool,
-    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. Says what a photo is. People who
-    /// are in the set's bank of strangers are refused better than others: give people who are not
+    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. WHAT is what a photo stands for.
+    /// People who are in the set's bank of strangers are refused better than others: give people who are not
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["views", "without", "degrade", "turned", "fine_tune", "curve", "mistakes"])]
     visits: Option<Visits>,
     /// Looks of a visit, ten a second
@@ -83,12 +83,12 @@ pub struct Arguments {
 
 /// The FAR at which methods are compared.
 const FAR: f64 = 1e-3;
-/// Photos beyond the learnt ones that somebody must have to be enrolled.
+/// Photos beyond the learnt ones that a person must have to be enrolled.
 const LEFT: usize = 5;
 /// Photos of one person that are learnt or tried, at most.
 const MOST: usize = 60;
 
-/// What the embedder says of a face.
+/// The embedder's answer for a face.
 #[derive(Clone)]
 struct Seen {
     embedding: Embedding,
@@ -106,7 +106,8 @@ struct Shot {
     views: Vec<Seen>,
 }
 
-struct Somebody {
+/// A person who may be enrolled or come as a stranger.
+struct Candidate {
     /// `None` where no face was found.
     shots: Vec<Option<Shot>>,
 }
@@ -146,7 +147,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let mut readers = folder::readers(&loaded, settings)?;
     let engine = readers[0].engine().to_owned();
     let fewest = usize::from(arguments.photos.iter().copied().min().unwrap_or(1)) + LEFT;
-    // Views are made of those who may be enrolled and, for fine-tuning, of the photo by which anybody may be a stranger.
+    // Views are made of those who may be enrolled and, for fine-tuning, of the photo with which any person may be a stranger.
     let jobs: Vec<(usize, &PathBuf, bool)> = named
         .iter()
         .enumerate()
@@ -169,9 +170,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         &jobs,
         |reader, (_, photo, enrollable)| shoot(reader, photo, *enrollable, arguments, changes),
     );
-    let mut people: Vec<Somebody> = named
+    let mut people: Vec<Candidate> = named
         .iter()
-        .map(|_| Somebody { shots: Vec::new() })
+        .map(|_| Candidate { shots: Vec::new() })
         .collect();
     for ((i, ..), shot) in jobs.iter().zip(shots) {
         people[*i].shots.push(shot?);
@@ -262,8 +263,8 @@ fn shoot(
     };
     let mut see = |image: &Image<'_>, landmarks: &Landmarks| -> Result<_, FaceError> {
         let embedding = reader.read_at(image, landmarks)?;
-        let told = arguments.fine_tune.then(|| reader.trunk()).flatten();
-        let trunk = told.and_then(Trunk::of);
+        let trunk = arguments.fine_tune.then(|| reader.trunk()).flatten();
+        let trunk = trunk.and_then(Trunk::of);
         Ok(embedding.map(|embedding| Seen { embedding, trunk }))
     };
     let mut seen = Seen {

@@ -12,9 +12,9 @@ use crate::face::{FaceError, Landmarks};
 use crate::frame::Sampler;
 use crate::learn::{FaceCut, wilson};
 
-/// Ways to tell people apart, in the order of their columns: what the program does, likeness; the head's direction alone;
-/// the nearest template; the mean template; and likeness with an embedder that was fine-tuned for the household, where that
-/// was asked for.
+/// Ways to tell people apart, in the order of their columns: likeness, which the program uses; the head's direction alone;
+/// the nearest template; the mean template; and likeness with an embedder that was fine-tuned for the household, if that was
+/// asked for.
 pub const METHODS: [&str; 5] = ["likeness", "direction", "nearest", "mean", "tuned"];
 
 /// Everything that was tried, over all draws.
@@ -46,15 +46,15 @@ pub struct Outcome {
 
 /// Scores of one method in one draw.
 pub struct Scores<'a> {
-    /// Of faces of the enrolled: whether the nearest is who they are, and the cosine.
+    /// Of faces of the enrolled: whether the nearest person is the right one, and the cosine.
     pub genuine: Vec<(bool, f32, Option<&'a Shot>)>,
     /// Of strangers.
     pub impostors: Vec<(f32, &'a Shot)>,
-    /// The threshold that other strangers found.
+    /// The threshold that was found with other strangers.
     pub threshold: f32,
 }
 
-/// The score that at most `far` of `strangers` lie above.
+/// The score above which at most a share `far` of `strangers` lies.
 fn quantile(strangers: &[f32], far: f64) -> f32 {
     let mut sorted = strangers.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -62,7 +62,7 @@ fn quantile(strangers: &[f32], far: f64) -> f32 {
     sorted.get(allowed).copied().unwrap_or(-1.0)
 }
 
-/// FRR at every FAR that was seen.
+/// FRR at every FAR that was measured.
 fn curve(genuine: &[f32], impostors: &[f32]) -> Vec<(f64, f64)> {
     let mut own = genuine.to_vec();
     own.sort_unstable_by(f32::total_cmp);
@@ -121,7 +121,7 @@ impl Tally {
         }
     }
 
-    /// FRR at every FAR that was seen, of method `m`.
+    /// FRR at every FAR that was measured, of method `m`.
     pub fn curve(&self, m: usize) -> Vec<(f64, f64)> {
         curve(&self.genuine[m], &self.impostors[m])
     }
@@ -234,7 +234,7 @@ impl Tally {
             4,
             i64::from(SIDE) + 26,
             1,
-            "strangers, most like somebody",
+            "strangers, most like a resident",
             draw::UNKNOWN,
         );
         for (row, list) in [&self.missed, &self.let_in].into_iter().enumerate() {

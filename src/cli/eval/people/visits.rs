@@ -2,7 +2,7 @@
 //! camera go through them at the door. A visit is many looks at one person, and the best of them decides.
 //!
 //! Frames are made of each photo: its face, with what is around it, before a grey wall. It comes nearer, sways, bends its
-//! head and is lit otherwise from look to look. Or the photos of a folder are the frames of a film already.
+//! head and is lit differently from look to look. Or the photos of a folder already are the frames of a film.
 
 mod film;
 mod play;
@@ -24,7 +24,7 @@ use crate::learn::{built_in, wilson};
 use crate::people::{Bank, Gallery, Identifier, PersonId};
 use crate::pipeline::Judge;
 
-/// What a photo is to a visit.
+/// What a photo stands for in a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Visits {
     /// Each photo is a visit: its face is held before a wall.
@@ -67,8 +67,9 @@ impl Visited {
         }
     }
 
-    /// Visits of one person go together, and come again in other draws: only people are counted with an interval.
-    fn say(&self) -> String {
+    /// The counts in one line. Visits of one person are not independent, and come again in other draws: only people are counted
+    /// with an interval.
+    fn line(&self) -> String {
         let [low, high] = wilson(self.people_wrong.len(), self.people.len());
         format!(
             "{:.2} % of visits; {} of {} people at least once ({:.1} to {:.1} % at 95 %); no face found in {} visits",
@@ -99,7 +100,7 @@ pub fn run(
 ) -> Result<Vec<Value>, Failure> {
     let bank = loaded.bank()?;
     let mut readers = folder::readers(loaded, loaded.gated())?;
-    // A film is as long as it is.
+    // A film is played to its end.
     let most = match kind {
         Visits::Photos => MOST,
         Visits::Frames => usize::MAX,
@@ -120,7 +121,7 @@ pub fn run(
     for ((who, _), shot) in jobs.iter().zip(shots) {
         people[*who].push(shot?);
     }
-    // As `train` learns from where the owner has too few strangers.
+    // The strangers that `train` learns from if the owner has too few.
     let mut drawn = Vec::new();
     built_in(&mut readers[0], |e| drawn.extend(e))?;
     let house = House {
@@ -159,7 +160,7 @@ struct Cast {
     strangers: Vec<usize>,
 }
 
-/// Whom the draws are made from.
+/// What the draws are made from.
 struct House<'a> {
     named: &'a [Named],
     people: &'a [Vec<Shot>],
@@ -182,7 +183,7 @@ impl<'a> House<'a> {
         let (learnt, left): (Vec<&Shot>, Vec<&Shot>) = match self.kind {
             Visits::Photos => {
                 chance.shuffle(&mut shots);
-                // One without a face cannot be learnt, and is tried.
+                // A photo without a face cannot be learnt, and is tried.
                 shots.sort_by_key(|s| s.embedding.is_none());
                 let (learn, rest) = shots.split_at(photos.min(shots.len()));
                 (learn.to_vec(), rest.to_vec())
@@ -252,7 +253,7 @@ impl<'a> House<'a> {
         let strangers = others.split_off(unknown.min(others.len()));
         if strangers.is_empty() {
             return Err(usage(format!(
-                "nobody is left to come as a stranger: of {} people {size} are enrolled and {} are learnt from; ask for a smaller \
+                "no one is left to come as a stranger: of {} people {size} are enrolled and {} are learnt from; ask for a smaller \
                  --unknown",
                 self.people.len(),
                 others.len()
@@ -277,7 +278,7 @@ impl<'a> House<'a> {
         let sha256 = &self.loaded.manifest.embedder().sha256;
         let mut gallery = Gallery::default();
         let mut residents: Vec<(PersonId, Film<'a>)> = Vec::new();
-        // Whose visit each is, by place in the folder: numbers in the gallery are those of one household.
+        // The person of each visit, by place in the folder: ids in the gallery are valid in one household only.
         let mut whose: Vec<usize> = Vec::new();
         for who in &cast.household {
             let (embeddings, films) = self.parts(*who, sizes[1], chance);
@@ -287,16 +288,16 @@ impl<'a> House<'a> {
             residents.extend(films.into_iter().map(|film| (id, film)));
         }
         let first = |who: &usize| self.people[*who].iter().find_map(|s| s.embedding);
-        let mut nobody: Vec<Vec<Embedding>> = cast
+        let mut unknown_faces: Vec<Vec<Embedding>> = cast
             .learnt
             .iter()
             .filter_map(first)
             .map(|e| vec![e])
             .collect();
-        if nobody.len() < FEW_STRANGERS {
-            nobody.extend(self.drawn.iter().map(|e| vec![*e]));
+        if unknown_faces.len() < FEW_STRANGERS {
+            unknown_faces.extend(self.drawn.iter().map(|e| vec![*e]));
         }
-        gallery.set_strangers(&nobody);
+        gallery.set_strangers(&unknown_faces);
         gallery.learn();
         let identifier = Identifier::new(gallery.known(sha256), self.loaded.rule, self.bank);
         let raised = identifier.cohort().map_or(&[][..], |c| &c.thresholds);
@@ -309,7 +310,7 @@ impl<'a> House<'a> {
 
         let faceless = |film: &Film<'_>| film.iter().all(|faces| faces.is_empty());
         for (who, (id, film)) in whose.iter().zip(&residents) {
-            // One whose face is not found is not let in.
+            // A resident whose face is not found is not let in.
             let let_in = play.visit(film)?;
             tally.residents.faceless += usize::from(faceless(film));
             tally.as_another += usize::from(let_in.is_some_and(|other| other != *id));
@@ -319,7 +320,7 @@ impl<'a> House<'a> {
         for who in cast.strangers {
             let shots: Vec<&Shot> = self.people[who].iter().collect();
             for film in self.films(&shots) {
-                // One whose face is not found shows nothing about those whose is.
+                // A visit in which no face is found shows nothing about the other visits.
                 if faceless(&film) {
                     tally.strangers.faceless += 1;
                     continue;
@@ -345,13 +346,13 @@ impl Tally {
         println!(
             "residents: {} visits; not let in: {}; {} let in as another resident",
             self.residents.visits,
-            self.residents.say(),
+            self.residents.line(),
             self.as_another
         );
         println!(
             "strangers: {} visits; let in: {}",
             self.strangers.visits,
-            self.strangers.say()
+            self.strangers.line()
         );
         let h = &self.hours;
         let hours = f64::from(h.played.max(1));

@@ -22,12 +22,12 @@ const AROUND: f32 = 2.4;
 /// The wall, 0 to 255.
 const WALL: u8 = 120;
 
-/// The faces of one frame after the other.
+/// The faces of each frame, in the order of the frames.
 pub type Film<'a> = Vec<&'a [Face]>;
 
-/// What was read of a photo.
+/// What was read from a photo.
 pub struct Shot {
-    /// What is enrolled by it.
+    /// What is enrolled from it.
     pub embedding: Option<Embedding>,
     /// The faces in each look at it; one look where it is a frame.
     pub looks: Vec<Vec<Face>>,
@@ -138,7 +138,7 @@ fn film(
     Ok(film)
 }
 
-/// The sensor's noise, of a deviation of 3: more of it than a frame's width, and no multiple of that.
+/// The sensor's noise, with a deviation of 3. It is longer than a frame's width, and no multiple of it.
 pub fn noise(seed: u64) -> Vec<i8> {
     let mut chance = Chance::new(seed);
     (0..65_521).map(|_| (3.0 * chance.normal()) as i8).collect()

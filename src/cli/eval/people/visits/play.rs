@@ -1,4 +1,4 @@
-//! The door at work on films, and an hour of them, without waiting for it.
+//! Runs the door on single films and on an hour of them, in simulated time.
 
 use super::film::Film;
 use crate::chance::Chance;
@@ -27,11 +27,11 @@ pub struct Hours {
     pub locked_ms: u64,
     /// Visits of residents in between.
     pub residents: usize,
-    /// Those who were let in, as who they are.
+    /// Those in which the resident was let in under the right name.
     pub residents_let_in: usize,
 }
 
-/// The door at work, the time being what it is set to.
+/// A door in simulated time.
 pub struct Play {
     judge: Judge,
     policy: Policy,
@@ -51,7 +51,7 @@ impl Play {
         })
     }
 
-    /// Shows a frame; who is granted by it, and how many were refused.
+    /// Shows a frame. Returns who is granted by it, and how many were refused.
     fn look(&mut self, faces: &[Face]) -> (Option<PersonId>, usize) {
         self.now += STEP;
         let at = Timestamp::from_millis(self.now);
@@ -69,7 +69,7 @@ impl Play {
         (granted, refused)
     }
 
-    /// The door and all looks as they are when nobody has come for long.
+    /// Resets the door and all tracks, as if no one had come for a long time.
     fn begin(&mut self) -> Result<(), Failure> {
         self.judge.forget();
         self.door = Door::new(self.policy.clone())?;
@@ -78,11 +78,11 @@ impl Play {
         Ok(())
     }
 
-    /// One visit; who is let in first.
+    /// Plays one visit. Returns who is let in first.
     pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, Failure> {
         self.begin()?;
         let looks = film.iter().map(|faces| self.look(faces).0);
-        // All of it, so that the next one begins where this ends.
+        // All of it is played, so that the next one begins where this ends.
         Ok(looks.fold(None, Option::or))
     }
 
@@ -109,7 +109,7 @@ impl Play {
             let pause = std::iter::repeat_n(&[][..], (PAUSE / STEP) as usize);
             for faces in film.iter().copied().chain(pause) {
                 let (person, refused) = self.look(faces);
-                // A stranger is let in as anybody, a resident as who they are.
+                // A stranger counts as let in under any name, a resident only under the right one.
                 granted |= person.is_some() && (who.is_none() || person == who);
                 hours.refused += refused;
                 let locked = self.door.signal() == Signal::LockedOut;
