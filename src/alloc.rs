@@ -1,4 +1,4 @@
-//! Counts heap allocations, so that "the frame path allocates nothing" is measured and not believed.
+//! Counts heap allocations, so that tests can measure that the frame path allocates nothing.
 //!
 //! Allocates through the system's allocator; adds one relaxed increment to each allocation.
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counting. Put into place with `#[global_allocator]`.
+/// The system's allocator, with a counter. Set it with `#[global_allocator]`.
 pub struct Counting;
 
 /// Allocations and reallocations of the whole process so far; 0 unless [`Counting`] is in place.
@@ -21,7 +21,7 @@ pub fn allocations() -> u64 {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are those that `System` asks for.
+        // SAFETY: the caller guarantees what `System` requires.
         unsafe { System.alloc(layout) }
     }
 

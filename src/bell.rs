@@ -8,7 +8,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
-/// Rung by any thread, heard by the one that polls it.
+/// Any thread rings it; one thread polls it.
 #[derive(Debug)]
 pub struct Bell(OwnedFd);
 
@@ -16,12 +16,12 @@ impl Bell {
     /// A silent bell.
     ///
     /// # Errors
-    /// The kernel's, if no descriptor can be had.
+    /// The kernel's error, if it gives no descriptor.
     pub fn new() -> Result<Self, Errno> {
         eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
     }
 
-    /// Rings. Never waits; rings already if the kernel refuses (EAGAIN at 2^64 - 2).
+    /// Rings. Never waits. If the kernel refuses (EAGAIN at 2^64 - 2), the bell rings already.
     pub fn ring(&self) {
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
@@ -64,7 +64,7 @@ impl<T> Caller<T> {
     /// Sends `message` and rings; never waits.
     ///
     /// # Errors
-    /// Gives the message back if the channel is full, or nobody listens any more.
+    /// Gives the message back if the channel is full or its receiver is gone.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.channel.try_send(message)?;
         self.bell.ring();

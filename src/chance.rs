@@ -1,4 +1,4 @@
-//! Chance that is the same on every machine: numbers that follow from a seed. For what is drawn and learnt, not for secrets.
+//! Random numbers that are the same on every machine: they follow from a seed. For drawing and learning, not for secrets.
 
 /// 64 well-mixed bits of two numbers (the finaliser of `SplitMix64`, Steele, Lea and Flood 2014).
 #[must_use]
@@ -9,14 +9,14 @@ pub const fn bits(seed: u64, at: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// From 0 up to, but not, 1.
+/// From 0 up to 1, without 1.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "24 bits")]
 pub fn unit(seed: u64, at: u64) -> f32 {
     (bits(seed, at) >> 40) as f32 / 16_777_216.0
 }
 
-/// Numbers in a row.
+/// A sequence of numbers.
 #[derive(Clone, Debug)]
 pub struct Chance {
     seed: u64,
@@ -24,7 +24,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    /// The row of numbers that belongs to `seed`.
+    /// The sequence that belongs to `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Chance {
         bits(self.seed, self.at)
     }
 
-    /// From 0 up to, but not, 1.
+    /// From 0 up to 1, without 1.
     pub fn unit(&mut self) -> f32 {
         self.at += 1;
         unit(self.seed, self.at)
@@ -50,7 +50,7 @@ impl Chance {
         (high - low).mul_add(self.unit(), low)
     }
 
-    /// Whether something happens that does so with this probability.
+    /// True with this probability.
     pub fn happens(&mut self, probability: f32) -> bool {
         self.unit() < probability
     }
@@ -66,13 +66,13 @@ impl Chance {
         ((self.unit() * n as f32) as usize).min(n.saturating_sub(1))
     }
 
-    /// A normal deviate (Box and Muller 1958), at most 2.2: nobody is drawn who is like nobody.
+    /// A normal deviate (Box and Muller 1958), at most 2.2, so that no drawn person is unlike all people.
     pub fn normal(&mut self) -> f32 {
         let (a, b) = (self.unit().max(1e-7), self.unit());
         ((-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()).clamp(-2.2, 2.2)
     }
 
-    /// Puts `items` into an order by chance (Fisher and Yates).
+    /// Puts `items` into a random order (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.one_of(i + 1));

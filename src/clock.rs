@@ -1,40 +1,40 @@
 //! The one clock: nanoseconds of the kernel's `CLOCK_MONOTONIC`, which is also what V4L2 stamps its
 //! frames with and what the kernel's trace is read against.
 //!
-//! Not wall-clock time: that is for people, and only the log prints it.
+//! It is not wall-clock time, which is for people and only printed in the log.
 //!
-//! A play that runs as fast as this machine can tells the time itself: [`halt`] stops the clock of the process, and it
-//! goes on by [`pass`] when all that a frame leads to is [`settled`]. Nothing real may hang on such time.
+//! A play that runs as fast as this machine can sets the time itself: [`halt`] stops the clock of the process, and
+//! [`pass`] advances it when everything that follows from a frame is [`settled`]. Nothing real may depend on such time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// What a play says the time is; 0 where the kernel says it.
-static TOLD: AtomicU64 = AtomicU64::new(0);
-/// Of how many frames everything is done that they lead to.
+/// The time that a play has set; 0 while the kernel's clock is used.
+static PLAY_TIME: AtomicU64 = AtomicU64::new(0);
+/// The first so many frames are settled.
 static SETTLED: AtomicU64 = AtomicU64::new(0);
-/// Who waits for that.
+/// The thread that waits for that.
 static PLAYER: OnceLock<Thread> = OnceLock::new();
 
 /// Stops the clock of the whole process. From now on time passes by [`pass`] only.
 pub fn halt() {
-    TOLD.store(Timestamp::kernel().0, Ordering::Release);
+    PLAY_TIME.store(Timestamp::kernel().0, Ordering::Release);
 }
 
-/// Whether time is told, not the kernel's.
+/// Whether a play sets the time instead of the kernel.
 #[must_use]
 pub fn halted() -> bool {
-    TOLD.load(Ordering::Acquire) != 0
+    PLAY_TIME.load(Ordering::Acquire) != 0
 }
 
-/// Lets time pass where it was halted.
+/// Advances the halted clock.
 pub fn pass(by: Duration) {
-    TOLD.store(Timestamp::now().plus(by).0, Ordering::Release);
+    PLAY_TIME.store(Timestamp::now().plus(by).0, Ordering::Release);
 }
 
-/// Says that all is done that the first `frames` frames lead to.
+/// Reports that everything that follows from the first `frames` frames is done.
 pub fn settled(frames: u64) {
     SETTLED.store(frames, Ordering::Release);
     if let Some(player) = PLAYER.get() {
@@ -42,7 +42,7 @@ pub fn settled(frames: u64) {
     }
 }
 
-/// Waits until `frames` frames are [`settled`], but no longer than `time`. Says whether they are.
+/// Waits until `frames` frames are [`settled`], but no longer than `time`. Returns whether they are.
 /// For the one thread that plays.
 #[must_use]
 pub fn settle(frames: u64, time: Duration) -> bool {
@@ -76,9 +76,9 @@ impl Timestamp {
     /// The present.
     #[must_use]
     pub fn now() -> Self {
-        match TOLD.load(Ordering::Acquire) {
+        match PLAY_TIME.load(Ordering::Acquire) {
             0 => Self::kernel(),
-            told => Self(told),
+            played => Self(played),
         }
     }
 

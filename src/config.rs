@@ -1,7 +1,7 @@
 //! `latchkey.toml` and a board file, read, checked and made into one typed value.
 //!
-//! The board file says what the hardware is; `latchkey.toml` says what the owner wants and may overrule
-//! any key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
+//! The board file describes the hardware; `latchkey.toml` has what the owner wants and may overrule any
+//! key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
 //! the key and the fix. Nothing here opens a device.
 
 mod keys;
@@ -22,7 +22,7 @@ use crate::text;
 
 pub use self::system::{NetworkSettings, SystemSettings, Wifi};
 
-/// The boards built into the program: name, text, and how the device tree's model begins.
+/// The boards built into the program: name, text, and the beginning of the device tree's model.
 const BOARDS: [(&str, &str, Option<&str>); 6] = [
     (
         "pi3",
@@ -48,11 +48,11 @@ const BOARDS: [(&str, &str, Option<&str>); 6] = [
     ("host", include_str!("../boards/host.toml"), None),
 ];
 
-/// Where the configuration lies if nobody says otherwise.
+/// Where the configuration is unless the owner names another place.
 const CONFIG_FILES: [&str; 2] = ["latchkey.toml", "/etc/latchkey/latchkey.toml"];
 
-/// Where model files lie if nobody says otherwise, and beside the program: `../share` of an installed one, `models` of
-/// the sources that one was built in.
+/// Where model files are unless the owner names another place, and where they are beside the program: `../share` of an
+/// installed program, `models` of the sources that a program was built in.
 const MODEL_FOLDERS: [&str; 2] = ["/usr/share/latchkey/models", "/var/lib/latchkey/models"];
 const MODELS_BESIDE: [&str; 2] = ["../share/latchkey/models", "../../models"];
 
@@ -69,7 +69,7 @@ fn model_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is asked for on the command line; overrules the files.
+/// The options of the command line; they overrule the files.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Overrides {
     /// Configuration file [default: latchkey.toml here, else /etc/latchkey/latchkey.toml]
@@ -99,11 +99,11 @@ fn on_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err("say on or off".to_owned()),
+        _ => Err("give on or off".to_owned()),
     }
 }
 
-/// How faces become people.
+/// How faces are matched to people.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecognitionSettings {
@@ -111,7 +111,7 @@ pub struct RecognitionSettings {
     pub threshold: Option<f32>,
     /// Least lead over the next best person; the model set's if absent.
     pub margin: Option<f32>,
-    /// The least a face must have to be recognised.
+    /// The least quality of a face that is recognised.
     pub gate: Gate,
     /// How long one frame may take before recognition counts as stuck, which shuts the door, in ms:
     /// 500 to 120 000.
@@ -130,7 +130,7 @@ impl Default for RecognitionSettings {
     }
 }
 
-/// What the log says.
+/// What is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
@@ -170,11 +170,11 @@ pub struct Config {
     pub recognition: RecognitionSettings,
     /// When the door opens.
     pub door: Policy,
-    /// What the log says.
+    /// What is logged.
     pub log: LogSettings,
-    /// What only the system on a card of its own heeds, unchecked: a door must not stay shut for it.
+    /// Tables that only the system on a card uses. They are unchecked: a door must not stay shut because of them.
     pub card: CardTables,
-    /// Whether the LED tells that what was set up last has a mistake and is not in force; from no file.
+    /// Whether the LED shows that the newest setup has a mistake and is not in force; from no file.
     pub notice: bool,
 }
 
@@ -187,17 +187,17 @@ pub struct CardTables {
 }
 
 impl std::fmt::Debug for CardTables {
-    /// There are passwords in them.
+    /// They contain passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CardTables").finish_non_exhaustive()
     }
 }
 
 impl CardTables {
-    /// What they say, checked.
+    /// The tables' settings, checked.
     ///
     /// # Errors
-    /// A key that is unknown, or a value that cannot be; with file, key and fix, and without the value of a password.
+    /// A key that is unknown or a value that is invalid, with file, key and fix; never with the value of a password.
     pub fn read(&self) -> Result<(SystemSettings, NetworkSettings), ConfigError> {
         let network: NetworkSettings = secret_table(&self.file, "network", self.network.clone())?;
         check(&self.file, "network", network.validate())?;
@@ -215,7 +215,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Not TOML, an unknown key, or a value of the wrong type.
@@ -226,7 +226,7 @@ pub enum ConfigError {
         /// Line or key, and what is wrong.
         why: String,
     },
-    /// A value that cannot be.
+    /// An invalid value.
     #[error("{file}: {table}.{why}")]
     Value {
         /// The file.
@@ -242,14 +242,14 @@ pub enum ConfigError {
         BOARDS.map(|(name, ..)| name).join(", ")
     )]
     Board {
-        /// As asked for.
+        /// The name that was given.
         name: String,
-        /// Which may have been meant, as half a sentence; or empty.
+        /// The board that was probably meant, as half a sentence; or empty.
         meant: String,
     },
 }
 
-/// `latchkey.toml`, with the tables that it may share with a board still as written.
+/// `latchkey.toml`; the tables that a board file may have too are still as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OwnerFile {
@@ -326,7 +326,7 @@ impl Config {
                 }
             };
 
-        // The board's tables must be right by themselves, so that its mistakes are told as its own.
+        // The board's tables are checked by themselves first, so that a mistake in them is reported as the board's.
         let both = |board_table: &toml::Table, owner_table: &toml::Table| {
             let mut merged = board_table.clone();
             overlay(&mut merged, owner_table);
@@ -389,7 +389,7 @@ impl Config {
     }
 }
 
-/// The built-in board that this machine is; `host`, which moves nothing, if it is none of them.
+/// The built-in board that this machine is; `host`, which drives no hardware, if it is none of them.
 fn this_board() -> &'static str {
     let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
     let known = BOARDS
@@ -398,8 +398,8 @@ fn this_board() -> &'static str {
     known.map_or("host", |(name, ..)| name)
 }
 
-/// The first of the usual places that has a configuration. One that cannot be looked at now is not taken for one that is not
-/// there: the defaults would be in force without a word.
+/// The first of the usual places that has a configuration. If a place cannot be read at the moment, that is an error: the
+/// defaults must not be in force silently.
 fn usual_file() -> Result<Option<PathBuf>, ConfigError> {
     for path in CONFIG_FILES.iter().map(PathBuf::from) {
         let there = match path.try_exists() {
@@ -434,7 +434,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     Ok(text.text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// What `text` of the file called `file` says, its paths counted from `folder`.
+/// Parses `text` of the file called `file`; its paths count from `folder`.
 fn parse<T: serde::de::DeserializeOwned>(
     file: &str,
     text: &str,
@@ -460,7 +460,7 @@ fn table<T: serde::de::DeserializeOwned>(
     table: toml::Table,
 ) -> Result<T, ConfigError> {
     table.try_into().map_err(|e: toml::de::Error| {
-        // Without a text the parser knows no line, but names the key behind "in".
+        // Without the text the parser knows no line, but it names the key after "in".
         let text = e.to_string();
         let (what, key) = text.split_once("\nin ").unwrap_or((&text, ""));
         let key = key.trim().trim_matches('`');
@@ -472,7 +472,7 @@ fn table<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// The same for a table with passwords: what is wrong is told without the value.
+/// The same for a table with passwords: the error leaves out the value.
 fn secret_table<T: serde::de::DeserializeOwned>(
     file: &str,
     name: &str,
@@ -535,7 +535,7 @@ fn recognition(settings: &RecognitionSettings) -> Result<(), String> {
     within("gate.sharpness", gate.sharpness, 0.0, 10.0)
 }
 
-/// Puts the keys of `over` into `under`, table by table.
+/// Copies the keys of `over` into `under`, table by table.
 fn overlay(under: &mut toml::Table, over: &toml::Table) {
     for (key, value) in over {
         match (under.get_mut(key), value) {
@@ -547,7 +547,7 @@ fn overlay(under: &mut toml::Table, over: &toml::Table) {
     }
 }
 
-/// `false` is for what is not wired, though the board file may say that it is.
+/// Removes what is `false`: it is not wired, though the board file may have it.
 fn take_away(output: &mut toml::Table) {
     if let Some(toml::Value::Table(leds)) = output.get_mut("leds") {
         leds.retain(|_, led| *led != toml::Value::Boolean(false));
@@ -555,7 +555,7 @@ fn take_away(output: &mut toml::Table) {
     output.retain(|_, what| *what != toml::Value::Boolean(false));
 }
 
-/// What is wrong in `text` and on which line, in one line.
+/// What is wrong in `text` and on which line, as one line.
 #[must_use]
 pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
     let mut what = error.message().replace('\n', " ");
@@ -572,7 +572,7 @@ pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let here = text.lines().nth(line - 1).unwrap_or_default().trim();
-            // Where there may be passwords, no value of any key: a quote that is missing makes one look like another.
+            // Where there may be passwords, the message has no value of any key: a missing quote makes one key look like another.
             let lower = text.to_lowercase();
             let secret = ["network", "wifi", "pass", "psk", "system", "console"];
             let here = match here.split_once('=') {
@@ -593,7 +593,7 @@ mod tests {
     use crate::output::LedLines;
 
     #[test]
-    fn no_mistake_tells_a_password() {
+    fn no_error_message_contains_a_password() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latchkey.toml");
         let home = r#"wifi = { name = "home", password = "hunter22" }"#;
@@ -631,7 +631,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_board_wires_can_be_taken_away() {
+    fn the_boards_wiring_can_be_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latchkey.toml");
         let wiring_of = |board: &str, text: &str| {
@@ -676,7 +676,7 @@ mod tests {
         );
     }
 
-    /// Keys that take a text that is no path: a chip is a label, a name or a device.
+    /// Keys whose text is not a path: a chip is a label, a name or a device.
     const WORDS: [&str; 4] = [
         "output.chip",
         "camera.device.serial",
@@ -707,7 +707,7 @@ mod tests {
                     let read = match Config::load(&asked) {
                         Ok(config) => format!("{config:?} {:?}", config.card.read().ok()),
                         Err(ConfigError::Unreadable { file, .. }) => file,
-                        // The key takes no text, or not this one.
+                        // The key takes no text, or not this text.
                         Err(_) => continue,
                     };
                     let count = |text: &str| read.matches(text).count();
@@ -719,7 +719,7 @@ mod tests {
                     }
                     if right > 0 {
                         located.push(place.to_owned());
-                        // It takes paths as they are.
+                        // It uses paths as they are.
                         break;
                     }
                 }

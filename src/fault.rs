@@ -1,5 +1,5 @@
-//! Whether an error of the system is about what was asked for, or about the machine at this moment: the first says the same
-//! when tried again, the second may not. Exit statuses and restarts hang on it, so it is decided here and nowhere else.
+//! Whether a system error is due to what was requested or to the machine at this moment: the first recurs on
+//! a retry, the second may not. Exit statuses and restarts depend on it, so it is decided in this one place.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// A file that is not there because its file system is not mounted yet.
+/// A file that is missing because its file system is not mounted yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in /etc/fstab and not mounted yet", place.display())]
 struct NotMounted {
     place: PathBuf,
 }
 
-/// Whether `error` is the machine's: a disk that fails or is full, too little memory, too many open files, a device or mount that
-/// is away, a call that was interrupted or would have to wait. All else is about the input: a file that is not there, that may
-/// not be read, or that is not what it should be.
+/// Whether `error` is the machine's: a disk that fails or is full, too little memory, too many open files, a device or mount
+/// that is away, a call that was interrupted or would have to wait. Any other error is about the input: a file that does not exist,
+/// that may not be read, or that is not what it should be.
 #[must_use]
 pub fn is_machine(error: &io::Error) -> bool {
     if let Some(inner) = error.get_ref() {
@@ -49,7 +49,7 @@ pub fn is_machine(error: &io::Error) -> bool {
                 | Errno::NOBUFS
                 | Errno::NOLCK
                 | Errno::DEADLK
-                // A file system that found itself damaged: checksums, structure; or that went read-only for it.
+                // A file system that found itself damaged (checksums, structure), or became read-only because of that.
                 | Errno::BADMSG
                 | Errno::UCLEAN
                 | Errno::ROFS
@@ -58,7 +58,7 @@ pub fn is_machine(error: &io::Error) -> bool {
     }
 }
 
-/// The same of errors that the system's number is lost of.
+/// The same for errors without the system's number.
 fn of_kind(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -78,13 +78,13 @@ fn of_kind(kind: ErrorKind) -> bool {
     )
 }
 
-/// Whether what lies at the bottom of `error` [`is_machine`].
+/// Whether the root cause of `error` [`is_machine`].
 #[must_use]
 pub fn is_machines(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let system = error.downcast_ref::<io::Error>();
-        // Says what is below its own error, and leaves that one out.
+        // Its `source` skips the error that it wraps.
         let decoder = match error.downcast_ref::<png::DecodingError>() {
             Some(png::DecodingError::IoError(error)) => Some(error),
             _ => None,
@@ -102,8 +102,8 @@ pub fn is_machines(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// `error`, which the system gave for `path`; where it says that the file is not there, and the file system that should hold it
-/// is not mounted yet, an error that says so.
+/// `error`, which the system gave for `path`; if it is that the file does not exist, and the file system that should hold it
+/// is not mounted yet, an error with that reason.
 #[must_use]
 pub fn of_path(error: io::Error, path: &Path) -> io::Error {
     if error.kind() != ErrorKind::NotFound {
@@ -117,7 +117,7 @@ pub fn of_path(error: io::Error, path: &Path) -> io::Error {
     }
 }
 
-/// That `path` is not missing for want of a mount.
+/// Checks that `path` is not missing because a mount is missing.
 ///
 /// # Errors
 /// An error of the machine if it is.
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machine_failed_or_the_input_is_wrong() {
+    fn errors_of_the_machine_and_of_the_input_are_distinguished() {
         for errno in [
             Errno::IO,
             Errno::NOMEM,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_mount_that_is_not_there_yet_is_not_missing() {
+    fn a_file_on_a_pending_mount_is_not_missing() {
         let fstab = "# a comment /mnt/none\nUUID=1 / ext4 defaults 0 1\nUUID=2 /mnt/usb vfat nofail 0 0\n\
                      UUID=3 /mnt/my\\040disk ext4 defaults 0 2\nUUID=4 none swap sw 0 0\n";
         let mounts = "/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n";

@@ -2,8 +2,8 @@
 //! baud.
 //!
 //! Lines go through a queue to a thread of their own, so that a slow or stuck console never holds up
-//! the door; what does not fit, or comes faster than 20 lines a second, is counted and dropped, and the count
-//! is told. Never a picture; names only where the owner allows them, which is the caller's business.
+//! the door. Lines that do not fit, or come faster than 20 a second, are counted and dropped, and the count is
+//! logged. No line holds a picture; the caller logs names only if the owner allows them.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 
 /// Lines a second in the long run: 115200 baud carry 11 520 bytes, a line has about 100.
 const RATE: f64 = 20.0;
-/// Lines at once: a start-up, or a fault with all that follows from it.
+/// Lines at once: a start-up, or a fault with everything that follows from it.
 const BURST: f64 = 100.0;
 /// Lines that wait for a slow console.
 const QUEUE: usize = 256;
@@ -23,7 +23,7 @@ const QUEUE: usize = 256;
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Starts the log of a long-running command. Its level is `info` unless `LATCHKEY_LOG` (in the syntax
-/// of the crate `env_logger`) says otherwise. Keep the returned value: dropping it writes out what is
+/// of the crate `env_logger`) sets another. Keep the returned value: dropping it writes out what is
 /// still queued, for at most a second.
 #[must_use]
 pub fn start() -> Journal {
@@ -42,19 +42,19 @@ pub fn start() -> Journal {
     Journal { lines, finished }
 }
 
-/// Starts the log of the first process: straight to the console, which must not hold it up.
+/// Starts the log of the first process: directly to the console, which must not hold it up.
 pub fn start_direct(console: Box<dyn Write + Send>) {
     install(Some(env_logger::Target::Pipe(console)), "info");
 }
 
-/// Starts the log of a short command: the same lines, straight to standard error, warnings and worse.
+/// Starts the log of a short command: the same lines, directly to standard error, warnings and worse.
 pub fn start_plain() {
     install(None, "warn");
 }
 
 fn install(target: Option<env_logger::Target>, level: &str) {
     let asked = std::env::var("LATCHKEY_LOG").unwrap_or_else(|_| level.to_owned());
-    // A word alone that is no level would be taken for the name of a module, and all lines be lost.
+    // A single word that is not a level would be taken for the name of a module, and all lines would be lost.
     let module = !asked.contains(['=', ',']) && asked.parse::<log::LevelFilter>().is_err();
     let mut builder = env_logger::Builder::new();
     builder.format(format);
@@ -85,8 +85,8 @@ pub fn value(text: &str) -> String {
     if plain { text.to_owned() } else { quoted(text) }
 }
 
-/// `text` in quotes, so that it is found with `grep` as it was written, and that nothing in it ends the value, breaks the line or
-/// changes how the line is shown: that is escaped as in Rust.
+/// `text` in quotes, so that `grep` finds it as it was written, and nothing in it ends the value, breaks the line or
+/// changes how the line is shown: such characters are escaped as in Rust.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -102,7 +102,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Quotes, backslashes, controls, and what shows nothing, but for joiners, which the letters of some scripts need.
+/// Quotes, backslashes, control characters and invisible characters, except joiners, which the letters of some scripts need.
 fn is_escaped(c: char) -> bool {
     matches!(c, '"' | '\\')
         || c.is_control()
@@ -118,7 +118,7 @@ pub struct Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // An empty line tells the writer to finish; lines are never empty otherwise.
+        // An empty line ends the writer; other lines are never empty.
         if self
             .lines
             .send_timeout(Vec::new(), Duration::from_millis(500))
@@ -149,7 +149,7 @@ impl Write for Queue {
     }
 }
 
-/// Writes the lines of `queue` to `out` at a bounded rate until an empty one comes.
+/// Writes the lines of `queue` to `out` at a bounded rate until an empty line comes.
 fn write_lines(queue: &Receiver<Vec<u8>>, out: &mut dyn Write) {
     let (mut budget, mut filled) = (BURST, Timestamp::now());
     while let Ok(line) = queue.recv() {

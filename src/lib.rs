@@ -1,6 +1,6 @@
 //! Latchkey: private face recognition that opens a door, on a single-board computer.
 //!
-//! A frame goes one way, and the folders are its stations in this order:
+//! A frame moves in one direction, and the folders are its stations in this order:
 //!
 //! ```text
 //! camera ─▶ lease ─▶ sample ─▶ detect ─▶ align+sample ─▶ embed ─▶ identify ─▶ decide ─▶ act
@@ -13,26 +13,27 @@
 //! | [`capture`] | cameras (V4L2) and folders of pictures, as sources of leases |
 //! | [`nn`] | what a network is; manifests and verified model files; TensorFlow Lite |
 //! | [`face`] | from a picture to its faces: detector, landmarks, alignment, quality, embedding |
-//! | [`people`] | who lives here: gallery file, enrolment, identification |
+//! | [`people`] | the residents: gallery file, enrolment, identification |
 //! | [`learn`] | augmentation and calibration: what training makes of photos |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
-//! | [`broker`] | the small process that opens devices for the door's, and starts its guards |
+//! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
 //! | [`cli`] | the commands |
 //! | [`firmware`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!
 //! What holds everywhere:
 //!
-//! - Nobody copies a frame. A [`frame::Lease`] borrows the driver's buffer; dropping it gives it back.
-//! - The newest frame wins. Between camera and recognition is room for one; latency never queues up.
-//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts), but for the library that
-//!   decodes a camera's MJPEG.
-//! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] says how.
-//! - What people write is read as they mean it ([`text`]), and what the machine fails to do is no mistake of theirs ([`fault`]).
-//! - Before the first frame or photo what it does not need is given up ([`confine`]); `run` tells a service manager that
-//!   it gets on ([`supervisor`]).
-//! - `unsafe` is denied, and opened only where the kernel or C is spoken to.
+//! - No code copies a frame. A [`frame::Lease`] borrows the driver's buffer; dropping it gives it back.
+//! - The newest frame wins. Between camera and recognition there is room for one; latency never queues up.
+//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts). Only the first MJPEG frame of
+//!   a size allocates.
+//! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] documents how.
+//! - Text that people write is read as they mean it ([`text`]), and a failure of the machine is not reported as their mistake
+//!   ([`fault`]).
+//! - Before the first frame or photo, each process gives up what it does not need ([`confine`]); `run` reports its progress to a
+//!   service manager ([`supervisor`]).
+//! - `unsafe` is denied, and allowed only where the code calls the kernel or C.
 
 pub mod alloc;
 pub mod bell;

@@ -1,14 +1,14 @@
-//! What the kernel says of the memory that this process may have: the machine's (proc_meminfo(5)), and the bounds of the
-//! control groups that it is in.
+//! How much memory this process may have, from the kernel: the machine's memory (proc_meminfo(5)), and the bounds of the
+//! process's control groups.
 
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What could be had without swapping, in KiB; 0 if the kernel does not say.
+/// Memory that is available without swapping, in KiB; 0 if the kernel does not report it.
 #[must_use]
 pub fn available_kib() -> u64 {
-    let machine = said("/proc/meminfo", "MemAvailable:");
+    let machine = reported("/proc/meminfo", "MemAvailable:");
     groups()
         .iter()
         .filter_map(|group| group.left())
@@ -16,14 +16,15 @@ pub fn available_kib() -> u64 {
         .fold(machine, u64::min)
 }
 
-/// What is in use, in KiB.
+/// Memory in use, in KiB.
 #[must_use]
 pub fn used_kib() -> u64 {
-    said("/proc/meminfo", "MemTotal:").saturating_sub(said("/proc/meminfo", "MemAvailable:"))
+    reported("/proc/meminfo", "MemTotal:")
+        .saturating_sub(reported("/proc/meminfo", "MemAvailable:"))
 }
 
-/// A number that stands behind `key` in a list of the kernel's.
-fn said(file: &str, key: &str) -> u64 {
+/// The number after `key` in a list of the kernel's; 0 if it is missing.
+fn reported(file: &str, key: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     number(&text, key).unwrap_or(0)
 }
@@ -44,7 +45,7 @@ struct Group {
 }
 
 impl Group {
-    /// What may still be taken, in bytes; `None` without a bound. Files that were read and are in use no more make room.
+    /// How much may still be allocated, in bytes; `None` without a bound. Files that were read but are unused count as free.
     fn left(&self) -> Option<u64> {
         let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
         let limit: u64 = read(self.limit)?.trim().parse().ok()?;
@@ -54,7 +55,7 @@ impl Group {
     }
 }
 
-/// The control groups of this process and those that they are in: cgroups(7), of both versions.
+/// The control groups of this process and their ancestors: cgroups(7), both versions.
 fn groups() -> Vec<Group> {
     let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut groups = Vec::new();
@@ -91,10 +92,10 @@ fn groups() -> Vec<Group> {
     groups
 }
 
-/// As long as it lives, this process cannot take more memory than it had and so much more: what asks for it is refused, or
-/// ends the process, and the machine goes on.
+/// While it lives, this process cannot allocate more than so much in addition to what it had: a larger request is refused or
+/// ends the process, and the machine keeps running.
 ///
-/// It bounds the data (`RLIMIT_DATA`, setrlimit(2)), and neither networks nor libraries, which are mapped from files.
+/// It bounds the data (`RLIMIT_DATA`, setrlimit(2)), but not networks and libraries, which are mapped from files.
 pub struct Bounded(Rlimit);
 
 impl Bounded {
@@ -102,13 +103,13 @@ impl Bounded {
     #[must_use]
     pub fn to(more: u64) -> Self {
         let before = getrlimit(Resource::Data);
-        let has = said("/proc/self/status", "VmData:") << 10;
+        let has = reported("/proc/self/status", "VmData:") << 10;
         let most = has.saturating_add(more);
         let bound = Rlimit {
             current: Some(before.current.map_or(most, |old| old.min(most))),
             maximum: before.maximum,
         };
-        // Without it, the other bounds hold.
+        // If this fails, the other bounds still hold.
         let _ = setrlimit(Resource::Data, bound);
         Self(before)
     }
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_has_what_its_bound_leaves_and_files_that_nobody_uses() {
+    fn a_group_has_the_rest_of_its_bound_and_unused_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let put = |name: &str, text: &str| {
             std::fs::write(folder.path().join(name), text).expect("written")

@@ -1,7 +1,7 @@
-//! What a panic means: the end of the process, after which the guard turns the relay off. A thread that
+//! A panic ends the process, and then the guard turns the relay off. A thread that
 //! unwinds alone would leave the relay as it is.
 //!
-//! Excepted is what libraries do with bytes from outside: a defect there must cost no more than a frame.
+//! The exception is work of libraries on bytes from outside: a defect there must cost only a frame.
 
 use std::cell::Cell;
 use std::os::fd::AsFd;
@@ -14,13 +14,13 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes a panic end the whole process, after the message that panics print, unless it comes out of
-/// [`contained`] work or a library's own thread: all of ours have names, and whoever waits for another
-/// one sees it fail.
+/// Makes a panic end the whole process, after the message that panics print, unless it comes from
+/// [`contained`] work or a library's own thread: all of our threads have names, and the thread that waits for
+/// another one sees it fail.
 ///
 /// Before the message, and before anything else, a panic that ends the process calls `first`, which turns the relay off. The
-/// message must not keep the process from ending, as the guard waits for that: a console that takes none is given up after
-/// `CONSOLE`.
+/// message must not keep the process from ending, because the guard waits for that: a console that accepts nothing is given
+/// up after `CONSOLE`.
 pub fn abort(first: fn()) {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -28,7 +28,7 @@ pub fn abort(first: fn()) {
         if ends {
             first();
         }
-        if takes_words() {
+        if accepts_output() {
             print(panic);
         }
         if ends {
@@ -37,11 +37,11 @@ pub fn abort(first: fn()) {
     }));
 }
 
-/// How long the message of a panic may wait for standard error to take it.
+/// How long the message of a panic may wait until standard error accepts it.
 const CONSOLE: Duration = Duration::from_millis(200);
 
-/// Whether standard error takes a message.
-fn takes_words() -> bool {
+/// Whether standard error accepts a message.
+fn accepts_output() -> bool {
     let error = std::io::stderr();
     let mut fds = [PollFd::from_borrowed_fd(error.as_fd(), PollFlags::OUT)];
     let timeout = Timespec::try_from(CONSOLE).ok();

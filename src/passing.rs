@@ -1,7 +1,7 @@
-//! Messages with open descriptors in them, between two processes of ours: JSON, and `SCM_RIGHTS` (unix(7)) beside it.
+//! Messages with open descriptors, between two processes of ours: JSON, with `SCM_RIGHTS` (unix(7)).
 //!
-//! Each message arrives whole or not at all on a socket of [`pair`]. It is no protocol: who says what is in
-//! [`crate::broker`] and [`crate::output::guard`].
+//! Each message arrives whole or not at all on a socket of [`pair`]. This is not a protocol: [`crate::broker`] and
+//! [`crate::output::guard`] define who sends what.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,10 +21,10 @@ const MOST: usize = 8;
 /// Most bytes of one message: a wiring, or the names of all cameras.
 const LARGEST: usize = 16 << 10;
 
-/// Two connected sockets that keep messages apart. Closed in programs that are started.
+/// Two connected sockets that keep message boundaries. They are closed in programs that are started.
 ///
 /// # Errors
-/// The kernel's, if no descriptor can be had.
+/// The kernel's error, if it gives no descriptor.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(
         AddressFamily::UNIX,
@@ -34,11 +34,11 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends `message` with `fds`. Never waits: a message that finds no room is an error (`WouldBlock`). No signal comes of a
-/// closed socket.
+/// Sends `message` with `fds`. Never waits: if a message finds no room, that is an error (`WouldBlock`). A closed socket
+/// causes no signal.
 ///
 /// # Errors
-/// The kernel's; `InvalidInput` for more than eight descriptors.
+/// The kernel's error; `InvalidInput` for more than eight descriptors.
 pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
@@ -60,7 +60,7 @@ pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>])
 /// The next message and its descriptors, which are closed in programs that are started. Waits for it if `wait`.
 ///
 /// # Errors
-/// `WouldBlock` if there is none, `UnexpectedEof` if the other end is closed, `InvalidData` for what is no such message.
+/// `WouldBlock` if there is none, `UnexpectedEof` if the other end is closed, `InvalidData` if it is not such a message.
 pub fn receive<T: DeserializeOwned>(
     socket: impl AsFd,
     wait: bool,
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_arrives_whole_with_what_it_holds_open() {
+    fn a_message_arrives_whole_with_its_descriptors() {
         let (ours, theirs) = pair().expect("sockets");
         let (inner, _other) = pair().expect("sockets");
         send(&ours, &("relay", 17), &[inner.as_fd()]).expect("room");

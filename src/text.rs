@@ -1,7 +1,7 @@
-//! What people write, read as they mean it: the encodings and line ends of their editors ([`decode`]), words that are the same
-//! in spite of how they were typed ([`fold`]), and the nearest of what could have been meant ([`nearest`], [`likeness`]).
+//! Text that people write, read as they mean it: the encodings and line ends of their editors ([`decode`]), words that are the
+//! same however they were typed ([`fold`]), and the nearest of several possible words ([`nearest`], [`likeness`]).
 //!
-//! It knows no file, no key and no person: callers say what they expect.
+//! It knows no file, no key and no person: callers pass what they expect.
 
 mod decode;
 mod near;
@@ -13,9 +13,9 @@ use unicode_normalization::char::is_combining_mark;
 pub use decode::{Decoded, NotText, decode, lines};
 pub use near::{Likeness, edits, is_archive, is_rich_text, likeness, nearest};
 
-/// `text` with everything taken out that differs between keyboards, phones and operating systems: case, Unicode form and width
-/// (NFKC), kinds of apostrophe, hyphen, dot and space, spaces around and in a row, and characters that show nothing. Two texts
-/// that fold to the same are the same to a reader. Accents stay: they tell people apart.
+/// `text` without everything that differs between keyboards, phones and operating systems: case, Unicode form and width
+/// (NFKC), kinds of apostrophe, hyphen, dot and space, spaces around and in a row, and invisible characters. Two texts
+/// that fold to the same are the same to a reader. Accents stay: they distinguish people.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let plain: String = text
@@ -28,7 +28,7 @@ pub fn fold(text: &str) -> String {
     let folded = UniCase::unicode(plain).to_folded_case();
     let mut out = String::with_capacity(folded.len());
     for c in folded.nfkc() {
-        // What Turkish capital I becomes where nobody knows that it is Turkish.
+        // What Turkish capital I becomes where the language is not known.
         if c == '\u{307}' && out.ends_with('i') {
             continue;
         }
@@ -41,7 +41,7 @@ pub fn fold(text: &str) -> String {
     out.trim_end().nfc().collect()
 }
 
-/// [`fold`], and without accents: only for suggestions.
+/// [`fold`], also without accents: only for suggestions.
 #[must_use]
 pub fn fold_accents(text: &str) -> String {
     let base = fold(text);
@@ -49,7 +49,7 @@ pub fn fold_accents(text: &str) -> String {
     base.nfc().collect()
 }
 
-/// The one that stands for all of its kind.
+/// The character that stands for all of its kind.
 fn alike(c: char) -> char {
     match c {
         '\''
@@ -84,7 +84,7 @@ fn alike(c: char) -> char {
     }
 }
 
-/// Whether `c` shows nothing by itself: Default_Ignorable_Code_Point of the Unicode Character Database
+/// Whether `c` is invisible by itself: Default_Ignorable_Code_Point of the Unicode Character Database
 /// (DerivedCoreProperties.txt).
 #[must_use]
 pub const fn is_invisible(c: char) -> bool {
@@ -96,8 +96,8 @@ pub const fn is_invisible(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether `c` turns the direction of the text around it: what follows could be read as something else (Bidi_Control, but for
-/// the three marks that only show a direction).
+/// Whether `c` changes the direction of the text around it, so that what follows could be read as something else (Bidi_Control,
+/// except the three marks that only show a direction).
 #[must_use]
 pub const fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_keyboards_and_systems_make_different_folds_to_the_same() {
+    fn differences_of_keyboards_and_systems_fold_to_the_same() {
         for same in [
             &[
                 "Jürgen",

@@ -256,7 +256,7 @@ fn bad_configurations_and_arguments_are_refused_with_the_fix() {
                 what: "key in the wrong table",
                 arguments: config(dir, "g.toml", "votes = 3\n", "people"),
                 status: 2,
-                parts: &["g.toml", "line 1", "`votes` belongs into the table [door]"],
+                parts: &["g.toml", "line 1", "`votes` belongs in the table [door]"],
             },
             Case {
                 what: "misspelt table",

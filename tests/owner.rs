@@ -210,9 +210,9 @@ fn a_configuration_comes_into_force_only_if_it_is_valid() {
     card.put("latchkey.toml", &wired);
     assert_eq!(card.start().mistakes, Vec::<String>::new());
     card.put("latchkey.toml", &in_force);
-    assert!(card.start().mistakes[0].contains("says less of output.relay than before"));
+    assert!(card.start().mistakes[0].contains("has fewer keys of output.relay than before"));
     card.put("latchkey.toml", wired.replace(", active = \"low\"", ""));
-    assert!(card.start().mistakes[0].contains("says less of output.relay than before"));
+    assert!(card.start().mistakes[0].contains("has fewer keys of output.relay than before"));
     assert_eq!(
         fs::read_to_string(card.owner.config()).expect("still there"),
         wired
@@ -580,7 +580,7 @@ fn a_configuration_by_another_name_or_encoding_comes_into_force() {
         ("[Door]\nvotes = 2\n", "did you mean `door`?"),
         ("[door]\nVotes = 2\n", "did you mean `votes`?"),
         ("[door]\nhold-ms = 2\n", "did you mean `hold_ms`?"),
-        ("votes = 2\n", "`votes` belongs into the table [door]"),
+        ("votes = 2\n", "`votes` belongs in the table [door]"),
         (
             "[camera]\ndevice = { prot = \"1-1\" }\n",
             "did you mean `port`?",

@@ -287,7 +287,7 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
     let none = printed(&house.run("train --data data --fine-tune"), 1);
     assert!(
         none.contains("not fine-tuned: it takes 6040 strangers in `unknown`: 2995 to judge it by")
-            && none.contains("0 photos of nobody were given, 6040 are missing"),
+            && none.contains("0 photos of 0 people were given, 6040 are missing"),
         "{none}"
     );
     assert_eq!(

@@ -1,21 +1,22 @@
-//! Who opens devices for a door that may open none itself, and who starts its guards: a small process beside the door's,
-//! `latchkey broker`, and this end of its sockets.
+//! The broker: a small process beside the door's, `latchkey broker`. It opens devices and starts guards for a door process
+//! that may do neither. This is its code and the door's end of its sockets.
 //!
-//! The broker is started before the door's process is [confined](crate::confine). It is given the wiring and the camera
-//! that are configured, and opens nothing else, whatever it is asked for: cameras, found again when they are plugged in
-//! again, and the lines of relay, LEDs and button. It hands over descriptors ([`crate::passing`]). It starts guards,
-//! which the door's process may not, and reaps them: a guard that no signal ends never holds anybody up.
+//! The broker is started before the door's process is [confined](crate::confine). It is given the configured wiring and
+//! camera, and opens nothing else, whatever it is asked for: the camera, also each time it is plugged in again, and the
+//! lines of relay, LEDs and button. It hands over descriptors ([`crate::passing`]). It also starts guards, which the door's
+//! process may not do, and reaps them: a guard that no signal ends never holds up the door.
 //!
 //! | socket | asked | answered |
 //! |---|---|---|
 //! | control | [`Ask`] | [`Answer`], with the lines or the guard's socket |
 //! | cameras | `AskCamera` | `CameraAnswer`, with the open node |
 //!
-//! The control socket is the door thread's, and nothing there waits: an answer comes when it comes. The cameras' is the
-//! capture thread's, which may wait as long as a driver takes to open a camera. Each has a thread of its own in the broker.
+//! The door thread uses the control socket and never waits on it: it reads an answer when one has come. The capture thread
+//! uses the cameras' socket and may wait there as long as a driver takes to open a camera. The broker serves each socket on
+//! a thread of its own.
 //!
-//! It decides nothing, reads no frame and parses nothing but our own messages. When the door's process ends, it ends;
-//! guards stay until the relay is off. When it ends first, that is a fault of the door.
+//! The broker decides nothing, reads no frame and parses only our own messages. It ends when the door's process ends; guards
+//! stay until the relay is off. If the broker ends first, that is a fault of the door.
 
 mod serve;
 
@@ -37,7 +38,7 @@ use crate::passing;
 
 pub use serve::main;
 
-/// The broker's name for the kernel and the process table.
+/// The broker's name in the kernel and the process table.
 const NAME: &str = "latchkey-broker";
 
 /// What the broker is given at the start, with a pidfd of the door's process and its end of the cameras' socket.
@@ -45,7 +46,7 @@ const NAME: &str = "latchkey-broker";
 struct Orders {
     wiring: Wiring,
     camera: Camera,
-    /// What the camera must be, if that is pinned.
+    /// The identity that the camera must have, if one is pinned.
     pinned: Option<Identity>,
 }
 
@@ -64,11 +65,11 @@ pub enum Ask {
     Outputs,
     /// Another guard.
     Guard,
-    /// The end of the guard with this process number, whatever state it is in.
+    /// The end of the guard with this process number, in whatever state it is.
     End(u32),
 }
 
-/// What came of it.
+/// The answer to an [`Ask`].
 pub enum Answer {
     /// Outputs, all off, or why there are none.
     Outputs(Result<Box<dyn Outputs>, OutputError>),
@@ -86,39 +87,39 @@ enum Sent {
 /// What the capture thread asks for.
 #[derive(Debug, Deserialize, Serialize)]
 enum AskCamera {
-    /// The nodes that there are.
+    /// The existing nodes.
     List,
-    /// Which device is behind one of them.
+    /// Which device is behind a node.
     Identify(PathBuf),
-    /// One of them, or the one that is configured.
+    /// A node, or the configured one.
     Open(PathBuf),
 }
 
-/// What came of it.
+/// The answer to an [`AskCamera`].
 #[derive(Debug, Deserialize, Serialize)]
 enum CameraAnswer {
     Nodes(Vec<PathBuf>),
-    /// Which device it is, and its number.
+    /// Which device it is, and the device's number.
     Identity(Identity, Option<u64>),
     /// Open, or the system's error.
     Opened(Result<(), i32>),
 }
 
-/// Who gives the door thread its outputs and guards. Nothing here waits.
+/// Gives the door thread its outputs and guards. No call waits.
 pub trait Hands: Send {
     /// Asks for something; the answer comes later.
     ///
     /// # Errors
-    /// The socket's: the broker is gone, or takes no more.
+    /// The socket's error: the broker is gone, or its socket is full.
     fn ask(&mut self, what: Ask) -> io::Result<()>;
 
-    /// The next answer that has come.
+    /// The next answer, if one has come.
     ///
     /// # Errors
     /// As [`Hands::ask`].
     fn answer(&mut self) -> io::Result<Option<Answer>>;
 
-    /// What to poll for answers; None if they are there at once.
+    /// What to poll for answers; None if answers are ready at once.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Whether there is a relay that needs a guard.
@@ -134,10 +135,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the broker for `config`, if that names a camera or lines. To be called before the process is confined.
+    /// Starts the broker for `config`, if that names a camera or lines. Call it before the process is confined.
     ///
     /// # Errors
-    /// [`OutputError`] if the wiring cannot be, or the system refuses the process.
+    /// [`OutputError`] if the wiring is impossible or the system cannot start the process.
     pub fn start(config: &Config) -> Result<Self, OutputError> {
         let (wiring, registers) = output::settle(&config.output)?;
         let camera = match config.camera.parsed_source() {
@@ -166,11 +167,11 @@ impl Broker {
         })
     }
 
-    /// No broker, for outputs that are lines of the log: cameras are opened by this process itself.
+    /// No broker, for outputs that are lines of the log: this process opens cameras itself.
     #[must_use]
     pub fn none() -> Self {
         Self {
-            hands: Box::new(Nobody { asked: false }),
+            hands: Box::new(NoBroker { asked: false }),
             cameras: Box::new(OwnNodes),
         }
     }
@@ -188,7 +189,7 @@ fn spawn(orders: &Orders) -> io::Result<(OwnedFd, OwnedFd)> {
         .arg("broker")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null());
-    // It ends with this process, by the end of its sockets: nobody waits for it.
+    // It ends with this process, when its sockets close: no one waits for it.
     drop(command.spawn()?);
     Ok((control, cameras))
 }
@@ -233,12 +234,12 @@ impl Hands for Client {
     }
 }
 
-/// Where outputs are lines of the log and nobody guards them.
-struct Nobody {
+/// For outputs that are lines of the log: they need no broker and no guard.
+struct NoBroker {
     asked: bool,
 }
 
-impl Hands for Nobody {
+impl Hands for NoBroker {
     fn ask(&mut self, what: Ask) -> io::Result<()> {
         self.asked |= what == Ask::Outputs;
         Ok(())
@@ -272,7 +273,7 @@ impl CameraNodes for Cameras {
     fn list(&mut self) -> Vec<PathBuf> {
         match self.ask(&AskCamera::List) {
             Ok((CameraAnswer::Nodes(nodes), _)) => nodes,
-            // The door thread notices as well that the broker is gone, and says so.
+            // The door thread also notices that the broker is gone, and logs it.
             Ok(_) | Err(_) => Vec::new(),
         }
     }
@@ -280,7 +281,7 @@ impl CameraNodes for Cameras {
     fn identify(&mut self, path: &Path) -> (Identity, Option<u64>) {
         match self.ask(&AskCamera::Identify(path.to_owned())) {
             Ok((CameraAnswer::Identity(identity, number), _)) => (identity, number),
-            // Nothing is known of it, so it is not the pinned one.
+            // The device is unknown, so it is not the pinned one.
             Ok(_) | Err(_) => (Identity::default(), None),
         }
     }

@@ -19,18 +19,18 @@ use crate::passing;
 /// How often guards that have ended are reaped.
 const REAP: Duration = Duration::from_secs(1);
 
-/// Guards that were killed and are still there, at most. So many in a sleep that no signal ends mean that the next one
-/// would end up there, too.
+/// Most guards that were killed and still exist. When so many hang in a sleep that no signal ends, the next one would
+/// hang too.
 const MOST_GUARDS: usize = 8;
 
 /// The kernel's number for video devices (admin-guide/devices.txt).
 const VIDEO: u32 = 81;
 
-/// Opens what is configured for the process at the other end of standard input, until that is gone. `confine` is called
-/// once the broker knows what it is for.
+/// Opens what is configured for the process at the other end of standard input, until that process is gone. Calls
+/// `confine` once it has its orders.
 #[must_use]
 pub fn main(confine: impl FnOnce()) -> ExitCode {
-    deaf();
+    ignore_signals();
     let stdin = io::stdin();
     let control = stdin.as_fd();
     let Ok((orders, mut fds)) = passing::receive::<Orders>(control, true) else {
@@ -59,8 +59,8 @@ pub fn main(confine: impl FnOnce()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What ends the door's process ends this one by its socket, once nothing is asked for any more.
-fn deaf() {
+/// Ignores the signals that end the door's process: the broker ends when its socket closes, after it has answered everything.
+fn ignore_signals() {
     use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
@@ -90,7 +90,7 @@ impl Desk {
                 // Guards stay: the relay may be on.
                 Err(error) => return ended("what is asked", &error),
             };
-            // An answer that finds no room is asked for again.
+            // If an answer finds no room, the door asks again.
             let _ = match asked {
                 Ask::Outputs => self.outputs(control),
                 Ask::Guard => self.guard(control),
@@ -128,7 +128,7 @@ impl Desk {
                 if sent.is_err()
                     && let Some(unknown) = self.guards.last_mut()
                 {
-                    // Nobody but this process has heard of it.
+                    // Only this process knows of it.
                     let _ = unknown.kill();
                 }
                 sent
@@ -152,7 +152,7 @@ impl Desk {
     }
 }
 
-/// Logs why the broker serves no longer, unless the door's process has ended.
+/// Logs why the broker stops, unless the door's process has ended.
 fn ended(what: &str, error: &io::Error) {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     if !matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) {
@@ -193,7 +193,7 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity
     }
 }
 
-/// Whether the node at `path` is the configured camera, or may be one where any is wanted.
+/// Whether the node at `path` is the configured camera, or may be one if any camera is configured.
 fn is_allowed(path: &Path, configured: &Camera) -> bool {
     match configured {
         Camera::Node(node) => node == path,
@@ -214,7 +214,7 @@ fn open(path: &Path, configured: &Camera, pinned: Option<&Identity>) -> io::Resu
     if character && major(stat.st_rdev) == VIDEO {
         Ok(node)
     } else {
-        // What the kernel says to a camera's call on anything else.
+        // The kernel's answer to a camera's call on any other device.
         Err(io::Error::from_raw_os_error(libc::ENOTTY))
     }
 }
@@ -231,7 +231,7 @@ mod tests {
                 .and_then(|e| e.raw_os_error())
         };
         let null = Camera::Node("/dev/null".into());
-        // It is configured, and is no camera.
+        // It is configured, but it is no camera.
         assert_eq!(errno("/dev/null", &null), Some(libc::ENOTTY));
         assert_eq!(errno("/dev/zero", &null), Some(libc::EPERM));
         assert_eq!(errno("/dev/zero", &Camera::Any), Some(libc::EPERM));
@@ -239,7 +239,7 @@ mod tests {
         let missing = Camera::Node("/dev/video-none".into());
         assert_eq!(errno("/dev/video-none", &missing), Some(libc::ENOENT));
         assert_eq!(errno("/dev/null", &Camera::None), Some(libc::EPERM));
-        // Configured, and not what is pinned.
+        // It is configured, but it is not the pinned one.
         let pinned = Identity {
             port: Some("1-1.3".to_owned()),
             ..Identity::default()

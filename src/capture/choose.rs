@@ -95,11 +95,11 @@ pub struct Candidate {
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Intervals at this size; empty if the driver does not say.
+    /// Intervals at this size; empty if the driver does not report them.
     pub intervals: Vec<IntervalRange>,
 }
 
-/// What is wanted of a camera.
+/// What is wanted from a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// This format and no other.
@@ -163,7 +163,7 @@ fn rank(c: &Candidate, interval: Option<Interval>, wish: &Wish) -> Rank {
         c.format == PixelFormat::Grey,
         c.emulated,
         far,
-        // Drivers that do not say may well reach it.
+        // Drivers that report no rate may well reach it.
         fps.is_some_and(|fps| !reaches(fps, wish.fps)),
         c.format == PixelFormat::Mjpeg,
         u64::from(c.width.abs_diff(wish.width)) + u64::from(c.height.abs_diff(wish.height)),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_rates_may_do() {
+    fn a_format_of_unknown_rate_may_be_chosen() {
         let both = [offer(Nv12, 640, 480, &[5]), offer(Yu12, 640, 480, &[])];
         assert_eq!(chosen(&both, &WISH), (Yu12, 640, 480, None));
     }

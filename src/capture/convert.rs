@@ -1,5 +1,5 @@
-//! RGB pictures as cameras would deliver them. For the source of pictures, tests and benchmarks: it
-//! allocates and takes its time. The way back is the sampler's.
+//! RGB pictures as cameras would deliver them, for the source of pictures, tests and benchmarks: it
+//! allocates and takes its time. The sampler converts the other way.
 
 use image::codecs::jpeg::JpegEncoder;
 
@@ -10,7 +10,7 @@ use crate::frame::{Image, ImageError, Layout, PixelFormat};
 /// luma in full range, and MJPEG is coded at quality 90.
 ///
 /// # Errors
-/// [`ImageError`] if `rgb` is too short or a side is none that a frame can have.
+/// [`ImageError`] if `rgb` is too short or a side is not one that a frame can have.
 pub fn from_rgb(
     rgb: &[u8],
     width: u32,

@@ -44,7 +44,7 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
     let begun = Timestamp::now();
     let mut next = begun;
     loop {
-        // What is to be seen when its time has come.
+        // What is visible at that time.
         let at = next.since(begun).as_secs_f32();
         if at > stage.play().end() {
             break;
@@ -58,7 +58,7 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
             }
         };
         if clock::halted() {
-            // Nobody is late here: time passes when all is done that the frame before has led to.
+            // No frame is late here: time passes once everything that follows from the last frame is done.
             while !outlet.stopped() && !clock::settle(outlet.frames(), Duration::from_millis(50)) {}
             clock::pass(next.since(Timestamp::now()));
         } else {
@@ -75,7 +75,7 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
             fps: Some(settings.fps as f32),
             buffers: settings.buffers,
         });
-        // A camera's clock does not wait for the painter, but it does not hurry after it.
+        // A camera's clock does not wait for the painter, and does not hurry to catch up.
         next = next.plus(period);
         if !clock::halted() {
             next = next.max(Timestamp::now());

@@ -1,7 +1,7 @@
-//! Which camera it is: by what the kernel reports about the device behind a node, without opening it, and by what the owner pinned.
+//! Which camera it is: from what the kernel reports about the device behind a node, which is not opened, and what the owner pinned.
 //!
-//! A USB device says its ids and its serial number itself, and another one can say the same. The port is where it is plugged in:
-//! that no device chooses. None of it proves that the pictures are of this place.
+//! A USB device reports its ids and its serial number itself, and another device can report the same. The port is where it is
+//! plugged in, which no device chooses. None of this proves that the pictures show this place.
 
 use std::fmt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -15,21 +15,21 @@ pub const SYSFS: &str = "/sys";
 /// Longer than any serial number; a device may send any bytes.
 const LONGEST: usize = 126;
 
-/// A camera, as the configuration pins it and as it is found. What is absent may be anything.
+/// A camera, as the configuration pins it or as it is found. An absent field matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Identity {
     /// USB ids of maker and product, four lower-case hexadecimal digits each: `046d:0825`.
     pub usb: Option<String>,
-    /// The serial number, as a USB device says it.
+    /// The serial number, as a USB device reports it.
     pub serial: Option<String>,
     /// Where it is plugged in: the kernel's name of the USB port (`1-1.3`: bus 1, port 1 of it, port 3 of the hub there), or of
-    /// the device where it is none of USB.
+    /// the device if it is not on USB.
     pub port: Option<String>,
 }
 
 impl Identity {
-    /// Of the device behind the node at `path`, which is not opened: nothing where that is no device. The second value is the
+    /// The identity of the device behind the node at `path`, which is not opened; empty if it is no device. The second value is the
     /// device's number, by which an open node is compared with it.
     #[must_use]
     pub fn of_node(path: &Path, sysfs: &Path) -> (Self, Option<u64>) {
@@ -41,7 +41,7 @@ impl Identity {
         (identity.unwrap_or_default(), number)
     }
 
-    /// Of the character device with this number.
+    /// The identity of the character device with this number.
     fn of_number(number: u64, sysfs: &Path) -> Self {
         let entry = format!("dev/char/{}:{}", major(number), minor(number));
         let Ok(device) = sysfs.join(entry).canonicalize() else {
@@ -80,7 +80,7 @@ impl Identity {
         fits(&usb, &found.usb) && fits(&self.serial, &found.serial) && fits(&self.port, &found.port)
     }
 
-    /// What cannot be, as key, value and what it must be.
+    /// Checks the values. The error has the key, the value and what it must be.
     pub(super) fn validate(&self) -> Result<(), (&'static str, String, &'static str)> {
         let is_ids = |usb: &str| {
             let four = |id: &str| id.len() == 4 && id.bytes().all(|b| b.is_ascii_hexdigit());
@@ -127,7 +127,7 @@ impl Identity {
     }
 }
 
-/// As the configuration has it: `{ usb = '046d:0825', port = '1-1.3' }`. In single quotes, as it stands in double ones in the log.
+/// As written in the configuration: `{ usb = '046d:0825', port = '1-1.3' }`. In single quotes, as it stands in double ones in the log.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = |text: &str| match text.contains('\'') || text.contains(char::is_control) {
@@ -149,7 +149,7 @@ impl fmt::Display for Identity {
 mod tests {
     use super::*;
 
-    /// A USB camera with a microphone behind a hub, and a camera that is none of USB, as sysfs shows them.
+    /// A USB camera with a microphone behind a hub, and a camera that is not on USB, as sysfs shows them.
     fn sysfs() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let usb = "devices/platform/soc/3f980000.usb/usb1/1-1/1-1.3";
@@ -195,7 +195,7 @@ mod tests {
             Identity::of_number(number(2), root.path()),
             Identity::default()
         );
-        // What is printed can be pasted.
+        // The printed text can be pasted.
         let line = format!("device = {usb}");
         let read: toml::Table = toml::from_str(&line).unwrap();
         let pinned: Identity = read["device"].clone().try_into().unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pinned_must_be_so_and_the_rest_may_be_anything() {
+    fn pinned_fields_must_match_and_the_rest_may_be_anything() {
         let found = Identity {
             usb: Some("046d:0825".to_owned()),
             serial: None,
@@ -218,7 +218,7 @@ mod tests {
         ] {
             assert!(pinned(text).is(&found), "{text}");
         }
-        // The same camera at another port, another one at this port, one that has lost its serial number.
+        // The same camera at another port, another camera at this port, a camera that has lost its serial number.
         for text in [
             "usb = '046d:0825'\nport = '1-1.2'",
             "usb = '046d:0826'\nport = '1-1.3'",
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_that_cannot_be_is_told_with_what_it_must_be() {
+    fn an_invalid_pin_is_reported_with_what_it_must_be() {
         let wrong = |text: &str| {
             toml::from_str::<Identity>(text)
                 .unwrap()

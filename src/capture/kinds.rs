@@ -1,5 +1,5 @@
-//! What a file is, by what it begins with: its name may be anything. And which files are no one's photos, by their names,
-//! because computers, phones and programs leave them in every folder.
+//! What a file is, from its first bytes: its name may be anything. Also which files are no one's photos, from their names,
+//! because computers, phones and programs leave such files in every folder.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,17 +11,17 @@ pub enum Kind {
     Jpeg,
     /// Can be read.
     Png,
-    /// Something else, with what to do about it: half a sentence that goes with the file's name.
+    /// Something else, with what to do about it: half a sentence that follows the file's name.
     Other(&'static str),
 }
 
-/// How many bytes of a file tell its kind.
+/// How many bytes of a file identify its kind.
 const HEAD: usize = 1024;
 
-/// What a file that is not known is, and what to do about it.
+/// What a file of unknown kind is, and what to do about it.
 pub const UNKNOWN: &str = "is neither a JPEG nor a PNG picture; save it as one of them";
 
-/// By the first bytes that a file has.
+/// Kinds by the first bytes of a file.
 const MAGIC: &[(&[u8], &str)] = &[
     (b"GIF8", "is a GIF picture; save it as JPEG or PNG"),
     (b"8BPS", "is a Photoshop file; export it as JPEG or PNG"),
@@ -72,7 +72,7 @@ const HEIC: &str = "is a HEIC picture, as iPhones take them; export it as JPEG, 
 const SVG: &str = "is an SVG drawing or a web page; give a photo as JPEG or PNG";
 
 impl Kind {
-    /// By the first bytes of a file, [`HEAD`] of them if it has so many.
+    /// The kind, from the first bytes of a file: [`HEAD`] of them if it has so many.
     #[must_use]
     pub fn of(head: &[u8]) -> Self {
         if head.starts_with(b"\xff\xd8") {
@@ -136,10 +136,10 @@ impl Kind {
         Self::Other(UNKNOWN)
     }
 
-    /// By what the file at `path` begins with.
+    /// The kind, from the first bytes of the file at `path`.
     ///
     /// # Errors
-    /// If it cannot be read, or is no file.
+    /// If it cannot be read, or is not a file.
     pub fn read(path: &Path) -> std::io::Result<Self> {
         if !std::fs::metadata(path)?.is_file() {
             return Err(std::io::ErrorKind::InvalidInput.into());
@@ -152,7 +152,7 @@ impl Kind {
     }
 }
 
-/// Whether a name ends as those of pictures do, whatever the file is.
+/// Whether a name ends as a picture's does, whatever the file is.
 #[must_use]
 pub fn is_named_as_picture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
@@ -164,8 +164,8 @@ pub fn is_named_as_picture(path: &Path) -> bool {
     known.iter().any(|e| extension.eq_ignore_ascii_case(e))
 }
 
-/// Files and folders by the names that operating systems, phones, file managers and programs that copy give them. Whatever
-/// begins with a dot is one, too (`.DS_Store`, `._photo.jpg`, `.Trashes`, `.nomedia`).
+/// Files and folders by the names that operating systems, phones, file managers and copying programs give them. Any name
+/// that begins with a dot is also clutter (`.DS_Store`, `._photo.jpg`, `.Trashes`, `.nomedia`).
 const CLUTTER: &[&str] = &[
     // Windows.
     "thumbs.db",
@@ -201,7 +201,7 @@ const CLUTTER: &[&str] = &[
     "photothumb.db",
     "folder.cache",
 ];
-/// How names of files end that are not whole, or go with a photo and are none.
+/// Endings of the names of files that are incomplete, or that go with a photo but are not one.
 const CLUTTER_ENDINGS: &[&str] = &[
     ".tmp",
     ".temp",
@@ -216,7 +216,7 @@ const CLUTTER_ENDINGS: &[&str] = &[
     "~",
 ];
 
-/// Whether computers leave a file or folder of this name behind in folders of photos. Such are never mentioned.
+/// Whether computers leave a file or folder of this name behind in folders of photos. Such files are never mentioned.
 #[must_use]
 pub fn is_clutter(path: &Path) -> bool {
     let name = path
@@ -235,13 +235,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_called_by_its_name() {
+    fn every_kind_of_file_is_recognised() {
         let padded = |head: &[u8]| {
             let mut bytes = head.to_vec();
             bytes.resize(64, 7);
             bytes
         };
-        for (head, said) in [
+        for (head, expected) in [
             (&b"\0\0\0\x18ftypheic"[..], "HEIC"),
             (b"\0\0\0\x24ftypmif1", "HEIC"),
             (b"\0\0\0\x1cftypavif", "AVIF"),
@@ -265,7 +265,7 @@ mod tests {
             (b"dear diary", "neither a JPEG nor a PNG"),
         ] {
             match Kind::of(&padded(head)) {
-                Kind::Other(what) => assert!(what.contains(said), "{head:?}: {what}"),
+                Kind::Other(what) => assert!(what.contains(expected), "{head:?}: {what}"),
                 kind => panic!("{head:?}: {kind:?}"),
             }
         }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_computers_leave_behind_is_known_in_any_case() {
+    fn clutter_is_recognised_in_any_case() {
         for name in [
             "Thumbs.db",
             "THUMBS.DB",

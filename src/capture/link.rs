@@ -12,7 +12,7 @@ use crate::bell::{Bell, Caller};
 use crate::clock::Timestamp;
 use crate::frame::{Lease, Slot};
 
-/// The way out of a source.
+/// A source's way out.
 pub(super) struct Outlet {
     slot: Arc<Slot>,
     consumer: Thread,
@@ -45,13 +45,13 @@ impl Outlet {
         }
     }
 
-    /// Whether the source shall stop. Asked in every round, which is counted.
+    /// Whether the source shall stop. Asked, and counted, in every round.
     pub fn stopped(&self) -> bool {
         Counters::count(&self.counters.rounds);
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Puts `lease` where the consumer finds it. An unread older one goes back at once.
+    /// Puts `lease` where the consumer finds it. An older unread lease goes back at once.
     pub fn put(&self, lease: Lease) {
         Counters::count(&self.counters.frames);
         if let Some(old) = self.slot.put(lease) {
@@ -75,8 +75,8 @@ impl Outlet {
         self.consumer.unpark();
     }
 
-    /// Takes an unread frame of a dead stream out again: it is older than it looks, and it holds
-    /// memory of a device that shall be let go.
+    /// Takes back an unread frame of a dead stream: it is older than it looks, and it holds memory of a
+    /// device that must be released.
     pub fn clear(&self) {
         drop(self.slot.take());
     }
@@ -100,7 +100,7 @@ enum State {
     Down { since: Timestamp, why: CameraFault },
 }
 
-/// Tells of changes of state, once each.
+/// Reports each change of state once.
 pub(super) struct Link {
     events: Caller<CameraEvent>,
     state: State,
@@ -122,7 +122,7 @@ impl Link {
         self.send(event);
     }
 
-    /// No frames come, or none any more.
+    /// No frames come, or they have stopped.
     pub fn down(&mut self, why: CameraFault, path: &Path) {
         if let State::Down { why: known, .. } = &mut self.state {
             if *known != why {
@@ -146,7 +146,7 @@ impl Link {
 
     fn send(&self, event: CameraEvent) {
         if self.events.try_send(event).is_err() {
-            log::debug!("nobody hears of the camera: the channel of its events is full or closed");
+            log::debug!("camera event lost: its channel is full or closed");
         }
     }
 }

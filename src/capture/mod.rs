@@ -1,10 +1,10 @@
-//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or what stands for
+//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or a stand-in for
 //! one: a folder of pictures, or the synthetic doorstep.
 //!
 //! A source runs on a thread of its own. It puts leases of its buffers into the [`Slot`], wakes the
-//! consumer, and takes back what is dropped. It never looks at pixels; that is the sampler's part.
-//! Whatever happens to a camera is an event, not an end: the stream is retired whole (mappings and
-//! descriptors with it) and tried again until it returns.
+//! consumer, and takes back what is dropped. It never looks at pixels; the sampler does that.
+//! Whatever happens to a camera is an event, not an end: the whole stream is retired (mappings and
+//! descriptors with it), and the source tries again until the camera returns.
 
 mod choose;
 pub mod convert;
@@ -46,11 +46,11 @@ pub struct CameraInfo {
     pub name: String,
     /// Device node, or the folder of pictures.
     pub path: PathBuf,
-    /// Which device it is; nothing of pictures and the doorstep.
+    /// Which device it is; empty for pictures and the doorstep.
     pub device: Identity,
-    /// Layout of its frames. Pictures shown at their own size differ; their leases say how.
+    /// Layout of its frames. Pictures shown at their own size differ; each lease has its own layout.
     pub layout: Layout,
-    /// Frames a second that the driver says it makes, if it says.
+    /// Frames a second, if the driver reports them.
     pub fps: Option<f32>,
     /// Buffers that frames are lent from.
     pub buffers: u32,
@@ -156,7 +156,7 @@ pub enum CameraEvent {
     Down {
         /// Why.
         why: CameraFault,
-        /// Which device; what `camera.source` says if none was found.
+        /// Which device; the value of `camera.source` if none was found.
         path: PathBuf,
     },
     /// The first frame after [`CameraEvent::Down`] has come, maybe from another device node.
@@ -175,15 +175,15 @@ pub enum CameraEvent {
 pub struct Counters {
     /// Frames put into the slot.
     pub frames: AtomicU64,
-    /// Frames that a newer one replaced before anybody looked.
+    /// Frames that a newer one replaced before they were read.
     pub replaced: AtomicU64,
-    /// Damaged or short frames, never shown to anybody; undecodable pictures.
+    /// Damaged or short frames, which are never delivered; undecodable pictures.
     pub errors: AtomicU64,
     /// Leases that came back. Equal to `frames` when nothing is out on lease.
     pub returned: AtomicU64,
     /// Streams that ended in a fault after having been started.
     pub retired: AtomicU64,
-    /// How often the source went round, frames or not: at least every ten seconds as long as it is not stuck.
+    /// How many rounds the source has made, with or without frames: at least one every ten seconds unless it is stuck.
     pub rounds: AtomicU64,
 }
 
@@ -199,10 +199,10 @@ impl Counters {
     }
 }
 
-/// Why a source could not be started. A missing camera is none of these: that is an event.
+/// Why a source could not be started. A missing camera is not among these: that is an event.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// A setting that cannot be.
+    /// An invalid setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// No descriptor for waking the capture thread.
@@ -216,7 +216,7 @@ pub enum CaptureError {
     Unreadable {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The folder of pictures has none.
@@ -286,7 +286,7 @@ impl Drop for Running {
 }
 
 /// Starts the source that `settings` name. Its frames go into `slot`, and `consumer` is unparked for
-/// each; changes of state go to `events`, which should have room for some: what does not fit is lost.
+/// each; changes of state go to `events`, which should have room for several: what does not fit is lost.
 ///
 /// # Errors
 /// [`CaptureError`] if a setting is wrong, a folder of pictures unreadable, or the system out of

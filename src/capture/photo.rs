@@ -1,7 +1,7 @@
 //! A photo from a file, upright, as the sampler reads pictures.
 //!
-//! Whatever the file says, reading it takes a bounded amount of memory: a large JPEG picture is decoded at a smaller scale,
-//! a large PNG picture is averaged down line by line, and a larger one still is refused by its header.
+//! Reading a photo takes a bounded amount of memory, whatever is in the file: a large JPEG picture is decoded at a smaller
+//! scale, a large PNG picture is averaged down line by line, and an even larger one is refused by its header.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub struct Photo {
     scale: f32,
 }
 
-/// Without its pixels, which are for nobody's log.
+/// Without the pixels, which belong in no log.
 impl std::fmt::Debug for Photo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (width, height) = self.picture.dimensions();
@@ -39,7 +39,7 @@ pub struct PhotoError {
     pub fault: PhotoFault,
 }
 
-/// What is wrong with a photo, and what to do about it; it goes with the file's name.
+/// What is wrong with a photo, and what to do about it; the text follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum PhotoFault {
     /// The file cannot be read.
@@ -51,7 +51,7 @@ pub enum PhotoFault {
     /// A folder, a device, a pipe.
     #[error("is no file; name a JPEG or PNG picture")]
     NoFile,
-    /// A damaged JPEG picture, or one of a kind that is not read.
+    /// A damaged JPEG picture, or a JPEG of a kind that is not supported.
     #[error("{0}; JPEG and PNG pictures can be read if they are whole: copy it again")]
     Jpeg(#[source] JpegError),
     /// A damaged PNG picture.
@@ -82,11 +82,11 @@ pub enum PhotoFault {
     GaveUp,
 }
 
-/// What the reason begins with for which a photo is not used, if it cannot be read.
+/// How the reason for not using a photo begins if the photo cannot be read.
 pub const UNREAD: &str = "cannot be read: ";
 
 impl PhotoError {
-    /// As it goes with the file's name: the reason for which it is not used.
+    /// The reason for not using the photo, as it follows the file's name.
     #[must_use]
     pub fn why(&self) -> String {
         match &self.fault {
@@ -106,19 +106,19 @@ impl Photo {
     /// The most pixels that a photo has once it is read. A larger one is read at a half, a third, a quarter and so on of its
     /// size: faces that are worth learning still have several hundred pixels then.
     pub const MOST: u32 = 8 << 20;
-    /// What reading any photo takes at most, in bytes, with its file and the picture that comes of it: a picture and a copy
-    /// of it that is turned, the file, and what the decoder holds.
+    /// The most bytes that reading any photo takes: the file, the picture, a turned copy of the picture, and what the decoder
+    /// holds.
     pub const MEMORY: u64 = 2 * 3 * Self::MOST as u64 + Self::DECODER;
-    /// What decoding takes at most, in bytes, besides the file and the picture.
+    /// The most bytes that decoding takes in addition to the file and the picture.
     const DECODER: u64 = 64 << 20;
 
-    /// Reads and decodes the JPEG or PNG file at `path`, turned upright as its EXIF data say, with at most [`Photo::MOST`]
+    /// Reads and decodes the JPEG or PNG file at `path`, turned upright by its EXIF data, with at most [`Photo::MOST`]
     /// pixels.
     ///
     /// # Errors
     /// [`PhotoError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, PhotoError> {
-        // A defect of a decoder costs this photo, and no other.
+        // A defect of a decoder costs this photo only.
         let read = contained(|| read(path));
         read.unwrap_or(Err(PhotoFault::GaveUp))
             .map_err(|fault| PhotoError {
@@ -151,7 +151,7 @@ impl Photo {
     }
 }
 
-/// A picture as it lies in its file, and how to turn it.
+/// A picture as stored in its file, and how to turn it.
 struct Stored {
     picture: RgbImage,
     /// Pixels a line in the file.
@@ -161,7 +161,7 @@ struct Stored {
 
 fn read(path: &Path) -> Result<Photo, PhotoFault> {
     let unreadable = PhotoFault::Unreadable;
-    // Before it is opened: to open a pipe is to wait for its other end.
+    // Checked before it is opened: to open a pipe is to wait for its other end.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(PhotoFault::NoFile);
     }
@@ -179,7 +179,7 @@ fn read(path: &Path) -> Result<Photo, PhotoFault> {
     let scale = stored.width as f32 / stored.picture.width() as f32;
     let picture = match stored.orientation {
         Orientation::NoTransforms => stored.picture,
-        // Phones store pictures as the sensor lies and say how to turn them.
+        // Phones store pictures as the sensor lies and record how to turn them.
         orientation => {
             let mut picture = DynamicImage::from(stored.picture);
             picture.apply_orientation(orientation);
@@ -262,7 +262,7 @@ fn jpeg(mut file: impl Read, length: u64) -> Result<Stored, PhotoFault> {
     })
 }
 
-/// The most bytes that a decoder of PNG may take for what is not pixels.
+/// The most bytes that the PNG decoder may take for data other than pixels.
 const PNG_LIMIT: usize = 16 << 20;
 
 fn png(mut file: BufReader<std::fs::File>) -> Result<Stored, PhotoFault> {
@@ -284,7 +284,7 @@ fn png(mut file: BufReader<std::fs::File>) -> Result<Stored, PhotoFault> {
         let data = reader.next_row().map_err(PhotoFault::Png)?;
         shrinking.add(row, data.ok_or(PhotoFault::GaveUp)?.data(), channels);
     }
-    // There is no other row, and the checksums are right.
+    // Checks that there is no further row and that the checksums are right.
     reader.next_row().map_err(PhotoFault::Png)?;
     Ok(Stored {
         picture: shrinking.finish()?,
@@ -305,7 +305,7 @@ fn reduction(width: u32, height: u32) -> u32 {
     (1..).find(fits).unwrap_or(u32::MAX)
 }
 
-/// The EXIF data of a PNG file: unlike decoders, wherever they lie, as some programs write them behind the pixels.
+/// The EXIF data of a PNG file, wherever they lie: some programs write them after the pixels, where decoders do not look.
 fn png_exif(file: &mut BufReader<std::fs::File>) -> std::io::Result<Option<Vec<u8>>> {
     file.seek(SeekFrom::Start(8))?;
     // As many chunks as a large picture has in small pieces.
@@ -468,7 +468,7 @@ mod tests {
 
     use super::*;
 
-    /// A PNG file with these pieces, and the checksums that it must have.
+    /// A PNG file of these pieces, with their checksums.
     fn png_file(pieces: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
         let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
         for (kind, data) in pieces {
@@ -535,7 +535,7 @@ mod tests {
 
     fn open(bytes: &[u8]) -> Result<Photo, PhotoError> {
         let folder = tempfile::tempdir().expect("a folder");
-        // The name says nothing.
+        // The name is no hint.
         let path = folder.path().join("photo.gif");
         std::fs::write(&path, bytes).expect("written");
         Photo::open(&path)
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn photos_are_upright_wherever_they_say_how_they_lie() {
+    fn photos_are_turned_upright_wherever_their_exif_data_are() {
         let picture = scene(64, 32);
         let mut jpeg = jpeg_of(&picture);
         let segment = [b"Exif\0\0", &exif(6)[..]].concat();
@@ -711,8 +711,11 @@ mod tests {
             (u32::MAX >> 1, 2),
         ] {
             let bytes = png_file(&[(b"IHDR", header(width, height, 8, 2, false))]);
-            let said = open(&bytes).unwrap_err().to_string();
-            assert!(said.contains(&format!("{width}x{height} pixels")), "{said}");
+            let message = open(&bytes).unwrap_err().to_string();
+            assert!(
+                message.contains(&format!("{width}x{height} pixels")),
+                "{message}"
+            );
         }
         let mut bytes = jpeg_of(&scene(16, 16));
         let frame = bytes
@@ -720,16 +723,16 @@ mod tests {
             .position(|w| w == [0xff, 0xc0])
             .expect("a frame");
         bytes[frame + 5..frame + 9].fill(0xff);
-        let said = open(&bytes).unwrap_err().to_string();
-        assert!(said.contains("65535x65535 pixels"), "{said}");
-        // As many as it may have, and no data for them.
+        let message = open(&bytes).unwrap_err().to_string();
+        assert!(message.contains("65535x65535 pixels"), "{message}");
+        // As many as a file may have, but without data for them.
         bytes[frame + 5..frame + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]);
-        let said = open(&bytes).unwrap_err().to_string();
-        assert!(said.contains("are no 16383x16383 pixels"), "{said}");
+        let message = open(&bytes).unwrap_err().to_string();
+        assert!(message.contains("are no 16383x16383 pixels"), "{message}");
     }
 
     #[test]
-    fn what_is_no_whole_photo_is_refused_by_what_it_is() {
+    fn a_damaged_or_foreign_file_is_refused_with_its_kind() {
         let jpeg = jpeg_of(&scene(64, 64));
         let rows = vec![vec![7; 64]; 64];
         let png = png_of(header(64, 64, 8, 0, false), &rows);
@@ -743,7 +746,7 @@ mod tests {
         twelve[frame + 4] = 12;
         let mut shifted = png.clone();
         shifted[60] ^= 1;
-        for (bytes, said) in [
+        for (bytes, expected) in [
             (&b""[..], "is empty"),
             (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
             (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
@@ -758,7 +761,7 @@ mod tests {
         ] {
             let error = open(bytes).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(said), "{said}: {text}");
+            assert!(text.contains(expected), "{expected}: {text}");
             assert_eq!(text.matches("photo.gif").count(), 1, "{text}");
             assert!(error.why().starts_with(UNREAD), "{}", error.why());
         }
@@ -767,20 +770,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn a_path_that_is_no_file_is_refused_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let here = |name: &str| folder.path().join(name);
         std::fs::create_dir(here("a.jpg")).expect("made");
         std::os::unix::fs::symlink(here("b.jpg"), here("b.jpg")).expect("made");
         rustix::fs::mkfifoat(rustix::fs::CWD, here("c.jpg"), rustix::fs::Mode::RUSR).expect("made");
-        for (name, said) in [
+        for (name, expected) in [
             ("a.jpg", "is no file"),
             ("b.jpg", "Too many levels"),
             ("c.jpg", "is no file"),
             ("d.jpg", "No such file"),
         ] {
             let text = Photo::open(&here(name)).unwrap_err().to_string();
-            assert!(text.contains(said), "{text}");
+            assert!(text.contains(expected), "{text}");
         }
     }
 }

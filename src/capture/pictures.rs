@@ -1,7 +1,7 @@
-//! Pictures that stand for a camera: a folder of them, each shown for some frames at a steady rate.
+//! Pictures in place of a camera: a folder of them, each shown for some frames at a steady rate.
 //!
-//! The same leases, slot and events as a camera has. Unlike one it allocates, because it decodes and
-//! converts; that stands for what a camera does in hardware.
+//! It has the same leases, slot and events as a camera. Unlike a camera it allocates, because it decodes
+//! and converts; that stands for what a camera does in hardware.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::frame::{Layout, PixelFormat, Slot};
 /// What to show, and how.
 #[derive(Clone, Debug)]
 pub struct Show {
-    /// Where the pictures are from, for the events.
+    /// Where the pictures are from; used in events.
     pub path: PathBuf,
     /// JPEG and PNG files, in the order in which they are shown.
     pub files: Vec<PathBuf>,
@@ -44,10 +44,10 @@ pub struct Show {
     pub looped: bool,
 }
 
-/// What is said of a file of no known kind.
+/// Why a file of unknown kind is not used.
 pub const NO_PICTURE: &str = super::kinds::UNKNOWN;
 
-/// Whether a file is a JPEG or PNG picture, by its content, or is named as pictures are: then reading it tells what it is.
+/// Whether a file is a JPEG or PNG picture by its content, or has a picture's name: then reading it shows what it is.
 #[must_use]
 pub fn is_picture(path: &Path) -> bool {
     if path.is_dir() {
@@ -56,8 +56,8 @@ pub fn is_picture(path: &Path) -> bool {
     is_named_as_picture(path) || matches!(Kind::read(path), Ok(Kind::Jpeg | Kind::Png))
 }
 
-/// Why a file cannot be used as a picture, with what to do about it: half a sentence that goes with its name. `None` if it
-/// is a JPEG or PNG picture, by its content.
+/// Why a file cannot be used as a picture, with what to do about it: half a sentence that follows its name. `None` if its
+/// content is a JPEG or PNG picture.
 #[must_use]
 pub fn refusal(path: &Path) -> Option<String> {
     if path.is_dir() {
@@ -100,7 +100,7 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     Ok(files)
 }
 
-/// Starts showing. As [`super::start`], for pictures only.
+/// Starts the show. As [`super::start`], for pictures only.
 ///
 /// # Errors
 /// [`CaptureError`] if the system is out of descriptors or threads.
@@ -138,7 +138,7 @@ fn run(show: &Show, outlet: &mut Outlet) {
                 if outlet.stopped() {
                     return;
                 }
-                // A camera's clock does not wait for the decoder, but it does not hurry after it.
+                // A camera's clock does not wait for the decoder, and does not hurry to catch up.
                 next = next.plus(period).max(Timestamp::now());
                 projector.show(layout, &bytes, outlet, |layout| info(show, layout));
             }
@@ -168,7 +168,7 @@ fn prepare(file: &Path, show: &Show) -> Result<(Layout, Vec<u8>), Box<dyn std::e
     Ok((layout, bytes))
 }
 
-/// `picture` as large as fits into `width` by `height`, in the middle of black.
+/// `picture` as large as fits into `width` by `height`, centred on black.
 fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     if picture.dimensions() == (width, height) {
         return picture.clone();
@@ -188,7 +188,7 @@ fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     framed
 }
 
-/// What stands for the camera's name and kind.
+/// Describes the show as a camera.
 fn info(show: &Show, layout: Layout) -> CameraInfo {
     let path = show.path.clone();
     CameraInfo {
@@ -250,7 +250,7 @@ mod tests {
         events: Receiver<CameraEvent>,
     }
 
-    /// `sender` with a bell that nobody sleeps by.
+    /// `sender` with a bell that no thread waits for.
     fn ringing(sender: crossbeam_channel::Sender<CameraEvent>) -> Caller<CameraEvent> {
         Caller::new(sender, Arc::new(Bell::new().expect("an eventfd")))
     }
@@ -298,7 +298,7 @@ mod tests {
     fn every_picture_is_shown_and_every_buffer_comes_back() {
         let dir = folder(&[RED, GREEN, BLUE]);
         let mut show = show(dir.path());
-        // Slow enough for a consumer that does nothing to miss no picture.
+        // Slow enough that a consumer that does nothing misses no picture.
         (show.fps, show.frames_each) = (20, 3);
         let watched = watch(show);
         let mut seen: Vec<[u8; 3]> = Vec::new();
@@ -332,7 +332,7 @@ mod tests {
     fn the_newest_frame_wins() {
         let dir = folder(&[RED, GREEN]);
         let watched = watch(show(dir.path()));
-        // Nobody looks until it is over: 10 frames, and only the last is still there.
+        // The consumer looks only at the end: of 10 frames, only the last is still there.
         assert!(matches!(watched.event(), Some(CameraEvent::Up(_))));
         assert_eq!(watched.event(), Some(CameraEvent::Ended));
         let lease = watched.slot.take().expect("the last frame");
@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(fit(&line, 20, 20).get_pixel(10, 9).0, BLUE);
     }
 
-    /// The settings' way in, with conversion to a camera's format.
+    /// The same, started through the settings, with conversion to a camera's format.
     #[test]
     fn started_by_settings() {
         let dir = folder(&[RED]);

@@ -1,4 +1,4 @@
-//! What stands for a camera's memory: buffers that made pictures are lent from. It copies into them, as a camera does.
+//! Camera memory for made pictures: buffers that are lent as a camera lends them. Frames are copied into them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::frame::{BEHIND, Layout, Lease, Pool};
 /// Lends buffers as a camera would.
 pub(super) struct Projector {
     buffers: Vec<Arc<Buffer>>,
-    /// Buffers that nobody holds.
+    /// Buffers that are not lent.
     free: Vec<u32>,
     returned: Receiver<u32>,
     sequence: u32,
@@ -51,7 +51,7 @@ impl Projector {
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
         self.free.extend(self.returned.try_iter());
-        // A lease gives its buffer back before it lets go of it: such a one is not ours quite yet.
+        // A lease gives its buffer back just before it releases it: such a buffer is not yet ours.
         let Some(at) = (0..self.free.len()).find(|at| {
             let buffer = &mut self.buffers[self.free[*at] as usize];
             Arc::get_mut(buffer).is_some()
@@ -89,7 +89,7 @@ impl Pool for Buffer {
     }
 
     fn give_back(&self, index: u32) {
-        // There is room for every buffer; if nobody receives any more, the show is over.
+        // There is room for every buffer; if there is no receiver, the show is over.
         if self.returns.try_send(index).is_ok() {
             self.bell.ring();
         }

@@ -1,4 +1,4 @@
-//! What an owner may say about the camera, and what is wrong with it.
+//! What an owner may configure about the camera, and what is wrong with it.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use crate::frame::{Image, PixelFormat};
 #[serde(deny_unknown_fields, default)]
 pub struct CameraSettings {
     /// `auto` for the first usable camera, and no other one after it; a device node (`/dev/video0`,
-    /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for visitors who
-    /// never lived (see [`Script`]) instead of a camera.
+    /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for synthetic
+    /// visitors (see [`Script`]) instead of a camera.
     pub source: String,
-    /// The only device that is opened as a camera; any if absent. Of no meaning to pictures and the doorstep.
+    /// The only device that is opened as a camera; any if absent. It has no effect on pictures and the doorstep.
     pub device: Option<Identity>,
     /// Pixel format; chosen if absent. For pictures and the doorstep, YUYV if absent.
     pub format: Option<PixelFormat>,
@@ -68,11 +68,11 @@ pub enum Source {
     Doorstep(Script),
 }
 
-/// A setting that cannot be, naming key, value and fix.
+/// An invalid setting, with key, value and fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {value}: {fix}")]
 pub struct SettingsError {
-    /// The key, without the table that it stands in.
+    /// The key, without its table.
     pub key: &'static str,
     /// What it was set to.
     pub value: String,
@@ -81,7 +81,7 @@ pub struct SettingsError {
 }
 
 impl CameraSettings {
-    /// Whether every setting can be. Whether the camera can do it, only the camera knows.
+    /// Checks that every setting is possible. Whether the camera supports it, only the camera knows.
     ///
     /// # Errors
     /// The first [`SettingsError`].
@@ -140,7 +140,7 @@ impl CameraSettings {
         Ok(())
     }
 
-    /// [`CameraSettings::source`], understood.
+    /// [`CameraSettings::source`], parsed.
     #[must_use]
     pub fn parsed_source(&self) -> Source {
         if let Some(path) = self.source.strip_prefix("pictures:") {
@@ -156,7 +156,7 @@ impl CameraSettings {
 }
 
 impl CameraSettings {
-    /// What is to be played, if the source is a doorstep.
+    /// The script to play, if the source is a doorstep.
     fn script(&self) -> Option<Result<Script, ScriptError>> {
         self.source.strip_prefix("doorstep:").map(str::parse)
     }

@@ -1,4 +1,4 @@
-//! Keys that are none: which one was meant, or in which table it belongs.
+//! Unknown keys: which key was meant, or in which table it belongs.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -11,7 +11,7 @@ use crate::nn::EngineSettings;
 use crate::output::Wiring;
 use crate::text::nearest;
 
-/// Every table of the configuration with its keys, as the types that are read say themselves.
+/// Every table of the configuration with its keys, from the types that are deserialized.
 pub fn tables() -> [(&'static str, &'static [&'static str]); 12] {
     [
         ("", of::<OwnerFile>()),
@@ -37,7 +37,7 @@ fn of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     keys
 }
 
-/// Takes down what a type asks for, and gives it nothing.
+/// Records what a type asks for, and gives it nothing.
 struct Asked<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for Asked<'_> {
@@ -63,7 +63,7 @@ impl<'de> Deserializer<'de> for Asked<'_> {
     }
 }
 
-/// `why`, and if it is about an unknown key, which one was probably meant.
+/// `why`, and if it is about an unknown key, which key was probably meant.
 pub fn explain(why: &str) -> String {
     let Some((_, rest)) = why.split_once("unknown field `") else {
         return why.to_owned();
@@ -71,7 +71,7 @@ pub fn explain(why: &str) -> String {
     let Some((unknown, expected)) = rest.split_once('`') else {
         return why.to_owned();
     };
-    // Those that are allowed here are quoted the same way.
+    // The keys that are allowed here are quoted in the same way.
     let here: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
     if let Some(key) = nearest(unknown, here.iter().copied()) {
         return format!("{why}; did you mean `{key}`?");
@@ -80,7 +80,7 @@ pub fn explain(why: &str) -> String {
         .into_iter()
         .find(|(table, keys)| !table.is_empty() && keys.contains(&unknown));
     match home {
-        Some((table, _)) => format!("{why}; `{unknown}` belongs into the table [{table}]"),
+        Some((table, _)) => format!("{why}; `{unknown}` belongs in the table [{table}]"),
         None => why.to_owned(),
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_table_says_its_keys() {
+    fn every_table_has_its_keys() {
         for (table, keys) in tables() {
             assert!(!keys.is_empty(), "{table}");
         }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_none_is_told_from_the_one_that_was_meant() {
+    fn an_unknown_key_leads_to_the_key_that_was_meant() {
         for (key, keys, meant) in [
             ("votse", "`votes`, `of`", "did you mean `votes`?"),
             ("Votes", "`votes`, `of`", "did you mean `votes`?"),
@@ -106,7 +106,7 @@ mod tests {
             (
                 "votes",
                 "`board`, `door`",
-                "`votes` belongs into the table [door]",
+                "`votes` belongs in the table [door]",
             ),
         ] {
             let why = explain(&format!(

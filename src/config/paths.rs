@@ -1,5 +1,5 @@
-//! Paths in a configuration: each counts from the folder of the file that it stands in, by this one table. A key that takes a path
-//! and is not in it is found by the test below, which goes through every key that there is.
+//! Paths in a configuration: each counts from the folder of its file, by this one table. The test below goes through every
+//! key and finds a path key that is not in the table.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use std::path::Path;
 enum Takes {
     /// A path and nothing else.
     Path,
-    /// The name of something built in, or a path: what has a `/` or ends with `.toml`. A word behind `:` stays as it is.
+    /// The name of something built in, or a path: a text with a `/` or one that ends with `.toml`. A word after `:` stays as it is.
     NameOrFile,
     /// A word, an absolute device, or `pictures:` and a path.
     Source,
@@ -23,7 +23,7 @@ const KEYS: [(&[&str], Takes); 5] = [
     (&["camera", "source"], Takes::Source),
 ];
 
-/// Makes every path in `file`, which lies in `folder`, one that counts from where the program runs.
+/// Rewrites every path in `file`, which lies in `folder`, so that it counts from the working directory.
 pub fn locate(file: &mut toml::Table, folder: &Path) {
     for (key, takes) in KEYS {
         let Some((last, tables)) = key.split_last() else {
@@ -32,7 +32,7 @@ pub fn locate(file: &mut toml::Table, folder: &Path) {
         let table = tables.iter().try_fold(&mut *file, |table, name| {
             table.get_mut(*name)?.as_table_mut()
         });
-        // What is of another type is refused where the key is read.
+        // A value of another type is refused where the key is read.
         if let Some(toml::Value::String(text)) = table.and_then(|t| t.get_mut(*last)) {
             *text = takes.locate(text, folder);
         }

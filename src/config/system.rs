@@ -1,4 +1,4 @@
-//! What only the system on a card of its own heeds: login, clock, network. Checked here; `firmware` acts on it.
+//! Settings that only the system on a card uses: login, clock, network. Checked here; `firmware` acts on them.
 
 use serde::Deserialize;
 
@@ -11,17 +11,17 @@ pub struct SystemSettings {
     pub console: Option<String>,
     /// The clock of a board without a battery is set to this if it is behind.
     pub time: Option<jiff::Timestamp>,
-    /// Whom to ask for the time (SNTP): a name or an address, with `:port` if it is not 123.
+    /// The server that is asked for the time (SNTP): a name or an address, with `:port` if it is not 123.
     pub time_server: Option<String>,
 }
 
-/// The network: none unless it is asked for.
+/// The network: none unless it is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSettings {
-    /// Whether by wire.
+    /// Whether to use a wired network.
     pub ethernet: bool,
-    /// Or by which wireless network.
+    /// The wireless network to use.
     pub wifi: Option<Wifi>,
 }
 
@@ -29,16 +29,16 @@ pub struct NetworkSettings {
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with name and password")]
 pub struct Wifi {
-    /// As it is called (SSID).
+    /// Its name (SSID).
     pub name: String,
     /// Its password, in the clear.
     pub password: String,
-    /// Whose rules for radio hold, in two letters; without it the world's, which leave some channels out.
+    /// Country whose radio rules apply, in two letters; without it the world's rules, which leave some channels out.
     pub country: Option<String>,
 }
 
 impl std::fmt::Debug for Wifi {
-    /// The password is for nobody's log.
+    /// The password belongs in no log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wifi")
             .field("name", &self.name)
@@ -47,13 +47,13 @@ impl std::fmt::Debug for Wifi {
 }
 
 impl NetworkSettings {
-    /// Whether there is to be one.
+    /// Whether a network is configured.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.ethernet || self.wifi.is_some()
     }
 
-    /// What cannot be, with key and fix.
+    /// Checks the values. The error has the key and the fix.
     pub(super) fn validate(&self) -> Result<(), String> {
         let Some(wifi) = &self.wifi else {
             return Ok(());
@@ -87,7 +87,7 @@ impl NetworkSettings {
 }
 
 impl SystemSettings {
-    /// What cannot be, with key and fix.
+    /// Checks the values. The error has the key and the fix.
     pub(super) fn validate(&self, network: &NetworkSettings) -> Result<(), String> {
         console(self.console.as_deref())?;
         let Some(server) = &self.time_server else {
@@ -106,14 +106,14 @@ impl SystemSettings {
             ));
         }
         if !network.is_wanted() {
-            return Err("time_server: needs a network; say which in [network]".to_owned());
+            return Err("time_server: needs a network; configure one in [network]".to_owned());
         }
         Ok(())
     }
 }
 
-/// A password in the clear must not be taken for a hash, nor one that the card's login cannot verify for one that it can:
-/// busybox knows SHA-512 and SHA-256 of crypt(5), and not what `mkpasswd` and `passwd` make today (yescrypt).
+/// A password in the clear must not pass for a hash, nor must a hash that the card's login cannot verify:
+/// busybox supports SHA-512 and SHA-256 of crypt(5), but not what `mkpasswd` and `passwd` make today (yescrypt).
 fn console(hash: Option<&str>) -> Result<(), String> {
     let Some(hash) = hash else { return Ok(()) };
     let fix = "make one with `openssl passwd -6`";
@@ -130,7 +130,7 @@ fn console(hash: Option<&str>) -> Result<(), String> {
         _ => return Err(format!("console: is no hash of a password; {fix}")),
     };
     let mut rest: Vec<&str> = parts.collect();
-    // Fewer than 1000 would be taken for 1000, and then no password fits.
+    // The login would read fewer than 1000 as 1000, and then no password fits.
     let rounds = rest.first().and_then(|part| part.strip_prefix("rounds="));
     let rounds_fit = rounds.is_none_or(|n| {
         !n.starts_with('0') && n.parse().is_ok_and(|n| (1000..=9_999_999).contains(&n))
@@ -160,7 +160,7 @@ fn console(hash: Option<&str>) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// Of the password "secret", as `openssl passwd -6 -salt abcdefgh` makes it.
+    /// The hash of the password "secret", as `openssl passwd -6 -salt abcdefgh` makes it.
     const HASH: &str = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.";
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_console_refuses_what_is_no_such_hash() {
+    fn the_console_refuses_other_hashes_and_clear_text() {
         let of_another_kind = [
             "$y$j9T$abcdefghijkl$XFQnRmFDoRnfefa6tLCdzcaB9xoGhmmkRgfG1lm0pK1",
             "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_what_a_network_can_be() {
+    fn impossible_networks_are_refused() {
         assert_eq!(NetworkSettings::default().validate(), Ok(()));
         assert!(!NetworkSettings::default().is_wanted());
         let good = wifi("our \"home\" ☕", "a \"word\" \\ of 8", Some("NL"));

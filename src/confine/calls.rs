@@ -1,12 +1,12 @@
 //! Which system calls each kind of process keeps: lists of what it needs, and nothing else.
 //!
-//! What is on no list fails with `EPERM`. It does not kill: a C library or a kernel that makes another call than those we
-//! know of costs what that call would have done, which is an error that is logged and dealt with, and not the door. An
-//! intruder gains nothing by the difference, as the call is not made either way. `ENOSYS` answers calls that a C library
-//! makes another call in place of, and those that are newer than this list.
+//! A call on no list fails with `EPERM`. It does not kill the process: if a C library or a kernel makes a call that we do not
+//! know of, only that call fails, which is an error that is logged and handled, and the door keeps working. An intruder
+//! gains nothing by the difference, as the call is not made either way. `ENOSYS` answers calls for which a C library has
+//! a replacement, and calls that are newer than this list.
 //!
-//! Where a call does many things, its arguments are looked at: ioctl(2), clone(2), mmap(2), prctl(2), prlimit(2), tgkill(2),
-//! socketpair(2). Lists hold what glibc and musl make of the same function, on x86-64 and 64-bit ARM.
+//! Where a call does many things, its arguments are checked: ioctl(2), clone(2), mmap(2), prctl(2), prlimit(2), tgkill(2),
+//! socketpair(2). The lists hold what glibc and musl use for the same functions, on x86-64 and 64-bit ARM.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use seccompiler::{
 
 use crate::{capture, output};
 
-/// What a process does, as far as calls go.
+/// What a process does, as far as system calls matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Works the door with what others opened.
+    /// Works the door with descriptors that others opened.
     Door,
     /// Watches the door's process.
     Guard,
-    /// Opens devices and starts guards, which begin with these calls and give up most of them.
+    /// Opens devices and starts guards. A guard begins with these calls and gives up most of them.
     Broker,
     /// Learns from photos.
     Learner,
@@ -33,7 +33,7 @@ pub enum Kind {
 /// A list of calls.
 type Calls = &'static [libc::c_long];
 
-/// Memory, time, threads' waiting, and what is open already.
+/// Memory, time, waiting, and files that are open already.
 const ALL: Calls = &[
     libc::SYS_brk,
     libc::SYS_clock_getres,
@@ -73,7 +73,7 @@ const ALL: Calls = &[
     libc::SYS_time,
 ];
 
-/// Threads of one's own, and what libraries ask about the machine.
+/// The process's own threads, and what libraries ask about the machine.
 const THREADS: Calls = &[
     libc::SYS_eventfd2,
     libc::SYS_get_robust_list,
@@ -90,7 +90,7 @@ const THREADS: Calls = &[
     libc::SYS_uname,
 ];
 
-/// Looking for files and reading them, as far as Landlock lets.
+/// Finding files and reading them, as far as Landlock allows.
 const FILES: Calls = &[
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
@@ -162,7 +162,7 @@ const BROKER: Calls = &[
     libc::SYS_vfork,
 ];
 
-/// A network whose top layers were tuned is put together in memory.
+/// A network whose top layers were tuned is assembled in memory.
 const TUNED: Calls = &[libc::SYS_memfd_create];
 
 /// Whether standard error is a terminal, and how wide; whether a socket waits.
@@ -171,7 +171,7 @@ const TERMINAL: &[u64] = &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
 /// `PR_GET_AUXV` of linux/prctl.h.
 const PR_GET_AUXV: u64 = 0x4155_5856;
 
-/// Of prctl(2): the name of a thread, that of memory, and what the kernel said of the processor at the start.
+/// Of prctl(2): the name of a thread, the name of memory, and what the kernel reported about the processor at the start.
 const NAMES: &[u64] = &[
     PR_GET_AUXV,
     libc::PR_SET_NAME as u64,
@@ -179,7 +179,7 @@ const NAMES: &[u64] = &[
     libc::PR_SET_VMA as u64,
 ];
 
-/// Besides, for a guard that starts: it gives up privileges, cores and calls.
+/// Additional options for a guard that starts: it gives up privileges, cores and calls.
 const GIVING_UP: &[u64] = &[
     libc::PR_SET_NO_NEW_PRIVS as u64,
     libc::PR_GET_NO_NEW_PRIVS as u64,
@@ -200,13 +200,13 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWCGROUP
 /// set_mempolicy_home_node: numbers are the same on all machines since 424.
 const NEWER: u32 = 450;
 
-/// No call has this number yet. One beyond fails with `EPERM`.
+/// No call has this number yet. A higher one fails with `EPERM`.
 const NEWEST: u32 = 511;
 
 /// The filters of `kind`, in the order in which they are installed.
 ///
 /// # Errors
-/// [`BackendError`] for a machine that seccompiler does not know.
+/// [`BackendError`] for a machine that seccompiler does not support.
 pub fn filters(kind: Kind) -> Result<[BpfProgram; 2], BackendError> {
     Ok([other_calls(), allowed(kind)?])
 }
@@ -225,15 +225,15 @@ fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
     let mut only = |call: libc::c_long, rule: Vec<SeccompRule>| {
         rules.insert(call, rule);
     };
-    // Answered by the other filter: of two that refuse, the one that was installed last would give the answer.
+    // The other filter answers it: of two filters that refuse a call, the one installed last gives the answer.
     only(libc::SYS_clone3, Vec::new());
     only(libc::SYS_openat2, Vec::new());
     for newer in NEWER..=NEWEST {
         only(newer.into(), Vec::new());
     }
-    // Those of cameras and of GPIO lines, and no other device's.
+    // Those of cameras and of GPIO lines only.
     only(libc::SYS_ioctl, one_of(1, &controls(kind))?);
-    // Memory that is code comes from files that were mapped before, except where a program is started.
+    // Executable memory comes from files that were mapped before, except where a program is started.
     if kind != Kind::Broker {
         let code = u64::from(libc::PROT_EXEC.unsigned_abs());
         let data = |call| Ok::<_, BackendError>((call, vec![masked(2, code, 0)?]));
@@ -244,9 +244,9 @@ fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
         only(libc::SYS_mmap, Vec::new());
         only(libc::SYS_mprotect, Vec::new());
     }
-    // Signals to threads of this process: how a panic ends it.
+    // Signals to threads of this process: a panic ends the process with one.
     let this = u64::from(std::process::id());
-    // A process that is started from here has another number.
+    // A process that is started here has another number.
     let own = if kind == Kind::Broker {
         Vec::new()
     } else {
@@ -344,12 +344,12 @@ fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, BackendError
     values.iter().map(|value| equal(argument, *value)).collect()
 }
 
-/// Calls that a C library makes another one in place of where the kernel does not know them: clone3 and openat2, whose
-/// arguments no filter sees, and all that came after Linux 5.17. On x86-64 that holds for every call by its second number, for
-/// 32-bit programs (x32), too.
+/// Calls that a C library replaces by another one where the kernel does not know them: clone3 and openat2, whose
+/// arguments no filter sees, and all calls that came after Linux 5.17. On x86-64 it also covers every call by its second
+/// number, the one for 32-bit programs (x32).
 fn other_calls() -> BpfProgram {
     let line = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
-        // Eight bits of what are sixteen in the kernel.
+        // The constants have eight bits; the kernel's field has sixteen.
         code: code as u16,
         jt,
         jf,

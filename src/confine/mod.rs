@@ -1,9 +1,9 @@
-//! What Latchkey gives up before it looks at its first frame or photo: a defect in a decoder or a network must not become
-//! a way into the machine. Four kinds of process do so, and keep what each needs:
+//! What Latchkey gives up before it reads its first frame or photo: a defect in a decoder or a network must not become
+//! a way into the machine. There are four kinds of process, and each keeps only what it needs:
 //!
 //! | process | files | devices | other processes | sockets |
 //! |---|---|---|---|---|
-//! | door | models, gallery and pictures, to read; what the kernel says of its processors | those that the [broker](crate::broker) hands over | none | those that are open |
+//! | door | models, gallery and pictures, to read; what the kernel reports about its processors | those that the [broker](crate::broker) hands over | none | those that are open |
 //! | guard | none | the GPIO chip that it has open | ends the door's | the one that is open |
 //! | broker | itself, to start guards; what the kernel reports about devices, to read | any below `/dev` for Landlock; the configured ones by what it is made of | starts and ends guards | those that are open |
 //! | learner | models and photos, to read | none | none | none |
@@ -14,11 +14,11 @@
 //! | Landlock | files, TCP, signals to processes outside; ioctl(2) on devices that are opened later |
 //! | seccomp ([`calls`]) | all calls but those on a list, and of ioctl(2) all but those of cameras, GPIO lines and terminals |
 //!
-//! Each is for good and for every thread. A kernel without one of them does with the others, and the log
-//! says so. It is no replacement for a user of its own: whose devices may be opened is still the file modes' business, and
-//! Landlock cannot tell one new node below `/dev` from another, which is why a small process that parses nothing opens them.
-//! rppal's registers are mapped into the door's process and the guard's: whoever takes over one of these moves any pin.
-//! Photos are looked at in a process that can write no file: it answers what it learns to the one that writes the gallery.
+//! Each layer is permanent and holds for every thread. On a kernel without one of the layers the others still hold, and the
+//! missing layer is logged. They do not replace a separate user account: file modes still decide which devices may be opened, and
+//! Landlock cannot distinguish one new node below `/dev` from another, which is why a small process that parses nothing opens
+//! them. rppal's registers are mapped into the door's process and the guard's: an attacker in one of these can move any pin.
+//! Photos are read in a process that can write no file: it sends what it learns to the process that writes the gallery.
 
 pub mod calls;
 
@@ -34,14 +34,14 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-/// The newest Landlock that is made use of (Linux 6.12); an older kernel enforces what it knows.
+/// The newest Landlock version that is used (Linux 6.12); an older kernel enforces what it knows.
 const LANDLOCK: ABI = ABI::V6;
 
 /// Why a layer is missing, and what helps.
 const MISSING: &str =
     "the running kernel has it switched off: use Linux 6.12 or newer with Landlock and seccomp";
 
-/// How far each layer holds, for the log.
+/// How far each layer is in force, for the log.
 #[derive(Debug)]
 pub struct Confined {
     /// `full`, `partial` or `none`.
@@ -51,7 +51,7 @@ pub struct Confined {
 }
 
 impl Confined {
-    /// Logs how far `process` is confined: at `usual`, or as a warning where a layer is missing altogether.
+    /// Logs how far `process` is confined: at level `usual`, or as a warning if a layer is missing entirely.
     pub fn log(&self, process: &str, usual: log::Level) {
         if self.files == "none" || !self.calls {
             log::warn!("confined {self} process={process} why=\"{MISSING}\"");
@@ -69,7 +69,7 @@ impl fmt::Display for Confined {
     }
 }
 
-/// What a process goes on to do.
+/// What a process does next.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
     /// Works the door, with this program again as its guard.
@@ -78,11 +78,11 @@ pub enum Work<'a> {
     Photos(&'a [PathBuf]),
 }
 
-/// Gives up everything that `work` with `config` does not need. To be called while there is one thread only.
+/// Gives up everything that `work` with `config` does not need. Call it while there is only one thread.
 #[must_use]
 pub fn confine(config: &Config, work: Work<'_>) -> Confined {
     match work {
-        // The service manager's socket may be one, and is connected to before.
+        // The service manager's socket may be an abstract one; it is connected before this.
         Work::Door => give_up(&files(config, work), Scope::Signal.into(), Kind::Door),
         Work::Photos(_) => give_up(
             &files(config, work),
@@ -94,11 +94,11 @@ pub fn confine(config: &Config, work: Work<'_>) -> Confined {
 
 /// Gives up what a guard does not need: all files, and all calls but a few. Its chip is open.
 pub fn guard() -> Confined {
-    // It must end the process that it watches, which is in another domain; `family` keeps it from all others.
+    // It must end the process that it watches, which is in another domain; `family` protects all others.
     give_up(&[], Scope::AbstractUnixSocket.into(), Kind::Guard)
 }
 
-/// Gives up what a broker and the guards that it starts do not need.
+/// Gives up what a broker and its guards do not need.
 pub fn broker() -> Confined {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let devices = read | AccessFs::WriteFile | AccessFs::IoctlDev;
@@ -106,18 +106,18 @@ pub fn broker() -> Confined {
     let mut allowed: Vec<Allowed> = vec![
         ("/dev".into(), devices),
         ("/etc/ld.so.cache".into(), AccessFs::ReadFile.into()),
-        // What rppal asks in a guard that starts: which board this is.
+        // rppal reads it when a guard starts, to find out which board this is.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/firmware/devicetree/base".into(), read),
-        // What a camera's device is: its USB ids, its serial number.
+        // Which device a camera is: its USB ids, its serial number.
         ("/sys/devices".into(), AccessFs::ReadFile.into()),
     ];
     allowed.extend(mapped().into_iter().map(|file| (file, program)));
     give_up(&allowed, Scope::AbstractUnixSocket.into(), Kind::Broker)
 }
 
-/// Keeps this process, and all that it starts, from sending signals to others and from TCP: the first layer, which the door's
-/// process shares with its broker and its guards, so that a guard can end it.
+/// Keeps this process, and all that it starts, from TCP and from sending signals to other processes: the first layer. The
+/// door's process shares it with its broker and its guards, so that a guard can end it.
 pub fn family() {
     let _ = rustix::thread::set_no_new_privs(true);
     let layer = || {
@@ -136,7 +136,7 @@ pub fn family() {
 }
 
 fn give_up(allowed: &[Allowed], scope: BitFlags<Scope>, kind: Kind) -> Confined {
-    // Landlock and seccomp ask for it; both set it themselves where this fails.
+    // Landlock and seccomp require it; both set it themselves if this fails.
     let _ = rustix::thread::set_no_new_privs(true);
     let files = match restrict(allowed, scope) {
         Ok(RulesetStatus::FullyEnforced) => "full",
@@ -157,7 +157,7 @@ type Allowed = (PathBuf, BitFlags<AccessFs>);
 fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut allowed: Vec<Allowed> = vec![
-        // What TensorFlow Lite asks about the processors before it chooses its kernels.
+        // TensorFlow Lite reads this about the processors before it chooses its kernels.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/devices/system/cpu".into(), read),
     ];
@@ -170,16 +170,16 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     }
     match work {
         Work::Door => {
-            // It may be a link. Its folder, too: a new gallery is another file of that name.
+            // It may be a link. Its folder is allowed too: a new gallery is a new file of that name.
             allowed.push((config.gallery.clone(), AccessFs::ReadFile.into()));
             allowed.push((tuned::folder(&config.gallery), read));
             if let Source::Pictures(pictures) = config.camera.parsed_source() {
                 allowed.push((pictures, read));
             }
         }
-        // No file to write: what is learnt is answered to another process, which writes it.
+        // No file to write: the result is sent to another process, which writes it.
         Work::Photos(photos) => {
-            // How much memory a photo may take.
+            // Read to decide how much memory a photo may take.
             allowed.push(("/proc/meminfo".into(), AccessFs::ReadFile.into()));
             for path in photos {
                 if path.is_file() {
@@ -192,11 +192,11 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     allowed
 }
 
-/// How deep folders lie in one another: `photos/test/Ada/1.jpg`.
+/// How deep folders are nested: `photos/test/Ada/1.jpg`.
 const FOLDERS: u32 = 3;
 
-/// Allows to list `folder` and those in it, `depth` of them deep, and to read the files that are `wanted`, each by itself: a link
-/// to a file or a folder opens that, and nothing beside it.
+/// Allows listing `folder` and the folders in it, `depth` levels deep, and reading the files that are `wanted`, one by one: a
+/// link to a file or a folder opens its target and nothing beside it.
 fn find(folder: &Path, depth: u32, wanted: fn(&Path) -> bool, allowed: &mut Vec<Allowed>) {
     let Some(entries) = std::fs::read_dir(folder).ok().filter(|_| depth > 0) else {
         return;
@@ -224,13 +224,13 @@ fn restrict(allowed: &[Allowed], scope: BitFlags<Scope>) -> Result<RulesetStatus
         let shared = shared_mount(&mounts, path);
         widened |= shared.is_some();
         let path = shared.as_ref().unwrap_or(path);
-        // What is not there cannot be allowed, nor is it missed.
+        // What does not exist cannot be allowed, and is not needed.
         let Ok(fd) = PathFd::new(path) else { continue };
         let access = match path.is_dir() {
             true => *access,
             false => *access & AccessFs::from_file(LANDLOCK),
         };
-        // What no rule can be about stays shut.
+        // A path that no rule can cover stays shut.
         let _ = (&mut rules).add_rule(PathBeneath::new(fd, access));
     }
     let status = rules.restrict_self()?.ruleset;
@@ -240,9 +240,9 @@ fn restrict(allowed: &[Allowed], scope: BitFlags<Scope>) -> Result<RulesetStatus
     })
 }
 
-/// Where the file system of `path` is mounted if it is a 9p one, by which virtual machines share folders: it makes another inode
-/// of a file at every look, so no rule about the file would be about the next look's. By the kernel's list, as such a file
-/// system tells the other machine's kind for its own (proc_pid_mountinfo(5)).
+/// Where the file system of `path` is mounted if it is a 9p one, which virtual machines share folders by. It gives a file
+/// another inode at every lookup, so a rule about the file would not cover the next lookup. Read from the kernel's list,
+/// because such a file system reports the other machine's type as its own (proc_pid_mountinfo(5)).
 fn shared_mount(mounts: &str, path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     let mounts = mounts.lines().filter_map(|line| {
@@ -250,7 +250,7 @@ fn shared_mount(mounts: &str, path: &Path) -> Option<PathBuf> {
         Some((Path::new(place.split(' ').nth(4)?), kind.starts_with("9p ")))
     });
     let of = mounts.filter(|(place, _)| path.starts_with(place));
-    // The last of those at one place covers the others.
+    // Of several mounts at one place the last covers the others.
     let (place, shared) = of.max_by_key(|(place, _)| place.components().count())?;
     shared.then(|| place.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What the door has to tell: the lines of the log, and what home automation hears.
+//! The door's events: the lines of the log, and what home automation receives.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum OpenedBy {
 /// Something that happened to the door.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// A person was recognised surely enough. Once a visit.
+    /// A person was recognised with enough certainty. Once a visit.
     Granted {
         /// Who.
         person: PersonId,
@@ -31,7 +31,7 @@ pub enum Event {
         /// Votes for this person among the last M recognitions of the track.
         votes: u32,
     },
-    /// A face was looked at M times or more and is nobody who may come in. Once a presentation.
+    /// A face was looked at M times or more and is not a person who may come in. Once a presentation.
     Refused {
         /// The track that was refused.
         track: u32,
@@ -42,13 +42,13 @@ pub enum Event {
         /// When the camera took the frame that decided.
         captured: Timestamp,
     },
-    /// A face has gone before it was let in or refused.
+    /// A face left before it was let in or refused.
     Undecided {
         /// Its track.
         track: u32,
         /// Whose face it is: the number of the identity.
         presentation: u32,
-        /// Recognitions as nobody who may come in.
+        /// Recognitions as no person who may come in.
         strange: u32,
         /// Recognitions as a person who may.
         known: u32,
@@ -64,7 +64,7 @@ pub enum Event {
         /// Its number.
         presentation: u32,
     },
-    /// One unknown face after the other has begun in one place: from now on faces there are passed over.
+    /// One unknown face after another has begun in one place: from this event on, faces there are ignored.
     Unsteady {
         /// The newest one's track.
         track: u32,
@@ -96,8 +96,8 @@ pub enum Event {
     ClockJumped,
 }
 
-/// Most events of one call: one or two of every face, one of every presentation that is remembered and of every one that
-/// must be forgotten for those, and the seven others.
+/// Most events of one call: one or two of every face, one of every remembered presentation and of every presentation that
+/// is forgotten to make room for those, and the seven others.
 const CAPACITY: usize = 5 * MAX_FACES + 7;
 
 /// The events of one call, in the order in which they happened.

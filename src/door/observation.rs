@@ -1,22 +1,22 @@
-//! What recognition says of one frame.
+//! What recognition reports about one frame.
 
 use crate::clock::Timestamp;
 use crate::face::MAX_FACES;
 use crate::people::{Motion, PersonId};
 
-/// What recognition says of one face in one frame.
+/// What recognition reports about one face in one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// The face of an enrolled person.
     Known {
         /// Who.
         person: PersonId,
-        /// Confidence, larger is surer. One that is not finite makes the face a stranger's.
+        /// Confidence; larger is more certain. A value that is not finite makes the face a stranger's.
         score: f32,
-        /// Whether it is so sure that it counts where the bar is strict.
+        /// Whether it is certain enough to count while the bar is strict.
         strong: bool,
     },
-    /// A face good enough to recognise, of nobody enrolled.
+    /// A face good enough to recognise, but of no enrolled person.
     Stranger {
         /// Confidence that it is the most similar enrolled person.
         score: f32,
@@ -28,9 +28,9 @@ pub enum Verdict {
 /// One face of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sighting {
-    /// Which face it is by its place, the same number from frame to frame as long as it is followed.
+    /// Which face it is by its place: the same number from frame to frame as long as it is followed.
     pub track: u32,
-    /// Which identity it is: another number as soon as the face in a track is no longer the same person's. A number is never
+    /// Which identity it is: a new number as soon as the face in a track is no longer the same person's. A number is never
     /// used for two identities. 0 for a face that was never recognised.
     pub presentation: u32,
     /// How it has moved.
@@ -40,7 +40,7 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// A face of which nothing is taken into account: a part of another one, or what is not looked at.
+    /// A face that is ignored: a part of another face, or one that is not looked at.
     #[must_use]
     pub const fn passed_over(track: u32) -> Self {
         Self {
@@ -61,7 +61,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// A frame captured at `captured`, no face in it yet.
+    /// A frame captured at `captured`, without faces so far.
     #[must_use]
     pub const fn new(captured: Timestamp) -> Self {
         let none = Sighting::passed_over(0);
@@ -94,8 +94,8 @@ impl Observation {
         &self.sightings[..self.len]
     }
 
-    /// The faces in the order of their tracks, each track once, scores finite. A track that is there
-    /// twice is a tracker's mistake: which of the two faces it is stays unclear. A thing is never known.
+    /// The faces in the order of their tracks, each track once, scores finite. A track that occurs twice is
+    /// a tracker's mistake: which of the two faces it is stays unclear. A thing never counts as known.
     pub(super) fn in_order(&self) -> Self {
         let mut sorted = *self;
         sorted.sightings[..self.len].sort_unstable_by_key(|s| (s.track, s.presentation));

@@ -1,4 +1,4 @@
-//! What attempts lead to: nothing, a stricter bar, or a door that no face opens for a while.
+//! The consequences of attempts: none, a stricter bar, or a door that no face opens for a while.
 //!
 //! Two accounts count the same attempts. The slow one forgets one attempt each `lockout_window_ms` and decides between
 //! the usual bar and the strict one. The fast one forgets `lockout_after` attempts each `lockout_window_ms` and decides
@@ -6,13 +6,13 @@
 //!
 //! With A = `lockout_after` and W = `lockout_window_ms`:
 //!
-//! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow account.
-//!   So no more than A + T/W attempts meet the usual bar in a time T, and those besides that were before the door when it
-//!   became strict: they count in full, and attempts at the strict bar up to 2A.
-//! - The door locks at the attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
-//!   first takes `lockout_ms`, each one that follows twice as long, up to eight times. The length is the first again when
-//!   the strict bar has ended, which takes at least A x W without attempts.
-//! - After a lock-out the door does not lock again for a pause in which a person who stands there can be let in. Where the
+//! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow
+//!   account. So no more than A + T/W attempts meet the usual bar in a time T, plus those that were before the door when the
+//!   bar became strict: these count in full, and attempts at the strict bar count up to 2A.
+//! - The door locks at attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
+//!   first lasts `lockout_ms`, each one that follows twice as long, up to eight times. After the strict bar has ended, which
+//!   takes at least A x W without attempts, the first length applies again.
+//! - After a lock-out the door does not lock again during a pause in which a person who stands there can be let in. If the
 //!   room is used up within the pause, faces that come later wait for the next one.
 
 use std::time::Duration;
@@ -28,9 +28,9 @@ const DOUBLED: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     until: Timestamp,
-    /// Frames that it takes at least: a slow camera needs longer for the same looks.
+    /// Frames that it lasts at least: a slow camera needs longer for the same number of looks.
     frames: u32,
-    /// Since when there is no room for more attempts.
+    /// Since when there has been no room for more attempts.
     full: Option<Timestamp>,
 }
 
@@ -61,7 +61,7 @@ pub(super) enum Ended {
     Locked,
 }
 
-/// What an attempt costs in each account, and where they lead to something.
+/// What an attempt costs in each account, and the levels that have consequences.
 struct Tariff {
     slow: Duration,
     fast: Duration,
@@ -69,7 +69,7 @@ struct Tariff {
 }
 
 impl Tariff {
-    /// `None` where the owner wants no lock-out.
+    /// `None` if the owner wants no lock-out.
     fn of(policy: &Policy) -> Option<Self> {
         let attempts = policy.lockout_after;
         let slow = policy.lockout_window();
@@ -80,8 +80,8 @@ impl Tariff {
         })
     }
 
-    /// The slow account above which the bar is strict: one attempt less than those that make it so, as a part of them has
-    /// leaked away.
+    /// Level of the slow account above which the bar is strict: one attempt less than those that make it so, as a part of them
+    /// has leaked away.
     fn strict(&self) -> Duration {
         self.slow * (self.attempts - 1)
     }
@@ -94,7 +94,7 @@ impl Tariff {
         self.slow * self.attempts * 2
     }
 
-    /// The fast account above which the door locks.
+    /// Level of the fast account above which the door locks.
     fn locks(&self) -> Duration {
         self.fast * (2 * self.attempts - 1)
     }
@@ -128,13 +128,13 @@ impl Penalty {
         self.strict.is_some()
     }
 
-    /// Whether a face that has been there since `began` may be let in.
+    /// Whether a face that has been present since `began` may be let in.
     pub(super) fn admits(&self, began: Timestamp) -> bool {
         let full = self.pause.and_then(|pause| pause.full);
         self.locked_until.is_none() && full.is_none_or(|full| began <= full)
     }
 
-    /// There was an attempt of a presentation that began at `began`. One that may have met the usual bar counts in full,
+    /// Records an attempt of a presentation that began at `began`. One that may have met the usual bar counts in full,
     /// however many there are.
     pub(super) fn charge(&mut self, now: Timestamp, began: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
@@ -149,7 +149,7 @@ impl Penalty {
         }
     }
 
-    /// One attempt is taken back: it was a person who may come in.
+    /// Takes one attempt back: it was a person who may come in.
     pub(super) fn refund(&mut self, now: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
             self.slow.refund(now, tariff.slow);
@@ -157,14 +157,14 @@ impl Penalty {
         }
     }
 
-    /// A frame is looked at.
+    /// Counts a frame that was looked at.
     pub(super) const fn frame(&mut self) {
         if let Some(pause) = &mut self.pause {
             pause.frames = pause.frames.saturating_sub(1);
         }
     }
 
-    /// What time alone ends. More than one call may be needed.
+    /// Ends what time alone ends. More than one call may be needed.
     pub(super) fn end(
         &mut self,
         now: Timestamp,
@@ -196,7 +196,7 @@ impl Penalty {
         None
     }
 
-    /// What the attempts lead to. More than one call may be needed.
+    /// Begins what the attempts lead to. More than one call may be needed.
     pub(super) fn begin(&mut self, now: Timestamp, policy: &Policy) -> Option<Begun> {
         let tariff = Tariff::of(policy)?;
         if self.locked_until.is_some() {
@@ -239,5 +239,5 @@ impl Penalty {
     }
 }
 
-/// Longest time of a lock-out over the first one's.
+/// Longest lock-out, as a multiple of the first.
 pub(super) const LONGEST: u32 = 1 << DOUBLED;

@@ -12,10 +12,10 @@ pub const MAX_VOTES: u32 = 16;
 /// Most attempts that can be allowed for (`lockout_after`).
 const MAX_ATTEMPTS: u32 = 16;
 
-/// Votes that the strict bar asks for beyond the usual ones, and recognitions that it looks at beyond the usual ones.
+/// How many more votes the strict bar requires and how many more recognitions it looks at than the usual bar.
 const STRICTER: u32 = 2;
 
-/// The vote window of a slow camera over the configured one, at most.
+/// The longest vote window of a slow camera, as a multiple of the configured one.
 const LONGEST_WINDOW: u32 = 8;
 
 /// What a person who stays in front of the camera does.
@@ -25,7 +25,7 @@ pub enum Retrigger {
     /// Opens once a visit: for doors.
     #[default]
     Visit,
-    /// Keeps the relay on for as long as recognised, and `hold_ms` longer: for lights.
+    /// Keeps the relay on while the person is recognised, and `hold_ms` longer: for lights.
     Hold,
 }
 
@@ -33,10 +33,10 @@ pub enum Retrigger {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Companions {
-    /// An enrolled person may bring anybody.
+    /// An enrolled person may bring others.
     #[default]
     Allow,
-    /// Nobody is let in while another face in view is a stranger's.
+    /// No one is let in while another face in view is a stranger's.
     Refuse,
 }
 
@@ -48,23 +48,23 @@ pub struct Policy {
     pub votes: u32,
     /// Latest recognitions of a presentation that are looked at (M): 1 to [`MAX_VOTES`].
     pub of: u32,
-    /// Age at which a recognition no longer counts, in ms: 100 to 60 000. Where frames come so slowly that fewer than
-    /// 2 M of them fit in, it is the time of 2 M frames, eight times as long at most.
+    /// Age at which a recognition no longer counts, in ms: 100 to 60 000. If frames come so slowly that fewer than
+    /// 2 M of them fit in, it is the time of 2 M frames, at most eight times as long.
     pub vote_window_ms: u64,
     /// How long the relay stays on, in ms: 100 to 60 000.
     pub hold_ms: u64,
     /// What a person who stays in front of the camera does.
     pub retrigger: Retrigger,
-    /// How long a person must not be recognised for their visit to be over, in ms: 100 to 3 600 000.
+    /// How long a person must not be recognised before their visit is over, in ms: 100 to 3 600 000.
     pub absence_ms: u64,
     /// Attempts of strangers in quick succession that make the bar strict; twice as many lock the door. Up to 16, or 0 for
     /// neither.
     pub lockout_after: u32,
-    /// Time in which as many attempts never lock the door, in ms: 1000 to 3 600 000. One attempt less counts toward the
-    /// strict bar with each such time that passes.
+    /// Time in which so many attempts never lock the door, in ms: 1000 to 3 600 000. With each such time that passes, one
+    /// attempt less counts toward the strict bar.
     pub lockout_window_ms: u64,
-    /// How long faces open nothing once the door is locked, in ms: 1000 to 3 600 000. Each lock-out that follows takes
-    /// twice as long as the one before, eight times as long as the first at most.
+    /// How long faces open nothing once the door is locked, in ms: 1000 to 3 600 000. Each lock-out that follows lasts
+    /// twice as long as the one before, at most eight times as long as the first.
     pub lockout_ms: u64,
     /// Whether a stranger beside an enrolled person keeps the door shut.
     pub companions: Companions,
@@ -92,7 +92,7 @@ impl Default for Policy {
     }
 }
 
-/// A value of the policy that cannot be.
+/// An invalid value of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {value}: {fault}; {fix}")]
 pub struct PolicyError {
@@ -178,7 +178,7 @@ impl Policy {
         self.lockout() * LONGEST
     }
 
-    /// Votes that the strict bar asks for.
+    /// Votes that the strict bar requires.
     pub(super) fn strict_votes(&self) -> u32 {
         (self.votes + STRICTER).min(MAX_VOTES)
     }
@@ -193,7 +193,7 @@ impl Policy {
         self.lockout_window() / 2
     }
 
-    /// Age at which a recognition no longer counts where frames come `pace` apart.
+    /// Age at which a recognition no longer counts if frames come `pace` apart.
     pub(super) fn vote_window_at(&self, pace: Duration) -> Duration {
         let window = self.vote_window();
         window.max((pace * self.of * 2).min(window * LONGEST_WINDOW))

@@ -9,13 +9,13 @@ use super::ring::Ring;
 use crate::clock::Timestamp;
 use crate::people::{Motion, PersonId};
 
-/// Whom a recognition names.
+/// The person whom a recognition names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
     Person(PersonId),
     Stranger,
-    /// A person whose visit it belonged to is over. It keeps its place among the last M, so that no
-    /// older vote comes back into them.
+    /// A person whose visit, to which the vote belonged, is over. The vote keeps its place among the last M,
+    /// so that no older vote comes back into them.
     Void,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Presentation {
     pub(super) looked: Timestamp,
     /// Its person was let in: it is not refused, and costs nothing.
     pub(super) settled: bool,
-    /// It has had its line in the log, and the one that says that it is a thing.
+    /// It has had its log line, and the line that reports it as a thing.
     pub(super) reported: bool,
     pub(super) fixed: bool,
     /// It has gone, and may come back in the same place.
@@ -52,11 +52,11 @@ pub(super) struct Presentation {
     pub(super) known: u32,
     pub(super) score: f32,
     motion: Motion,
-    /// Whether it must meet the strict bar, whatever holds for others.
+    /// Whether it must meet the strict bar, whatever applies to others.
     strict: bool,
-    /// It is an attempt that is not paid yet: it will be once it moves or goes.
+    /// It is an attempt that is not charged yet: it will be once it moves or leaves.
     owes: bool,
-    /// When it paid last.
+    /// When it was last charged.
     paid: Option<Timestamp>,
     votes: Ring<Vote, { MAX_VOTES as usize }>,
 }
@@ -90,7 +90,7 @@ impl Presentation {
         }
     }
 
-    /// It is in a frame. One that is back in the place where it was must meet the strict bar, as it has had its chance and was
+    /// It is in a frame. One that is back in its old place must meet the strict bar, as it has had its chance and was
     /// not let in.
     pub(super) fn appear(&mut self, now: Timestamp, motion: Motion) {
         if self.gone {
@@ -101,13 +101,13 @@ impl Presentation {
         self.seen = now;
         self.motion = motion;
         if motion.is_thing() {
-            // A fixture pays once it has gone: it may have been a picture held still.
+            // A fixture is charged once it has gone: it may have been a picture held still.
             self.owes &= motion == Motion::Fixture;
             self.doubt();
         }
     }
 
-    /// Takes a recognition in. One that is unclear takes no place among the last M.
+    /// Adds a recognition. An unclear one takes no place among the last M.
     pub(super) fn vote(&mut self, captured: Timestamp, verdict: Verdict, policy: &Policy) {
         let (named, score, strong) = match verdict {
             Verdict::Known {
@@ -124,7 +124,7 @@ impl Presentation {
             Named::Stranger => self.strange = self.strange.saturating_add(1),
             _ => self.known = self.known.saturating_add(1),
         }
-        // Fewer looks let nobody in.
+        // Fewer looks let no one in.
         let tried = self.strange > 0 && self.strange + self.known >= policy.votes;
         if tried && self.paid.is_none() && !self.settled && !self.motion.is_thing() {
             self.owes = true;
@@ -138,8 +138,8 @@ impl Presentation {
         self.votes.push(vote, policy.strict_of() as usize);
     }
 
-    /// Whether it has to pay for an attempt in this frame: not as long as it has not moved, for it may be a thing. A
-    /// stranger who stays pays for another one from time to time, and then has to meet the strict bar.
+    /// Whether it is charged for an attempt in this frame: not as long as it has not moved, for it may be a thing. A
+    /// stranger who stays is charged again from time to time, and then has to meet the strict bar.
     pub(super) fn pays(&mut self, now: Timestamp, policy: &Policy) -> bool {
         if self.settled || self.motion != Motion::Moved {
             return false;
@@ -153,7 +153,7 @@ impl Presentation {
         self.pays_on_leaving(now)
     }
 
-    /// Whether it has to pay for an attempt as it has gone.
+    /// Whether it is charged for an attempt when it has gone.
     pub(super) fn pays_on_leaving(&mut self, now: Timestamp) -> bool {
         if self.owes {
             self.paid = Some(now);
@@ -161,7 +161,7 @@ impl Presentation {
         std::mem::take(&mut self.owes)
     }
 
-    /// Its person is let in. Whether it gets back what it has paid: one attempt at most.
+    /// Its person is let in. Returns whether its charge is refunded: one attempt at most.
     pub(super) fn takes_back(&mut self) -> bool {
         self.owes = false;
         self.paid.take().is_some()
@@ -177,7 +177,7 @@ impl Presentation {
         self.votes.clear();
     }
 
-    /// Forgets the votes for people. A stranger's keep their say about who is there.
+    /// Forgets the votes for people. A stranger's votes stay as evidence of who is there.
     pub(super) fn doubt(&mut self) {
         self.votes.retain(|vote| vote.named == Named::Stranger);
     }
@@ -201,8 +201,8 @@ impl Presentation {
         &votes[votes.len().saturating_sub(policy.of as usize)..]
     }
 
-    /// The person whom enough of the votes name, if the newest one is among them; that one, and how
-    /// many they are. `strict`: by the strict bar.
+    /// The person whom enough of the votes name, if the newest vote is among them; with that vote and the number
+    /// of votes. `strict`: by the strict bar.
     pub(super) fn elected(&self, policy: &Policy, strict: bool) -> Option<(PersonId, Vote, u32)> {
         let newest = *self.votes.as_slice().last()?;
         let Named::Person(person) = newest.named else {

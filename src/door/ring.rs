@@ -1,4 +1,4 @@
-//! The last so many of something, oldest first, in an array: pushing to a full one drops the oldest.
+//! The last few items, oldest first, in an array: pushing to a full ring drops the oldest.
 
 /// Up to `N` values in the order of their arrival.
 #[derive(Clone, Copy, Debug)]
@@ -8,7 +8,7 @@ pub(super) struct Ring<T, const N: usize> {
 }
 
 impl<T: Copy, const N: usize> Ring<T, N> {
-    /// An empty one. `filler` fills the places that nothing has been put in yet.
+    /// An empty ring. `filler` fills the unused places.
     pub(super) const fn new(filler: T) -> Self {
         Self {
             items: [filler; N],

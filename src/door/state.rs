@@ -16,14 +16,14 @@ use crate::people::{Motion, PersonId};
 /// pushes out the frame before.
 const MAX_PRESENTATIONS: usize = 2 * MAX_FACES;
 
-/// How long a presentation is remembered after it was last seen. What stands still is lost by a detector now and then.
+/// How long a presentation is remembered after it was last seen. A detector now and then loses what stands still.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// People who are remembered as having been let in and still there. A household is a dozen; should
-/// there be more, those who came first count as gone.
+/// People who were let in and are still there, at most. A household is a dozen; if there are more, those
+/// who came first count as gone.
 const MAX_VISITS: usize = 2 * MAX_FACES;
 
-/// Frames that say how fast the camera is.
+/// Frames by which the rate of the camera is measured.
 const PACES: usize = 4;
 
 /// How long a refusal is shown.
@@ -32,12 +32,12 @@ const REFUSED_SHOWN: Duration = Duration::from_secs(2);
 /// How long a face is shown as seen after it was last in a frame.
 const FACE_SHOWN: Duration = Duration::from_millis(500);
 
-/// What the LEDs should say.
+/// What the LEDs should show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// Nobody is there; everything works.
+    /// No one is there; everything works.
     Ready,
-    /// A face is in view, the decision is still open or has been made.
+    /// A face is in view; the decision is still open or has been made.
     FaceSeen,
     /// The relay is on.
     Granted,
@@ -47,7 +47,7 @@ pub enum Signal {
     LockedOut,
     /// Something the door depends on is broken.
     Fault,
-    /// Nobody is there, everything works, and what the owner has set up last has a mistake. Never the door's own.
+    /// No one is there, everything works, and the owner's newest setup has a mistake. The door itself never gives this signal.
     Notice,
 }
 
@@ -81,22 +81,22 @@ pub struct Door {
     visits: Ring<Visit, MAX_VISITS>,
     /// The times between the last frames: the camera is at least as fast as the shortest.
     paces: Ring<Duration, PACES>,
-    /// A presentation with votes had to be forgotten for want of room: until then, who else is there is not
-    /// known.
+    /// A presentation with votes had to be forgotten for lack of room: until this time it is not known who else
+    /// is there.
     crowded_until: Option<Timestamp>,
     refused_shown_until: Option<Timestamp>,
     face_shown_until: Option<Timestamp>,
 }
 
 impl Door {
-    /// A shut door that has seen nobody.
+    /// A shut door that has seen no one.
     ///
     /// # Errors
     /// [`PolicyError`] if a value of `policy` is out of its range.
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         policy.validate()?;
         let start = Timestamp::from_nanos(0);
-        let nobody = Visit {
+        let filler = Visit {
             person: PersonId(0),
             last_vote: start,
         };
@@ -108,7 +108,7 @@ impl Door {
             penalty: Penalty::new(),
             faulty: false,
             presentations: Ring::new(Presentation::new(0, 0, start)),
-            visits: Ring::new(nobody),
+            visits: Ring::new(filler),
             paces: Ring::new(Duration::ZERO),
             crowded_until: None,
             refused_shown_until: None,
@@ -122,7 +122,7 @@ impl Door {
         self.open.is_some()
     }
 
-    /// What the LEDs should say, as of the last call.
+    /// What the LEDs should show, as of the last call.
     #[must_use]
     pub const fn signal(&self) -> Signal {
         if self.open.is_some() {
@@ -188,9 +188,9 @@ impl Door {
         events
     }
 
-    /// What moves the relay or watches over it has just broken: as [`Door::fault`], and the relay goes
-    /// off also where something else was broken before and the button has opened since. It must not go
-    /// on again by itself when the part is back.
+    /// What moves the relay or watches it has just broken: as [`Door::fault`], and the relay also goes off if
+    /// something else was broken before and the button has opened since. The relay must not go on again by
+    /// itself when the part is back.
     pub fn shut(&mut self, now: Timestamp) -> Events {
         let mut events = self.fault(now, true);
         self.close(now, &mut events);
@@ -236,7 +236,7 @@ impl Door {
         self.policy.vote_window_at(pace.unwrap_or_default())
     }
 
-    /// Everything that time alone changes.
+    /// Applies everything that time alone changes.
     fn advance(&mut self, now: Timestamp, events: &mut Events) {
         if now < self.now {
             self.jump_back(now, events);
@@ -272,8 +272,8 @@ impl Door {
         self.end_visits(now);
     }
 
-    /// A visit is over once its person has not been voted for during `absence_ms`. Votes from it do
-    /// not count for the next one.
+    /// A visit is over once its person has not been voted for during `absence_ms`. Its votes do not count for
+    /// the next visit.
     fn end_visits(&mut self, now: Timestamp) {
         let absence = self.policy.absence();
         let presentations = &mut self.presentations;
@@ -288,8 +288,8 @@ impl Door {
         });
     }
 
-    /// Nothing that was measured by the old time holds; what keeps the door shut stays, but no
-    /// longer than it would if it began now.
+    /// Discards what was measured by the old time; what keeps the door shut stays, but no longer than it would
+    /// if it began now.
     fn jump_back(&mut self, now: Timestamp, events: &mut Events) {
         events.push(Event::ClockJumped);
         self.close(now, events);
@@ -303,7 +303,7 @@ impl Door {
         self.penalty.jump_back(self.now, now, &self.policy);
     }
 
-    /// Forgets all evidence, and what frames captured until `now` will still say.
+    /// Forgets all evidence, also what frames captured until `now` will show later.
     fn void_votes(&mut self, now: Timestamp) {
         for presentation in self.presentations.as_mut_slice() {
             presentation.clear();
@@ -332,7 +332,7 @@ impl Door {
         });
     }
 
-    /// Writes down what every face of the frame was recognised as, and what it costs.
+    /// Records what every face of the frame was recognised as, and what it costs.
     fn record(&mut self, now: Timestamp, seen: &Observation, events: &mut Events) {
         for sighting in seen.sightings() {
             let Some(place) = self.place_of(now, sighting, events) else {
@@ -368,7 +368,7 @@ impl Door {
         }
     }
 
-    /// The place of the sighting's presentation, which may be new: then the one that was in its track before has gone.
+    /// The place of the sighting's presentation, which may be new: then the previous one in its track has gone.
     /// `None` for a face that was never recognised.
     fn place_of(
         &mut self,
@@ -389,7 +389,7 @@ impl Door {
         let presentations = self.presentations.as_mut_slice();
         if let Some(place) = presentations.iter().position(|p| p.id == id) {
             let presentation = &mut presentations[place];
-            // Votes of two tracks never add up, even where they are said to be of one identity.
+            // Votes of two tracks never add up, even if they are given the same identity.
             if presentation.track != track {
                 presentation.track = track;
                 presentation.doubt();
@@ -411,7 +411,7 @@ impl Door {
         Some(self.presentations.len() - 1)
     }
 
-    /// The presentation at `place` has gone: it pays what it owes, and has its line if it had none.
+    /// The presentation at `place` has gone: it is charged what it owes, and gets its log line if it had none.
     fn part(&mut self, now: Timestamp, place: usize, events: &mut Events) {
         let presentation = &mut self.presentations.as_mut_slice()[place];
         presentation.gone = true;
@@ -419,7 +419,7 @@ impl Door {
         if presentation.pays_on_leaving(now) {
             self.penalty.charge(now, presentation.began, &self.policy);
         }
-        // One look that no second one agrees with is as good as none.
+        // A single look that no second one confirms is ignored.
         let looks = presentation.strange + presentation.known;
         if presentation.settled || presentation.reported || looks < 2 {
             return;
@@ -459,7 +459,7 @@ impl Door {
         self.punish(now, events);
     }
 
-    /// What the attempts so far lead to.
+    /// Applies what the attempts so far lead to.
     fn punish(&mut self, now: Timestamp, events: &mut Events) {
         while let Some(begun) = self.penalty.begin(now, &self.policy) {
             match begun {
@@ -512,8 +512,8 @@ impl Door {
         }
     }
 
-    /// The sighting's presentation is of a person who may come in. What its face has cost so far, also as what seemed to be
-    /// another identity just before, is taken back: one attempt at most.
+    /// The sighting's presentation is of a person who may come in. What its face has cost so far is refunded, also where it
+    /// seemed to be another identity just before: one attempt at most.
     fn settle(&mut self, now: Timestamp, sighting: &Sighting) {
         let window = self.window();
         let mut paid = false;
@@ -533,10 +533,10 @@ impl Door {
         }
     }
 
-    /// Whether no other face than that of `track` is a stranger's, or may be. Another enrolled person
-    /// may have been taken for a stranger in a frame or two: enough votes for them say otherwise. A face
-    /// that cannot be recognised and has no such votes may be anybody's, and a frame that is full of
-    /// faces may hold more.
+    /// Whether no other face than that of `track` is, or may be, a stranger's. Another enrolled person may
+    /// have been taken for a stranger in a frame or two: enough votes for them rule that out. A face that
+    /// cannot be recognised and has no such votes may be any person's, and a frame that is full of faces
+    /// may hold more.
     fn alone(&self, seen: &Observation, track: u32) -> bool {
         let mut others = self
             .presentations

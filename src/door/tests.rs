@@ -1,5 +1,5 @@
-//! The rules, one by one; those about attempts are in `attempts`, what holds for any sequence
-//! is in `properties` and `policies`.
+//! The rules, one by one. The rules about attempts are in `attempts`; what holds for any sequence is in
+//! `properties` and `policies`.
 
 mod attempts;
 mod policies;
@@ -16,7 +16,7 @@ const ANN: PersonId = PersonId(1);
 const BOB: PersonId = PersonId(2);
 
 /// An empty frame.
-const NOBODY: &[(u32, Verdict)] = &[];
+const NO_FACES: &[(u32, Verdict)] = &[];
 
 fn ms(ms: u64) -> Timestamp {
     Timestamp::from_millis(ms)
@@ -30,7 +30,7 @@ fn known(person: PersonId) -> Verdict {
     }
 }
 
-/// Sure enough for the usual bar only.
+/// Certain enough for the usual bar only.
 fn likely(person: PersonId) -> Verdict {
     Verdict::Known {
         person,
@@ -43,7 +43,7 @@ fn stranger() -> Verdict {
     Verdict::Stranger { score: 0.2 }
 }
 
-/// In each track one identity, of the same number, which has moved.
+/// One identity in each track, with the same number, that has moved.
 fn sighting(track: u32, verdict: Verdict) -> Sighting {
     Sighting {
         track,
@@ -79,7 +79,7 @@ fn door(change: impl FnOnce(&mut Policy)) -> Door {
     Door::new(policy).expect("a valid policy")
 }
 
-/// Frames that are looked at the moment they are taken, `step` ms apart; all their events.
+/// Frames that are looked at the moment they are taken, `step` ms apart. Returns all their events.
 fn show(door: &mut Door, from: u64, step: u64, frames: &[&[(u32, Verdict)]]) -> Vec<Event> {
     let times = (0..).map(|i| ms(from + i * step));
     let each = times.zip(frames);
@@ -135,7 +135,7 @@ fn strangers_take_places_and_unclear_faces_take_none() {
     let (a, s, u) = ((1, known(ANN)), (1, stranger()), (1, Verdict::Unclear));
     let all = |frames: &[&[(u32, Verdict)]]| granted(&show(&mut door(|_| {}), 0, 100, frames));
     assert_eq!(all(&[&[a], &[s], &[s], &[a], &[a]]), [ANN]);
-    // The first vote is the sixth last when the third one comes.
+    // When the third vote comes, the first is the sixth last.
     assert_eq!(all(&[&[a], &[s], &[s], &[a], &[s], &[a]]), []);
     assert_eq!(
         all(&[&[a], &[u], &[u], &[u], &[u], &[u], &[a], &[a]]),
@@ -161,23 +161,23 @@ fn votes_grow_old() {
         granted(&show(&mut door(|_| {}), 5000, 1000, &[a, a, a])),
         [ANN]
     );
-    // A camera that was faster and has stalled.
+    // A camera that was faster and then stalled.
     let mut stalled = door(|_| {});
-    show(&mut stalled, 4000, 100, &[NOBODY; 10]);
+    show(&mut stalled, 4000, 100, &[NO_FACES; 10]);
     let slow = show(&mut stalled, 5000, 1001, &[a, a, a]);
     assert_eq!(granted(&slow), []);
 }
 
 #[test]
-fn a_slow_camera_has_as_many_looks() {
+fn a_slow_camera_gets_as_many_looks() {
     let (a, s): (&[_], &[_]) = (&[(1, known(ANN))], &[(2, stranger())]);
     for step in [500, 1000, 1500] {
         let mut door = door(|_| {});
-        show(&mut door, 10_000, step, &[NOBODY; 6]);
+        show(&mut door, 10_000, step, &[NO_FACES; 6]);
         let from = 10_000 + 6 * step;
         assert_eq!(granted(&show(&mut door, from, step, &[a; 3])), [ANN]);
         let from = from + 20 * step;
-        show(&mut door, from, step, &[NOBODY; 6]);
+        show(&mut door, from, step, &[NO_FACES; 6]);
         let events = show(&mut door, from + 6 * step, step, &[s; 5]);
         assert_eq!(refused(&events), 1, "every {step} ms");
     }
@@ -208,8 +208,8 @@ fn a_visit_opens_once_and_ends_with_absence() {
     let mut door = door(|_| {});
     let there = show(&mut door, 0, 500, &[a; 40]);
     assert_eq!(granted(&there), [ANN]);
-    assert!(!door.relay(), "held for 3 of 20 s");
-    // Gone from 19.5 s to 22 s. What counted before does not count again.
+    assert!(!door.relay(), "held for only 3 of 20 s");
+    // Gone from 19.5 s to 22 s. Earlier votes do not count again.
     let back = show(&mut door, 22_000, 100, &[a, a]);
     assert_eq!(granted(&back), []);
     assert_eq!(granted(&show(&mut door, 22_200, 100, &[a])), [ANN]);
@@ -228,11 +228,11 @@ fn votes_of_an_ended_visit_do_not_open_again() {
 }
 
 #[test]
-fn a_light_stays_on_while_somebody_is_there() {
+fn a_light_stays_on_while_a_person_is_there() {
     let a: &[_] = &[(1, known(ANN))];
     let mut door = door(|p| p.retrigger = Retrigger::Hold);
     let events = show(&mut door, 0, 500, &[a; 40]);
-    assert_eq!(granted(&events), [ANN], "told once");
+    assert_eq!(granted(&events), [ANN], "granted once");
     assert!(door.relay());
     assert_eq!(
         door.next_deadline(),
@@ -261,7 +261,7 @@ fn a_track_of_strangers_is_one_refusal() {
         Signal::FaceSeen,
         "refused is shown for 2 s only"
     );
-    // The same face after it was away, and another one.
+    // The same face after an absence, and another face.
     let events = show(
         &mut door,
         7000,
@@ -273,14 +273,14 @@ fn a_track_of_strangers_is_one_refusal() {
 }
 
 #[test]
-fn somebody_who_was_let_in_is_not_refused_on_turning_away() {
+fn a_person_who_was_let_in_is_not_refused_on_turning_away() {
     let (a, s): (&[_], &[_]) = (&[(1, known(ANN))], &[(1, stranger())]);
     let events = show(&mut door(|_| {}), 0, 100, &[a, a, a, s, s, s, s, s, s]);
     assert_eq!((granted(&events).len(), refused(&events)), (1, 0));
 }
 
 #[test]
-fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
+fn strangers_beside_a_resident_keep_the_door_shut_if_companions_are_refused() {
     let (a, b, s) = ((1, known(ANN)), (2, known(BOB)), (2, stranger()));
     let all = |frames: &[&[(u32, Verdict)]]| {
         let mut door = door(|p| p.companions = Companions::Refuse);
@@ -288,9 +288,9 @@ fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
     };
     assert_eq!(all(&[&[a, s], &[a], &[a], &[a], &[a]]), []);
     assert_eq!(all(&[&[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
-    // Bob was taken for a stranger once, but his other votes say who he is.
+    // Bob was taken for a stranger once, but his other votes show who he is.
     assert_eq!(all(&[&[s], &[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
-    // A face that cannot be recognised may be anybody's, unless it was before.
+    // A face that cannot be recognised may be any person's, unless it was recognised before.
     let (turned, bob_turned) = ((4, Verdict::Unclear), (b.0, Verdict::Unclear));
     assert_eq!(all(&[&[a, turned], &[a, turned], &[a, turned]]), []);
     assert_eq!(
@@ -301,7 +301,7 @@ fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
         all(&[&[b], &[b], &[a, b], &[a, bob_turned], &[a]]),
         [BOB, ANN]
     );
-    // As many faces as a frame can tell: there may be more.
+    // As many faces as a frame can hold: there may be more.
     let crowd: Vec<_> = (0..MAX_FACES as u32)
         .map(|track| (10 + track, known(ANN)))
         .collect();
@@ -311,7 +311,7 @@ fn strangers_beside_somebody_known_keep_the_door_shut_if_so_decided() {
 }
 
 #[test]
-fn more_tracks_than_can_be_remembered_are_a_doubt() {
+fn more_tracks_than_can_be_remembered_keep_the_door_shut() {
     let all = |strange: Verdict, crowd: u32| {
         let mut door = door(|p| {
             p.companions = Companions::Refuse;
@@ -328,7 +328,7 @@ fn more_tracks_than_can_be_remembered_are_a_doubt() {
     };
     assert_eq!(all(known(BOB), 4), [ANN]);
     assert_eq!(all(stranger(), 4), [], "a stranger, remembered");
-    assert_eq!(all(stranger(), 7), [], "one who had to be forgotten");
+    assert_eq!(all(stranger(), 7), [], "a stranger had to be forgotten");
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn a_fault_closes_and_voids_but_the_button_still_opens() {
 }
 
 #[test]
-fn a_second_fault_that_shuts_ends_what_the_button_opened_during_the_first() {
+fn a_second_fault_closes_a_door_that_the_button_opened_during_the_first() {
     let mut door = door(|_| {});
     door.fault(ms(0), true);
     door.button(ms(1000));
@@ -403,7 +403,7 @@ fn waking_up_after_a_suspend_finds_the_door_shut() {
 }
 
 #[test]
-fn scores_that_are_no_numbers_are_strangers() {
+fn scores_that_are_not_numbers_count_as_strangers() {
     for score in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let person = ANN;
         let strong = true;
@@ -436,14 +436,14 @@ fn a_track_that_is_twice_in_a_frame_is_unclear() {
 }
 
 #[test]
-fn the_button_can_be_left_out() {
+fn the_button_can_be_disabled() {
     let mut door = door(|p| p.button = false);
     assert!(door.button(ms(10)).is_empty());
     assert!(!door.relay());
 }
 
 #[test]
-fn the_door_owns_nothing_on_the_heap() {
+fn the_door_allocates_nothing_on_the_heap() {
     assert!(!std::mem::needs_drop::<(Door, Events, Observation)>());
 }
 
@@ -479,10 +479,10 @@ fn impossible_policies_are_refused_with_key_value_and_fix() {
             "lockout_ms = 18446744073709551: too large; give milliseconds between 1000 and 3600000",
         ),
     ];
-    for (toml, said) in cases {
+    for (toml, expected) in cases {
         let policy: Policy = toml::from_str(toml).expect(toml);
         let error = Door::new(policy).expect_err(toml);
-        assert_eq!(error.to_string(), said);
+        assert_eq!(error.to_string(), expected);
     }
     toml::from_str::<Policy>("vote = 3").expect_err("no such key");
     let read: Policy = toml::from_str("retrigger = 'hold'\ncompanions = 'refuse'").expect("valid");

@@ -1,13 +1,13 @@
-//! The rest of a head, and what is under it: a skull that goes on where the face ends, hair on it, ears, neck, clothes.
+//! The rest of a head and what is under it: the skull behind the face, hair, ears, neck, clothes.
 //!
-//! All in the units of the face model: right, down, away; a face is 0.14 tall. The face itself is [`super::person`]'s.
+//! All in the units of the face model: right, down, away; a face is 0.14 tall. [`super::person`] draws the face itself.
 
 use super::noise::{rough, smooth};
 use super::raster::{Colour, Corner, Tile, mix};
 use super::view::{Light, View, minus, unit};
 use crate::chance::Chance;
 
-/// Middle and radii of the skull: the crown as far above the eyes as the chin is below them.
+/// Centre and radii of the skull: the crown is as far above the eyes as the chin is below them.
 const MIDDLE: [f32; 3] = [0.0, -0.034, 0.062];
 const RADII: [f32; 3] = [0.0645, 0.081, 0.080];
 /// Rows of points from the edge of the face to the back of the head.
@@ -32,7 +32,7 @@ enum Cut {
     Long,
 }
 
-/// How somebody's head looks, but for the face.
+/// A person's head without the face.
 pub struct Head {
     /// Colour of the skin around the face.
     skin: Colour,
@@ -40,7 +40,7 @@ pub struct Head {
     hair: Colour,
     /// Height of the hairline in the middle of the forehead.
     hairline: f32,
-    /// Where the hair is parted, right of the middle.
+    /// Where the hair is parted, to the right of the centre.
     parting: f32,
     cloth: Colour,
     seed: u64,
@@ -104,7 +104,7 @@ pub fn of(points: &[f32], k: usize) -> [f32; 3] {
     [points[3 * k], points[3 * k + 1], points[3 * k + 2]]
 }
 
-/// From outside the head: the side of a triangle that is seen.
+/// Whether a triangle's side with this normal is seen from outside the head.
 pub fn outward(normal: [f32; 3], at: [f32; 3]) -> [f32; 3] {
     let out = minus(at, MIDDLE);
     let along: f32 = normal.iter().zip(out).map(|(n, o)| n * o).sum();
@@ -115,14 +115,14 @@ pub fn outward(normal: [f32; 3], at: [f32; 3]) -> [f32; 3] {
     }
 }
 
-/// Of clothes: mostly dark or grey, some coloured.
+/// The colour of clothes: mostly dark or grey, sometimes bright.
 fn cloth(chance: &mut Chance) -> Colour {
     let (light, strong) = (chance.between(0.08, 0.6), chance.between(0.0, 0.9).powi(2));
     std::array::from_fn(|_| light * (1.0 + strong * chance.between(-0.8, 0.8)))
 }
 
 impl Head {
-    /// Draws what `chance` gives, around a face of this skin.
+    /// Draws a head at random, around a face of this skin.
     pub fn new(skin: Colour, dark: bool, seed: u64, chance: &mut Chance) -> Self {
         let tint = chance.between(0.85, 1.15);
         Self {
@@ -144,12 +144,12 @@ impl Head {
         }
     }
 
-    /// Of things that are dark against the skin, like the frame of glasses.
+    /// The colour of things that are dark against the skin, like the frame of glasses.
     pub fn dark(&self) -> Colour {
         self.hair.map(|c| 0.5 * c)
     }
 
-    /// Height above the edge of the hair at a place on the head; negative where there is none.
+    /// Height above the edge of the hair at a place on the head; negative where there is no hair.
     fn above_edge(&self, p: [f32; 3]) -> f32 {
         let low = match self.cut {
             Cut::None => return -1.0,
@@ -167,7 +167,7 @@ impl Head {
     }
 
     fn strands(&self, p: [f32; 3]) -> Colour {
-        // Fine across, long along; they come out of the crown.
+        // Fine across, long along; they start at the crown.
         let angle = (p[0] - 0.3 * self.parting).atan2(0.06 - p[2]);
         let strand = rough(self.seed, angle * 40.0, p[1] * 60.0, 3)
             + 0.6 * smooth(self.seed.wrapping_add(9), angle * 120.0, p[1] * 40.0);
@@ -199,7 +199,7 @@ impl Head {
         };
         for t in skull {
             tile.triangle(t.map(|k| corner(k.into(), 0.0)), |&[_, y, z, shade]| {
-                // Little light comes under the chin.
+                // Little light reaches the area under the chin.
                 let under = ((y - 0.055) / 0.02).clamp(0.0, 1.0) * (z / 0.03).clamp(0.0, 1.0);
                 Some(light.colour_of(self.skin, shade * 0.4f32.mul_add(-under, 1.0)))
             });

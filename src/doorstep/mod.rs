@@ -1,8 +1,8 @@
-//! The doorstep: people who never lived, before a door that is not there, with the truth about them.
+//! The doorstep: synthetic people before a door that does not exist, with the ground truth about them.
 //!
-//! `script` is what is asked for, `play` who comes when, `stage` draws it: a `place`, and before it each `person`, who is a
-//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` is what nothing is without. For demonstrations,
-//! tests and training; the pictures are of nobody.
+//! `script` describes a play, `play` decides who comes when, and `stage` draws it: a `place`, and before it each `person`, a
+//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` gives every surface its grain. For
+//! demonstrations, tests and training; the pictures show no real person.
 
 mod head;
 mod model;

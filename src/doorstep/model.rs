@@ -1,6 +1,6 @@
 //! The face model: how faces differ in shape, skin and colour, read from the file that `scripts/train faces` writes.
 //!
-//! Components only, no person: see [`super::person`] for who is drawn from them.
+//! Components only, no person: [`super::person`] draws people from them.
 
 /// A part: one standard deviation in one direction, as 8-bit steps.
 struct Part {
@@ -27,7 +27,7 @@ pub struct Model {
     pub triangles: Vec<[u16; 3]>,
     /// The points at the edge of the face, in order around it.
     pub contour: Vec<u16>,
-    /// Triangles of the skull behind, whose points `head::extend` adds.
+    /// Triangles of the skull behind the face, whose points `head::extend` adds.
     pub skull: Vec<[u16; 3]>,
     shape: Vec<Part>,
     moves: Vec<Part>,
@@ -35,7 +35,7 @@ pub struct Model {
     skin: Vec<Part>,
     colour_mean: Vec<f32>,
     colour: Vec<Part>,
-    /// Mean of brightness (logarithm), Cb and Cr, and the lower triangle that draws them together.
+    /// Mean of brightness (logarithm), Cb and Cr, and the lower triangle by which they are drawn together.
     pub tone: ([f32; 3], [[f32; 3]; 3]),
     /// Side of the skin, pixels.
     pub side: usize,
@@ -43,7 +43,7 @@ pub struct Model {
     pub colour_side: usize,
 }
 
-/// How a face moves: 0 not at all, 1 as far as faces do.
+/// How a face moves: 0 is not at all, 1 is as far as faces do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moves {
     /// Opens the mouth.
@@ -154,7 +154,7 @@ impl Model {
         [self.shape.len(), self.skin.len()]
     }
 
-    /// A shape, given a normal deviate for each of its parts by `draw`.
+    /// A shape; `draw` gives a normal deviate for each of its parts.
     pub fn draw_shape(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.mean.clone();
         for part in &self.shape {
@@ -163,7 +163,7 @@ impl Model {
         sum
     }
 
-    /// The luma of a skin over its mean, `side` x `side`, drawn likewise.
+    /// The luma of a skin relative to its mean, `side` x `side`, drawn in the same way.
     pub fn draw_skin(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.skin_mean.clone();
         for part in &self.skin {
@@ -172,7 +172,7 @@ impl Model {
         sum
     }
 
-    /// Cb and then Cr of a skin, each `colour_side` x `colour_side`, drawn likewise.
+    /// Cb and then Cr of a skin, each `colour_side` x `colour_side`, drawn in the same way.
     pub fn draw_colour(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.colour_mean.clone();
         for part in &self.colour {
@@ -193,7 +193,7 @@ impl Model {
     }
 }
 
-/// The points of the sides that belong to one triangle only, in order.
+/// The points of the sides that belong to only one triangle, in order.
 fn edge(triangles: &[[u16; 3]]) -> Vec<u16> {
     let sides = |t: &[u16; 3]| [[t[0], t[1]], [t[1], t[2]], [t[2], t[0]]];
     let mut all: Vec<[u16; 2]> = triangles.iter().flat_map(sides).collect();

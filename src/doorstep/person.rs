@@ -1,4 +1,4 @@
-//! A person who never lived: who they are, drawn from the face model by a number, and how they look in a pose.
+//! A synthetic person: who they are, drawn from the face model by a number, and how they look in a pose.
 //!
 //! The face is the model's; head, hair, ears, neck and clothes are simple bodies around it. Same number, same person.
 
@@ -26,7 +26,7 @@ mod point {
     ];
 }
 
-/// What was drawn, where: the truth.
+/// What was drawn where: the ground truth.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawn {
     /// The face's box.
@@ -35,7 +35,7 @@ pub struct Drawn {
     pub landmarks: Landmarks,
 }
 
-/// Somebody.
+/// A person of the doorstep.
 pub struct Person {
     shape: Vec<f32>,
     /// Skin colours, `side` x `side`.
@@ -54,13 +54,13 @@ const IRIS: [Colour; 5] = [
     [0.40, 0.45, 0.46],
 ];
 
-/// How much farther apart people are drawn than they are: the model keeps the most of how faces differ, not all.
+/// How much farther apart people are drawn than they are: the model keeps most of how faces differ, not all of it.
 const APART: f32 = 1.5;
 
-/// How much of the spread of brightness and tint of photos is skin; the rest is light.
+/// How much of the spread of brightness and tint in photos is skin; the rest is light.
 const SPREAD: [f32; 3] = [0.8, 0.5, 0.5];
 
-/// Memory that is used again for every picture.
+/// Memory that is reused for every picture.
 #[derive(Default)]
 pub struct Scratch {
     tile: Tile,
@@ -151,7 +151,7 @@ impl Person {
         }
     }
 
-    /// How unlike two people are, by the strongest parts of shape and skin.
+    /// How different two people are, by the strongest parts of shape and skin.
     #[must_use]
     pub fn unlikeness(model: &Model, a: u64, b: u64) -> f32 {
         let (mut a, mut b) = (Chance::new(a), Chance::new(b));
@@ -197,7 +197,7 @@ impl Person {
         ]
         .map(|k| middle(&self.shape, k));
         let view = View::new(at_rest, pose);
-        // Shoulders follow a head a little.
+        // Shoulders follow the head a little.
         let standing = Pose {
             yaw: 0.3 * pose.yaw,
             pitch: 0.0,
@@ -347,7 +347,7 @@ impl Eye {
         );
         let from = (dx * dx + dy * dy).sqrt();
         let lid = 1.0 - 0.35 * (1.0 - ((y - self.y) / (0.5 * self.radius) + 0.6).clamp(0.0, 1.0));
-        // A window or a lamp.
+        // The reflection of a window or a lamp.
         if ((dx + 0.28).powi(2) + (dy + 0.30).powi(2)).sqrt() < 0.17 {
             return [0.95; 3];
         }
@@ -410,9 +410,9 @@ impl Mouth {
         }
     }
 
-    /// What is seen at a height between the lips, and how much of it.
+    /// What is visible at a height between the lips, and how much of it.
     fn inside(&self, y: f32) -> Option<(Colour, f32)> {
-        // Lips this near to one another are closed.
+        // Lips this close to each other are closed.
         let open = ((self.gap - 0.006) / 0.006).clamp(0.0, 1.0);
         if open == 0.0 {
             return None;

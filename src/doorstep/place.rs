@@ -1,4 +1,4 @@
-//! What a camera beside a door sees when nobody is there: a garden path, a stairwell, a street; by day and by lamp.
+//! What a camera beside a door sees when no one is there: a garden path, a stairwell, a street; by day and by lamp.
 
 use super::noise::{rough, smooth};
 use super::raster::{Canvas, Colour, mix};

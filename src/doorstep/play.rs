@@ -1,4 +1,4 @@
-//! The play: who comes when, and where everybody is at any moment. Follows from the script alone; draws nothing.
+//! The play: who comes when, and where everyone is at any moment. It follows from the script alone and draws nothing.
 
 use super::model::Moves;
 use super::noise::smooth;
@@ -8,12 +8,12 @@ use super::script::Script;
 use super::view::{Light, Pose};
 use crate::chance::{Chance, bits};
 
-/// Names of those who live here.
+/// Names of the residents.
 pub const NAMES: [&str; 8] = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gwen", "Hugo"];
 /// Seconds before the first visit.
 pub const LEAD: f32 = 3.0;
 
-/// Somebody of the cast: residents first, then strangers, counted from 0.
+/// A person of the cast: residents first, then strangers, counted from 0.
 pub type Who = usize;
 
 /// One visit.
@@ -25,11 +25,11 @@ pub struct Visit {
     pub from: f32,
     /// When the last has left, seconds.
     pub until: f32,
-    /// For all that is by chance in it.
+    /// Seed for all that is random in it.
     chance: u64,
 }
 
-/// Where somebody is at some moment, and what they do.
+/// Where a person is at some moment, and what they do.
 #[derive(Clone, Copy, Debug)]
 pub struct Role {
     /// Who.
@@ -50,7 +50,7 @@ impl Play {
     pub fn new(script: &Script) -> Self {
         let mut chance = Chance::new(bits(script.seed, 11));
         let (residents, strangers) = (script.residents as usize, script.strangers as usize);
-        // Gone long enough that the next is another visit, whoever it is.
+        // The break is long enough that the next person starts another visit, whoever it is.
         let stay = (script.every - 1.1).clamp(0.6, 8.0);
         let mut next_stranger = 0;
         let mut stranger = || {
@@ -102,13 +102,13 @@ impl Play {
         self.visits.last().map_or(0.0, |v| v.until) + 2.0
     }
 
-    /// Whether somebody lives here.
+    /// Whether this person is a resident.
     #[must_use]
     pub const fn lives_here(&self, who: Who) -> bool {
         who < self.script.residents as usize
     }
 
-    /// What somebody is called.
+    /// This person's name.
     #[must_use]
     pub fn name(&self, who: Who) -> String {
         if self.lives_here(who) {
@@ -144,7 +144,7 @@ impl Play {
         }
     }
 
-    /// Who is to be seen at second `t`, the farthest first.
+    /// Who is visible at second `t`, the farthest first.
     #[must_use]
     pub fn roles(&self, t: f32) -> Vec<Role> {
         let first = self.visits.partition_point(|v| v.until < t);
@@ -158,7 +158,7 @@ impl Play {
     }
 }
 
-/// From 0 to 1 with no jerk.
+/// From 0 to 1 without a jerk.
 fn ease(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
@@ -184,7 +184,7 @@ impl Visit {
     }
 }
 
-/// Up to the door, a while before it, away: `u` is the part of the visit that is over. Of two, one is on the left.
+/// Up to the door, a while before it, away: `u` is the elapsed fraction of the visit. Of two, one is on the left.
 #[expect(clippy::cast_precision_loss, reason = "a small picture")]
 fn walk(chance: &mut Chance, u: f32, t: f32, of_two: Option<usize>) -> Pose {
     let (width, height) = (WIDTH as f32, HEIGHT as f32);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_comes_and_two_visits_never_meet() {
+    fn everyone_comes_and_two_visits_never_overlap() {
         let play = play("5,visits=200,strangers=20,every=3");
         let mut seen = [0; 22];
         for pair in play.visits().windows(2) {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_there_between_visits() {
+    fn no_one_is_there_between_visits() {
         let play = play("5,every=3");
         for v in play.visits() {
             assert!(play.roles(v.until + 0.5).is_empty());

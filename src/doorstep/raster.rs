@@ -1,6 +1,6 @@
-//! Draws triangles: a tile of colour, cover and depth, finer than the picture it goes onto.
+//! Draws triangles: a tile of colour, coverage and depth, finer than the picture that it is drawn onto.
 //!
-//! Knows nothing of faces.
+//! It knows nothing of faces.
 
 /// Linear interpolation.
 #[must_use]
@@ -34,7 +34,7 @@ impl Canvas {
     }
 }
 
-/// What is drawn finely before it goes onto a canvas.
+/// An area that is drawn finely before it goes onto a canvas.
 #[derive(Default)]
 pub struct Tile {
     width: usize,
@@ -46,7 +46,7 @@ pub struct Tile {
     fine: usize,
 }
 
-/// A corner: where it is (pixels of the canvas; depth grows away), and numbers that are interpolated between corners.
+/// A corner: its place (pixels of the canvas; depth grows away), and numbers that are interpolated between corners.
 #[derive(Clone, Copy, Debug)]
 pub struct Corner<const N: usize> {
     /// To the right.
@@ -55,7 +55,7 @@ pub struct Corner<const N: usize> {
     pub y: f32,
     /// Away.
     pub depth: f32,
-    /// For whoever paints.
+    /// Values for `paint`.
     pub values: [f32; N],
 }
 

@@ -1,4 +1,4 @@
-//! What is to be played: `SEED` or `SEED,visits=20,strangers=5,...`, as one writes it after `doorstep:`.
+//! The script of a play: `SEED` or `SEED,visits=20,strangers=5,...`, as written after `doorstep:`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 /// Who comes and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
-    /// All that happens follows from it.
+    /// Everything that happens follows from it.
     pub seed: u64,
     /// Visits, 1 to 100 000.
     pub visits: u32,
     /// People who live here, 1 to 8.
     pub residents: u32,
-    /// People who do not, 0 to 1000. The share of each in the visits is the same.
+    /// People who are not residents, 0 to 1000. Residents and strangers have the same share of the visits.
     pub strangers: u32,
     /// Seconds from one visit to the next, 2 to 600.
     pub every: f32,
-    /// Whether the clock waits for recognition instead of the other way round: as fast as this machine is, with no
-    /// frame lost. For outputs that are simulated only.
+    /// Whether the clock waits for recognition instead of the other way round: then the play runs as fast as this machine can,
+    /// with no frame lost. Only for simulated outputs.
     pub fast: bool,
 }
 
@@ -34,11 +34,11 @@ impl Default for Script {
     }
 }
 
-/// A script that cannot be, naming the word, what is wrong with it and the fix.
+/// An invalid script, with the word, what is wrong with it and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{word:?}: {fix}")]
 pub struct ScriptError {
-    /// What was written.
+    /// The word as written.
     pub word: String,
     /// What it must be.
     pub fix: &'static str,
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_script_survives_writing_and_reading() {
         for text in ["7", "7,visits=200,strangers=0,residents=3,every=2.5,fast"] {
             let script: Script = text.parse().unwrap();
             assert_eq!(script.to_string().parse(), Ok(script));
@@ -137,17 +137,17 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_their_fix() {
-        let told = |text: &str| text.parse::<Script>().unwrap_err().to_string();
-        assert_eq!(told(""), "\"\": the seed must be a whole number from 0 on");
+        let error = |text: &str| text.parse::<Script>().unwrap_err().to_string();
+        assert_eq!(error(""), "\"\": the seed must be a whole number from 0 on");
         assert_eq!(
-            told("1,visits=0"),
+            error("1,visits=0"),
             "\"visits=0\": must be visits=1 to visits=100000"
         );
         assert_eq!(
-            told("1,every=nan"),
+            error("1,every=nan"),
             "\"every=nan\": must be every=2 to every=600, seconds"
         );
-        assert!(told("1,visitors=3").contains("visits=N"));
-        assert!(told("1,fast=1").contains("fast"));
+        assert!(error("1,visitors=3").contains("visits=N"));
+        assert!(error("1,fast=1").contains("fast"));
     }
 }

@@ -1,4 +1,4 @@
-//! Draws a play as its camera sees it: the place, the people, the light, blur and noise; and says who is where.
+//! Draws a play as its camera sees it: the place, the people, the light, blur and noise. Returns who is where.
 
 use image::RgbImage;
 
@@ -11,7 +11,7 @@ use super::view::{Light, Pose};
 use crate::chance::{Chance, bits};
 use crate::face::{Landmarks, Rect};
 
-/// Somebody in a frame: the truth about them.
+/// A person in a frame: the ground truth about them.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// Who.
@@ -22,7 +22,7 @@ pub struct Seen {
     pub landmarks: Landmarks,
 }
 
-/// A play with all that it takes to draw it.
+/// A play with everything that is needed to draw it.
 pub struct Stage {
     play: Play,
     model: Model,
@@ -31,12 +31,12 @@ pub struct Stage {
     place: Canvas,
     canvas: Canvas,
     scratch: Scratch,
-    /// Normal deviates, to be taken from anywhere.
+    /// Normal deviates, read from any place.
     grain: Vec<f32>,
 }
 
-/// The people of a cast. Of a few who come into question for a part, the one is taken who is the least like anybody that
-/// has a part already: brothers and sisters would be another play.
+/// The people of a cast. For each part a few people are candidates, and the one who is least like all people chosen so
+/// far is taken: siblings would make it another play.
 fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
     const ASKED: u64 = 12;
     let mut cast: Vec<u64> = Vec::with_capacity(people);
@@ -45,7 +45,7 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
             let unlike = cast.iter().map(|c| Person::unlikeness(model, *c, *n));
             unlike.fold(f32::INFINITY, f32::min)
         };
-        // Of a crowd, the first come: nobody tells them all apart.
+        // In a large crowd the first candidate is taken: their faces cannot all be kept apart.
         let asked = if who < 64 { ASKED } else { 1 };
         let best = (0..asked)
             .map(|k| bits(seed, 100_000 + who * ASKED + k))
@@ -56,7 +56,7 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
 }
 
 impl Stage {
-    /// Everybody of the play, drawn from the built-in model.
+    /// Everyone in the play, drawn from the built-in model.
     #[must_use]
     pub fn new(play: Play) -> Self {
         let model = Model::built_in();
@@ -83,7 +83,7 @@ impl Stage {
         &self.play
     }
 
-    /// Draws second `t` onto `picture`, 640x480, and says who is in it.
+    /// Draws second `t` onto `picture`, 640x480, and returns who is in it.
     pub fn draw(&mut self, t: f32, picture: &mut RgbImage) -> Vec<Seen> {
         let (light, dark) = (self.play.light(t), self.play.evening(t));
         self.empty(&light, dark);
@@ -101,7 +101,7 @@ impl Stage {
         seen
     }
 
-    /// Photo `k` of somebody, as one takes them for enrolment: near, from several sides, in different light.
+    /// Photo `k` of a person, as people take them for enrolment: near, from several sides, in different light.
     pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> Seen {
         let mut chance = Chance::new(bits(self.numbers[who], 7000 + u64::from(k)));
         let dark = if k % 4 == 3 { 1.0 } else { 0.0 };
@@ -128,9 +128,9 @@ impl Stage {
         seen
     }
 
-    /// The place without anybody.
+    /// The place without people.
     fn empty(&mut self, light: &Light, dark: f32) {
-        // What is behind lies farther from the lamp.
+        // The background is farther from the lamp.
         let k: [f32; 3] =
             std::array::from_fn(|c| mix(0.9 * light.colour[c], 0.45 * light.colour[c], dark));
         for (out, p) in self.canvas.pixels.iter_mut().zip(&self.place.pixels) {
@@ -153,7 +153,7 @@ impl Stage {
         }
     }
 
-    /// What lens and sensor make of the canvas.
+    /// Applies lens and sensor to the canvas.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

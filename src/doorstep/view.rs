@@ -1,10 +1,10 @@
-//! From the model of a head to a picture of it: pose, perspective, light, and the little geometry they need.
+//! From the model of a head to a picture of it: pose, perspective, light, and the small amount of geometry for them.
 
 use super::model::Moves;
 use super::raster::{Colour, mix};
 
-/// Side of a face's box over the distance of its eyes, and how far below the eyes its middle is, in distances from the
-/// eyes to the mouth: as BlazeFace draws boxes.
+/// Side of a face's box over the distance of its eyes, and how far below the eyes the box has its centre, in distances
+/// from the eyes to the mouth: as BlazeFace draws boxes.
 const BOX_SIDE: f32 = 2.42;
 const BOX_MIDDLE: f32 = 0.62;
 
@@ -32,7 +32,7 @@ pub struct Pose {
 /// One lamp or sky.
 #[derive(Clone, Copy, Debug)]
 pub struct Light {
-    /// From where it comes: right, down, away; of length 1.
+    /// Where it comes from: right, down, away; of length 1.
     pub from: [f32; 3],
     /// The part of it that comes from everywhere, 0 to 1.
     pub ambient: f32,
@@ -43,7 +43,7 @@ pub struct Light {
 /// From the model to the picture.
 pub struct View {
     turn: [[f32; 3]; 3],
-    /// What the model turns about.
+    /// The point that the model turns about.
     pivot: [f32; 3],
     /// Pixels a unit of the model.
     pub scale: f32,
@@ -52,7 +52,7 @@ pub struct View {
 }
 
 impl View {
-    /// Of a face whose eyes and mouth are there when it looks straight ahead.
+    /// The view of a face whose eyes and mouth are at these points when it looks straight ahead.
     pub fn new([left, right, mouth]: [[f32; 3]; 3], pose: &Pose) -> Self {
         let eyes: [f32; 3] = std::array::from_fn(|c| 0.5 * (left[c] + right[c]));
         let distance = (right[0] - left[0]).max(1e-3);
@@ -81,20 +81,20 @@ impl View {
     /// Pixels to the right and down, and depth.
     pub fn place(&self, p: [f32; 3]) -> (f32, f32, f32) {
         let q = self.turned(minus(p, self.pivot));
-        // What is nearer is larger, as seen from an arm's length and more.
+        // Nearer parts are larger, as seen from an arm's length and more.
         let k = self.scale / (1.0 + 0.9 * q[2]);
         (self.x + k * q[0], self.y + k * q[1], q[2])
     }
 }
 
 impl Light {
-    /// How light a surface is whose normal is this.
+    /// How bright a surface with this normal is.
     pub fn on(&self, normal: [f32; 3]) -> f32 {
         let facing: f32 = normal.iter().zip(self.from).map(|(n, l)| n * l).sum();
         self.ambient + (1.0 - self.ambient) * facing.max(0.0)
     }
 
-    /// What a colour looks like in it.
+    /// What a colour looks like in this light.
     pub fn colour_of(&self, albedo: Colour, shade: f32) -> Colour {
         std::array::from_fn(|c| albedo[c] * shade * self.colour[c])
     }

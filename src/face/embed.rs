@@ -1,4 +1,4 @@
-//! Turns an aligned face into an embedding: a direction in which the same person's faces lie together.
+//! Turns an aligned face into an embedding: a direction in which faces of the same person lie close together.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use super::{FaceError, ReaderError, Stage, Stages};
 use crate::frame::{Image, Sampler};
 use crate::nn::{EmbedderManifest, Engine, EngineSettings, ModelFile, Network, NnError, Tensor};
 
-/// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing one
-/// on allocates nothing.
+/// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing it on
+/// allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     values: [f32; Self::MAX],
@@ -65,7 +65,7 @@ impl Embedder {
     /// Loads the network and compares its tensors with the manifest.
     ///
     /// # Errors
-    /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
+    /// [`NnError`] if the engine refuses it or its shape differs from the manifest.
     pub fn load(
         engine: &dyn Engine,
         model: &ModelFile,
@@ -75,7 +75,7 @@ impl Embedder {
         super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
         super::expect_output(model, network.as_ref(), 0, manifest.dimensions)?;
         #[expect(clippy::cast_precision_loss, reason = "at most 1024 pixels")]
-        // Templates count pixels from the middle of the first one, the sampler from its corner.
+        // Templates count pixels from the centre of the first one, the sampler from its corner.
         let template = manifest.template.map(|[x, y]| Point {
             x: x * manifest.input.width as f32 + 0.5,
             y: y * manifest.input.height as f32 + 0.5,
@@ -91,7 +91,7 @@ impl Embedder {
     /// Verifies and loads the network of `manifest`, whose file lies in one of `folders`.
     ///
     /// # Errors
-    /// [`ReaderError`]; names the file, what is wrong with it and the fix.
+    /// [`ReaderError`], with the file, what is wrong with it and the fix.
     pub fn open(
         manifest: &EmbedderManifest,
         folders: &[PathBuf],
@@ -102,14 +102,14 @@ impl Embedder {
         Ok(Self::load(engine.build().as_ref(), &file, manifest)?)
     }
 
-    /// Checksum of the network: embeddings of another one mean something else.
+    /// Checksum of the network: embeddings of another network are not comparable.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Samples the face with its landmarks laid on the template into the input, and says how sharp it
-    /// is (see [`sharpness`]). `None` if the landmarks fall together.
+    /// Samples the face into the input, with its landmarks laid on the template, and returns how sharp it
+    /// is (see [`sharpness`]). `None` if the landmarks coincide.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled.
@@ -120,8 +120,8 @@ impl Embedder {
         sampler: &mut Sampler,
         stages: &mut Stages,
     ) -> Result<Option<f32>, FaceError> {
-        // Least squares in the template's space, as embedders are trained; the sampler wants the way
-        // back, from the template to the picture.
+        // Least squares in the template's space, as embedders are trained; the sampler needs the inverse,
+        // from the template to the picture.
         let Some(window) = similarity_between(landmarks, &self.template) else {
             return Ok(None);
         };
@@ -133,8 +133,8 @@ impl Embedder {
         Ok(Some(sharp))
     }
 
-    /// The embedding of the face that [`Embedder::align`] left in the input; `None` if the network
-    /// answers with numbers that have no direction.
+    /// The embedding of the face that [`Embedder::align`] left in the input; `None` if the numbers that the
+    /// network returns have no direction.
     ///
     /// # Errors
     /// [`FaceError`] if the network fails.
@@ -147,7 +147,7 @@ impl Embedder {
         ))
     }
 
-    /// What the layers below the top said of the last face, if the network tells: its second output.
+    /// The output of the layers below the top for the last face, if the network has it: its second output.
     #[must_use]
     pub fn trunk(&self) -> Option<Tensor<'_>> {
         (self.network.outputs().len() > 1).then(|| self.network.output(1))

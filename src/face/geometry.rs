@@ -43,7 +43,7 @@ pub struct Rect {
 }
 
 impl Point {
-    /// In pixels of a picture that is so many times as large.
+    /// The point in pixels of a picture that is `by` times as large.
     #[must_use]
     pub fn scaled(self, by: f32) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Point {
 }
 
 impl Rect {
-    /// In pixels of a picture that is so many times as large.
+    /// The box in pixels of a picture that is `by` times as large.
     #[must_use]
     pub fn scaled(self, by: f32) -> Self {
         Self {

@@ -9,12 +9,12 @@ use crate::nn::{Engine, LandmarksManifest, ModelFile, Network, NnError};
 /// The five points: eyes, nose, corners of the mouth, each left to right as seen in the picture.
 pub type Landmarks = [Point; 5];
 
-/// What a closer look at a detection shows.
+/// The result of a closer look at a detection.
 #[derive(Clone, Copy, Debug)]
 pub struct CloserLook {
     /// The five points, in pixels of the picture.
     pub landmarks: Landmarks,
-    /// Whether it is a face; `None` if the network does not tell.
+    /// Whether it is a face; `None` if the network does not decide that.
     pub is_face: Option<bool>,
 }
 
@@ -22,7 +22,7 @@ pub struct CloserLook {
 pub struct Refiner {
     network: Box<dyn Network>,
     manifest: LandmarksManifest,
-    /// Least logit of a face, if the network tells.
+    /// Least logit of a face, if the network gives one.
     least: Option<f32>,
 }
 
@@ -30,7 +30,7 @@ impl Refiner {
     /// Loads the network and compares its tensors with the manifest.
     ///
     /// # Errors
-    /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
+    /// [`NnError`] if the engine refuses it or its shape differs from the manifest.
     pub fn load(
         engine: &dyn Engine,
         model: &ModelFile,
@@ -80,7 +80,7 @@ impl Refiner {
         stages.lap(Stage::LandmarksInvoke);
         let output = self.network.output(0);
         let (width, height) = (input.width as f32, input.height as f32);
-        // The network counts pixels from the middle of the first one, the sampler from its corner.
+        // The network counts pixels from the centre of the first one, the sampler from its corner.
         let landmarks = std::array::from_fn(|p| {
             let (x, y) = window.apply(
                 output.get(2 * p) * width + 0.5,
@@ -88,7 +88,7 @@ impl Refiner {
             );
             Point { x, y }
         });
-        // An answer that is not a number is no face.
+        // An output that is not a number is no face.
         let is_face = self
             .least
             .map(|least| self.network.output(1).get(0) >= least);
@@ -108,7 +108,7 @@ pub mod tests {
     use crate::frame::{Channels, Layout, PixelFormat, TensorMut};
     use crate::nn::{InputManifest, Tensor, TensorSpec};
 
-    /// A network that says what it is asked to: a face's points, and the next one of its logits.
+    /// A network with fixed output: a face's points, and the next of its logits.
     struct Fake {
         input: Vec<f32>,
         spec: TensorSpec,
@@ -116,7 +116,7 @@ pub mod tests {
         now: f32,
     }
 
-    /// Eyes, nose and corners of the mouth where a face has them, in the middle of the crop.
+    /// Eyes, nose and corners of the mouth where a face has them, in the centre of the crop.
     const POINTS: [f32; 10] = [0.35, 0.4, 0.65, 0.4, 0.5, 0.55, 0.4, 0.7, 0.6, 0.7];
 
     impl Network for Fake {
@@ -147,7 +147,7 @@ pub mod tests {
         }
     }
 
-    /// A refiner that says these logits one after the other, a face being one from `face` on.
+    /// A refiner that gives these logits one after another; a face has a score of at least `face`.
     pub fn refiner(face: Option<f32>, logits: &[f32]) -> Refiner {
         let spec = TensorSpec {
             shape: vec![1, 8, 8, 1],
@@ -179,7 +179,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_face_is_what_is_sure_enough_and_nan_is_none() {
+    fn a_face_needs_a_sufficient_score_and_nan_is_no_face() {
         let layout = Layout::packed(PixelFormat::Grey, 64, 64);
         let luma = [90; 64 * 64];
         let image = Image::new(layout, &luma).unwrap();
@@ -203,12 +203,12 @@ pub mod tests {
         };
         // 0.8 is a logit of 1.386.
         let mut sure = refiner(Some(0.8), &[1.39, 1.38, f32::NAN, f32::INFINITY]);
-        let told: Vec<_> = (0..4).map(|_| look(&mut sure).is_face).collect();
-        assert_eq!(told, [Some(true), Some(false), Some(false), Some(true)]);
+        let faces: Vec<_> = (0..4).map(|_| look(&mut sure).is_face).collect();
+        assert_eq!(faces, [Some(true), Some(false), Some(false), Some(true)]);
         let mut silent = refiner(None, &[9.0]);
         let seen = look(&mut silent);
         assert_eq!(seen.is_face, None);
-        // Fractions of a crop of 1.2 times the box, counted from the middle of the first of its eight pixels.
+        // Fractions of a crop of 1.2 times the box, counted from the centre of the first of its eight pixels.
         let scale = 1.2 * 32.0 / 8.0;
         let eye = seen.landmarks[0];
         assert!(

@@ -1,7 +1,7 @@
 //! From a picture to its faces: detect, refine the landmarks, judge, align, embed.
 //!
-//! [`Reader`] is the way through this room; the files are its steps in order. Who a face belongs to is
-//! [`crate::people`]'s business.
+//! [`Reader`] is the way through this room; the files are its steps in order. [`crate::people`] decides whose face
+//! it is.
 
 mod detect;
 mod embed;
@@ -25,7 +25,7 @@ pub use track::Tracker;
 use crate::frame::{JpegError, SampleError, Target};
 use crate::nn::{InputManifest, ModelFile, Network, NnError};
 
-/// The most faces of one frame that are looked at: the largest, where there are more.
+/// The most faces of one frame that are looked at: the largest if there are more.
 pub const MAX_FACES: usize = 8;
 
 /// Why a picture's faces could not be read.
@@ -42,7 +42,7 @@ pub enum FaceError {
     Network(#[from] NnError),
 }
 
-/// The network's input, to be sampled into as its manifest says.
+/// The network's input as a sampling target, as its manifest describes it.
 fn target<'a>(network: &'a mut dyn Network, input: &InputManifest) -> Target<'a> {
     Target {
         width: input.width,
@@ -52,7 +52,7 @@ fn target<'a>(network: &'a mut dyn Network, input: &InputManifest) -> Target<'a>
     }
 }
 
-/// That the network takes what the manifest says.
+/// Checks that the network's input is as the manifest describes it.
 fn expect_input(model: &ModelFile, network: &dyn Network, want: &[usize]) -> Result<(), NnError> {
     let got = &network.input().shape;
     if got == want {
@@ -66,7 +66,7 @@ fn expect_input(model: &ModelFile, network: &dyn Network, want: &[usize]) -> Res
     })
 }
 
-/// That the network's output `number`, from 0, has `want` elements; further ones, for training, are not used here.
+/// Checks that the network's output `number`, from 0, has `want` elements; further outputs, for training, are not used here.
 fn expect_output(
     model: &ModelFile,
     network: &dyn Network,

@@ -1,12 +1,12 @@
-//! Keeps things from being faces. A detector that fires on a cup puts eyes, nose and mouth somewhere
-//! too, but not where a face has them: and a second network, asked for the same points, puts them
+//! Rejects things that are not faces. A detector that fires on a cup puts eyes, nose and mouth somewhere
+//! too, but not where a face has them; and a second network that is asked for the same points puts them
 //! somewhere else again.
 
 use super::detect::{Detection, point};
 use super::landmarks::Landmarks;
 
-// The bounds are wide: faces turned to the side or looking up are faces too, if not ones to recognise
-// (that is [`super::quality`]'s judgement).
+// The bounds are wide: faces turned to the side or looking up are faces too, even if they are not worth
+// recognising (which [`super::quality`] judges).
 
 /// Distance between the eyes over width of the box.
 const EYES: std::ops::RangeInclusive<f32> = 0.1..=0.7;
@@ -31,7 +31,7 @@ pub fn detection(d: &Detection) -> bool {
     )
 }
 
-/// Whether the refined points can be a face's too, and are those that the detector saw.
+/// Whether the refined points can be a face's too, and agree with those of the detector.
 #[must_use]
 pub fn refined(d: &Detection, landmarks: &Landmarks) -> bool {
     let [left, right, nose, mouth_left, mouth_right] = *landmarks;

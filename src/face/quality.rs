@@ -1,11 +1,11 @@
-//! Whether a face is worth recognising: large, sharp and turned to the camera enough for its embedding
-//! to mean something. Doubtful faces are not strangers and not known: they have no vote.
+//! Whether a face is worth recognising: large, sharp and turned to the camera enough that its embedding
+//! is meaningful. Doubtful faces are neither strangers nor known: they have no vote.
 
 use super::geometry::Point;
 use super::landmarks::Landmarks;
 use crate::frame::{Target, TensorMut};
 
-/// What the five points and the pixels say about a face.
+/// Measures of a face from its five points and its pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Quality {
     /// Between the eyes, in pixels of the picture.
@@ -46,7 +46,7 @@ impl std::fmt::Display for Unfit {
     }
 }
 
-/// The least a face must have to be recognised.
+/// The least quality of a face that is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gate {
@@ -61,8 +61,8 @@ pub struct Gate {
 }
 
 impl Default for Gate {
-    /// Fewer than 18 pixels between the eyes leave under half of the detail that the embedders'
-    /// templates hold; the others were chosen to let ordinary photos pass whole.
+    /// Fewer than 18 pixels between the eyes leave less than half of the detail that the embedders'
+    /// templates hold; the other values were chosen so that ordinary photos pass completely.
     fn default() -> Self {
         Self {
             eye_distance: 18.0,
@@ -82,12 +82,12 @@ impl Gate {
         sharpness: 0.0,
     };
 
-    /// What can be told from the points alone, before any pixel is read.
+    /// Checks what the points alone show, before any pixel is read.
     ///
     /// # Errors
     /// [`Unfit`] if the face is too small or turned too far.
     pub fn pose(&self, quality: &Quality) -> Result<(), Unfit> {
-        // Asked for what is fit, so that a NaN is not.
+        // Tests what is fit, so that a NaN is unfit.
         let large = quality.eye_distance >= self.eye_distance;
         if !large {
             return Err(Unfit::Small);
@@ -98,7 +98,7 @@ impl Gate {
         Ok(())
     }
 
-    /// What the aligned pixels tell.
+    /// Checks what the aligned pixels show.
     ///
     /// # Errors
     /// [`Unfit::Blurred`].
@@ -109,7 +109,7 @@ impl Gate {
 }
 
 impl Quality {
-    /// The part that the five points tell; sharpness is left at 0.
+    /// The measures that follow from the five points; sharpness is left at 0.
     #[must_use]
     pub fn of(landmarks: &Landmarks) -> Self {
         let [left, right, nose, mouth_left, mouth_right] = *landmarks;
@@ -135,7 +135,7 @@ impl Quality {
 /// How much of an aligned face's contrast is fine detail: the mean size of the second difference of
 /// neighbouring pixels over the standard deviation of all, on the middle channel (green) of the input
 /// tensor, over the middle half of the face. Independent of brightness and contrast. Press photos of
-/// 250 pixels a side have 0.02 to 0.06; 0.015 is one out of focus. 0 if the tensor holds no picture.
+/// 250 pixels a side have 0.02 to 0.06; a photo that is out of focus has 0.015. 0 if the tensor holds no picture.
 #[must_use]
 pub fn sharpness(target: &Target<'_>) -> f32 {
     let (w, h) = (target.width as usize, target.height as usize);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_names_what_is_wrong_and_refuses_nan() {
+    fn the_gate_gives_the_reason_and_refuses_nan() {
         let gate = Gate::default();
         let good = Quality {
             sharpness: 1.0,

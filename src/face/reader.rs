@@ -14,23 +14,23 @@ use super::{FaceError, MAX_FACES, plausible};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Similarity};
 use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnError, Tensor};
 
-/// MJPEG pictures are decoded at the smallest scale that still has this many pixels a side: what
+/// MJPEG pictures are decoded at the smallest scale that still has this many pixels a side, as many as
 /// cameras without compression deliver.
 const MJPEG_AT_LEAST: (u32, u32) = (640, 360);
 
-/// Sides of the second looks, in sides of the box: nearer and farther than a whole frame shows a face
-/// at the door.
+/// Sides of the second looks, in sides of the box: one nearer and one farther than a whole frame shows
+/// a face at the door.
 const FRAMINGS: [f32; 2] = [2.5, 5.0];
 /// Least mean score of all looks at a doubtful detection.
 const HOLDS: f32 = 0.6;
 /// Least overlap with the box that is looked at again.
 const SAME_FACE: f32 = 0.4;
-/// What shares more of its area than this with a face that was found at a smaller scale of a photo shows that face or a
-/// part of it.
+/// If more than this share of a detection's area lies in a face that was found at a smaller scale of a photo, it shows that
+/// face or a part of it.
 const KNOWN: f32 = 0.35;
-/// The most doubtful detections of one look that are looked at again; the rest are dropped.
+/// The most doubtful detections of one pass that get a second look; the rest are dropped.
 const LOOK_AGAIN: u32 = 4;
-/// The most detections of one look that are looked at closely where a network tells faces, best first; the rest are dropped.
+/// The most detections of one pass that get a closer look if a network decides what is a face, best first; the rest are dropped.
 const CLOSER_LOOKS: usize = 2 * MAX_FACES;
 
 /// A face of a picture.
@@ -48,10 +48,10 @@ pub struct Face {
     pub embedding: Result<Embedding, Unfit>,
 }
 
-/// What is read and what is not.
+/// Settings of the reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The least a face must have to be embedded.
+    /// The least quality of a face that is embedded.
     pub gate: Gate,
     /// The widest picture that is read without allocating, in pixels.
     pub max_width: u32,
@@ -69,10 +69,10 @@ impl Default for Settings {
 /// Why a set of networks could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
-    /// A file is missing or is another one.
+    /// A file is missing, or its content is another one.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A file does not load or is of another shape.
+    /// A file does not load or has another shape.
     #[error(transparent)]
     Network(#[from] NnError),
 }
@@ -80,7 +80,7 @@ pub enum ReaderError {
 /// The networks of a set and what feeds them.
 pub struct Reader {
     detector: Detector,
-    /// None where the detector's own five points serve.
+    /// None if the detector's own five points are used.
     refiner: Option<Refiner>,
     embedder: Embedder,
     sampler: Sampler,
@@ -96,7 +96,7 @@ impl Reader {
     /// Verifies and loads the networks of `manifest`, whose files lie in one of `folders`.
     ///
     /// # Errors
-    /// [`ReaderError`]; names the file, what is wrong with it and the fix.
+    /// [`ReaderError`], with the file, what is wrong with it and the fix.
     pub fn load(
         manifest: &Manifest,
         folders: &[PathBuf],
@@ -138,7 +138,7 @@ impl Reader {
     }
 
     /// The faces of a camera's frame, largest first, at most [`MAX_FACES`]; one look at the whole.
-    /// MJPEG is decoded first, which takes memory for the first frame of a size; boxes and landmarks are
+    /// MJPEG is decoded first, which allocates memory for the first frame of a size; boxes and landmarks are
     /// then in pixels of the decoded picture.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Reader {
     pub fn read(&mut self, image: &Image<'_>) -> Result<&[Face], FaceError> {
         self.stages = Stages::start();
         if image.layout().format == PixelFormat::Mjpeg {
-            // Taken out while its picture is read: that borrows the decoder.
+            // Taken out while its picture is read, because that borrows the decoder.
             let mut jpeg = std::mem::take(&mut self.jpeg);
             let decoded = jpeg.decode(image.bytes(), MJPEG_AT_LEAST);
             let read = match decoded {
@@ -197,7 +197,7 @@ impl Reader {
             if wide < 256.0 {
                 break;
             }
-            // Neighbours overlap by half, so that a face cut by one is whole in another.
+            // Neighbours overlap by half, so that a face cut by one is complete in another.
             let steps =
                 |length: f32, side: f32| ((2.0 * length / side).ceil() - 1.0).max(1.0) as u32;
             let place = |i: u32, n: u32, length: f32, side: f32| {
@@ -218,8 +218,8 @@ impl Reader {
         Ok(&self.faces)
     }
 
-    /// The embedding of the face that has these landmarks, however bad; nothing is detected. `None` if the landmarks fall
-    /// together or the network's answer has no direction.
+    /// The embedding of the face that has these landmarks, whatever its quality; nothing is detected. `None` if the landmarks
+    /// coincide or the network's output has no direction.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or the network fails.
@@ -235,8 +235,8 @@ impl Reader {
         }
     }
 
-    /// What the embedder's lower layers said of the last face that was embedded, if the network tells: what its top layers
-    /// can be trained on.
+    /// The output of the embedder's lower layers for the last embedded face, if the network has it: its top layers can be
+    /// trained on it.
     #[must_use]
     pub fn trunk(&self) -> Option<Tensor<'_>> {
         self.embedder.trunk()
@@ -248,13 +248,13 @@ impl Reader {
         &self.stages
     }
 
-    /// Checksum of the embedder: embeddings of another one mean something else.
+    /// Checksum of the embedder: embeddings of another network are not comparable.
     #[must_use]
     pub fn embedder_sha256(&self) -> &str {
         self.embedder.sha256()
     }
 
-    /// Puts another embedder of the same input into place and gives back the old one, for somebody else to free.
+    /// Replaces the embedder by another one with the same input and returns the old one, which the caller frees.
     pub fn exchange(&mut self, embedder: Embedder) -> Embedder {
         std::mem::replace(&mut self.embedder, embedder)
     }
@@ -300,7 +300,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Keeps of `picked[before..]` what is sure, and what is found again in other framings.
+    /// Keeps those of `picked[before..]` whose score is `sure` or more, or that are found again in other framings.
     fn look_again(&mut self, image: &Image<'_>, before: usize, sure: f32) -> Result<(), FaceError> {
         // Best first, so the doubtful ones are at the end.
         let mut again = 0;
@@ -320,8 +320,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds to `picked` the faces in a window that were not found at smaller scales. Of a face that was found there and is
-    /// found again the surer detection stays.
+    /// Adds to `picked` the faces in a window that were not found at smaller scales. If a face found there is found again, the
+    /// more certain detection stays.
     fn look_further(&mut self, image: &Image<'_>, window: &Similarity) -> Result<(), FaceError> {
         let before = self.picked.len();
         self.look(image, window)?;
@@ -398,7 +398,7 @@ impl Reader {
     }
 }
 
-/// Keeps of `picked[before..]` what a closer look shows to be a face, with its points.
+/// Keeps those of `picked[before..]` that a closer look shows to be faces, with their points.
 fn look_closer(
     picked: &mut Vec<Detection>,
     before: usize,
@@ -417,7 +417,7 @@ fn look_closer(
     Ok(())
 }
 
-/// Removes from `picked[before..]` what `picked[..before]` shows already.
+/// Removes from `picked[before..]` what `picked[..before]` already shows.
 fn add_unknown(picked: &mut Vec<Detection>, before: usize, overlap: f32) {
     let mut i = before;
     while let Some(seen) = picked.get(i).copied() {
@@ -463,9 +463,9 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_scale_adds_only_what_smaller_ones_did_not_show() {
+    fn a_larger_scale_adds_only_faces_that_smaller_ones_did_not_show() {
         let face = square(100.0, 100.0, 400.0, 0.6);
-        // An eye; half of the face, as a part of the photo cuts it; a poster that takes the face for its own; a passer-by.
+        // An eye; half of the face, as a part of the photo cuts it; a poster whose detection includes the face; a passer-by.
         let eye = square(180.0, 180.0, 80.0, 0.99);
         let half = square(320.0, 90.0, 360.0, 0.9);
         let poster = square(0.0, 0.0, 800.0, 0.9);
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_face_seen_at_two_scales_the_surer_box_stays() {
+    fn the_more_certain_box_of_a_face_seen_at_two_scales_stays() {
         for (first, second, width) in [(0.6, 0.9, 110.0), (0.9, 0.6, 100.0)] {
             let mut picked = vec![
                 square(0.0, 0.0, 100.0, first),
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closer_look_keeps_faces_and_what_was_found_before() {
+    fn a_closer_look_keeps_faces_and_earlier_detections() {
         let of = |width: f32| {
             let mut d = square(0.0, 0.0, width, 0.9);
             let point = |x, y| Point {
@@ -509,7 +509,7 @@ mod tests {
                 y: y * width,
             })
         };
-        // Found at a smaller scale; a face; none; a network that does not tell; points that are no face's.
+        // Found at a smaller scale; a face; no face; a network that does not decide; points that are not a face's.
         let mut picked = [10.0, 20.0, 30.0, 40.0, 50.0].map(of).to_vec();
         look_closer(&mut picked, 1, |d| {
             let width = d.bbox.width;

@@ -1,5 +1,5 @@
-//! What a frame's steps cost: time of each, pixels sampled. Costs two clock readings a step, so it is
-//! always on.
+//! What a frame's steps cost: the time of each, and the pixels sampled. This costs two clock readings a step,
+//! so it is always on.
 
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ impl Stage {
         Self::Rest,
     ];
 
-    /// Whether it is nothing but a network's invocation.
+    /// Whether it is only a network's invocation.
     #[must_use]
     pub const fn is_network(self) -> bool {
         matches!(
@@ -66,7 +66,7 @@ impl Stage {
     }
 }
 
-/// A frame's account.
+/// The costs of a frame.
 #[derive(Clone, Debug)]
 pub struct Stages {
     last: Instant,
@@ -74,14 +74,14 @@ pub struct Stages {
     nanos: [u64; Stage::ALL.len()],
     /// Source pixels that the sampler read.
     pub sampled: u64,
-    /// Those of them that it read for the detector.
+    /// The part of them that it read for the detector.
     pub detect_sampled: u64,
-    /// Looks at a part of the picture, enlarged, for a detection in doubt. They are always sampled.
+    /// Looks at an enlarged part of the picture for a doubtful detection. They are always sampled.
     pub second_looks: u32,
 }
 
 impl Stages {
-    /// An empty account that begins now.
+    /// No costs yet; time starts to count.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Stages {
         }
     }
 
-    /// Books the time since the last lap on `stage`.
+    /// Adds the time since the last lap to `stage`.
     pub fn lap(&mut self, stage: Stage) {
         let now = Instant::now();
         let took = now.duration_since(self.last).as_nanos();
@@ -101,7 +101,7 @@ impl Stages {
         self.last = now;
     }
 
-    /// Nanoseconds booked on `stage`.
+    /// Nanoseconds spent on `stage`.
     #[must_use]
     pub const fn nanos(&self, stage: Stage) -> u64 {
         self.nanos[stage as usize]

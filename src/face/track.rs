@@ -1,8 +1,8 @@
-//! Which face of this frame is which of the last: a number that stays with a face while it is in view,
-//! so that votes of different people never add up.
+//! Which face of this frame is which face of the last one: a number that stays with a face while it is in
+//! view, so that votes of different people never add up.
 //!
-//! By overlap of boxes only. Two people who swap places between two frames would swap numbers; their
-//! votes then disagree, which can delay the door but not open it.
+//! It uses the overlap of boxes only. Two people who swap places between two frames would swap numbers;
+//! their votes then disagree, which can delay the door but not open it.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 
 /// Least overlap of a face with where it was.
 const SAME: f32 = 0.15;
-/// How long a face may be out of sight and keep its number: a blink of the detector, not a visit. A
-/// face of the frame before has not been out of sight, however long that frame took to read.
+/// How long a face may be out of sight and keep its number: a gap of the detector, not a visit. A
+/// face of the previous frame has not been out of sight, however long that frame took to read.
 const FORGET: Duration = Duration::from_millis(1000);
 
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ struct Track {
 pub struct Tracker {
     tracks: [Option<Track>; MAX_FACES],
     given: u32,
-    /// When the frame before was taken.
+    /// When the previous frame was taken.
     before: Timestamp,
 }
 
@@ -44,7 +44,7 @@ impl Tracker {
             }
         }
         self.before = now;
-        // The best overlap first, until none is left: at most 8 x 8 pairs.
+        // The best overlap first, until no pair is left: at most 8 x 8 pairs.
         let mut taken = [false; MAX_FACES];
         loop {
             let mut best: Option<(usize, usize, f32)> = None;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blink_keeps_the_number_and_an_absence_does_not() {
+    fn a_short_gap_keeps_the_number_and_an_absence_does_not() {
         let mut tracker = Tracker::default();
         let ms = Timestamp::from_millis;
         assert_eq!(tracker.follow(ms(0), &[at(0.0)])[0], 1);

@@ -303,7 +303,7 @@ impl Owner {
         };
         if has_less {
             return Err(
-                "says less of output.relay than before; give all of its keys, defaults too: the file may have been cut",
+                "has fewer keys of output.relay than before; give all of its keys, defaults too: the file may have been cut",
             );
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A frame on loan from the camera's memory.
 //!
 //! Nothing here copies pixels: a lease is an index into its pool's buffers, and dropping it gives the
-//! buffer back. Which memory that is, and what giving back means, is the pool's business.
+//! buffer back. The pool defines which memory that is and what giving back means.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 /// The buffers of one running stream: where leases come from and go back to.
 pub trait Pool: Send + Sync {
     /// The memory of buffer `index`, and as much as may be read behind it. Called only while that buffer is out on
-    /// lease, so nobody writes to it meanwhile.
+    /// lease, so nothing writes to it meanwhile.
     fn bytes(&self, index: u32) -> &[u8];
 
     /// Takes buffer `index` back. Must neither block, lock nor allocate: it runs on the frame path.
@@ -59,7 +59,7 @@ impl Lease {
         let bytes = self.pool.bytes(self.index);
         let image = Image::new(self.layout, &bytes[..self.used.min(bytes.len())])?;
         Ok(match self.layout.format {
-            // Ends where the driver says.
+            // Ends where the driver reports the end.
             PixelFormat::Mjpeg => image,
             _ => Image { bytes, ..image },
         })

@@ -1,26 +1,26 @@
-//! MJPEG: the JPEG pictures of cameras, decoded into memory that the sampler can read, at the smallest scale that serves.
+//! MJPEG: the JPEG pictures of cameras, decoded into memory that the sampler can read, at the smallest sufficient scale.
 //!
-//! What cameras leave out, repeat or put between segments costs no frame. What is missing in the picture itself is never
-//! replaced: a frame without its last lines is delivered without them if they are few, and any other damage costs the frame.
-//! Nobody is recognised by lines that no camera has sent.
+//! What cameras leave out, repeat or put between segments costs no frame. Missing parts of the picture itself are never
+//! replaced: a frame that lacks a few of its last lines is delivered without them, and any other damage costs the frame.
+//! No one is recognised by lines that no camera has sent.
 
 use super::jpeg::{Decoder, JpegError, scaled};
 use super::{Image, Layout};
 use crate::panics::contained;
 
-/// Decodes the frames of a camera, and holds the last one. Takes memory for the first frame of a size, and none for the
-/// next.
+/// Decodes the frames of a camera, and holds the last one. Allocates memory for the first frame of a size, and none for
+/// the next ones.
 pub struct JpegDecoder {
     max_pixels: u32,
     decoder: Decoder,
 }
 
-/// A frame may lack one line in so many, at its bottom: cameras that drop the end of their last packet show a door no less
-/// well for it.
+/// A frame may lack one of so many lines, at its bottom: cameras that drop the end of their last packet show a door just
+/// as well.
 const MISSING: u32 = 8;
 
 impl JpegDecoder {
-    /// The most pixels that a frame may have, unless said otherwise: the largest sensors of UVC cameras have 16 million.
+    /// The default limit of pixels in a frame: the largest sensors of UVC cameras have 16 million.
     pub const MAX_PIXELS: u32 = 24 << 20;
 
     /// A decoder of frames up to [`Self::MAX_PIXELS`].
@@ -39,20 +39,20 @@ impl JpegDecoder {
         }
     }
 
-    /// Decodes the picture that `bytes` start with, at the smallest of the scales 1/8, 1/4, 1/2 and 1
-    /// at which it is `at_least` so wide and so high; in full size if it is smaller. Sides round up.
+    /// Decodes the picture at the start of `bytes`, at the smallest of the scales 1/8, 1/4, 1/2 and 1
+    /// at which it is at least as wide and as high as `at_least`; in full size if it is smaller. Sides round up.
     ///
     /// The result is [`Rgb3`](super::PixelFormat::Rgb3), or [`Grey`](super::PixelFormat::Grey) if the picture has no colours,
     /// and lies in this decoder. Pictures without Huffman tables, as many cameras send them, are read with the usual ones. A
-    /// picture whose last lines are missing is so much lower; the end of the picture may be missing, too. What follows it
-    /// is ignored.
+    /// picture without its last lines has a smaller height; its end marker may be missing too. Data after the picture are
+    /// ignored.
     ///
     /// # Errors
-    /// [`JpegError`] if the picture is broken, of a kind that is not read, or too large.
+    /// [`JpegError`] if the picture is broken, of an unsupported kind, or too large.
     pub fn decode(&mut self, bytes: &[u8], at_least: (u32, u32)) -> Result<Image<'_>, JpegError> {
         let max_pixels = self.max_pixels;
         let decoder = std::panic::AssertUnwindSafe(&mut self.decoder);
-        // Even a defect of the decoder must cost no more than the frame. It begins each picture from nothing.
+        // Even a defect of the decoder must cost only the frame. The decoder starts each picture from nothing.
         let decoded = contained(move || {
             let decoder = decoder;
             decoder.0.decode(bytes, |frame| {
@@ -101,7 +101,7 @@ mod tests {
     use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
     use proptest::prelude::*;
 
-    /// A picture without sharp edges, which survives compression, and no two quarters of it alike.
+    /// A picture without sharp edges, which survives compression, whose quarters all differ.
     fn colour(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_scale_that_serves_is_the_picture_averaged() {
+    fn the_smallest_sufficient_scale_is_the_averaged_picture() {
         let original = colour(640, 480);
         let bytes = jpeg(640, 480);
         let mut decoder = JpegDecoder::new();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_picture_is_ignored() {
+    fn data_after_the_picture_are_ignored() {
         let mut bytes = jpeg(20, 20);
         bytes.extend([0xff, 0, 0xd8, 0xff, 0x99]);
         bytes.resize(bytes.len() + 4096, 0);
@@ -235,9 +235,9 @@ mod tests {
             .expect("the picture is good");
     }
 
-    /// Wherever a frame ends: what is shown of it is what was sent, and nothing else.
+    /// Wherever a frame ends, what is shown of it is exactly what was sent.
     #[test]
-    fn frames_cut_short_are_shown_without_what_is_missing_or_refused() {
+    fn frames_cut_short_are_shown_without_the_missing_lines_or_refused() {
         for (width, height) in [(24, 17), (64, 64)] {
             let bytes = jpeg(width, height);
             let mut decoder = JpegDecoder::new();
@@ -255,7 +255,7 @@ mod tests {
                 let end = 3 * width as usize * lines as usize;
                 assert!(image.bytes() == &whole[..end], "{end}: not what was sent");
             }
-            // Without the end marker, at least.
+            // At least the frame without its end marker.
             assert!(shown[0] > 100 && shown[1] >= 2, "{shown:?}");
         }
     }

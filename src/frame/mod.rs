@@ -1,7 +1,7 @@
 //! What a frame is: pixel formats, the layout of a picture in memory, leases of camera memory, and
 //! the sampler that turns camera bytes into network input.
 //!
-//! Knows nothing of devices (that is [`crate::capture`]) nor of faces ([`crate::face`]).
+//! It knows nothing of devices (see [`crate::capture`]) or of faces (see [`crate::face`]).
 
 mod jpeg;
 mod lease;
@@ -36,7 +36,7 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Every format, in the order in which the sampler likes to read them: colour before grey, fewer
+    /// Every format, in the order in which the sampler prefers them: colour before grey, fewer
     /// bytes a pixel first, compressed last.
     pub const ALL: [Self; 7] = [
         Self::Nv12,
@@ -108,7 +108,7 @@ pub struct Layout {
     /// Bytes from one line of the first plane to the next (V4L2's `bytesperline`), padding included.
     /// The chroma planes of YU12 have half of it, that of NV12 the same.
     pub stride: u32,
-    /// How luma and chroma are scaled. Heeded for NV12, YU12 and YUYV only: the rest is full.
+    /// How luma and chroma are scaled. Used for NV12, YU12 and YUYV only: the rest is full.
     pub range: Range,
 }
 
@@ -186,8 +186,8 @@ pub enum ImageError {
     },
 }
 
-/// Bytes readable behind a picture that a network may read in place: vector instructions look so far ahead (XNNPACK's
-/// `XNN_EXTRA_BYTES` is 16, 128 on some processors).
+/// Bytes that are readable behind a picture that a network may read in place: vector instructions read ahead so far
+/// (XNNPACK's `XNN_EXTRA_BYTES` is 16, 128 on some processors).
 pub const BEHIND: usize = 128;
 
 /// A picture: borrowed bytes that are known to hold all of their layout.
@@ -252,7 +252,7 @@ impl<'a> Image<'a> {
     }
 
     /// All luma as it lies in memory, line after line, and [`BEHIND`] bytes that follow it: `None` if lines are padded,
-    /// if something lies between the luma, or if not so many follow.
+    /// if something lies between the luma, or if fewer bytes follow.
     #[must_use]
     pub fn luma_in_place(&self) -> Option<&'a [u8]> {
         let Layout {

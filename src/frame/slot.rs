@@ -5,7 +5,7 @@ use crossbeam_queue::ArrayQueue;
 
 use super::Lease;
 
-/// Holds the newest frame that nobody has looked at yet.
+/// Holds the newest frame that has not been read yet.
 pub struct Slot(ArrayQueue<Lease>);
 
 impl Slot {
@@ -15,7 +15,7 @@ impl Slot {
         Self(ArrayQueue::new(1))
     }
 
-    /// Puts `lease` in and returns the unread older one, which it replaces. Drop that at once: it is
+    /// Puts `lease` in and returns the unread older one, which it replaces. Drop that at once: it holds
     /// the driver's buffer.
     #[must_use = "the replaced lease holds a buffer that the driver waits for"]
     pub fn put(&self, lease: Lease) -> Option<Lease> {

@@ -1,5 +1,5 @@
-//! Augmentation: a photo's face as other poses, light, lenses and cameras would have shown it. The same for the same
-//! seed on every machine.
+//! Augmentation: a photo's face as other poses, light, lenses and cameras would have shown it. The same seed gives the
+//! same result on every machine.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{blur, flip_horizontal_in_place};
@@ -14,7 +14,7 @@ use crate::frame::{
 
 /// Pixels a side of a cut-out face.
 const SIDE: u32 = 192;
-/// Where the five points lie in it, in pixels: ArcFace's template, 1.1 times as large, in the middle.
+/// Where the five points lie in it, in pixels: ArcFace's template, enlarged 1.1 times, centred.
 const POINTS: Landmarks = {
     const fn at(x: f32, y: f32) -> Point {
         Point {
@@ -31,7 +31,7 @@ const POINTS: Landmarks = {
     ]
 };
 
-/// What can be changed about a photo.
+/// What can be changed in a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Change {
     /// The head lies on its side or bends: up to 90 degrees.
@@ -78,14 +78,14 @@ impl Changes {
         )
     }
 
-    /// Whether `change` is one of them.
+    /// Whether `change` is among them.
     #[must_use]
     pub const fn has(self, change: Change) -> bool {
         self.0 & (1 << change as u16) != 0
     }
 }
 
-/// How often a change that may be made is made.
+/// How often an allowed change is made.
 const OFTEN: f32 = 0.3;
 
 /// A face cut out of a photo, with its landmarks.
@@ -96,7 +96,7 @@ pub struct FaceCut {
 }
 
 impl FaceCut {
-    /// Cuts the face with these landmarks out of `image`; `None` if they fall together.
+    /// Cuts the face with these landmarks out of `image`; `None` if the landmarks coincide.
     ///
     /// # Errors
     /// [`SampleError`] if the picture cannot be sampled.
@@ -134,13 +134,13 @@ impl FaceCut {
         &self.picture
     }
 
-    /// Where its eyes, nose and mouth are, as far as is known.
+    /// Where its eyes, nose and mouth are, as far as known.
     #[must_use]
     pub const fn landmarks(&self) -> &Landmarks {
         &self.landmarks
     }
 
-    /// View `number` of it: some of `changes`, by chance.
+    /// View `number` of it: some of `changes`, chosen at random.
     ///
     /// # Errors
     /// [`SampleError`] if a picture cannot be sampled.
@@ -157,7 +157,7 @@ impl FaceCut {
         };
         let mut view = self.clone();
         let mut chance = Chance::new(seed ^ (u64::from(number) << 32));
-        // In the order in which it happens: the head, what is before it, the light, the lens, the camera, the detector.
+        // In their physical order: the head, what is before it, the light, the lens, the camera, the detector.
         for change in [
             Mirror,
             Orientation,
@@ -173,7 +173,7 @@ impl FaceCut {
             Crop,
         ] {
             let often = if change == Mirror { 0.5 } else { OFTEN };
-            // Drawn whether allowed or not: the others stay what they are.
+            // Drawn whether allowed or not, so that the other changes stay the same.
             let happens = chance.happens(often);
             let mut own = Chance::new(chance.bits());
             if happens && changes.has(change) {
@@ -183,7 +183,7 @@ impl FaceCut {
         Ok(view)
     }
 
-    /// Makes one change, as strong as chance has it.
+    /// Makes one change, of random strength.
     ///
     /// # Errors
     /// [`SampleError`] if the picture cannot be sampled.
@@ -261,7 +261,7 @@ impl FaceCut {
             ty: middle - sin * middle - cos * middle,
         };
         let mut turned = RgbImage::new(SIDE, SIDE);
-        // It has the size that it was made with.
+        // The size is the one that it was made with.
         if let Ok(image) = self.image() {
             sample(&image, &window, &mut turned, sampler)?;
         }
@@ -274,7 +274,7 @@ impl FaceCut {
         Ok(())
     }
 
-    /// Moves the landmarks, given and taken from their middle.
+    /// Moves the landmarks; positions are relative to their centre.
     fn misplace(&mut self, to: impl Fn(Point) -> Point) {
         let sum = self
             .landmarks
@@ -309,7 +309,7 @@ impl FaceCut {
         sum as f32 / self.picture.len() as f32
     }
 
-    /// Each pixel the mean of a line of `length` pixels through it.
+    /// Replaces each pixel by the mean of a line of `length` pixels through it.
     fn smear(&mut self, length: f32, angle: f32) {
         let steps = length.ceil() as i32;
         let (dx, dy) = (
@@ -334,11 +334,11 @@ impl FaceCut {
         }
     }
 
-    /// To JPEG of this quality and back.
+    /// Compresses to JPEG of this quality and decodes again.
     fn compress(&mut self, quality: u8) {
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
-        // Into memory, and out of what was just written: neither fails.
+        // It writes to memory and reads back what it wrote: neither fails.
         if self.picture.write_with_encoder(encoder).is_ok()
             && let Ok(picture) =
                 image::load_from_memory_with_format(&bytes, image::ImageFormat::Jpeg)
@@ -430,14 +430,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_has_its_points_where_they_belong() {
+    fn a_cut_has_its_points_at_the_template() {
         for (have, want) in cut().landmarks.iter().zip(POINTS) {
             assert!(have.distance(want) < 0.01);
         }
     }
 
     #[test]
-    fn every_change_changes_the_picture_or_the_points_and_the_same_seed_changes_them_alike() {
+    fn every_change_has_an_effect_that_follows_from_the_seed() {
         let mut sampler = Sampler::new(640, SIDE);
         for change in Change::value_variants() {
             let of = |seed: u64, sampler: &mut Sampler| {
@@ -470,7 +470,7 @@ mod tests {
                 .collect();
             Changes::without(&others)
         };
-        // Over many views, what is switched off happens in none.
+        // Over many views, a change that is switched off happens in none.
         for number in 0..40 {
             let view = cut()
                 .view(1, number, only(Change::Jpeg), &mut sampler)

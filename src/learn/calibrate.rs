@@ -1,36 +1,36 @@
-//! The operating point: from which cosine on a face is somebody, by what strangers' faces scored, and how much of the
-//! false accept rate that goes with it is proven.
+//! The operating point: the cosine from which on a face is taken for an enrolled person, found from the scores of strangers'
+//! faces, and how much of the resulting false accept rate is proven.
 //!
-//! FAR: the share of strangers taken for somebody. FRR: the share of faces of the enrolled that are not taken for them.
+//! FAR: the share of strangers taken for an enrolled person. FRR: the share of faces of the enrolled that are not recognised.
 //!
-//! Strangers are people here, each with one score, the highest of their photos: photos of one person go together and prove
-//! no more than one. What is proven is about a look at a stranger. A visit is many looks, which go together, and the best of
-//! them scores higher than one does.
+//! Strangers are people here, each with one score, the highest of their photos: photos of one person are not independent and
+//! prove no more than one. What is proven is about one look at a stranger. A visit has many looks, which are not independent,
+//! and the best of them scores higher than a single one.
 
 /// 95 %, one-sided.
 const DOUBT: f64 = 0.05;
 /// The 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_964;
 
-/// Of how many scores [`clear_of`] learns how they fall off.
+/// How many scores [`clear_of`] uses to estimate how they fall off.
 pub const TAIL: usize = 10;
 
-/// Where a cosine begins to be somebody.
+/// Where a cosine begins to be an enrolled person.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
-    /// Lowest cosine that is somebody.
+    /// Lowest cosine that is an enrolled person.
     pub threshold: f32,
     /// Strangers who were tried: people, not photos.
     pub trials: usize,
-    /// Those taken for somebody at the threshold.
+    /// Those taken for an enrolled person at the threshold.
     pub accepted: usize,
-    /// The FAR of one look is below this at 95 % confidence, as far as the tried strangers stand for all.
+    /// The FAR of one look is below this at 95 % confidence, as far as the tried strangers represent all.
     pub proven: f64,
-    /// Whether that is as little as was asked for.
+    /// Whether that is as low as requested.
     pub shown: bool,
 }
 
-/// The threshold for a FAR of `far` (above 0, up to 1), by the highest score of each stranger. Where they are too few to show
+/// The threshold for a FAR of `far` (above 0, up to 1), from the highest score of each stranger. If they are too few to show
 /// that FAR, none of them is let in and the threshold is at least `least`, which was found with many more.
 #[must_use]
 pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
@@ -47,14 +47,14 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     measure(strangers, far, threshold)
 }
 
-/// How many of `trials` strangers may be let in while a FAR of `far` (above 0, up to 1) is proven; `None` where not even none
-/// of them proves it.
+/// How many of `trials` strangers may be let in while a FAR of `far` (above 0, up to 1) is proven; `None` if even zero of
+/// them does not prove it.
 #[must_use]
 pub fn admissible(trials: usize, far: f64) -> Option<usize> {
     if proven_far(0, trials) > far {
         return None;
     }
-    // The proven rate grows with those who are let in.
+    // The proven rate grows with the number of those who are let in.
     let (mut most, mut too_many) = (0, trials);
     while too_many - most > 1 {
         let k = usize::midpoint(most, too_many);
@@ -67,7 +67,7 @@ pub fn admissible(trials: usize, far: f64) -> Option<usize> {
     Some(most)
 }
 
-/// What strangers' scores say of a threshold that was set without them.
+/// What strangers' scores show about a threshold that was set without them.
 #[must_use]
 pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     let trials = strangers.len();
@@ -82,11 +82,11 @@ pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     }
 }
 
-/// A threshold that hardly any other stranger reaches, by the highest scores of `strangers`, of whom there must be more than
-/// [`TAIL`]; `None` where there are not.
+/// A threshold that hardly any other stranger reaches, from the highest scores of `strangers`, of whom there must be more
+/// than [`TAIL`]; `None` if there are not.
 ///
-/// The highest of as many others is above the highest of these with a chance of one half. Where scores fall off like an
-/// exponential of scale b, the difference of the two is logistic of scale b, and above 3 b with a chance of
+/// The highest of as many others is above the highest of these with a probability of one half. If scores fall off like an
+/// exponential of scale b, the difference of the two is logistic of scale b, and above 3 b with a probability of
 /// `1 / (1 + e^3)`, which is 5 %. b is the mean excess of the [`TAIL`] highest over the next one (Hill's estimator).
 #[must_use]
 pub fn clear_of(strangers: &[f32]) -> Option<f32> {
@@ -97,7 +97,7 @@ pub fn clear_of(strangers: &[f32]) -> Option<f32> {
     Some((3.0_f32.mul_add(scale, sorted[0])).next_up().min(1.0))
 }
 
-/// How many strangers it takes to show a rate of `far`, above 0 and below 1, if none of them is let in: the smallest n with
+/// How many strangers are needed to show a rate of `far`, above 0 and below 1, if none of them is let in: the smallest n with
 /// `(1 - far)^n <= 0.05`, about 3 / far (the rule of three).
 #[must_use]
 pub fn needed(far: f64) -> usize {
@@ -107,13 +107,13 @@ pub fn needed(far: f64) -> usize {
 }
 
 /// The upper end of the one-sided 95 % interval of a rate of which `accepted` in `trials` were seen (Clopper and Pearson,
-/// 1934). For none in n that is about 3/n; 1 where nothing was tried.
+/// 1934). For none in n that is about 3/n; 1 if there were no trials.
 #[must_use]
 pub fn proven_far(accepted: usize, trials: usize) -> f64 {
     if accepted >= trials {
         return 1.0;
     }
-    // The rate at which so few would be seen in one of twenty.
+    // The rate at which so few would be seen in one of twenty cases.
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
@@ -177,14 +177,14 @@ mod tests {
         let c = calibrate(&few, 0.001, 0.5);
         assert!(!c.shown && c.threshold >= 0.5 && c.accepted == 0);
         assert!((c.proven - 0.0295).abs() < 1e-3);
-        // A stranger who looks like somebody is not let in, few or not.
+        // A stranger who looks like an enrolled person is not let in, whether there are few or many.
         let c = calibrate(&[0.1, 0.7], 0.001, 0.5);
         assert!(c.threshold > 0.7 && c.accepted == 0);
         assert_eq!(calibrate(&[], 0.001, 0.5).threshold, 0.5);
     }
 
     #[test]
-    fn as_many_as_are_needed_show_it_and_one_less_do_not() {
+    fn the_needed_number_shows_the_rate_and_one_less_does_not() {
         assert_eq!((needed(0.001), needed(0.05), needed(0.5)), (2995, 59, 5));
         for far in [0.9, 0.5, 0.3, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0002] {
             let n = needed(far);
@@ -206,14 +206,14 @@ mod tests {
             let threshold = clear_of(some).expect("enough");
             above += usize::from(others.iter().any(|s| *s >= threshold));
         }
-        // The scale is an estimate by ten scores, so it is somewhat more.
+        // The scale is estimated from ten scores, so the rate is somewhat higher.
         assert!((60..200).contains(&above), "{above} of 2000");
         assert_eq!(clear_of(&[0.5; TAIL]), None);
     }
 
     proptest! {
         #[test]
-        fn what_is_shown_is_proven(scores in proptest::collection::vec(-1f32..1.0, 0..2000), far in 0.002_f64..0.5) {
+        fn a_shown_rate_is_proven(scores in proptest::collection::vec(-1f32..1.0, 0..2000), far in 0.002_f64..0.5) {
             let c = calibrate(&scores, far, 0.5);
             prop_assert_eq!(c.trials, scores.len());
             prop_assert_eq!(c.accepted, scores.iter().filter(|s| **s >= c.threshold).count());

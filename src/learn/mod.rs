@@ -1,8 +1,8 @@
-//! Learning the people who live here, on the device: from photos to embeddings that a head is learnt from.
+//! Learning the residents on the device: from photos to the embeddings that a head is learnt from.
 //!
-//! `augment` shows a photo as other light, movement and cameras would have shown it; `calibrate` finds where a cosine
-//! begins to be somebody, and says how much of that is proven; `strangers` are people to be told from; `top` fine-tunes the
-//! embedder. The head itself is [`crate::people`]'s business.
+//! `augment` changes a photo as other light, movement and cameras would have shown it; `calibrate` finds where a cosine
+//! begins to be an enrolled person, and how much of that is proven; `strangers` are people to distinguish residents from;
+//! `top` fine-tunes the embedder. The head itself is in [`crate::people`].
 
 mod augment;
 mod calibrate;

@@ -1,18 +1,18 @@
-//! Strangers for the head to learn from where the owner has none: people of the doorstep, who never lived.
+//! Strangers for the head to learn from if the owner has none: synthetic people of the doorstep.
 //!
-//! They are alike in the manner of their drawing, so they show the head what *nobody* is like, and prove nothing about
-//! how often real strangers are taken for somebody.
+//! They are alike because of how they are drawn, so they show the head what the class *nobody* looks like, but prove nothing
+//! about how often real strangers are taken for an enrolled person.
 
 use crate::doorstep::{Play, Script, Stage, picture};
 use crate::face::{Embedding, FaceError, Landmarks, Reader};
 use crate::frame::{Image, Layout, PixelFormat};
 
-/// How many: from 100 on, more change nothing that could be measured.
+/// How many: above 100, more make no measurable difference.
 pub const PEOPLE: u32 = 100;
-/// Whose play they are of; a number like any other, so that they are the same for everybody.
+/// The seed of their play; an arbitrary number, so that they are the same on every device.
 const SEED: u64 = 41_000_001;
 
-/// Shows `each` one embedding each of [`PEOPLE`] people who never lived; `None` of a face that has none.
+/// Passes one embedding of each of [`PEOPLE`] synthetic people to `each`; `None` for a face that has none.
 ///
 /// # Errors
 /// [`FaceError`] if a network fails.
@@ -26,10 +26,10 @@ pub fn built_in(
     })
 }
 
-/// Shows `see` each of them, and where the landmarks are.
+/// Passes a picture of each of them, with its landmarks, to `see`.
 ///
 /// # Errors
-/// What `see` says.
+/// Those of `see`.
 pub fn drawn(
     mut see: impl FnMut(&Image<'_>, &Landmarks) -> Result<(), FaceError>,
 ) -> Result<(), FaceError> {

@@ -4,18 +4,18 @@
 //! trunk 7x7x160 ─▶ 1x1 convolution, ReLU ─▶ 7x7 depthwise convolution ─▶ 1x1 convolution ─▶ 128 numbers
 //! ```
 //!
-//! Starts from the weights that the network came with, and keeps near them: it minimises
+//! It starts from the weights that the network came with and stays near them: it minimises
 //!
 //! ```text
 //! mean over classes of the mean of -log p(class | z)  +  HOLD * mean of (1 - z . z0)
 //! ```
 //!
-//! where z is an example's new embedding of length 1, z0 that of the photo it is a view of as the frozen network has it,
-//! and p the head's softmax over the frozen directions and *nobody*. So a view goes to where its photo was, a photo away
-//! from those it would be mistaken for, and everybody else stays where they were.
+//! where z is an example's new embedding of length 1, z0 is the frozen network's embedding of the photo that the example is
+//! a view of, and p the head's softmax over the frozen directions and *nobody*. So a view moves to where its photo was, a
+//! photo moves away from those that it would be mistaken for, and everyone else stays in place.
 //!
-//! Three matrix products and their derivatives: `ndarray` multiplies, and no training framework, which would be larger
-//! than all of this program, is needed for that. Whether the outcome is any good is for [`super`]'s callers to measure.
+//! The computation is three matrix products and their derivatives: `ndarray` multiplies. A training framework would be larger
+//! than this whole program and is not needed. [`super`]'s callers measure whether the result is good.
 
 use ndarray::{Array, Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, Axis, Dimension, Zip};
 
@@ -23,24 +23,24 @@ use crate::chance::Chance;
 use crate::face::Embedding;
 use crate::nn::{Layer, Patch, PatchedLayer, Tensor, Weights, WeightsError};
 
-/// Logits of a cosine, as of the head.
+/// Logits of a cosine, as in the head.
 const SCALE: f32 = 16.0;
-/// Where nobody begins, as of the head before it has learnt.
+/// The bias of the class *nobody*, as in the head before it has learnt.
 const NOBODY: f32 = 0.35;
-/// How firmly embeddings are held where they were.
+/// How firmly embeddings are held in place.
 const HOLD: f32 = 1.0;
-/// Times that every example is looked at.
+/// Passes over the examples.
 const EPOCHS: usize = 12;
 /// Examples of one step.
 const BATCH: usize = 64;
-/// First step of a weight, in parts of its layer's root mean square; falls to nothing.
+/// First step of a weight, relative to its layer's root mean square; falls to zero.
 const RATE: f32 = 0.005;
 
-/// Views of a face that are learnt besides it, at least: where heads bend and light changes, the top layers are to say the
-/// same.
+/// The least number of views of a face that are learnt in addition to it: when heads bend and light changes, the top layers
+/// are to give the same embedding.
 pub const TUNING_VIEWS: u32 = 6;
 
-/// What the trunk of the embedder says of a face, 8 bits a number: real value = (stored - zero) * scale.
+/// The output of the embedder's trunk for a face, 8 bits a number: real value = (stored - zero) * scale.
 #[derive(Clone, Debug)]
 pub struct Trunk {
     /// Rows of the map after each other, channels running fastest.
@@ -52,7 +52,7 @@ pub struct Trunk {
 }
 
 impl Trunk {
-    /// Of the embedder's output; `None` if it is not of signed bytes.
+    /// From the embedder's output; `None` if its elements are not signed bytes.
     #[must_use]
     pub fn of(tensor: Tensor<'_>) -> Option<Self> {
         match tensor {
@@ -69,24 +69,24 @@ impl Trunk {
 /// A face to learn from.
 #[derive(Clone, Debug)]
 pub struct Lesson {
-    /// What the trunk says of it.
+    /// The trunk's output for it.
     pub trunk: Trunk,
-    /// Whose it is: the place of a direction; `None` is a stranger.
+    /// Whose face it is: the index of a direction; `None` is a stranger.
     pub who: Option<usize>,
     /// The frozen network's embedding of the photo that it is, or is a view of.
     pub frozen: Embedding,
 }
 
-/// The three layers: weights as matrices, one row an input, `[in, out]`, and of the second `[places, channels]`; and their
-/// biases.
+/// The three layers: weights as matrices, one row an input, `[in, out]`, and those of the second `[places, channels]`; and
+/// their biases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Top {
     weights: [Array2<f32>; 3],
     biases: [Array1<f32>; 3],
 }
 
-/// What a forward pass leaves for the way back: maps after the first layer `[n * places, channels]`, and after the second
-/// `[n, channels]`.
+/// What a forward pass keeps for the backward pass: maps after the first layer `[n * places, channels]`, and after the
+/// second `[n, channels]`.
 struct Passed {
     wide: Array2<f32>,
     flat: Array2<f32>,
@@ -104,7 +104,7 @@ impl Top {
             file.layer("top/1")?,
             file.layer("top/2")?,
         ];
-        // One output a row in the file.
+        // The file has one output in a row.
         let matrix = |layer: &Layer, name: &str| {
             let [outputs, inputs] = [layer.shape[0], layer.shape[1..].iter().product()];
             Array2::from_shape_vec((outputs, inputs), layer.weights.clone())
@@ -128,7 +128,7 @@ impl Top {
         Ok(top)
     }
 
-    /// The layers as a patch for the embedder's file; the ranges of what they say are those of `lessons`.
+    /// The layers as a patch for the embedder's file; the ranges of their outputs are those of `lessons`.
     #[must_use]
     pub fn patch(&self, lessons: &[Lesson]) -> Patch {
         let mut reaches = [(); 3].map(|()| Vec::new());
@@ -138,7 +138,7 @@ impl Top {
                 .iter_mut()
                 .zip([&passed.wide, &passed.flat, &passed.out])
             {
-                // Every map is seen, not each of its numbers.
+                // Every map is used, but not every number of it.
                 let step = (values.len() / (BATCH * 256)).max(1);
                 reach.extend(values.iter().step_by(step));
             }
@@ -147,7 +147,7 @@ impl Top {
         Patch(reaches.map(|mut reach| {
             let weights = &self.weights[place];
             let bias = self.biases[place].to_vec();
-            // One output a row in the file, but for the second layer, which is as it is here.
+            // The file has one output in a row, except for the second layer, which is stored as it is here.
             let weights: Vec<f32> = match place {
                 1 => weights.iter().copied().collect(),
                 _ => weights.t().iter().copied().collect(),
@@ -162,7 +162,7 @@ impl Top {
         }))
     }
 
-    /// Puts the layers into an embedder's file; see [`Top::patch`].
+    /// Writes the layers into an embedder's file; see [`Top::patch`].
     ///
     /// # Errors
     /// [`WeightsError`] if the file has no such layers.
@@ -177,8 +177,8 @@ impl Top {
         Embedding::normalised(self.pass(maps.view()).out)
     }
 
-    /// The layers trained on `lessons` for the directions that the head has of the frozen network. `each` hears of every
-    /// time through, 1 to [`Top::epochs`]. The same for the same seed.
+    /// The layers trained on `lessons` for the directions that the head has for the frozen network. `each` is called after every
+    /// pass, with 1 to [`Top::epochs`]. The same seed gives the same result.
     #[must_use]
     pub fn tuned(
         &self,
@@ -209,7 +209,7 @@ impl Top {
         top
     }
 
-    /// How often [`Top::tuned`] goes through its lessons.
+    /// How many passes [`Top::tuned`] makes over its lessons.
     #[must_use]
     pub const fn epochs() -> usize {
         EPOCHS
@@ -220,7 +220,7 @@ impl Top {
         self.spread(&trunks)
     }
 
-    /// Maps as one row a place. What is missing of one is zero.
+    /// Maps with one row for each place. Missing values are zero.
     fn spread(&self, trunks: &[&Trunk]) -> Array2<f32> {
         let [places, channels] = [self.places(), self.weights[0].nrows()];
         let mut maps = Array2::zeros((trunks.len() * places, channels));
@@ -262,7 +262,7 @@ impl Top {
         Passed { wide, flat, out }
     }
 
-    /// What is minimised over a batch, and its derivative by every weight. `share` is how much each example counts.
+    /// The loss of a batch, and its derivative by every weight. `share` is how much each example counts.
     fn slope(&self, batch: &[&Lesson], share: &[f32], directions: &[Vec<f32>]) -> (f32, Self) {
         let trunks: Vec<&Trunk> = batch.iter().map(|l| &l.trunk).collect();
         let maps = self.spread(&trunks);
@@ -285,7 +285,7 @@ impl Top {
                     .and(map.row(place))
                     .and(&by_flat)
                     .for_each(|s, v, g| *s += v * g);
-                // ReLU lets through what was above zero.
+                // ReLU passes what was above zero.
                 Zip::from(by_map.row_mut(place))
                     .and(map.row(place))
                     .and(&weights)
@@ -301,7 +301,7 @@ impl Top {
     }
 }
 
-/// What is minimised of one example, and its derivative by the embedding before it has length 1.
+/// The loss of one example, and its derivative by the embedding before it is scaled to length 1.
 fn judge(
     lesson: &Lesson,
     share: f32,
@@ -326,13 +326,13 @@ fn judge(
         let p = (logits[place] - most).exp() / sum - f32::from(u8::from(place == own));
         by_z.scaled_add(share * SCALE * p, direction);
     }
-    // Along the embedding nothing changes.
+    // A change along the embedding has no effect.
     let along = by_z.dot(&z);
     by_out.assign(&((by_z - &z * along) / length));
     loss
 }
 
-/// How much each example counts, 1 in the mean: every class the same.
+/// How much each example counts, 1 on average: each class counts the same.
 fn weights(lessons: &[Lesson], people: usize) -> Vec<f32> {
     let mut counts = vec![0_usize; people + 1];
     let class = |l: &Lesson| l.who.unwrap_or(people);
@@ -347,7 +347,7 @@ fn weights(lessons: &[Lesson], people: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Adam (Kingma and Ba 2015), each layer's steps in parts of its root mean square.
+/// Adam (Kingma and Ba 2015), each layer's steps relative to its root mean square.
 struct Steps {
     mean: Top,
     square: Top,
@@ -404,7 +404,7 @@ fn step<D: Dimension>(
         });
 }
 
-/// The range of `values` without the outermost 1 in 10,000 at either end: one wild value would cost all others their
+/// The range of `values` without the outermost 1 in 10,000 at either end: a single outlier would cost all others their
 /// resolution.
 fn reach_of(values: &mut [f32]) -> std::ops::Range<f32> {
     values.sort_unstable_by(f32::total_cmp);
@@ -459,9 +459,9 @@ mod tests {
         (top, lessons, directions)
     }
 
-    /// By differences, each weight of each layer.
+    /// Each weight of each layer, by finite differences.
     #[test]
-    fn the_slope_is_that_of_what_is_minimised() {
+    fn the_slope_is_the_derivative_of_the_loss() {
         let (top, lessons, directions) = small(1);
         let batch: Vec<&Lesson> = lessons.iter().collect();
         let share = weights(&lessons, 2);
@@ -493,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn tuning_makes_less_of_what_is_minimised_and_the_same_of_the_same_seed() {
+    fn tuning_lowers_the_loss_and_follows_from_the_seed() {
         let (top, lessons, directions) = small(2);
         let loss = |top: &Top| {
             let batch: Vec<&Lesson> = lessons.iter().collect();
@@ -505,9 +505,9 @@ mod tests {
         assert_ne!(tuned, top.tuned(&lessons, &directions, 8, |_| ()));
     }
 
-    /// The file's layers through these matrices and back: rounded, no more.
+    /// The file's layers through these matrices and back: they change by rounding only.
     #[test]
-    fn what_is_put_into_a_file_says_the_same() {
+    fn layers_written_to_a_file_give_the_same_embeddings() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(root.join("models/latchkey/embedder.tflite"))
             .expect("part of the project");
@@ -515,7 +515,7 @@ mod tests {
         let top = Top::of(&file).expect("its layers");
         let mut chance = Chance::new(3);
         let mut lesson = |_| Lesson {
-            // Mostly nothing, as after ReLU.
+            // Mostly zero, as after ReLU.
             trunk: Trunk {
                 values: (0..7 * 7 * 160)
                     .map(|_| (100.0 * chance.normal() - 128.0) as i8)

@@ -1,7 +1,7 @@
 //! A model set: which files, their checksums, and everything about a network that its file does not
-//! say. Manifests are TOML, one a set, in the folder `models`; those are also built into the program.
+//! contain. Manifests are TOML, one a set, in the folder `models`; those are also built into the program.
 //!
-//! Knows what a manifest says, not what a face is: thresholds and templates are only carried.
+//! This module knows the fields of a manifest, not what a face is: it only carries thresholds and templates.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,19 +22,19 @@ const BUILT_IN: [(&str, &str); 2] = [
 pub struct Manifest {
     /// Name of the set.
     pub name: String,
-    /// What is in it, in a line.
+    /// The content of the set, in one line.
     pub summary: String,
     /// The embedder in use unless another is asked for: a key of `embedders`.
     pub embedder: String,
     /// Finds faces.
     pub detector: DetectorManifest,
-    /// Refines the five points of a face; left out where the detector's own are to serve.
+    /// Refines the five points of a face; absent if the detector's own are used.
     pub landmarks: Option<LandmarksManifest>,
     /// Turn an aligned face into an embedding; one of them is in use.
     pub embedders: BTreeMap<String, EmbedderManifest>,
 }
 
-/// What the input tensor holds.
+/// The content of the input tensor.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputManifest {
@@ -42,14 +42,14 @@ pub struct InputManifest {
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Neighbouring pixels of a line that the tensor counts as channels: its memory is the same, its shape is not.
+    /// Neighbouring pixels of a line that the tensor counts as channels: its memory is the same, its shape differs.
     #[serde(default = "one")]
     pub across: u32,
     /// Order of the channels.
     pub channels: Channels,
-    /// Subtracted from raw 0 to 255, a channel.
+    /// Subtracted from raw 0 to 255, for each channel.
     pub mean: [f32; 3],
-    /// Then multiplied, a channel.
+    /// Multiplied after that, for each channel.
     pub scale: [f32; 3],
 }
 
@@ -88,7 +88,7 @@ const fn one() -> u32 {
 pub struct DetectorManifest {
     /// How its outputs are read.
     pub family: DetectorFamily,
-    /// The same network for luma as a camera has it in memory; left out where there is none.
+    /// The same network for luma as a camera has it in memory; absent if there is none.
     pub direct: Option<DirectManifest>,
     /// Path of the file inside the folder of model files.
     pub file: String,
@@ -102,14 +102,14 @@ pub struct DetectorManifest {
     pub input: InputManifest,
     /// Lowest score of a face, 0 to 1.
     pub threshold: f32,
-    /// A face with a lower score than this is looked at again from nearer and farther. Only and always there where
-    /// `landmarks.face` is not.
+    /// A face with a lower score than this gets a second look, from nearer and farther. Required where `landmarks.face` is not
+    /// set, and refused where it is.
     pub sure: Option<f32>,
-    /// Boxes that overlap more than this (intersection over union) are the same face.
+    /// Boxes that overlap more than this (intersection over union) show the same face.
     pub overlap: f32,
 }
 
-/// A detector that takes a camera's bytes for its input tensor, with the answers of the one it stands in for.
+/// A detector that takes a camera's bytes for its input tensor, with the outputs of the one that it stands in for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectManifest {
@@ -130,22 +130,22 @@ pub enum DetectorFamily {
     },
     /// A box, five points and a logit for every cell of some grids.
     Grid {
-        /// Side of a cell in pixels of the input, a grid. A cell of the first tells of its four quarters too.
+        /// Side of a cell in pixels of the input, for each grid. A cell of the first grid also covers its four quarters.
         strides: Vec<u32>,
     },
 }
 
-/// Anchors in the middle of the cells of one grid a layer.
+/// Anchors at the centres of the cells, with one grid for each layer.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnchorsManifest {
-    /// Side of a cell in pixels of the input, a layer.
+    /// Side of a cell in pixels of the input, for each layer.
     pub strides: Vec<u32>,
     /// Anchors in a cell of a layer.
     pub per_cell: u32,
 }
 
-/// A network that refines the five points of a face, and may tell a face from what is none.
+/// A network that refines the five points of a face, and may decide whether it is a face.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LandmarksManifest {
@@ -161,8 +161,8 @@ pub struct LandmarksManifest {
     pub input: InputManifest,
     /// Side of its crop over side of the detector's box.
     pub crop: f32,
-    /// Where its second output is the logit of a face: how sure it must be, between 0 and 1. It then judges all that is found,
-    /// and nothing is looked at again by the detector.
+    /// If its second output is the logit of a face: the least score of a face, between 0 and 1. Then all detections get this
+    /// closer look, and no second look by the detector.
     pub face: Option<f32>,
 }
 
@@ -188,7 +188,7 @@ pub struct EmbedderManifest {
     pub threshold: f32,
     /// Least lead of the best person's cosine over the next best person's.
     pub margin: f32,
-    /// Its embeddings of people who live elsewhere; left out where there are none.
+    /// Its embeddings of people who live elsewhere; absent if there are none.
     pub strangers: Option<StrangersManifest>,
 }
 
@@ -204,8 +204,8 @@ pub struct StrangersManifest {
     pub embedder: String,
     /// Where the file comes from.
     pub source: String,
-    /// How many people are in it, one embedding each: 1 to 20,000, so that a gallery of a hundred people is compared with
-    /// them in seconds.
+    /// How many people are in it, one embedding each: 1 to 20,000, so that comparing a gallery of a hundred people with
+    /// them takes seconds.
     pub people: usize,
 }
 
@@ -248,7 +248,7 @@ pub enum ManifestError {
         BUILT_IN.map(|(name, _)| name).join(", ")
     )]
     Unknown {
-        /// As asked for.
+        /// The name that was given.
         set: String,
     },
     /// The file cannot be read.
@@ -256,10 +256,10 @@ pub enum ManifestError {
     Unreadable {
         /// The manifest.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Not TOML, or not what a manifest says.
+    /// Not TOML, or not the fields of a manifest.
     #[error("{path}: {why}")]
     Syntax {
         /// The manifest.
@@ -267,7 +267,7 @@ pub enum ManifestError {
         /// Line, column and what is wrong.
         why: String,
     },
-    /// A value that cannot be.
+    /// An invalid value.
     #[error("{path}: {key} = {value}: {fix}")]
     Value {
         /// The manifest.
@@ -285,7 +285,7 @@ impl Manifest {
     /// The manifest that `selection` names, its embedder chosen.
     ///
     /// # Errors
-    /// [`ManifestError`] if there is none or it is wrong; names file, key and fix.
+    /// [`ManifestError`] if there is none or it is invalid, with file, key and fix.
     pub fn load(selection: &Selection) -> Result<Self, ManifestError> {
         let set = &selection.set;
         let (path, text) = match BUILT_IN.iter().find(|(name, _)| name == set) {
@@ -475,7 +475,7 @@ impl Manifest {
                 return wrong(
                     "landmarks",
                     "nothing".into(),
-                    "this detector does not tell the corners of the mouth",
+                    "this detector does not give the corners of the mouth",
                 );
             }
             _ => {}
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_embedder_is_named_with_those_there_are() {
+    fn an_unknown_embedder_is_reported_with_the_known_ones() {
         let error = Manifest::load(&"reference:facenet".parse().unwrap()).unwrap_err();
         let text = error.to_string();
         assert!(
@@ -557,14 +557,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_set_is_named_with_those_there_are() {
+    fn an_unknown_set_is_reported_with_the_known_ones() {
         let error = Manifest::load(&"refrence".parse().unwrap()).unwrap_err();
         assert!(error.to_string().contains("\"refrence\""));
         assert!(error.to_string().contains("reference"));
     }
 
     #[test]
-    fn values_that_cannot_be_are_named_with_their_key() {
+    fn invalid_values_are_named_with_their_key() {
         let (_, set) = BUILT_IN[0];
         let strangers = |embedder: &str, people: i64| {
             let text = format!(

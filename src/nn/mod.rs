@@ -103,12 +103,12 @@ pub enum NnError {
         model: String,
         /// The engine.
         engine: String,
-        /// What the engine said.
+        /// The engine's error.
         why: String,
         /// What to do.
         fix: &'static str,
     },
-    /// The model loads but is not of the shape that the manifest says.
+    /// The model loads but its shape differs from the manifest.
     #[error("{model}: {what} is {got}, the manifest needs {want}: is this the right file?")]
     Shape {
         /// File name of the model.
@@ -125,7 +125,7 @@ pub enum NnError {
     Invoke {
         /// File name of the model.
         model: String,
-        /// What the engine said.
+        /// The engine's error.
         why: String,
     },
 }
@@ -150,8 +150,8 @@ pub trait Network: Send {
     /// Shapes and types of the outputs.
     fn outputs(&self) -> &[TensorSpec];
 
-    /// The input tensor's own memory. What was there before is undefined once the network has run:
-    /// engines reuse it, so write all of it before every [`Network::invoke`].
+    /// The input tensor's own memory. Its content is undefined once the network has run: engines
+    /// reuse it, so write all of it before every [`Network::invoke`].
     fn input_mut(&mut self) -> TensorMut<'_>;
 
     /// Runs the network on what is in the input. Allocates nothing.
@@ -160,8 +160,8 @@ pub trait Network: Send {
     /// [`NnError::Invoke`] if the engine fails.
     fn invoke(&mut self) -> Result<(), NnError>;
 
-    /// Whether [`Network::invoke_on`] can run on `memory`: the engine can, and it is long enough and begins where the
-    /// engine wants it to.
+    /// Whether [`Network::invoke_on`] can run on `memory`: the engine supports it, and the memory is long enough and has the
+    /// required alignment.
     fn fits(&self, memory: &[u8]) -> bool;
 
     /// Runs the network on an input that lies in the caller's memory: the first bytes of `memory` are the tensor's, and
@@ -178,7 +178,7 @@ pub trait Network: Send {
     fn output(&self, index: usize) -> Tensor<'_>;
 }
 
-/// How to build the engine: the board's choice.
+/// How to build the engine: the board decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
@@ -190,7 +190,7 @@ pub struct EngineSettings {
     pub threads: u8,
 }
 
-/// The engines there are.
+/// The available engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineName {

@@ -1,5 +1,5 @@
 //! A model file: mapped into memory, its sha256 compared with the manifest's before anything reads it
-//! as a network, and never copied. A network that was made here lies in a sealed file in memory instead.
+//! as a network, and never copied. A network that was made on the device lies in a sealed file in memory instead.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::fault;
 /// Why a model file is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// None of the places holds the file.
+    /// None of the folders holds the file.
     #[error(
         "model file {file} not found in {}: name the folder that holds it with --model-files or `model_files` in the configuration",
         tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
@@ -30,12 +30,12 @@ pub enum ModelError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is not the one of the manifest.
     #[error(
-        "{}: sha256 is {got}, the manifest says {want}: the file is damaged or another version; copy it again from {origin}",
+        "{}: sha256 is {got}, the manifest has {want}: the file is damaged or another version; copy it again from {origin}",
         path.display()
     )]
     Checksum {
@@ -45,7 +45,7 @@ pub enum ModelError {
         got: String,
         /// The manifest's.
         want: String,
-        /// Where the manifest says it comes from.
+        /// Where it comes from, by the manifest.
         origin: String,
     },
 }
@@ -66,7 +66,7 @@ impl ModelFile {
     /// under its path or by its bare name.
     ///
     /// # Errors
-    /// [`ModelError::Missing`]; [`ModelError::Unreadable`] if the machine failed, so that it may be there.
+    /// [`ModelError::Missing`]; [`ModelError::Unreadable`] if the machine failed, so that the file may exist.
     pub fn find(file: &str, folders: &[PathBuf]) -> Result<PathBuf, ModelError> {
         let bare = Path::new(file).file_name().unwrap_or_default();
         let unreadable = |path: &Path, source| ModelError::Unreadable {
@@ -79,7 +79,7 @@ impl ModelFile {
         for path in places {
             match path.metadata() {
                 Ok(found) if found.is_file() => return Ok(path),
-                // It may well be there.
+                // The file may exist.
                 Err(error) if fault::is_machine(&error) => return Err(unreadable(&path, error)),
                 Ok(_) | Err(_) => {}
             }
@@ -103,11 +103,11 @@ impl ModelFile {
         Self::mapped(path, mapping, want, origin)
     }
 
-    /// Writes `bytes` to a file in memory that nobody can change any more, not this process either, maps it, and compares
-    /// the checksum of what is mapped with `want`. `name` and `origin` are for errors.
+    /// Writes `bytes` to a file in memory that nothing can change after that, not even this process, maps it, and compares the
+    /// checksum of the mapped bytes with `want`. `name` and `origin` are for errors.
     ///
     /// # Errors
-    /// [`ModelError`] if there is no such memory, or the checksum is another.
+    /// [`ModelError`] if there is no such memory, or the checksum differs.
     pub fn sealed(name: &str, bytes: &[u8], want: &str, origin: &str) -> Result<Self, ModelError> {
         let write = || -> std::io::Result<Mmap> {
             let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -186,7 +186,7 @@ fn map(file: &File) -> std::io::Result<Mmap> {
             "the file is empty",
         ));
     }
-    // SAFETY: the mapping is private and read-only. What remains is another process that truncates
+    // SAFETY: the mapping is private and read-only. The remaining risk is another process that truncates
     // (SIGBUS ends this one, and with it the relay) or rewrites the file in place while it is mapped.
     // Model files are installed by renaming a new file over the old name, which leaves this mapping's
     // inode alone, and on a device they lie on a read-only file system. A sealed one cannot change.
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_one_has_its_checksum_and_cannot_be_changed() {
+    fn a_sealed_file_has_its_checksum_and_cannot_be_changed() {
         let model = ModelFile::sealed("abc", b"abc", ABC, "here").unwrap();
         assert_eq!((model.bytes(), &*model.name()), (&b"abc"[..], "abc"));
         let other = ModelFile::sealed("abd", b"abd", ABC, "here");

@@ -1,6 +1,6 @@
-//! Other weights for the top layers of a verified network: what training on the device may change of it.
+//! Other weights for the top layers of a verified network: all that training on the device may change in it.
 //!
-//! A patch is numbers, no file and no program: it says nothing about operators, shapes or order. It is checked against
+//! A patch is numbers, not a file or a program: it contains no operators, shapes or order. It is checked against
 //! the network that it is put into, whose size and everything else stay as they are.
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ const LAYERS: [(&str, [&str; 2]); 3] = [
 ];
 
 /// No weight, bias or output may be more than this many times as large as the largest that the network came with. Training
-/// takes small steps from there; what is far beyond has not come from it.
+/// takes small steps from there; a value far beyond cannot come from it.
 const MOST: f32 = 16.0;
 
 /// Weights for one layer.
@@ -25,7 +25,7 @@ pub struct PatchedLayer {
     pub weights: Vec<f32>,
     /// As in [`Layer::bias`].
     pub bias: Vec<f32>,
-    /// Lowest and highest value that the layer gives.
+    /// Lowest and highest value of the layer's output.
     pub range: [f32; 2],
 }
 
@@ -41,7 +41,7 @@ impl Patch {
         self.0.iter().map(of).sum()
     }
 
-    /// What a network has already.
+    /// The weights that a network has already.
     ///
     /// # Errors
     /// [`WeightsError`] if it has no such layers.
@@ -58,11 +58,11 @@ impl Patch {
         Ok(Self([of(a)?, of(b)?, of(c)?]))
     }
 
-    /// Puts it into `network`, once all of it has passed.
+    /// Puts it into `network`, once all of it has passed the checks.
     ///
     /// # Errors
     /// [`WeightsError`] if the network has no such layers, or a number cannot have come from training it; the network is
-    /// then as it was.
+    /// then unchanged.
     pub fn put(&self, network: &mut Weights) -> Result<(), WeightsError> {
         let own = Self::of(network)?;
         for ((name, _), (patched, own)) in LAYERS.into_iter().zip(self.0.iter().zip(&own.0)) {
@@ -79,7 +79,7 @@ impl Patch {
         Ok(())
     }
 
-    /// The bytes of `network`, a whole `.tflite` file, with it.
+    /// The bytes of `network`, a whole `.tflite` file, with the patch.
     ///
     /// # Errors
     /// As [`Patch::put`].
@@ -96,12 +96,12 @@ fn check(patched: &PatchedLayer, name: &str, own: &PatchedLayer) -> Result<(), W
         return Err(WeightsError::Shape(name.to_owned()));
     }
     let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-    // Asked for what is within, so that a NaN is not.
+    // Tests what is within the limits, so that a NaN is not.
     let within = |values: &[f32], most: f32| values.iter().all(|v| v.abs() <= most);
     let reach = MOST * (high - low);
     let [from, to] = patched.range;
     let fits = within(&patched.weights, MOST * largest(&own.weights))
-        // A bias is a value of the output, and may have been nothing.
+        // A bias is a value of the output, and may have been zero.
         && within(&patched.bias, MOST * largest(&own.bias).max(high - low))
         && within(&patched.range, reach)
         && from <= to;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_network_has_already_changes_nothing_but_roundings() {
+    fn the_networks_own_weights_change_it_by_rounding_only() {
         let network = embedder();
         let mut patched = network.clone();
         as_it_is(&network).put(&mut patched).expect("fits");
@@ -145,9 +145,9 @@ mod tests {
     }
 
     proptest! {
-        /// One wrong number or length in any place, and the network is as it was.
+        /// A single wrong number or length in any place leaves the network unchanged.
         #[test]
-        fn one_wrong_number_spoils_it_all(
+        fn one_wrong_number_leaves_the_network_unchanged(
             layer in 0_usize..3, part in 0_usize..3, at: usize, kind in 0_usize..5,
         ) {
             let network = embedder();

@@ -1,7 +1,7 @@
 //! The weights of 8-bit layers inside a `.tflite` file: read as real numbers, and replaced in place.
 //!
-//! Knows as much of the file's format (a FlatBuffer, schema.fbs of TensorFlow Lite) as that takes. Neither what the
-//! layers compute nor in which order; the file keeps its size, its operators and everything else that is in it.
+//! It knows only the necessary part of the file's format (a FlatBuffer, schema.fbs of TensorFlow Lite), and neither what the
+//! layers compute nor in which order. The file keeps its size, its operators and everything else in it.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ pub enum WeightsError {
     /// No such tensor, or not of 8 bits with a scale.
     #[error("it has no 8-bit layer {0:?}: is it a network made by scripts/train embedder?")]
     Layer(String),
-    /// Weights of another shape than the file has room for.
+    /// Weights of a shape that the file has no room for.
     #[error("layer {0:?} has other weights")]
     Shape(String),
-    /// Weights that are no numbers, or far larger than the file's own.
+    /// Weights that are not numbers, or far larger than the file's own.
     #[error("layer {0:?}: its weights cannot have come from training this network")]
     Beyond(String),
 }
@@ -73,7 +73,7 @@ impl Weights {
         &self.bytes
     }
 
-    /// The file, once nothing more is to be replaced.
+    /// The file, once nothing else is to be replaced.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -113,12 +113,12 @@ impl Weights {
         })
     }
 
-    /// Puts `layer` into the place of the convolution `name`, which reads the tensor `input` and writes the tensor
-    /// `output`, whose values will lie in `range`. Weights are rounded to 8 bits a channel, as TensorFlow Lite's
-    /// specification of 8-bit quantisation has them.
+    /// Writes `layer` in place of the convolution `name`, which reads the tensor `input` and writes the tensor
+    /// `output`, whose values will lie in `range`. Weights are rounded to 8 bits for each channel, as TensorFlow Lite's
+    /// specification of 8-bit quantisation requires.
     ///
     /// # Errors
-    /// [`WeightsError`]; the file is then as it was.
+    /// [`WeightsError`]; the file is then unchanged.
     pub fn replace(
         &mut self,
         name: &str,
@@ -158,7 +158,7 @@ impl Weights {
             self.put(bias.data.start + 4 * i, stored.to_le_bytes());
         }
         self.put_scales(&bias.scales, bias_steps);
-        // Zero is a value that can be stored, or padding and ReLU would not be exact.
+        // Zero must be a value that can be stored, or padding and ReLU would not be exact.
         let (low, high) = (range.start.min(0.0), range.end.max(0.0));
         let step = ((high - low) / 255.0).max(1e-8);
         let zero = (-128.0 - low / step).round() as i64;
@@ -168,7 +168,7 @@ impl Weights {
     }
 
     fn put<const N: usize>(&mut self, at: usize, value: [u8; N]) {
-        // `places` has looked where it ends.
+        // `places` has checked the end.
         if let Some(bytes) = self.bytes.get_mut(at..at + N) {
             bytes.copy_from_slice(&value);
         }
@@ -208,7 +208,7 @@ impl Weights {
     }
 }
 
-/// Of which channel element i of a tensor of weights is: scales run along the first axis or the last.
+/// The channel of element i of a tensor of weights: scales run along the first axis or the last.
 fn channels(weights: &Place) -> impl Fn(usize) -> usize {
     let count = weights.shape[weights.axis];
     let inner = weights.shape[weights.axis + 1..].iter().product::<usize>();
@@ -226,7 +226,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// Where the offset at `at` leads.
+/// The target of the offset at `at`.
 fn follow(bytes: &[u8], at: usize) -> Option<usize> {
     at.checked_add(u32::from_le_bytes(number(bytes, at)?) as usize)
 }
@@ -247,7 +247,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A vector: elements of `width` bytes; empty if it is left out.
+    /// A vector: elements of `width` bytes; empty if it is absent.
     fn vector(self, index: usize, width: usize) -> Option<Range<usize>> {
         let Some(field) = self.field(index) else {
             return Some(0..0);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_have_the_shapes_that_they_were_made_with() {
+    fn layers_have_their_original_shapes() {
         let file = Weights::parse(embedder()).expect("a file");
         let shape = |name: &str| file.layer(name).expect("a layer").shape;
         assert_eq!(shape("top/0"), [256, 1, 1, 160]);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_in_is_read_again_to_half_a_step_and_nothing_else_changes() {
+    fn replaced_weights_are_read_back_to_half_a_step_and_nothing_else_changes() {
         let before = Weights::parse(embedder()).expect("a file");
         let mut file = before.clone();
         let mut layer = file.layer("top/1").expect("a layer");
@@ -376,9 +376,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is wrong with a file: an error, no panic.
+        /// Whatever is wrong with a file causes an error, not a panic.
         #[test]
-        fn a_damaged_file_is_no_panic(cut in 0_usize..4000, at in 0_usize..200_000, with: u8) {
+        fn a_damaged_file_causes_no_panic(cut in 0_usize..4000, at in 0_usize..200_000, with: u8) {
             let mut bytes = embedder();
             let place = at % bytes.len();
             bytes[place] = with;

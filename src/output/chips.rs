@@ -9,11 +9,11 @@ use super::gpiochip;
 pub struct ChipReport {
     /// Its device node.
     pub path: PathBuf,
-    /// Its label; empty if it could not be asked.
+    /// Its label; empty if it could not be read.
     pub label: String,
     /// Lines it has.
     pub lines: u32,
-    /// Lines that somebody holds.
+    /// Lines that are in use.
     pub used: u32,
     /// Why it cannot be used, with the fix.
     pub fault: Option<String>,

@@ -1,8 +1,8 @@
-//! The relay's line, for a thread that panics: it turns the relay off before it prints a word or ends the process, whichever
+//! The relay's line, for a thread that panics: it turns the relay off before it prints anything or ends the process, whichever
 //! thread owns the outputs.
 //!
-//! Through the kernel's character device only. A relay that rppal switches is turned off by the [guard](super::guard) once
-//! the process has ended.
+//! It works through the kernel's character device only. A relay that rppal switches is turned off by the [guard](super::guard)
+//! once the process has ended.
 #![expect(
     unsafe_code,
     reason = "a descriptor that another thread owns is used by its number"
@@ -20,7 +20,7 @@ const NONE: i32 = -1;
 /// The line's descriptor.
 static RELAY: AtomicI32 = AtomicI32::new(NONE);
 
-/// From now on [`off`] turns this line off; none: nothing.
+/// Sets the line that [`off`] turns off from now on; none if there is none.
 pub fn set(line: Option<BorrowedFd<'_>>) {
     let fd = line.map_or(NONE, |fd| fd.as_raw_fd());
     RELAY.store(fd, Ordering::Release);
@@ -30,8 +30,8 @@ pub fn set(line: Option<BorrowedFd<'_>>) {
 pub fn off() {
     let fd = RELAY.load(Ordering::Acquire);
     if fd != NONE {
-        // SAFETY: the descriptor is not closed here (`ManuallyDrop`). Should its owner just have closed it, the number is free
-        // or that of another file: the call below reads our memory alone, and means something to GPIO lines only.
+        // SAFETY: the descriptor is not closed here (`ManuallyDrop`). If its owner has just closed it, the number is free or
+        // belongs to another file: the call below only reads our memory, and has an effect only on GPIO lines.
         let line = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
         let _ = set_line_values(&line, &LineValues::from_slice(&[false]));
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with lines, and the fix.
+//! What can go wrong with lines, and what to do about it.
 
 use std::borrow::Cow;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::wiring::WiringError;
 
-/// Why the outputs cannot be had or no longer obey.
+/// Why the outputs are not available or do not obey any more.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
-    /// The wiring cannot be.
+    /// The wiring is impossible.
     #[error(transparent)]
     Wiring(#[from] WiringError),
     /// No such chip.
@@ -49,7 +49,7 @@ pub enum OutputError {
         /// Lines it has.
         lines: u32,
     },
-    /// A line that somebody else holds.
+    /// A line that is already in use.
     #[error(
         "{key}.line = {line}: held by \"{holder}\" on {chip}; choose another line or stop what holds it (`gpioinfo` shows who holds which)"
     )]
@@ -60,7 +60,7 @@ pub enum OutputError {
         line: u32,
         /// Name of the chip.
         chip: String,
-        /// Who holds it, as the kernel names it: a program, a driver or a hog.
+        /// Who holds it, by the kernel's name: a program, a driver or a hog.
         holder: String,
     },
     /// The chip was unplugged or its driver removed.
@@ -78,7 +78,7 @@ pub enum OutputError {
         line: u32,
         /// Name of the chip.
         chip: String,
-        /// What the kernel says.
+        /// The kernel's error.
         cause: String,
     },
     /// A chip that cannot be used at all.

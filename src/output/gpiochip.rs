@@ -1,5 +1,5 @@
 //! Lines of the kernel's GPIO character device, uAPI v2 (Linux 5.10 or newer). Each line is requested
-//! for itself: the kernel then gives it to nobody else, and says which one is busy.
+//! separately: the kernel then gives it to no other process, and reports which line is busy.
 //!
 //! No sysfs GPIO, no uAPI v1.
 
@@ -30,7 +30,7 @@ pub const CHIP_CALLS: [u32; 3] = [
     read_write::<LineRequest>(0x07),
 ];
 
-/// A line that drives something. The kernel lets go of it when it is dropped.
+/// A line that drives something. The kernel releases it when it is dropped.
 pub(super) struct Output {
     line: File,
     place: Place,
@@ -78,9 +78,9 @@ impl Button {
 
     pub(super) fn pressed(&mut self) -> Result<bool, OutputError> {
         let mut pressed = false;
-        // Hung up when the chip is gone: then the read says so.
+        // The line is hung up when the chip is gone: then the read reports it.
         while gpiocdev_uapi::has_event(&self.line).map_err(|e| self.place.error(&e))? {
-            // Only presses are asked for, so that every event is one.
+            // Only presses are requested, so every event is one.
             let mut event = [0; size_of::<v2::LineEdgeEvent>() / 8];
             gpiocdev_uapi::read_event(&self.line, &mut event).map_err(|e| self.place.error(&e))?;
             pressed = true;
@@ -89,7 +89,7 @@ impl Button {
     }
 }
 
-/// Which line of which chip: what an error has to say.
+/// Which line of which chip, for errors.
 struct Place {
     key: &'static str,
     line: u32,
@@ -227,8 +227,8 @@ impl OpenChip {
         line: Line,
         consumer: &str,
     ) -> Result<OwnedFd, OutputError> {
-        // The pull that means "off" stays on most chips when the line is let go, whoever does that; the
-        // kernel leaves it out where a chip has none. A value that is not asked for is inactive.
+        // On most chips the pull that means "off" stays when the line is released, whoever releases it; the
+        // kernel ignores it if a chip has none. A value that is not set is inactive.
         let off = match line.active {
             Active::High => LineFlags::BIAS_PULL_DOWN,
             Active::Low => LineFlags::BIAS_PULL_UP,
@@ -244,7 +244,7 @@ impl OpenChip {
             Pull::Down => LineFlags::BIAS_PULL_DOWN,
             Pull::None => LineFlags::BIAS_DISABLED,
         };
-        // Edges count from inactive to active, whichever level that is.
+        // Edges count from inactive to active, whichever levels these are.
         let flags = LineFlags::INPUT | LineFlags::EDGE_RISING | bias | active(line.active);
         self.request("button", line.line, flags, line.debounce_ms, consumer)
     }
@@ -285,7 +285,7 @@ impl OpenChip {
         Ok(line.into())
     }
 
-    /// That nobody holds `line`, for a driver that does not go through the kernel.
+    /// Checks that `line` is free, for a driver that does not go through the kernel.
     pub(super) fn must_be_free(&self, key: &'static str, line: u32) -> Result<(), OutputError> {
         let place = self.place(key, line)?;
         match v2::get_line_info(&self.chip, line) {
@@ -352,7 +352,7 @@ pub(super) fn paths() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the chip at `path` says of itself, and how many of its lines are in use.
+/// What the chip at `path` reports about itself, and how many of its lines are in use.
 pub(super) fn ask(path: &Path) -> std::io::Result<(ChipInfo, u32)> {
     let chip = open_chip(path)?;
     let failed = |e: gpiocdev_uapi::Error| match errno(&e) {
@@ -378,7 +378,7 @@ fn names() -> Vec<String> {
         .collect()
 }
 
-/// A name of the kernel's.
+/// A name from the kernel as text.
 pub(super) fn text(name: &Name) -> String {
     name.as_os_str().to_string_lossy().into_owned()
 }

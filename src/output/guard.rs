@@ -1,10 +1,10 @@
-//! The guard: a process of its own that turns the relay off when the one that drives it dies or
-//! hangs. Nothing else can: a killed process runs no more code, and what becomes of a line that the
+//! The guard: a process of its own that turns the relay off when the process that drives it dies or
+//! hangs. Nothing else can: a killed process runs no more code, and the state of a line that the
 //! kernel takes back depends on the pin controller.
 //!
-//! The guard does nothing as long as all is well; it does not even hold the lines, which the kernel
-//! gives to one process only. It holds their chip open, so that it needs no file later. The two talk over a socket pair,
-//! the guard's standard input, in messages:
+//! The guard does nothing as long as all is well. It does not even hold the lines, which the kernel
+//! gives to one process only. It holds their chip open, so that it needs no file later. The two processes exchange messages
+//! over a socket pair, the guard's standard input:
 //!
 //! | way | what | when |
 //! |---|---|---|
@@ -14,15 +14,15 @@
 //! | back | `+` | once it watches, and for every message it has read |
 //! | to the guard | end of file | the process is dead |
 //!
-//! There are two, so that one that dies or hangs has a successor that watches already: one is in charge, the other is
-//! ready. Both turn the relay off when the process dies; the first to come does it, the second finds it off.
+//! There are two guards, so that one that dies or hangs has a successor that already watches: one is in charge, the other is
+//! ready. Both turn the relay off when the process dies; the first one does it, the second finds it off.
 //!
-//! [`Guard`] is what the watched process has of one. Nothing in it waits: a message that finds no room is a fault of the
-//! guard, and who starts and who reaps the process is [`crate::broker`]'s business. A guard that is stopped, or in a
+//! [`Guard`] is the watched process's end. Nothing in it waits: if a message finds no room, that is a fault of the
+//! guard. [`crate::broker`] starts and reaps the guard's process. A guard that is stopped, or in a
 //! sleep that no signal ends, is silent; after [`SILENT`] it is given up, whatever it does later.
 //!
-//! It is this program again, started as `latchkey guard`, in a process group of its own, deaf to the
-//! signals that end the other one. It is not a watchdog of the whole program: one that hangs with
+//! A guard is this program again, started as `latchkey guard`, in a process group of its own, and it ignores the
+//! signals that end the other process. It is not a watchdog of the whole program: a program that hangs with
 //! the relay off opens no door.
 
 use std::io;
@@ -48,11 +48,11 @@ use crate::passing;
 /// The longest time between two heartbeats while the relay is on.
 pub const BEAT: Duration = Duration::from_millis(250);
 
-/// How long the guard hears nothing, relay on, before it takes the process for hung.
+/// How long the guard may receive nothing, relay on, before it takes the process for hung.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`BEAT`] until the
-/// next heartbeat is sent, and as much until that is looked at, a hung guard is found within a second.
+/// next heartbeat is sent, and as much until the answer is checked, a hung guard is found within a second.
 pub const SILENT: Duration = Duration::from_millis(700);
 
 /// How long the guard may take to start: it is loaded from an SD card.
@@ -60,7 +60,7 @@ pub const START: Duration = Duration::from_secs(10);
 
 /// How long the guard waits for a killed process to be gone before it tries for the relay.
 const DYING: Duration = Duration::from_secs(1);
-/// How often it says that it is still trying.
+/// How often it logs that it is still trying.
 const REPORT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(2);
@@ -71,7 +71,7 @@ const CONSUMER: &str = "latchkey-guard";
 const DISMISSED: u8 = b'q';
 const ANSWER: u8 = b'+';
 
-/// What a heartbeat says.
+/// The content of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The relay is on, or is about to go on.
@@ -101,23 +101,23 @@ impl Beat {
     }
 }
 
-/// Why nobody watches over the relay.
+/// Why no guard watches the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
     /// The process could not be started.
     #[error("the guard cannot be started: error {0} of the system")]
     Spawn(i32),
-    /// It was started, but does not watch.
+    /// It was started, but does not watch yet.
     #[error("the guard has not started within {} s", START.as_secs())]
     Start,
     /// It has ended.
     #[error("the guard is dead")]
     Dead,
-    /// It no longer answers.
+    /// It does not answer any more.
     #[error("the guard does not answer")]
     Silent,
-    /// It takes no more messages.
+    /// It accepts no more messages.
     #[error("the guard reads nothing")]
     Full,
 }
@@ -134,7 +134,7 @@ struct Orders {
     wiring: Wiring,
 }
 
-/// This program once more, as a guard.
+/// This program again, as a guard.
 #[must_use]
 pub fn command() -> Command {
     use std::os::unix::process::CommandExt;
@@ -144,10 +144,10 @@ pub fn command() -> Command {
 }
 
 /// Starts `command`, which must call [`run_guard`], for a `wiring` that is settled, to watch `process` (a pidfd). Does not
-/// wait until it watches: [`Guard::is_ready`] says when. Returns it and the other end of its socket.
+/// wait until it watches: [`Guard::is_ready`] reports that. Returns the process and the other end of its socket.
 ///
 /// # Errors
-/// [`GuardError::Spawn`] if the system refuses.
+/// [`GuardError::Spawn`] if the system refuses it.
 pub fn launch(
     mut command: Command,
     wiring: &Wiring,
@@ -172,7 +172,7 @@ pub fn launch(
 /// A pidfd of this process, for [`launch`].
 ///
 /// # Errors
-/// The kernel's: before Linux 5.3 there are none.
+/// The kernel's error: there are no pidfds before Linux 5.3.
 pub fn this_process() -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(
         rustix::process::getpid(),
@@ -180,8 +180,8 @@ pub fn this_process() -> io::Result<OwnedFd> {
     )?)
 }
 
-/// The guard, as seen by the process that it watches. Dropping it without [`Guard::dismiss`] looks to the guard like the
-/// death of the process.
+/// The guard, as seen by the process that it watches. If it is dropped without [`Guard::dismiss`], the guard takes this
+/// for the death of the process.
 #[derive(Debug)]
 pub struct Guard {
     socket: OwnedFd,
@@ -211,7 +211,7 @@ impl Guard {
         self.id
     }
 
-    /// What to poll: readable when it has answered, or has died.
+    /// What to poll: readable when the guard has answered or died.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -223,7 +223,7 @@ impl Guard {
         self.ready
     }
 
-    /// Whether it has answered all that it was sent.
+    /// Whether it has answered all messages.
     #[must_use]
     pub const fn knows(&self) -> bool {
         self.ready && self.unanswered == 0
@@ -261,13 +261,13 @@ impl Guard {
 
     /// A heartbeat. Never waits, and allocates nothing.
     ///
-    /// Worth a call now and then while the relay is off too, to learn early that the guard is gone.
+    /// A call now and then is useful while the relay is off too, to learn early that the guard is gone.
     ///
     /// # Errors
     /// As [`Guard::hear`], and [`GuardError::Full`].
     pub fn beat(&mut self, beat: Beat, now: Timestamp) -> Result<(), GuardError> {
         self.hear(now)?;
-        match self.tell(beat.byte()) {
+        match self.send_byte(beat.byte()) {
             Ok(()) => {
                 if self.unanswered == 0 {
                     self.asked = now;
@@ -280,12 +280,12 @@ impl Guard {
         }
     }
 
-    /// Asks it to end and to leave the outputs alone. One that hangs does so once it no longer does.
+    /// Asks it to end and to leave the outputs alone. A guard that hangs does so once it continues.
     pub fn dismiss(&self) {
-        let _ = self.tell(DISMISSED);
+        let _ = self.send_byte(DISMISSED);
     }
 
-    fn tell(&self, byte: u8) -> Result<(), Errno> {
+    fn send_byte(&self, byte: u8) -> Result<(), Errno> {
         loop {
             match send(
                 &self.socket,
@@ -301,7 +301,7 @@ impl Guard {
 }
 
 /// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead
-/// and the relay is off, or when it is dismissed. `confine` is called once it needs no file any more.
+/// and the relay is off, or when it is dismissed. Calls `confine` once it needs no more files.
 #[must_use]
 pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
     prepare();
@@ -318,7 +318,7 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // In memory for good: the SD card may be what fails. Done without where it is not allowed.
+    // Locked in memory: the SD card may be what fails. If this is not allowed, it works without.
     let _ = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT);
     confine();
     answer(socket);
@@ -335,7 +335,7 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
     };
     wait([process.as_fd()], Some(DYING));
     match hand.turn_off(|| is_ready(process.as_fd())) {
-        // One line is enough, and it is that of the guard in charge.
+        // One line is enough, and the guard in charge logs it.
         Ok(()) if spare => ExitCode::SUCCESS,
         Ok(()) => {
             log::warn!("guard: {what}; relay off");
@@ -356,7 +356,7 @@ enum End {
     Dismissed,
 }
 
-/// Deaf to the signals that end the other process.
+/// Ignores the signals that end the other process.
 fn prepare() {
     use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
@@ -372,14 +372,14 @@ fn read_orders(socket: BorrowedFd<'_>) -> Option<(Orders, OwnedFd)> {
     Some((orders, fds.pop()?))
 }
 
-/// Waits until the process dies, hangs with the relay on, or needs this guard no more. Says which, and whether another guard
+/// Waits until the process dies, hangs with the relay on, or dismisses this guard. Returns which, and whether another guard
 /// is in charge.
 fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
-    let mut said = Beat::Spare;
+    let mut beat = Beat::Spare;
     let mut heard = Instant::now();
     loop {
-        let spare = said == Beat::Spare;
-        let left = (said == Beat::On).then(|| SILENCE.saturating_sub(heard.elapsed()));
+        let spare = beat == Beat::Spare;
+        let left = (beat == Beat::On).then(|| SILENCE.saturating_sub(heard.elapsed()));
         wait([socket, process], left);
         let mut bytes = [0; 16];
         match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
@@ -387,24 +387,24 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
             Ok(_) if bytes[0] == DISMISSED => return (End::Dismissed, spare),
             Ok(_) => {
                 heard = Instant::now();
-                said = Beat::of(bytes[0]).unwrap_or(Beat::On);
+                beat = Beat::of(bytes[0]).unwrap_or(Beat::On);
                 answer(socket);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // Reset: it ended without having read every answer.
-            Err(_) => return (last_word(socket), spare),
+            // Reset: the process ended without having read every answer.
+            Err(_) => return (last_message(socket), spare),
         }
         if is_ready(process) {
-            return (last_word(socket), spare);
+            return (last_message(socket), spare);
         }
-        if said == Beat::On && heard.elapsed() >= SILENCE {
+        if beat == Beat::On && heard.elapsed() >= SILENCE {
             return (End::Hung, false);
         }
     }
 }
 
-/// How a process ended that has ended: it may have dismissed the guard with the last message of several.
-fn last_word(socket: BorrowedFd<'_>) -> End {
+/// How a process that has ended did so: it may have dismissed the guard with the last of several messages.
+fn last_message(socket: BorrowedFd<'_>) -> End {
     let mut bytes = [0; 16];
     let mut errors = 0;
     loop {
@@ -419,12 +419,12 @@ fn last_word(socket: BorrowedFd<'_>) -> End {
     }
 }
 
-/// One answer. None where the socket is full: the process does not read them, and what that means shows in its heartbeats.
+/// Sends one answer. If the socket is full, the process does not read the answers, and its heartbeats show whether it hangs.
 fn answer(socket: BorrowedFd<'_>) {
     let _ = send(socket, &[ANSWER], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// What it takes to reach the lines without opening another file.
+/// What is needed to reach the lines without opening another file.
 struct Hand {
     wiring: Wiring,
     registers: Option<Registers>,
@@ -447,24 +447,24 @@ impl Hand {
         assemble(wiring, taken, self.registers.as_ref())
     }
 
-    /// Turns the relay off, and the LEDs if they are to be had. Without end while the process that was
-    /// watched still has the line, which is how long a driver may keep it from dying. Once it is `dead` its
-    /// lines are free: then whoever has the line under its name is its successor, which took it turned off.
+    /// Turns the relay off, and the LEDs if they are available. Tries without end while the watched process still has the
+    /// line, which lasts as long as a driver keeps it from dying. Once it is `dead` its lines are free: then a holder with its
+    /// name is its successor, which took the line turned off.
     fn turn_off(&self, dead: impl Fn() -> bool) -> Result<(), OutputError> {
         let relay = Wiring {
             leds: LedLines::default(),
             button: None,
             ..self.wiring.clone()
         };
-        let (begun, mut told) = (Instant::now(), Instant::now());
+        let (begun, mut reported) = (Instant::now(), Instant::now());
         let mut outputs = loop {
             match self.open(&relay) {
                 Err(OutputError::Busy { holder, .. }) if holder == super::CONSUMER && dead() => {
                     return Ok(());
                 }
                 Err(e @ OutputError::Busy { .. }) => {
-                    if told.elapsed() >= REPORT {
-                        told = Instant::now();
+                    if reported.elapsed() >= REPORT {
+                        reported = Instant::now();
                         let seconds = begun.elapsed().as_secs();
                         log::error!("guard: the relay may still be on after {seconds} s: {e}");
                     }
@@ -480,7 +480,7 @@ impl Hand {
             button: None,
             ..self.wiring.clone()
         };
-        // Dropping turns them off. They are not worth an error.
+        // Dropping turns them off. Failing to do so is not an error.
         drop(self.open(&leds));
         Ok(())
     }
@@ -490,7 +490,7 @@ impl Hand {
 fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) {
     let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    // An error is a signal: every caller looks for itself at what has happened.
+    // An error is a signal: every caller checks for itself what has happened.
     let _ = poll(&mut fds, timeout.as_ref());
 }
 

@@ -1,4 +1,4 @@
-//! Outputs without hardware. The door thread logs what the relay does; here it only shows with debug.
+//! Outputs without hardware. The door thread logs the relay's changes; here they appear at level debug only.
 
 use std::os::fd::BorrowedFd;
 

@@ -1,8 +1,8 @@
-//! What moves: relay, LEDs and the exit button.
+//! Outputs and input of the door: relay, LEDs and the exit button.
 //!
 //! Three drivers behind one trait: the kernel's GPIO character device for any board ([`Driver::Gpiochip`]),
-//! rppal for the Raspberry Pis ([`Driver::Rppal`], or the former where the kernel has no registers for it), and a log line where there is no hardware
-//! ([`Driver::Log`]). Decides nothing: that is [`crate::door`].
+//! rppal for the Raspberry Pis ([`Driver::Rppal`], or the first if the kernel has no registers for it), and a log line if
+//! there is no hardware ([`Driver::Log`]). It decides nothing: that is the job of [`crate::door`].
 //!
 //! # How a relay ends up off
 //! | what happens | what turns the relay off |
@@ -14,19 +14,19 @@
 //! | the process is killed or aborts | the [`Guard`], a process of its own, within milliseconds |
 //! | the process hangs with the relay on | the [`Guard`] kills it after a second without a heartbeat, then as above |
 //! | the guard dies or hangs | the door thread, see [`guard`]; a second guard, which watches already, takes its place |
-//! | the broker dies | the door thread; the process ends, as it could take up nothing that it loses |
+//! | the broker dies | the door thread; the process ends, because it could not replace anything that it loses |
 //! | the kernel panics, or hangs | nothing, until the board restarts: then nothing drives the line |
 //! | power is lost, the board reboots | nothing drives the line: wire the relay so that this is *off* |
 //!
-//! Unwinding alone is no answer to a panic: a thread other than the one that owns the outputs would
+//! Unwinding alone does not answer a panic: a thread other than the one that owns the outputs would
 //! end and leave the relay as it is.
 //!
 //! The order that keeps this true: the guard answers, then relay on; relay off, then anything else; drop the outputs,
 //! then the guard.
 //!
 //! # Who opens what
-//! Whoever may open no device is handed lines that were requested elsewhere: [`take`] there, [`assemble`] here. [`open`]
-//! is both. rppal's registers are mapped, once, by [`settle`].
+//! A process that may open no device is given lines that were requested elsewhere: [`take`] there, [`assemble`] here.
+//! [`open`] does both. [`settle`] maps rppal's registers, once.
 
 mod chips;
 pub mod emergency;
@@ -55,14 +55,14 @@ pub use wiring::{
     Active, ButtonLine, Driver, LedLines, Line, Part, Pull, Wired, Wiring, WiringError,
 };
 
-/// The name under which lines are held: `gpioinfo` shows it.
+/// The name under which lines are held, as `gpioinfo` shows it.
 pub const CONSUMER: &str = "latchkey";
 
 /// A relay, LEDs and a button, wired or not: setting what is not wired does nothing.
 ///
-/// Whatever is wired is off when [`open`] returns it and off again when it is dropped. After an error
-/// nothing is certain: drop it, treat it as a fault of the door, and [`open`] again later. That is
-/// also how a chip that was unplugged comes back.
+/// Everything wired is off when [`open`] returns it and off again when it is dropped. After an error
+/// the state is unknown: drop it, treat it as a fault of the door, and [`open`] again later. This
+/// is also how a chip that was unplugged comes back.
 pub trait Outputs: Send {
     /// Switches the relay.
     ///
@@ -80,27 +80,27 @@ pub trait Outputs: Send {
     /// None if no button is wired.
     fn button_fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Whether the button was pressed since the last call, bouncing taken out. Never waits.
+    /// Whether the button was pressed since the last call, after debouncing. Never waits.
     ///
     /// # Errors
     /// [`OutputError`] if the chip is gone.
     fn button_pressed(&mut self) -> Result<bool, OutputError>;
 
-    /// The kernel's line of the relay, for [`emergency`]; None where it is switched in another way.
+    /// The kernel's line of the relay, for [`emergency`]; None if it is switched in another way.
     fn relay_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Takes hold of what is wired. Relay and LEDs are off.
+/// Opens what is wired. Relay and LEDs are off.
 ///
 /// # Errors
-/// [`OutputError`] if the wiring is impossible, or chip or lines cannot be had.
+/// [`OutputError`] if the wiring is impossible, or chip or lines are not available.
 pub fn open(wiring: &Wiring) -> Result<Box<dyn Outputs>, OutputError> {
     open_as(wiring, CONSUMER)
 }
 
-/// Like [`open`], but waits up to `patience` for lines that somebody still holds: the guard of a
+/// Like [`open`], but waits up to `patience` for lines that are still held: the guard of a
 /// process that has just died needs some milliseconds to turn them off.
 ///
 /// # Errors
@@ -134,11 +134,11 @@ fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputEr
     assemble(&wiring, taken, registers.as_ref())
 }
 
-/// The wiring with the driver that this machine has for it, and rppal's registers if it is that: kernels other than
-/// Raspberry Pi's own have none to map, but a driver for the header. What is returned needs no [`settle`] again.
+/// The wiring with the driver that this machine has for it, and rppal's registers if it is that driver: kernels other than
+/// Raspberry Pi's own have no registers to map, but a driver for the header. The result needs no second [`settle`].
 ///
 /// # Errors
-/// [`OutputError`] if the wiring is impossible, or rppal cannot work and nothing can in its place.
+/// [`OutputError`] if the wiring is impossible, or rppal cannot work and no other driver can replace it.
 pub fn settle(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputError> {
     wiring.validate()?;
     if wiring.driver != Driver::Rppal {
@@ -154,19 +154,19 @@ pub fn settle(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputErro
     }
 }
 
-/// Lines that were requested of the kernel, off, for whoever is to drive them.
+/// Lines that were requested from the kernel, off, for the process that is to drive them.
 #[derive(Debug)]
 pub struct Taken {
     /// Name of their chip; empty if there is none.
     pub chip: String,
-    /// What is wired, and its line. With rppal it is the button alone: registers belong to nobody.
+    /// What is wired, and its line. With rppal it is only the button: no process holds registers.
     pub lines: Vec<(Part, OwnedFd)>,
 }
 
 /// Requests the lines of `wiring`, which [`settle`] has returned.
 ///
 /// # Errors
-/// [`OutputError`] if chip or lines cannot be had.
+/// [`OutputError`] if chip or lines are not available.
 pub fn take(wiring: &Wiring) -> Result<Taken, OutputError> {
     take_as(wiring, chip_of(wiring)?.as_ref(), CONSUMER)
 }
@@ -207,7 +207,7 @@ fn take_as(wiring: &Wiring, chip: Option<&OpenChip>, consumer: &str) -> Result<T
 /// Outputs that drive what [`take`] has requested, with the registers of [`settle`] if they are rppal's.
 ///
 /// # Errors
-/// [`OutputError`] if a line of the wiring is not among them, or a register cannot be had.
+/// [`OutputError`] if a line of the wiring is not among them, or a register is not available.
 pub fn assemble(
     wiring: &Wiring,
     taken: Taken,

@@ -1,4 +1,4 @@
-//! What is wired, as one: relay, LEDs and button, over whatever drives a line. Knows no driver.
+//! Everything wired as one object: relay, LEDs and button, over whatever drives a line. It knows no driver.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,7 +6,7 @@ use super::gpiochip::Button;
 use super::wiring::{Line, Part, Wiring};
 use super::{Leds, OutputError, Outputs};
 
-/// A line that drives something: off when it is made.
+/// A line that drives something: off when it is created.
 pub(super) trait Drive: Send {
     /// The kernel's line, if it is driven through one.
     fn line_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -30,7 +30,7 @@ pub(super) struct Panel<D: Drive> {
 }
 
 impl<D: Drive> Panel<D> {
-    /// Takes hold of every line of `wiring` that drives something. `output` is given the line's part.
+    /// Opens every line of `wiring` that drives something. `output` is given the line's part.
     pub fn open(
         wiring: &Wiring,
         mut output: impl FnMut(Part, Line) -> Result<D, OutputError>,

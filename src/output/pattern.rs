@@ -1,4 +1,4 @@
-//! What the LEDs say. Pure: from a signal and how long it has lasted to which LEDs are on.
+//! What the LEDs show. Pure: from a signal and how long it has lasted to which LEDs are on.
 //!
 //! | signal | LED | shape, ms |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | fault | refused | fast: 100 on, 100 off |
 //! | notice | refused | two flashes of 50, 150 apart, every 2000 |
 //!
-//! Every signal has a shape of its own, so one LED is enough to tell them apart. A signal whose LED
-//! is not wired takes the first that is, in the order status, refused, granted.
+//! Every signal has a shape of its own, so one LED is enough to distinguish them. A signal whose LED
+//! is not wired uses the first wired one, in the order status, refused, granted.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl fmt::Display for Leds {
     }
 }
 
-/// How an LED behaves: times on and off by turns, in ms, beginning with on.
+/// How an LED behaves: alternating times on and off, in ms, beginning with on.
 struct Shape {
     turns: &'static [u64],
     /// Begins again after the last turn; otherwise it stays as after the last turn.
@@ -84,7 +84,7 @@ fn at(shape: &Shape, elapsed: Duration) -> (bool, Option<Duration>) {
     for &ms in shape.turns {
         end += u128::from(ms) * 1_000_000;
         if elapsed < end {
-            // Only an elapsed time near the end of 584 years does not fit: nothing to wait for.
+            // Only an elapsed time near the end of 584 years does not fit: there is nothing to wait for.
             return (on, u64::try_from(end).ok().map(Duration::from_nanos));
         }
         on = !on;
@@ -199,29 +199,29 @@ mod tests {
     }
 
     #[test]
-    fn three_leds_say_what_the_table_says() {
+    fn three_leds_follow_the_table() {
         let all = wired(7);
-        let said = |signal| seen(signal, all);
-        assert_eq!(said(Signal::Granted), "g".repeat(80));
-        assert_eq!(said(Signal::Fault), "rr..".repeat(20));
+        let shown = |signal| seen(signal, all);
+        assert_eq!(shown(Signal::Granted), "g".repeat(80));
+        assert_eq!(shown(Signal::Fault), "rr..".repeat(20));
         let blink = "rrrr....";
-        assert_eq!(said(Signal::Refused), blink.repeat(3) + &".".repeat(56));
+        assert_eq!(shown(Signal::Refused), blink.repeat(3) + &".".repeat(56));
         let flash = format!("s{}", ".".repeat(39));
-        assert_eq!(said(Signal::Ready), flash.repeat(2));
-        assert_eq!(said(Signal::FaceSeen), "sssssssss.".repeat(8));
+        assert_eq!(shown(Signal::Ready), flash.repeat(2));
+        assert_eq!(shown(Signal::FaceSeen), "sssssssss.".repeat(8));
         let notice = format!("r...r{}", ".".repeat(35));
-        assert_eq!(said(Signal::Notice), notice.repeat(2));
+        assert_eq!(shown(Signal::Notice), notice.repeat(2));
         let slow = "r".repeat(10) + &".".repeat(10);
-        assert_eq!(said(Signal::LockedOut), slow.repeat(4));
+        assert_eq!(shown(Signal::LockedOut), slow.repeat(4));
     }
 
     #[test]
-    fn any_set_of_leds_tells_every_signal_from_the_others() {
+    fn any_set_of_leds_distinguishes_all_signals() {
         for bits in 1..8 {
-            let said = SIGNALS.map(|signal| seen(signal, wired(bits)));
-            for i in 0..said.len() {
+            let shown = SIGNALS.map(|signal| seen(signal, wired(bits)));
+            for i in 0..shown.len() {
                 for j in 0..i {
-                    assert_ne!(said[i], said[j], "LEDs {bits:03b}");
+                    assert_ne!(shown[i], shown[j], "LEDs {bits:03b}");
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Pins of a Raspberry Pi through rppal: registers mapped from `/dev/gpiomem`, no system call a
 //! change.
 //!
-//! Registers belong to nobody: the kernel does not know that a pin is taken, and keeps it as it is
-//! when the process dies. Hence the check that no line is held by somebody else, and the
+//! No process holds registers: the kernel does not know that a pin is in use, and keeps its state
+//! when the process dies. Hence the check that no line is held by another program, and the
 //! [guard](super::guard). The button goes through the character device, whose edges the kernel
 //! debounces and delivers on a file descriptor.
 
@@ -13,10 +13,10 @@ use super::gpiochip::{Button, OpenChip};
 use super::panel::{Drive, Panel};
 use super::wiring::{Active, Driver, Line, Wiring};
 
-/// What the kernel calls the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
+/// The kernel's names of the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
 const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
-/// The registers, mapped: from then on no file is opened for them. A second call gives the same mapping.
+/// The registers, mapped: after that no file is opened for them. A second call gives the same mapping.
 #[derive(Clone, Debug)]
 pub struct Registers(Gpio);
 
@@ -27,12 +27,12 @@ impl Registers {
     }
 }
 
-/// The header's chip, for what goes through the kernel.
+/// The header's chip, for the lines that go through the kernel.
 pub(super) fn chip() -> Result<OpenChip, OutputError> {
     OpenChip::with_label(&LABELS)
 }
 
-/// Takes hold of relay and LEDs on a Raspberry Pi's header, and of a button that was requested.
+/// Opens relay and LEDs on a Raspberry Pi's header, and a button that was requested.
 pub(super) fn open(
     wiring: &Wiring,
     registers: &Registers,
@@ -79,7 +79,7 @@ impl Output {
             Active::High => pin.into_output_low(),
             Active::Low => pin.into_output_high(),
         };
-        // Driven off is surer than an input that floats: the pin stays an output after the end.
+        // Driven off is more reliable than an input that floats: the pin stays an output after the end.
         pin.set_reset_on_drop(false);
         Ok(Self {
             pin,
@@ -121,20 +121,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rppal_cannot_do_names_the_driver_that_can() {
+    fn rppals_errors_name_the_driver_to_use_instead() {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         for error in [
             Error::UnknownModel,
             Error::Io(missing),
             Error::PermissionDenied("/dev/mem".to_owned()),
         ] {
-            let said = unusable(&error).to_string();
-            assert!(said.contains("write driver = \"gpiochip\""), "{said}");
+            let message = unusable(&error).to_string();
+            assert!(message.contains("write driver = \"gpiochip\""), "{message}");
         }
-        let said = unusable(&Error::PermissionDenied("/dev/gpiomem".to_owned())).to_string();
+        let message = unusable(&Error::PermissionDenied("/dev/gpiomem".to_owned())).to_string();
         assert!(
-            said.starts_with("/dev/gpiomem: permission denied"),
-            "{said}"
+            message.starts_with("/dev/gpiomem: permission denied"),
+            "{message}"
         );
     }
 }

@@ -73,13 +73,13 @@ const fn low() -> Active {
     Active::Low
 }
 
-/// Contacts of small buttons bounce for a few milliseconds, worn ones for longer; nobody presses for
+/// Contacts of small buttons bounce for a few milliseconds, worn ones for longer; no one presses for
 /// less than 50 ms.
 const fn debounce() -> u32 {
     20
 }
 
-/// The LEDs, each there or not. What a missing one would say, another one says: see
+/// The LEDs, each optional. Another LED shows the signals of a missing one: see
 /// [`pattern`](super::pattern()).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -136,7 +136,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All that drive something, the relay first.
+    /// All parts that drive something, the relay first.
     pub(super) const DRIVEN: [Self; 4] = [Self::Relay, Self::Status, Self::Granted, Self::Refused];
 
     /// Its key in the board file.
@@ -151,7 +151,7 @@ impl Part {
         }
     }
 
-    /// The line that drives it; none for what is not wired, and for the button.
+    /// The line that drives it; none if it is not wired, and for the button.
     #[must_use]
     pub const fn line(self, wiring: &Wiring) -> Option<Line> {
         match self {
@@ -164,7 +164,7 @@ impl Part {
     }
 }
 
-/// A wiring that cannot be.
+/// An impossible wiring.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 pub enum WiringError {
     /// The driver needs a chip.
@@ -177,20 +177,20 @@ pub enum WiringError {
         "chip = \"{chip}\": the driver rppal finds the chip of a Raspberry Pi itself; leave chip out or write driver = \"gpiochip\""
     )]
     NeedlessChip {
-        /// The chip that is given.
+        /// The configured chip.
         chip: String,
     },
-    /// Two things on one line.
+    /// Two parts on one line.
     #[error("{second}.line = {line}: that line is {first}.line already; give each its own")]
     Twice {
         /// The line.
         line: u32,
-        /// Key of one.
+        /// Key of one part.
         first: Cow<'static, str>,
-        /// Key of the other.
+        /// Key of the other part.
         second: Cow<'static, str>,
     },
-    /// Debouncing beyond reason.
+    /// An unreasonable debounce time.
     #[error("button.debounce_ms = {value}: too large; give milliseconds between 0 and 1000")]
     Debounce {
         /// The value, in ms.
@@ -286,9 +286,12 @@ mod tests {
                 "button.debounce_ms = 1001",
             ),
         ];
-        for (toml, said) in cases {
+        for (toml, expected) in cases {
             let error = wiring(toml).validate().expect_err(toml).to_string();
-            assert!(error.contains(said), "{error:?} should say {said:?}");
+            assert!(
+                error.contains(expected),
+                "{error:?} should contain {expected:?}"
+            );
         }
     }
 

@@ -1,11 +1,11 @@
-//! The bank of strangers of a model set: its embedder's answers for people who live elsewhere. They show for each enrolled
-//! person from which likeness on hardly any stranger is taken for that person, without a photo of a stranger.
+//! The bank of strangers of a model set: its embedder's embeddings of people who live elsewhere. They show for each enrolled
+//! person the likeness above which hardly any stranger is taken for that person, without a photo of a stranger.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | people x dimensions | embeddings, one after the other, each number a signed byte; their lengths are of no meaning |
+//! | people x dimensions | embeddings, one after the other, each number a signed byte; their lengths have no meaning |
 //!
-//! One embedding is one person. No picture is in it, and nobody's name.
+//! One embedding is one person. The bank holds no picture and no name.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::face::Embedding;
 use crate::learn::{admissible, proven_far};
 use crate::nn::{EmbedderManifest, ModelError, ModelFile};
 
-/// The share of strangers that one look may take for anybody of the household, where `train` was not asked for another.
+/// The share of strangers that one look may take for any resident, if `train` was not given another.
 pub const FAR: f64 = 0.001;
 
 /// Why a set's bank cannot be used.
@@ -23,9 +23,9 @@ pub enum BankError {
     /// Its file is missing, or another one.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// It is not as long as the manifest says.
+    /// Its length differs from the manifest.
     #[error(
-        "{file}: has {found} bytes, the manifest says {people} people of {dimensions} numbers: correct strangers.people in the \
+        "{file}: has {found} bytes, the manifest lists {people} people of {dimensions} numbers: correct strangers.people in the \
          manifest, or copy the file again"
     )]
     Length {
@@ -38,7 +38,7 @@ pub enum BankError {
         /// Numbers in an embedding.
         dimensions: usize,
     },
-    /// One of its people is like nobody, which no face is.
+    /// The embedding of one person is zero, which no face has.
     #[error("{file}: person {number} has only zeros: make it again with scripts/train bank")]
     Zeros {
         /// The file.
@@ -58,22 +58,22 @@ pub struct Bank {
 /// One enrolled person: their direction, and their templates. All of length 1.
 pub type Enrolled<'a> = (&'a [f32], Vec<&'a [f32]>);
 
-/// From which likeness on a face is an enrolled person, by a bank.
+/// The likeness from which on a face is an enrolled person, found with a bank.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohort {
-    /// Lowest likeness to each person that is that person. Above 1 where a stranger of the bank has the very same embedding.
+    /// Lowest likeness to each person that is that person. Above 1 if a stranger of the bank has the very same embedding.
     pub thresholds: Vec<f32>,
     /// Strangers in the bank.
     pub trials: usize,
     /// Those of them who are taken for an enrolled person.
     pub accepted: usize,
-    /// The share of strangers, 0 to 1, whom one look takes for an enrolled person is below this at 95 % confidence, for strangers like
-    /// those of the bank. The network may have learnt from those, and tells them apart a little better than others.
+    /// At 95 % confidence, one look takes less than this share of strangers, 0 to 1, for an enrolled person, if they are like
+    /// those of the bank. The network may have been trained on those, and then distinguishes them a little better than others.
     pub proven: f64,
 }
 
 impl Bank {
-    /// The bank of the embedder of `manifest`, its file being in one of `folders`; `None` where the set has none.
+    /// The bank of the embedder of `manifest`, with its file in one of `folders`; `None` if the set has none.
     ///
     /// # Errors
     /// [`BankError`].
@@ -116,12 +116,12 @@ impl Bank {
     }
 
     /// The thresholds of `people`, none below `least`, at which one look takes less than a share `far` (above 0, up to 1) of
-    /// strangers for anybody. Where more of the bank are let in at `least` than prove that, each person's
-    /// threshold rises above a stranger of their own, and then those that had to rise the most fall to the next stranger, as
-    /// long as the rate stays proven. With more people, or fewer strangers, than prove `far`, each has a threshold above one
-    /// stranger of their own, and [`Cohort::proven`] says what that shows.
+    /// strangers for an enrolled person. If at `least` too many of the bank are let in to prove that, each person's threshold
+    /// rises above a stranger of their own, and then those that had to rise the most fall to the next stranger, as long as the
+    /// rate stays proven. If there are too many people, or too few strangers, to prove `far`, each person has a threshold above
+    /// one stranger of their own, and [`Cohort::proven`] gives the rate that this proves.
     ///
-    /// A threshold that is found by strangers is no independent trial of them. Each step takes one stranger out, and the
+    /// Strangers who were used to find a threshold are not an independent test of it. Each step takes one stranger out, and the
     /// share of all strangers above the thresholds is then distributed as if one fewer had been let in (Tukey, 1947, and
     /// Fraser, 1951: statistically equivalent blocks).
     #[must_use]
@@ -144,7 +144,7 @@ impl Bank {
             };
         }
         let most = most.unwrap_or(0);
-        // Of each person, strangers by likeness, the most alike first.
+        // For each person, strangers by likeness, the most alike first.
         let orders: Vec<Vec<usize>> = scores
             .iter()
             .map(|scores| {
@@ -189,7 +189,7 @@ impl Bank {
         }
     }
 
-    /// How alike each stranger is to each person.
+    /// The likeness of each stranger to each person.
     fn scores(&self, people: &[Enrolled<'_>]) -> Vec<Vec<f32>> {
         let mut scores: Vec<Vec<f32>> = people
             .iter()
@@ -201,7 +201,7 @@ impl Bank {
             for (value, byte) in row.iter_mut().zip(bytes) {
                 *value = f32::from(byte.cast_signed());
             }
-            // Not zero: `open` has looked.
+            // Not zero: `open` has checked that.
             let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
             for ((direction, templates), scores) in people.iter().zip(&mut scores) {
                 let alike = likeness(row, direction, templates.iter().copied());
@@ -228,7 +228,7 @@ mod tests {
 
     const DIMENSIONS: usize = 16;
 
-    /// A bank of so many chance people, those of one half all somewhat alike.
+    /// A bank of so many random people; those of one half are all somewhat alike.
     fn bank(people: usize, seed: u64) -> Bank {
         let mut chance = Chance::new(seed);
         let mut rows = Vec::new();
@@ -252,18 +252,18 @@ mod tests {
         unit.values().to_vec()
     }
 
-    fn anybody(seed: u64, group: f32) -> Vec<f32> {
+    fn random_person(seed: u64, group: f32) -> Vec<f32> {
         let mut chance = Chance::new(seed);
         unit((0..DIMENSIONS).map(|d| chance.normal() + if d == 0 { group } else { 0.0 }))
     }
 
     #[test]
-    fn who_is_like_many_strangers_needs_more_than_who_is_like_none() {
+    fn a_person_like_many_strangers_needs_more_likeness() {
         let bank = bank(4000, 1);
         let (common, rare) = (
             unit((0..DIMENSIONS).map(|d| f32::from(u8::from(d == 0)))),
             {
-                let mut values = anybody(5, 0.0);
+                let mut values = random_person(5, 0.0);
                 values[0] = -1.0;
                 unit(values)
             },
@@ -278,22 +278,22 @@ mod tests {
             "{cohort:?}"
         );
         assert!(cohort.accepted > 0 && cohort.proven <= 0.01, "{cohort:?}");
-        // By hand: how many of the strangers are over either threshold.
+        // Counted directly: how many of the strangers are over either threshold.
         let over = bank.rows.chunks_exact(DIMENSIONS).filter(|row| {
             let row = unit(row.iter().map(|b| f32::from(b.cast_signed())));
             let dot = |a: &[f32]| a.iter().zip(&row).map(|(a, b)| a * b).sum::<f32>();
             dot(&common) >= cohort.thresholds[0] || dot(&rare) >= cohort.thresholds[1]
         });
         assert!(over.count().abs_diff(cohort.accepted) <= 1, "{cohort:?}");
-        // Nobody has to rise where few enough are over the threshold as it is.
+        // No threshold has to rise if few enough strangers are over it.
         let cohort = bank.cohort(&people, 0.99, 0.01);
         assert_eq!((&*cohort.thresholds, cohort.accepted), (&[0.99; 2][..], 0));
     }
 
     #[test]
-    fn too_few_to_prove_it_let_nobody_in() {
+    fn a_bank_too_small_to_prove_the_rate_lets_no_stranger_in() {
         let bank = bank(50, 2);
-        let ada = anybody(7, 0.0);
+        let ada = random_person(7, 0.0);
         let cohort = bank.cohort(&[(&ada, vec![&ada])], 0.1, FAR);
         assert_eq!((cohort.trials, cohort.accepted), (50, 0));
         assert!((cohort.proven - 0.058).abs() < 1e-3, "{cohort:?}");
@@ -341,12 +341,13 @@ mod tests {
         assert!(Bank::open(&manifest, &[]).expect("none").is_none());
     }
 
-    /// The share that is stated holds for strangers who were not in the bank, in 95 of 100 banks, however many people there
-    /// are.
+    /// The stated share holds for strangers who were not in the bank, in 95 of 100 banks, for any number of people.
     #[test]
     fn the_stated_share_holds_for_other_strangers() {
         for household in [1, 5, 20] {
-            let all: Vec<Vec<f32>> = (0..household).map(|k| anybody(900 + k, 0.5)).collect();
+            let all: Vec<Vec<f32>> = (0..household)
+                .map(|k| random_person(900 + k, 0.5))
+                .collect();
             let people: Vec<Enrolled<'_>> = all.iter().map(|p| (&p[..], vec![&p[..]])).collect();
             let others = bank(40_000, 77);
             let over = others.scores(&people);
@@ -377,7 +378,7 @@ mod tests {
             least in -0.5_f32..0.8,
         ) {
             let bank = bank(2000, 3);
-            let all: Vec<Vec<f32>> = seeds.iter().map(|s| anybody(*s, 0.5)).collect();
+            let all: Vec<Vec<f32>> = seeds.iter().map(|s| random_person(*s, 0.5)).collect();
             let people: Vec<Enrolled<'_>> = all.iter().map(|p| (&p[..], vec![&p[..]])).collect();
             let cohort = bank.cohort(&people, least, far);
             prop_assert!(cohort.thresholds.iter().all(|t| *t >= least));

@@ -1,4 +1,4 @@
-//! Enrolment: which faces become somebody's templates, and why the others do not.
+//! Enrolment: which faces become a person's templates, and why the others do not.
 //!
 //! The embedding of every usable photo is kept: the head is learnt from them.
 
@@ -8,7 +8,7 @@ use crate::face::{Embedding, Face, Unfit};
 /// The templates gathered for one person.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolment {
-    /// Those that the person has already.
+    /// Templates that the person has already.
     known: Vec<Embedding>,
     templates: Vec<Embedding>,
 }
@@ -16,13 +16,13 @@ pub struct Enrolment {
 /// Why a picture gives no template.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// Nobody in it.
+    /// No face in it.
     #[error("no face found: use a picture with the face larger and from the front")]
     NoFace,
     /// More than one possible subject.
     #[error("{0} faces of similar size: crop the picture to the one person")]
     Several(usize),
-    /// A face, but not one to recognise somebody by.
+    /// A face, but not one that is good enough for recognition.
     #[error("the face is {0}")]
     Unfit(Unfit),
     /// Nearly the same picture again.
@@ -30,7 +30,7 @@ pub enum Refusal {
     Duplicate(f32),
     /// Unlike most of the person's other pictures.
     #[error(
-        "looks like somebody else (cosine {0:.2} to the nearest of the pictures of others); if most of \
+        "looks like another person (cosine {0:.2} to the nearest of the pictures of others); if most of \
          them do, enrol with pictures of one person"
     )]
     Odd(f32),
@@ -42,7 +42,7 @@ pub enum EnrolmentError {
     /// No picture was usable.
     #[error("{name}: none of {pictures} pictures can be used; see the reason of each above")]
     Nothing {
-        /// Who was to be enrolled.
+        /// The person to be enrolled.
         name: String,
         /// How many pictures were given.
         pictures: usize,
@@ -55,7 +55,7 @@ pub const DUPLICATE: f32 = 0.995;
 const BYSTANDER: f32 = 0.35;
 
 impl Enrolment {
-    /// Further pictures of somebody who has the templates `known`.
+    /// More pictures of a person who has the templates `known`.
     #[must_use]
     pub const fn of(known: Vec<Embedding>) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Enrolment {
     /// Adds the subject of a picture whose faces are `faces`, largest first.
     ///
     /// # Errors
-    /// [`Refusal`] says why the picture gives no template.
+    /// [`Refusal`]: why the picture gives no template.
     pub fn add(&mut self, faces: &[Face]) -> Result<(), Refusal> {
         let subject = faces.first().ok_or(Refusal::NoFace)?;
         let rivals = Self::rivals(faces);
@@ -83,7 +83,7 @@ impl Enrolment {
         Ok(())
     }
 
-    /// Of `faces`, largest first, how many may be the subject: those that are not much smaller than the largest.
+    /// How many of `faces`, largest first, may be the subject: those that are not much smaller than the largest.
     #[must_use]
     pub fn rivals(faces: &[Face]) -> usize {
         let largest = faces.first().map_or(0.0, |f| f.bbox.area());
@@ -91,11 +91,11 @@ impl Enrolment {
         near.count()
     }
 
-    /// Keeps the templates that hang together (each with a cosine of `threshold` or more to another one
-    /// of the group) with those that the person has already, or, of a new person, the largest such
-    /// group; removes the others, which most likely show somebody else. Of two templates of a new person
-    /// nobody can say which is the odd one, and both stay. Gives the places of those removed; with no
-    /// group larger than every other that is all of them.
+    /// Keeps the templates that form a group (each with a cosine of `threshold` or more to another one of the
+    /// group) with those that the person has already or, for a new person, the largest such group; removes the
+    /// others, which most likely show another person. Of two templates of a new person it is unknown which is the
+    /// odd one, and both stay. Returns the places of the removed ones; if no group is larger than every other, all
+    /// are removed.
     pub fn drop_odd(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
         let old = self.known.len();
         if old == 0 && self.templates.len() < 3 {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_subject_a_picture_bystanders_allowed() {
+    fn a_picture_has_one_subject_and_may_have_bystanders() {
         let mut enrolment = Enrolment::default();
         assert_eq!(enrolment.add(&[]), Err(Refusal::NoFace));
         let (large, small) = (face(100.0, &[1.0, 0.0]), face(40.0, &[0.0, 1.0]));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_picture_among_a_persons_is_dropped() {
+    fn another_persons_picture_is_dropped() {
         let mut enrolment = Enrolment::default();
         for direction in [
             [1.0, 0.1, 0.0],
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn two_pictures_of_a_sister_do_not_vouch_for_each_other() {
+    fn two_pictures_of_a_sister_are_dropped_together() {
         let [ada, sister] = [[1.0, 0.1, 0.0], [0.0, 0.1, 1.0]];
         let turned = |[x, y, z]: [f32; 3]| [x, y + 0.3, z];
         let leaning = |[x, y, z]: [f32; 3]| [x, y - 0.4, z];
@@ -213,7 +213,7 @@ mod tests {
             |odd: Vec<(usize, Refusal)>| odd.into_iter().map(|(i, _)| i).collect::<Vec<_>>();
         assert_eq!(places(enrolment.drop_odd(0.5)), [1, 3]);
         assert_eq!(enrolment.templates().len(), 3);
-        // As many of one as of the other: nobody can say who is to be enrolled.
+        // As many of one as of the other: it is unknown who is to be enrolled.
         let mut enrolment = of(&[ada, sister, turned(ada), turned(sister)]);
         assert_eq!(places(enrolment.drop_odd(0.5)), [0, 1, 2, 3]);
         assert!(enrolment.templates().is_empty());

@@ -1,42 +1,42 @@
-//! Who is in each track: the looks at one identity, bound together, and their mean embedding.
+//! Who is in each track: groups the looks at one identity and keeps their mean embedding.
 //!
 //! A *presentation* is one identity before the door. It begins with a recognised look and has a number that is never used
-//! again for another. A look that the network takes for another person's does not join: it is a doubt at first, and begins
-//! a presentation of its own once a second look agrees with it. So nothing of one person's looks helps the next one, and a
-//! blurred look at a person does not end their presentation.
+//! again for another. A look that the network takes for another person's does not join: at first it is only a doubt, and it
+//! begins a presentation of its own once a second look agrees with it. So looks at one person never help the next person,
+//! and a blurred look at a person does not end their presentation.
 //!
-//! What has not moved since it began is found again in the same place when the detector has lost it, and is the same
-//! presentation still. What stays for long and is never recognised as an enrolled person is a fixture: a thing that looks
-//! like a face, or a picture of one.
+//! A face that has not moved since its presentation began is found again in the same place after the detector has lost it,
+//! and is still the same presentation. A face that stays for long and is never recognised as an enrolled person is a
+//! fixture: a thing that looks like a face, or a picture of one.
 //!
-//! The mean is not brought back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
-//! threshold for one frame holds for many, and chance evens out. The newest look is the heaviest. Held inline: nothing is
-//! allocated.
+//! The mean is not scaled back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
+//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Held
+//! inline: nothing is allocated.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::face::{Embedding, MAX_FACES, Rect};
 
-/// What a frame leaves of the evidence before it: five frames back a third is left.
+/// How much of the previous evidence a frame keeps: five frames later a third is left.
 const KEEP: f32 = 0.8;
 
 /// Presentations that are remembered: those in view, and things that are out of sight.
 const MAX: usize = 4 * MAX_FACES;
 
-/// Least overlap with the place where it was of what has not moved.
+/// Least overlap of a face that has not moved with its old place.
 const PLACE: f32 = 0.5;
-/// Least overlap with that place of what has not moved at all.
+/// Least overlap with that place for a face that has not moved at all.
 const UNMOVED: f32 = 0.7;
-/// Less overlap with that place is another place for what has moved: it went as far as a face is wide.
+/// With less overlap than this, a face that has moved is in another place: it went as far as a face is wide.
 const AWAY: f32 = 0.1;
-/// How much of a place is made of the newest box.
+/// Weight of the newest box in a place.
 const DRIFT: f32 = 0.1;
-/// A longer time between two looks is one in which it was out of sight.
+/// If the time between two looks is longer, the face was out of sight in between.
 const LOST: Duration = Duration::from_secs(2);
-/// How long what has never moved stays in its place, in sight, before it is a fixture.
+/// How long a face that has never moved stays in its place, in sight, before it is a fixture.
 const STAYS: Duration = Duration::from_secs(20);
-/// The same for what has moved before.
+/// The same for a face that has moved before.
 const SETTLES: Duration = Duration::from_secs(60);
 
 /// How a face has moved since its presentation began.
@@ -46,14 +46,14 @@ pub enum Motion {
     Still,
     /// As a person does.
     Moved,
-    /// It is where it was for so long, and was never recognised as an enrolled person, that it is a thing.
+    /// It stayed in its place for so long, without being recognised as an enrolled person, that it is a thing.
     Fixture,
-    /// It is in a place where one unknown face after the other begins.
+    /// It is in a place where one unknown face after another begins.
     Unsteady,
 }
 
 impl Motion {
-    /// Whether it is taken for no person.
+    /// Whether it is treated as a thing and not as a person.
     #[must_use]
     pub const fn is_thing(self) -> bool {
         matches!(self, Self::Fixture | Self::Unsteady)
@@ -85,7 +85,7 @@ impl Mean {
         &self.values[..self.len]
     }
 
-    /// Whether `face` is the same person's where cosines from `same` on are. Asked for what is alike, so that a NaN is not.
+    /// Whether `face` is the same person's, with a cosine of `same` or more. Tests what is alike, so that a NaN is not.
     fn fits(&self, face: &Embedding, same: f32) -> bool {
         let length = self.values().iter().map(|v| v * v).sum::<f32>().sqrt();
         let alike = self.len == face.values().len() && face.cosine(self.values()) >= same * length;
@@ -115,13 +115,13 @@ struct Held {
     mean: Mean,
     /// Looks that joined.
     looks: u32,
-    /// The look that did not, if the last one did not.
+    /// The last look, if it did not join.
     rival: Option<Mean>,
-    /// Where it is, as long as it stays there, and since when.
+    /// Its place, as long as it stays there, and since when.
     place: Rect,
     since: Timestamp,
     moved: bool,
-    /// It was named as an enrolled person's.
+    /// Whether it was named as an enrolled person's.
     person: bool,
     seen: Timestamp,
 }
@@ -156,9 +156,9 @@ impl Held {
         }
     }
 
-    /// It is at `bbox`.
+    /// Records that it is at `bbox`.
     fn go(&mut self, now: Timestamp, bbox: &Rect) {
-        // What is out of sight does not stay: a person may have gone, and come back to the same place.
+        // A face out of sight does not stay: a person may have gone, and come back to the same place.
         let unseen = now.since(self.seen);
         if unseen > LOST {
             self.since = self.since.plus(unseen);
@@ -174,7 +174,7 @@ impl Held {
     }
 }
 
-/// What is known of a face by the looks at it.
+/// What the looks at a face show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Presented<'a> {
     /// The number of the presentation; 0 if the face was never recognised.
@@ -208,7 +208,7 @@ impl Evidence {
         }
     }
 
-    /// The face of `track` is seen at `bbox` in a new frame and cannot be recognised in it.
+    /// Records that the face of `track` is at `bbox` in a new frame and cannot be recognised in it.
     pub fn glimpse(&mut self, now: Timestamp, track: u32, bbox: &Rect) -> Presented<'_> {
         let Some(place) = self.in_track(track) else {
             return Presented {
@@ -226,7 +226,7 @@ impl Evidence {
         }
     }
 
-    /// The face of `track` is seen at `bbox` in a new frame and looks like `face`. Looks are the same person's where their
+    /// Records that the face of `track` is at `bbox` in a new frame and looks like `face`. Looks are the same person's if their
     /// cosine is `same` or more. Numbers of tracks are never used again.
     pub fn look(
         &mut self,
@@ -248,7 +248,7 @@ impl Evidence {
             Some(place) => {
                 let held = &mut self.held[place];
                 let rival = held.rival.take().filter(|rival| rival.fits(face, same));
-                // One look has no claim to the track; a second one that is alike has.
+                // One look has no claim to the track; a second one that agrees has.
                 if let (None, 2..) = (rival, held.looks) {
                     held.rival = Some(Mean::of(face));
                     held.go(now, bbox);
@@ -267,7 +267,7 @@ impl Evidence {
         let held = &mut self.held[place];
         let was = held.motion();
         held.go(now, bbox);
-        // What was a thing and moves is looked at again from the beginning.
+        // A thing that moves is judged again from the beginning.
         if was == Motion::Fixture && held.motion() != Motion::Fixture {
             self.given = self.given.wrapping_add(1).max(1);
             let held = &mut self.held[place];
@@ -296,10 +296,10 @@ impl Evidence {
         self.held.iter().position(here)
     }
 
-    /// A face that belongs to no presentation in its track: one that has not moved and is found again, or a new one.
+    /// Finds the presentation of a face that has none in its track: one that has not moved and is found again, or a new one.
     fn begin(&mut self, now: Timestamp, track: u32, bbox: &Rect, mean: Mean, same: f32) -> usize {
         for held in &mut self.held {
-            // A track that was in none of the latest frames has ended; one may be in two of them at most.
+            // A track that was in none of the latest frames has ended; one may be in at most two of them.
             held.current &= held.track != track;
         }
         let direction = Embedding::normalised(mean.values().iter().copied());
@@ -317,7 +317,7 @@ impl Evidence {
             }
             return place;
         }
-        // What is in view goes last, and before it things that have never moved: only those are found again.
+        // Presentations in view are dropped last, and before them things that have never moved: only those are found again.
         let rank = |i: &usize| {
             let h = &self.held[*i];
             (
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn many_frames_say_what_they_say_in_the_mean() {
+    fn many_frames_give_their_weighted_mean() {
         let mut chance = Chance::new(1);
         let (mut evidence, direction) = (Evidence::default(), [0.5; 4].map(|v| [v, 0.0]).concat());
         let mut frames = Vec::new();
@@ -388,7 +388,7 @@ mod tests {
             frames.push(frame);
             let seen = evidence.look(ms(k), 7, &at(0.0), &frame, SAME);
             let mean = seen.mean.unwrap();
-            // Weighted by hand.
+            // The weights, computed directly.
             let weights: Vec<f32> = (0..frames.len())
                 .rev()
                 .map(|age| KEEP.powi(age as i32))
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn another_person_in_the_track_is_another_presentation_with_nothing_of_the_first() {
+    fn another_person_in_the_track_is_a_separate_presentation() {
         let mut evidence = Evidence::default();
         let [ada, other] = [[1.0, 0.0], [0.1, 1.0]].map(|d| e(&d));
         for k in 0..5 {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_look_does_not_end_a_presentation_and_a_bad_first_look_holds_nothing() {
+    fn a_bad_look_neither_ends_nor_holds_a_presentation() {
         let mut evidence = Evidence::default();
         let [ada, bad, worse] = [[1.0, 0.0, 0.0], [0.1, 1.0, 0.0], [0.0, 0.1, 1.0]].map(|d| e(&d));
         let mut look = |k, face| evidence.look(ms(k), 1, &at(0.0), face, SAME).number;
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_a_thing_and_what_moves_is_not() {
+    fn a_face_that_stays_is_a_thing_and_one_that_moves_is_not() {
         let mut evidence = Evidence::default();
         let thing = e(&[1.0, 0.0]);
         // A detector that sees it now and then, in another track every time.
@@ -444,14 +444,14 @@ mod tests {
         }
         let seen = evidence.look(ms(20_000), 99, &at(0.0), &thing, SAME);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
-        // Somebody else just there is somebody else.
+        // Another person in the same place has another presentation.
         let seen = evidence.look(ms(21_000), 100, &at(0.0), &e(&[0.0, 1.0]), SAME);
         assert_eq!((seen.number, seen.motion), (2, Motion::Still));
         let seen = evidence.look(ms(22_000), 99, &at(0.0), &thing, SAME);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
         let seen = evidence.look(ms(22_100), 99, &at(60.0), &thing, SAME);
         assert_eq!((seen.number, seen.motion), (3, Motion::Moved));
-        // A person who is known stands as still as they like.
+        // A known person may stand still without limit.
         for k in 0..600 {
             let seen = evidence.look(ms(30_000 + 100 * k), 200, &at(400.0), &thing, SAME);
             assert_eq!(seen.motion, Motion::Still);
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_out_of_sight_has_not_stayed() {
+    fn a_face_out_of_sight_has_not_stayed() {
         let mut evidence = Evidence::default();
         let ada = e(&[1.0, 0.0]);
         // She comes, is recognised, goes, and is back at the same place half a minute later, again and again.
@@ -516,13 +516,13 @@ mod tests {
     }
 
     #[test]
-    fn things_of_long_ago_leave_room_for_those_in_view() {
+    fn old_things_leave_room_for_faces_in_view() {
         let mut chance = Chance::new(3);
-        let mut anybody = || Embedding::normalised((0..32).map(|_| chance.normal())).unwrap();
+        let mut random_person = || Embedding::normalised((0..32).map(|_| chance.normal())).unwrap();
         let mut evidence = Evidence::default();
         // More pictures held still than can be remembered, and people who wait and go.
         for k in 0..80_u32 {
-            let picture = anybody();
+            let picture = random_person();
             let moved = 100.0 * (k % 2) as f32;
             for second in 0..63 {
                 let t = ms(70_000 * u64::from(k) + 1000 * second);
@@ -530,7 +530,7 @@ mod tests {
                 evidence.look(t, k + 1, &at(x), &picture, SAME);
             }
         }
-        let two = [anybody(), anybody()];
+        let two = [random_person(), random_person()];
         let mut numbers = [0; 2];
         for k in 0..10 {
             for (who, face) in two.iter().enumerate() {
@@ -544,8 +544,8 @@ mod tests {
     }
 
     proptest! {
-        /// A stranger who takes the place of a resident, in the middle of the looks at them, is named by no look that
-        /// would not name them by itself, and looks of two people never have one number.
+        /// A stranger who takes a resident's place while the resident is being recognised is named by no look that
+        /// would not name them by itself, and looks at two people never have one number.
         #[test]
         fn looks_of_two_people_never_help_each_other(
             seed in any::<u64>(),
@@ -572,7 +572,7 @@ mod tests {
                     let direction = if who { &resident } else { &stranger };
                     let face = noisy(direction, 0.25 * much, &mut chance);
                     let other = if who { &stranger } else { &resident };
-                    // Looks that the network itself takes for the other's are no fault of what is tried here.
+                    // Looks that the network itself takes for the other person's are not tested here.
                     if face.cosine(e(other).values()) >= SAME - 0.15 && much > 0.0 {
                         continue;
                     }

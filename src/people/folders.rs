@@ -1,4 +1,4 @@
-//! Folders of photos: whose each is, by its name. A folder whose name is nearly one of those that are nobody's is refused: photos of
+//! Folders of photos: whose photos each holds, by its name. A name that is nearly one of the special names is refused: photos of
 //! strangers must not become a person whom the door knows.
 
 use std::path::{Path, PathBuf};
@@ -12,24 +12,24 @@ pub const UNKNOWN: &str = "unknown";
 /// Whose photos are in a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Nobody's: the folder stands for this one of those that are expected.
+    /// No person's: the folder is this one of the special folders.
     Special(&'static str),
-    /// Of the person of this name, in the form that names have.
+    /// The photos of the person of this name, in the form that names have.
     Person(String),
 }
 
-/// Why a folder is nobody's.
+/// Why the photos of a folder belong to no one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FolderError {
-    /// It can be nobody's name.
+    /// It is not a possible name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It may be meant for another.
-    #[error("is nobody's name: if {0}, call it {1:?}; if it is a person, add a surname")]
+    /// Another folder may be meant.
+    #[error("is not a person's name: if {0}, call it {1:?}; if it is a person, add a surname")]
     Near(&'static str, &'static str),
 }
 
-/// Whose photos are in a folder called `found`, where the folders `special` are nobody's.
+/// Whose photos are in a folder called `found`, if the folders `special` are no person's.
 ///
 /// # Errors
 /// [`FolderError`].
@@ -65,8 +65,8 @@ fn near(expected: &'static str) -> FolderError {
     FolderError::Near(what, expected)
 }
 
-/// The folder in `folder` that stands for `expected`, however it is written; the exact name comes first, and is given where there
-/// is none.
+/// The folder in `folder` that stands for `expected`, however it is written; an exact name comes first, and is returned if
+/// there is no such folder.
 #[must_use]
 pub fn special(folder: &Path, expected: &str) -> PathBuf {
     let exact = folder.join(expected);

@@ -1,4 +1,4 @@
-//! The gallery file: names and templates of the enrolled, and the head that tells them apart.
+//! The gallery file: names and templates of the enrolled, and the head that distinguishes them.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | rest | the body, [`Gallery`] in postcard's encoding |
 //!
 //! A file is written whole beside the old one, synced, and renamed over it: at any moment the name
-//! refers to the old gallery or to the new one. A file that fails any check is refused whole: half a
-//! gallery could name somebody else.
+//! refers to the old gallery or to the new one. A file that fails any check is refused as a whole: half a
+//! gallery could name the wrong person.
 
 mod error;
 mod file;
@@ -34,23 +34,23 @@ use crate::nn::Patch;
 const MAGIC: &[u8; 8] = b"LATCHGAL";
 const VERSION: u32 = 4;
 const HEAD: usize = 8 + 4 + 8 + 32;
-/// More than a hundred people with a hundred templates of 512 dimensions take.
+/// More than a hundred people with a hundred templates of 512 dimensions need.
 const MAX_BYTES: u64 = 32 << 20;
 
-/// A number that means one person in one gallery, never given twice.
+/// A number for one person in one gallery, never used twice.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct PersonId(pub u32);
 
-/// As the log names a person unless names are allowed there.
+/// As the log calls a person unless names are allowed there.
 impl std::fmt::Display for PersonId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "p{}", self.0)
     }
 }
 
-/// Somebody enrolled.
+/// An enrolled person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Person {
     /// Number in this gallery.
@@ -61,26 +61,26 @@ pub struct Person {
     pub templates: Vec<Vec<f32>>,
     /// Embeddings of the photos as other light, movement and cameras would have shown them; of length 1.
     pub views: Vec<Vec<f32>>,
-    /// By what the head knows the person; of length 1.
+    /// The direction by which the head recognises the person; of length 1.
     pub direction: Vec<f32>,
 }
 
-/// Where a cosine begins to be somebody, and what is known about that.
+/// The likeness from which on a face is an enrolled person, and what is known about that value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operating {
     /// Lowest likeness to a person that is that person.
     pub threshold: f32,
-    /// The share of strangers' faces taken for somebody that was asked for, 0 to 1.
+    /// The requested share of strangers' faces that are taken for an enrolled person, 0 to 1.
     pub far: f64,
-    /// Strangers, people and not photos, that were tried with the head as it is; 0 once it has changed since.
+    /// Strangers, people and not photos, that were tried with the current head; 0 once the head has changed since.
     pub trials: u32,
-    /// Those of them of whom a photo was taken for somebody.
+    /// Those of them of whom a photo was taken for an enrolled person.
     pub accepted: u32,
 }
 
-/// Everybody as an embedder sees them that was fine-tuned for exactly these people: in use in place of the set's own. What
-/// that one says of them stays beside it. Whoever comes or goes ends it: the network has learnt from whoever goes, and does
-/// not know who comes.
+/// Everyone enrolled, with the embeddings of an embedder that was fine-tuned for exactly these people. It is used in place of
+/// the set's own embedder, whose embeddings of them are kept. A change of the people ends it: the network has learnt from a
+/// person who goes, and does not know a person who comes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tuned {
     /// Checksum of the set's own embedder, into which the weights go.
@@ -91,20 +91,20 @@ pub struct Tuned {
     pub embedder_sha256: String,
     /// In the order of [`Gallery::people`].
     pub people: Vec<TunedPerson>,
-    /// Where a likeness begins to be somebody.
+    /// The likeness from which on a face is an enrolled person.
     pub operating: Operating,
 }
 
-/// What a fine-tuned embedder and its head say of a person. All of length 1.
+/// A person's data from a fine-tuned embedder and its head. All of length 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TunedPerson {
     /// Embeddings of the enrolled photos.
     pub templates: Vec<Vec<f32>>,
-    /// By what the head knows the person.
+    /// The direction by which the head recognises the person.
     pub direction: Vec<f32>,
 }
 
-/// By what faces are told, with one embedder.
+/// What faces are compared with, for one embedder.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     people: &'a [Person],
@@ -113,7 +113,7 @@ pub struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Everybody: their direction and their templates.
+    /// Everyone enrolled: their direction and their templates.
     pub fn people(self) -> impl Iterator<Item = (PersonId, &'a [f32], &'a [Vec<f32>])> {
         self.people.iter().enumerate().map(move |(place, person)| {
             let tuned = self.tuned.and_then(|t| t.people.get(place));
@@ -123,32 +123,32 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Whether a fine-tuned embedder tells them, and not the set's own.
+    /// Whether it is for a fine-tuned embedder, not the set's own.
     #[must_use]
     pub const fn is_tuned(self) -> bool {
         self.tuned.is_some()
     }
 
-    /// Where a likeness begins to be somebody, if that was measured.
+    /// The likeness from which on a face is an enrolled person, if that was measured.
     #[must_use]
     pub fn operating(self) -> Option<&'a Operating> {
         self.tuned.map_or(self.own, |t| Some(&t.operating))
     }
 }
 
-/// Everybody enrolled.
+/// Everyone enrolled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gallery {
-    /// Checksum of the embedder that made the templates; empty while nobody is enrolled.
+    /// Checksum of the embedder that made the templates; empty while no one is enrolled.
     embedder_sha256: String,
     /// The next person's number.
     next: u32,
     people: Vec<Person>,
-    /// Embeddings of people who are not enrolled, one place a person, for the head to learn what nobody looks like.
+    /// Embeddings of people who are not enrolled, one entry a person, from which the head learns what strangers look like.
     strangers: Vec<Vec<Vec<f32>>>,
     operating: Option<Operating>,
     tuned: Option<Tuned>,
-    /// Whether the head is older than the people.
+    /// Whether the people have changed since the head was learnt.
     #[serde(skip)]
     stale: bool,
     /// Whether an earlier version fine-tuned a network for it.
@@ -156,7 +156,7 @@ pub struct Gallery {
     tuned_earlier: bool,
 }
 
-/// What `bytes` say; nothing may be left of them.
+/// Decodes `bytes`; none of them may be left over.
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, postcard::Error> {
     match postcard::take_from_bytes(bytes)? {
         (value, []) => Ok(value),
@@ -234,7 +234,7 @@ impl Gallery {
         }
         let gallery = match version {
             1 => older::first(body),
-            // Nothing was fine-tuned then: what it lacks is the mark that nothing is.
+            // There was no fine-tuning then: the missing byte marks its absence.
             2 => older::third(&[body, &[0]].concat()),
             3 => older::third(body),
             _ => whole(body),
@@ -245,7 +245,7 @@ impl Gallery {
         Ok(gallery)
     }
 
-    /// What a checksum cannot know: that the numbers make sense.
+    /// Checks what a checksum cannot: that the numbers make sense.
     fn check(&self) -> Result<(), &'static str> {
         let dimensions = self.dimensions();
         for person in &self.people {
@@ -300,11 +300,11 @@ impl Gallery {
         Ok(bytes)
     }
 
-    /// Reads the gallery at `path`, lets `change` change it, and writes it if that succeeds. Other
-    /// programs that change it at the same time wait for each other.
+    /// Reads the gallery at `path`, lets `change` change it, and writes it if that succeeds. Programs
+    /// that change it at the same time wait for each other.
     ///
     /// # Errors
-    /// [`GalleryError`], or what `change` says; the file is then as it was.
+    /// [`GalleryError`], or the error of `change`; the file is then unchanged.
     pub fn update<T, E: From<GalleryError>>(
         path: &Path,
         change: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -341,14 +341,14 @@ impl Gallery {
         }
         let beside = path.with_added_extension("new");
         write_whole(&beside, path, &bytes).map_err(|source| {
-            // Whatever was written of it is of no use; the old file stands.
+            // The partly written file is useless; the old file stays.
             let _ = std::fs::remove_file(&beside);
             io("cannot write it; the old one stays in force")(source)
         })?;
         directory
             .sync_all()
             .map_err(io("written, but its folder could not be synced"))?;
-        // What learnt from somebody who was removed goes with them.
+        // A network that learnt from a removed person is removed with them.
         tuned::sweep(path).map_err(io(
             "written, but a network that was fine-tuned before could not be deleted; delete it by hand",
         ))?;
@@ -366,7 +366,7 @@ impl Gallery {
         rows * self.dimensions() + weights
     }
 
-    /// Learns the head again if the people are others than when it was learnt.
+    /// Learns the head again if the people have changed since.
     pub fn learn(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;
@@ -382,13 +382,13 @@ impl Gallery {
         }
     }
 
-    /// Everybody enrolled, in order of enrolment.
+    /// Everyone enrolled, in order of enrolment.
     #[must_use]
     pub fn people(&self) -> &[Person] {
         &self.people
     }
 
-    /// Who is called `name`, however it is typed.
+    /// The person called `name`, however it is typed.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Person> {
         let exact = self.people.iter().find(|p| p.name == name);
@@ -399,7 +399,7 @@ impl Gallery {
         self.people.iter().map(|p| p.name.as_str())
     }
 
-    /// Who has this number.
+    /// The person with this number.
     #[must_use]
     pub fn person(&self, id: PersonId) -> Option<&Person> {
         self.people.iter().find(|p| p.id == id)
@@ -409,13 +409,13 @@ impl Gallery {
     #[must_use]
     pub fn dimensions(&self) -> usize {
         let templates = self.people.iter().flat_map(|p| &p.templates);
-        // Strangers outlive the last person.
+        // The strangers stay when the last person is removed.
         let mut all = templates.chain(self.strangers.iter().flatten());
         all.next().map_or(0, Vec::len)
     }
 
-    /// That faces can be told with the embedder of this checksum: the one that made the templates, or the one that was
-    /// fine-tuned for them. An empty gallery suits any.
+    /// Checks that faces can be recognised with the embedder of this checksum: the one that made the templates, or the one that
+    /// was fine-tuned for them. An empty gallery suits any.
     ///
     /// # Errors
     /// [`GalleryError::Embedder`].
@@ -427,7 +427,7 @@ impl Gallery {
         self.is_of(embedder_sha256, path)
     }
 
-    /// That the templates were made by the embedder of this checksum.
+    /// Checks that the templates were made by the embedder of this checksum.
     fn is_of(&self, embedder_sha256: &str, path: &Path) -> Result<(), GalleryError> {
         if self.people.is_empty() || self.embedder_sha256 == embedder_sha256 {
             return Ok(());
@@ -439,7 +439,7 @@ impl Gallery {
         })
     }
 
-    /// By what faces are told with the embedder of this checksum, which the gallery must suit. The head must have been
+    /// What faces are compared with, for the embedder of this checksum, which the gallery must suit. The head must have been
     /// learnt.
     #[must_use]
     pub fn known(&self, embedder_sha256: &str) -> Known<'_> {
@@ -451,20 +451,20 @@ impl Gallery {
         }
     }
 
-    /// Everybody as the embedder that was fine-tuned for them sees them, if there is one.
+    /// Everyone with the embeddings of the embedder that was fine-tuned for them, if there is one.
     #[must_use]
     pub const fn tuned(&self) -> Option<&Tuned> {
         self.tuned.as_ref()
     }
 
-    /// Whether an earlier version fine-tuned a network for it, in a file beside it. That one is not loaded any more: faces
-    /// are told with the set's own. [`Gallery::update`] ends it, whatever it changes.
+    /// Whether an earlier version fine-tuned a network for it, in a file beside it. This version does not load that network and
+    /// uses the set's own. [`Gallery::update`] deletes it with the next change.
     #[must_use]
     pub const fn was_tuned_earlier(&self) -> bool {
         self.tuned_earlier
     }
 
-    /// Puts that embedder into use, or, with `None`, the set's own. Everybody must have been added before.
+    /// Starts to use that embedder or, with `None`, the set's own. Everyone must have been added before.
     pub fn set_tuned(&mut self, tuned: Option<Tuned>) {
         self.tuned = tuned;
         self.tuned_earlier = false;
@@ -473,7 +473,7 @@ impl Gallery {
     /// Adds templates and views to the person called `name`, who is enrolled if not yet.
     ///
     /// # Errors
-    /// [`GalleryError`] if the name cannot be, or the gallery is of another embedder; `path` is for
+    /// [`GalleryError`] if the name is invalid, or the gallery is of another embedder; `path` is for
     /// the message.
     pub fn add(
         &mut self,
@@ -490,7 +490,7 @@ impl Gallery {
         }
         self.is_of(embedder_sha256, path)?;
         if self.embedder_sha256 != embedder_sha256 {
-            // Nobody is enrolled: what strangers look like to another embedder means nothing.
+            // No one is enrolled: strangers' embeddings by another embedder have no meaning.
             self.strangers.clear();
             self.operating = None;
             embedder_sha256.clone_into(&mut self.embedder_sha256);
@@ -515,7 +515,7 @@ impl Gallery {
         Ok(person.id)
     }
 
-    /// Takes all templates and views from `name`, if enrolled, whose number stays; others must be added at once.
+    /// Removes all templates and views from `name`, if enrolled, whose number stays; others must be added at once.
     pub fn clear(&mut self, name: &str) {
         if let Some(person) = self.people.iter_mut().find(|p| name::same(&p.name, name)) {
             person.templates.clear();
@@ -528,7 +528,7 @@ impl Gallery {
     /// # Errors
     /// [`GalleryError::Unknown`].
     pub fn remove(&mut self, name: &str, path: &Path) -> Result<Person, GalleryError> {
-        // What was written before names were folded may hold two that fold alike: an exact one comes first.
+        // A gallery written before names were folded may hold two that fold alike: an exact match comes first.
         let exact = self.people.iter().position(|p| p.name == name);
         let place = exact.or_else(|| self.people.iter().position(|p| name::same(&p.name, name)));
         let place = place.ok_or_else(|| GalleryError::Unknown {
@@ -540,25 +540,25 @@ impl Gallery {
         Ok(self.people.remove(place))
     }
 
-    /// Embeddings of people who are not enrolled, one place a person; empty if none were given yet.
+    /// Embeddings of people who are not enrolled, one entry a person; empty if none were given yet.
     #[must_use]
     pub fn strangers(&self) -> &[Vec<Vec<f32>>] {
         &self.strangers
     }
 
-    /// Puts others in the place of the strangers that the head learns from, one place a person. They must be of the embedder
+    /// Replaces the strangers that the head learns from, one entry a person. They must be of the embedder
     /// of the enrolled.
     pub fn set_strangers(&mut self, strangers: &[Vec<Embedding>]) {
         self.strangers = strangers.iter().map(|s| owned(s).collect()).collect();
         self.changed();
     }
 
-    /// Where a cosine begins to be somebody, as measured; the head must have been learnt.
+    /// Sets the measured operating point; the head must have been learnt.
     pub const fn set_operating(&mut self, operating: Operating) {
         self.operating = Some(operating);
     }
 
-    /// The head no longer is what it was measured as. The threshold stays: another would be a guess.
+    /// Marks the head as changed since it was measured. The threshold stays: another would be a guess.
     fn changed(&mut self) {
         self.stale = true;
         self.tuned = None;

@@ -1,19 +1,19 @@
-//! Guided enrolment: which pictures of somebody before the camera are kept, and what would make the next one better. Pure:
-//! no clock, no camera, no gallery; [`crate::face`] looks, and whoever asks says it aloud.
+//! Guided enrolment: which pictures of a person before the camera are kept, and what would improve the next one. Pure:
+//! no clock, no camera, no gallery; [`crate::face`] looks, and the caller shows the advice.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::face::{Quality, Unfit};
 
-/// What a frame shows of whoever is to be enrolled.
+/// What a frame shows of the person to be enrolled.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Faces of similar size.
     pub faces: usize,
     /// What is wrong with the largest.
     pub unfit: Option<Unfit>,
-    /// Of the largest.
+    /// The quality of the largest.
     pub quality: Quality,
     /// Whether its box leaves the frame, or fills most of it.
     pub too_near: bool,
@@ -26,7 +26,7 @@ pub struct Look {
 /// What would help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Nobody is seen.
+    /// No face is seen.
     Come,
     /// More than one.
     Alone,
@@ -46,7 +46,7 @@ pub enum Advice {
     Left,
     /// Turned to the person's own right.
     Right,
-    /// Like one that is kept already.
+    /// Like a picture that is already kept.
     Move,
 }
 
@@ -68,14 +68,14 @@ impl fmt::Display for Advice {
     }
 }
 
-/// From this [`Quality::yaw`] on a face is seen from a side.
+/// From this [`Quality::yaw`] on a face is seen from the side.
 const SIDE: f32 = 0.12;
-/// A face darker than this is hard to tell from another.
+/// A face darker than this is hard to distinguish from others.
 const DARK: f32 = 40.0;
-/// Pictures with a greater cosine than this say the same, at first and after [`Guide::PATIENCE`].
+/// Pictures with a greater cosine than this are alike, at first and after [`Guide::PATIENCE`].
 const ALIKE: [f32; 2] = [0.92, 0.995];
 
-/// Keeps count of what is there from each side.
+/// Counts the pictures from each side.
 #[derive(Clone, Copy, Debug)]
 pub struct Guide {
     /// Front, the person's left, the person's right.
@@ -84,10 +84,10 @@ pub struct Guide {
 }
 
 impl Guide {
-    /// So long it waits for the views that it asks for; after that any that is fit will do.
+    /// How long it waits for the views that it asks for; after that any fit picture is accepted.
     pub const PATIENCE: Duration = Duration::from_secs(35);
 
-    /// For `count` pictures: half of them from the front, a quarter from either side.
+    /// A guide for `count` pictures: half of them from the front, a quarter from either side.
     #[must_use]
     pub const fn new(count: usize) -> Self {
         let side = count / 4;
@@ -100,7 +100,7 @@ impl Guide {
     /// Whether a picture is worth keeping, `elapsed` after the beginning; if so, it is counted.
     ///
     /// # Errors
-    /// [`Advice`] says what would make it so.
+    /// [`Advice`] on what to change.
     pub fn judge(&mut self, look: &Look, elapsed: Duration) -> Result<(), Advice> {
         match look.faces {
             0 => return Err(Advice::Come),
@@ -113,7 +113,7 @@ impl Guide {
         match look.unfit {
             Some(Unfit::Small) => return Err(Advice::Closer),
             Some(Unfit::Turned) => return Err(Advice::LookHere),
-            // What is dark is blurred for it.
+            // A dark face looks blurred.
             _ if look.light < DARK => return Err(Advice::Light),
             Some(Unfit::Blurred | Unfit::Unreadable) => return Err(Advice::Still),
             None => {}
@@ -123,7 +123,7 @@ impl Guide {
         if part < 1.0 && self.kept[side] >= self.wanted[side] {
             return Err(self.missing());
         }
-        // Asked for what is new, so that a NaN is not.
+        // Tests what is new, so that a NaN is not.
         let new = look.nearest <= (ALIKE[1] - ALIKE[0]).mul_add(part, ALIKE[0]);
         if !new {
             return Err(Advice::Move);
@@ -132,7 +132,7 @@ impl Guide {
         Ok(())
     }
 
-    /// The side of which most are missing.
+    /// The side with the most missing pictures.
     fn missing(&self) -> Advice {
         let left = |side: usize| self.wanted[side].saturating_sub(self.kept[side]);
         let sides = [Advice::Front, Advice::Left, Advice::Right];
@@ -141,7 +141,7 @@ impl Guide {
     }
 }
 
-/// The camera sees somebody's left on its right.
+/// The camera sees a person's left on its right.
 fn side_of(yaw: f32) -> usize {
     if yaw > SIDE {
         1
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_and_keeps_nothing_of_it() {
+    fn unusable_pictures_give_advice_and_are_not_counted() {
         let mut guide = Guide::new(20);
         let mut judge = |look: Look| guide.judge(&look, Duration::ZERO);
         assert_eq!(judge(Look { faces: 0, ..LOOK }), Err(Advice::Come));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_turn_is_enrolled_all_the_same_when_patience_is_over() {
+    fn a_person_who_does_not_turn_is_enrolled_after_the_patience_is_over() {
         let mut guide = Guide::new(2);
         assert_eq!(guide.judge(&LOOK, Duration::ZERO), Ok(()));
         let alike = Look {

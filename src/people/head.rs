@@ -1,4 +1,4 @@
-//! The head on the frozen embedding: one direction a person, learnt against everybody else's and strangers' embeddings.
+//! The head on the frozen embedding: one direction a person, learnt against everyone else's and strangers' embeddings.
 //!
 //! Multinomial logistic regression with a class *nobody*, its prior a Gaussian around each person's mean embedding
 //! (maximum a posteriori). With logits `SCALE * w_i . x` for person i and `SCALE * b` for nobody, it minimises
@@ -7,8 +7,8 @@
 //! mean over classes of the mean of -log p(class | x)  +  PULL/2 * sum_i |w_i - m_i|^2  +  PULL/2 * (b - NOBODY)^2
 //! ```
 //!
-//! where `m_i` is person i's mean, of length 1. Few embeddings leave the mean as it is; many move it away from those it
-//! would be mistaken for.
+//! where `m_i` is person i's mean, of length 1. Few embeddings leave the mean unchanged; many move it away from the people
+//! that it would be mistaken for.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
@@ -16,16 +16,16 @@ use crate::face::Embedding;
 
 /// Logits of a cosine: 16 makes a difference of 0.1 five times as likely.
 const SCALE: f32 = 16.0;
-/// Where nobody begins before anything is learnt: between the cosines of strangers and of the same person.
+/// The bias of the class *nobody* before learning: between the cosines of strangers and of the same person.
 const NOBODY: f32 = 0.35;
-/// How firmly the mean is held. From 0.03 to 0.3 the error stays the same within its spread.
+/// How firmly the mean is held. From 0.03 to 0.3 the error stays within its spread.
 const PULL: f32 = 0.1;
 /// Steps of descent.
 const STEPS: usize = 300;
 
-/// The directions, of length 1, by which the people whose embeddings are `people` (each at least one) are told from each
-/// other and from `strangers`, one place a stranger. Strangers are one class, in which each counts the same however many
-/// embeddings there are of them. All embeddings have the length 1 and equally many dimensions.
+/// The directions, of length 1, that distinguish the people whose embeddings are `people` (each at least one) from each
+/// other and from `strangers`, one entry a stranger. Strangers are one class, in which each counts the same, however many
+/// embeddings there are of them. All embeddings have length 1 and the same number of dimensions.
 #[must_use]
 pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<f32>> {
     let Some(dimensions) = people.first().and_then(|p| p.first()).map(|e| e.len()) else {
@@ -38,7 +38,7 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
     let others = strangers.iter().filter(seen).count();
     let given = people.iter().filter(seen).count() + usize::from(others > 0);
     let (mut rows, mut owners, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    // Whose class, how many share it, and their examples.
+    // Their class, how many share it, and their examples.
     let known = people.iter().enumerate().map(|(class, p)| (class, 1, p));
     let all = known.chain(strangers.iter().map(|s| (people.len(), others, s)));
     for (class, share, examples) in all {
@@ -84,8 +84,8 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
 }
 
 /// How alike a face is to a person: the mean of its cosines to the person's direction and to the nearest of their
-/// templates. The one knows what all photos have in common, the other the one photo that was taken in just this light; of
-/// people whom the embedder has never seen, both together miss fewer than either (`latchkey eval people` measures all three).
+/// templates. The direction holds what all photos have in common, the template a photo taken in similar light. For people
+/// whom the embedder has never seen, both together miss fewer than either (`latchkey eval people` measures all three).
 #[must_use]
 pub fn likeness<'a>(
     face: &[f32],
@@ -101,7 +101,7 @@ pub fn likeness<'a>(
     0.5 * (common + nearest)
 }
 
-/// In eight sums, which a processor adds at once; one sum would wait for each addition.
+/// In eight sums, which a processor computes at once; one sum would wait for each addition.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f32 = a
@@ -134,7 +134,7 @@ fn means(people: &[Vec<&[f32]>], dimensions: usize) -> Array2<f32> {
     means
 }
 
-/// What each row of `x` is to each class, nobody last; rows add up to 1.
+/// Probability of each class for each row of `x`, nobody last; rows add up to 1.
 fn probabilities(x: ArrayView2<'_, f32>, w: &Array2<f32>, b: f32) -> Array2<f32> {
     let mut p = Array2::from_elem((x.nrows(), w.nrows() + 1), b);
     p.slice_mut(ndarray::s![.., ..w.nrows()])
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn one_embedding_and_no_strangers_is_its_own_direction() {
+    fn one_embedding_without_strangers_is_its_own_direction() {
         let ada = unit([0.6, 0.8, 0.0]);
         let learnt = directions(&[vec![&ada]], &[]);
         assert_eq!(learnt.len(), 1);
@@ -177,7 +177,7 @@ mod tests {
         assert!(directions(&[], &[]).is_empty());
     }
 
-    /// The slope of what is minimised, by differences, at the answer: zero but for what is left to descend.
+    /// The derivative of the loss at the answer, by differences: zero except for the rest of the descent.
     #[test]
     fn the_answer_is_a_minimum() {
         let mut chance = Chance::new(3);
@@ -195,7 +195,7 @@ mod tests {
         let others: Vec<&[f32]> = strangers.iter().map(Vec::as_slice).collect();
         let each: Vec<Vec<&[f32]>> = others.iter().map(|s| vec![*s]).collect();
         let learnt = directions(&views, &each);
-        // Of a direction only the angle is left, so the minimum is looked for along the length, too.
+        // A direction has only its angle, so the minimum is searched along the length, too.
         let loss = |w: &[Vec<f32>], b: f32| {
             let mut sum = 0.0_f64;
             for (class, examples) in views.iter().chain([&others]).enumerate() {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_people_share_does_not_make_them_one() {
+    fn two_people_with_a_common_feature_stay_separate() {
         let mut chance = Chance::new(5);
         let ada = around(&unit([1.0, 0.3, 0.0, 0.0]), 10, &mut chance);
         let ben = around(&unit([1.0, -0.3, 0.0, 0.0]), 10, &mut chance);

@@ -1,23 +1,23 @@
-//! Who is it: the enrolled person whom a face is most like (see [`super::likeness`]), if it is alike enough and clearly
-//! more so than to anybody else. Otherwise nobody.
+//! Who it is: the enrolled person whom a face is most like (see [`super::likeness`]), if it is alike enough and clearly
+//! more so than to anyone else. Otherwise it is no one.
 //!
-//! [`Identifier`] is made from a gallery and is all that the pipeline knows of identification: how directions are
-//! learnt is the head's business.
+//! [`Identifier`] is made from a gallery, and is the only part of identification that the pipeline knows. The head learns
+//! the directions.
 
 use super::bank::{Bank, Cohort, Enrolled, FAR};
 use super::gallery::{Gallery, Known, PersonId};
 use super::head::likeness;
 use crate::face::Embedding;
 
-/// Where a likeness is strong: this share of the way from the threshold to 1.
+/// A likeness is strong at this share of the way from the threshold to 1.
 const STRONG: f32 = 0.2;
 
-/// When a face is somebody.
+/// When a face is an enrolled person.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     /// Lowest likeness to a person that is that person, -1 to 1.
     pub threshold: f32,
-    /// Whether the owner set the threshold: otherwise one that was measured with the gallery takes its place.
+    /// Whether the owner set the threshold: otherwise a threshold that was measured with the gallery replaces it.
     pub fixed: bool,
     /// Least lead of the best person's likeness over the next best person's.
     pub margin: f32,
@@ -28,15 +28,15 @@ pub struct Rule {
 pub struct Identification {
     /// Who it is; `None` is a stranger.
     pub who: Option<PersonId>,
-    /// Who it is most like, whether near enough or not; `None` while nobody is enrolled.
+    /// The person it is most like, whether near enough or not; `None` while no one is enrolled.
     pub nearest: Option<PersonId>,
-    /// Likeness to whom it is most like, -1 to 1; -1 while nobody is enrolled.
+    /// Likeness to the person it is most like, -1 to 1; -1 while no one is enrolled.
     pub score: f32,
-    /// Likeness to whom it is next most like, -1 to 1.
+    /// Likeness to the second most similar person, -1 to 1.
     pub next: f32,
-    /// Whether it is so sure that it counts where the door is strict.
+    /// Whether it is certain enough to count while the door is strict.
     pub strong: bool,
-    /// Whether all frames together say that it is an enrolled person, and this one does not.
+    /// Whether all frames together show an enrolled person, but this one does not.
     pub doubt: bool,
 }
 
@@ -48,7 +48,7 @@ struct Candidate {
     rows: usize,
 }
 
-/// A gallery laid out for comparing: of each person a row for the direction, then one a template.
+/// A gallery laid out for comparison: for each person a row for the direction, then one for each template.
 pub struct Identifier {
     threshold: f32,
     margin: f32,
@@ -59,8 +59,8 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Everybody who is known. Who is like some of the strangers in the set's `bank` needs more than the threshold. The bank is
-    /// not used with a fine-tuned embedder, to which it says nothing, nor against a threshold that the owner has fixed.
+    /// Knows everyone in `known`. A person who is like some of the strangers in the set's `bank` needs more than the threshold.
+    /// The bank is not used with a fine-tuned embedder, to which it does not apply, or against a threshold that the owner set.
     #[must_use]
     pub fn new(known: Known<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
         let measured = known.operating().filter(|_| !rule.fixed);
@@ -97,9 +97,9 @@ impl Identifier {
         }
     }
 
-    /// Knows nobody.
+    /// Knows no one.
     #[must_use]
-    pub fn nobody(rule: Rule) -> Self {
+    pub fn empty(rule: Rule) -> Self {
         Self::new(Gallery::default().known(""), rule, None)
     }
 
@@ -109,22 +109,22 @@ impl Identifier {
         self.threshold
     }
 
-    /// What the set's bank of strangers has shown of the people.
+    /// The thresholds that the set's bank of strangers gives the people.
     #[must_use]
     pub const fn cohort(&self) -> Option<&Cohort> {
         self.cohort.as_ref()
     }
 
-    /// Whom `face` looks like. Allocates nothing.
+    /// The person whom `face` looks like. Allocates nothing.
     #[must_use]
     pub fn identify(&self, face: &Embedding) -> Identification {
         self.identify_mean(face.values())
     }
 
-    /// Whom the face of this frame, `face`, is, by all frames of its presentation, whose mean embedding is `mean` (see
+    /// The person of `face` in this frame, from all frames of its presentation, whose mean embedding is `mean` (see
     /// [`super::Evidence`]). Both must name the same person at the threshold: no frame counts for a person whom it would not
-    /// name by itself, so a face gains nothing from whose place it takes. A frame that does not is a doubt: nobody.
-    /// Allocates nothing.
+    /// name by itself, so a face gains nothing from the person whose place it takes. A frame that disagrees is a doubt and
+    /// names no one. Allocates nothing.
     #[must_use]
     pub fn identify_visit(&self, face: &Embedding, mean: &[f32]) -> Identification {
         let (now, all) = (self.identify(face), self.identify_mean(mean));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn near_one_person_is_that_person_and_between_two_is_nobody() {
+    fn near_one_person_is_that_person_and_between_two_is_no_one() {
         let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         assert_eq!(
             identifier.identify(&e(&[1.0, 0.05, 0.0])).who,
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bank_raises_the_threshold_of_whom_it_is_like() {
+    fn a_bank_raises_the_threshold_of_people_like_its_strangers() {
         let bank = alike_to_ada(4000);
         let free = Rule {
             fixed: false,
@@ -264,10 +264,10 @@ mod tests {
         let raised = known(free, Some(&bank));
         assert_eq!(raised.identify(&near).who, None);
         assert_eq!(raised.cohort().map(|c| c.trials), Some(4000));
-        // The likeness that no stranger has is still Ada's, and nobody is like Ben.
+        // A likeness that no stranger has is still Ada's, and no stranger is like Ben.
         assert_eq!(raised.identify(&e(&[1.0, 0.0, 0.0])).who, Some(PersonId(1)));
         assert_eq!(raised.identify(&e(&[0.0, 1.0, 0.2])).who, Some(PersonId(2)));
-        // What the owner has fixed stays, and a bank of another length is not used.
+        // A threshold that the owner set stays, and a bank of another length is not used.
         let fixed = known(RULE, Some(&bank));
         assert_eq!(fixed.identify(&near).who, Some(PersonId(1)));
         assert!(fixed.cohort().is_none());
@@ -276,15 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_enrolled_or_another_length_is_nobody() {
-        let empty = Identifier::nobody(RULE);
+    fn an_empty_gallery_or_another_length_names_no_one() {
+        let empty = Identifier::empty(RULE);
         assert_eq!(empty.identify(&e(&[1.0, 0.0, 0.0])).who, None);
         let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         assert_eq!(identifier.identify(&e(&[1.0, 0.0])).who, None);
     }
 
     #[test]
-    fn a_frame_that_speaks_against_a_visit_has_the_last_word() {
+    fn a_frame_that_disagrees_with_its_visit_names_no_one() {
         let identifier = Identifier::new(gallery().known("aa"), RULE, None);
         let ada = e(&[1.0, 0.05, 0.0]);
         let who =
@@ -307,7 +307,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_comparing_everybody(
+        fn agrees_with_a_comparison_with_everyone(
             people in proptest::collection::vec(
                 proptest::collection::vec(proptest::array::uniform4(-1f32..1.0), 1..4), 1..6),
             probe in proptest::array::uniform4(-1f32..1.0),

@@ -1,7 +1,7 @@
-//! The people who live here: the gallery file that remembers them, and the identification that tells
-//! them from everybody else.
+//! The residents: the gallery file that stores them, and the identification that distinguishes them
+//! from everyone else.
 //!
-//! Faces come from [`crate::face`]; whether a name opens a door is [`crate::door`]'s business.
+//! Faces come from [`crate::face`]; [`crate::door`] decides whether a name opens the door.
 
 mod bank;
 mod enrol;

@@ -1,8 +1,8 @@
-//! What people may be called, and who is meant by a name that was typed.
+//! What people may be called, and who is meant by a typed name.
 //!
-//! A name is kept as it was written, in one Unicode form (NFC), and two names that differ only in what keyboards and systems
-//! change are one person's ([`fold`]). Everything that reads a name from a person, a folder or a list calls [`read`]; everything
-//! that looks a person up calls [`find`].
+//! A name is kept as it was written, in one Unicode form (NFC). Two names that differ only in what keyboards and systems
+//! change mean one person ([`fold`]). Code that reads a name from a person, a folder or a list calls [`read`]; code that
+//! looks a person up calls [`find`].
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
@@ -11,14 +11,14 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::text::{fold, is_invisible, nearest, turns_direction};
 
-/// The most that a reader sees as letters.
+/// The most letters, as a reader sees them.
 const MOST_LETTERS: usize = 64;
-/// A name is a folder's name, too: the most bytes that file systems of Linux allow.
+/// A name is also a folder's name: the most bytes that file systems of Linux allow.
 const MOST_BYTES: usize = 255;
 
 /// The combining class of the signs that silence a vowel in Indian scripts (UAX #44).
 const VIRAMA: u8 = 9;
-/// Folders of photos that are nobody's, and whom the log says the door was opened by.
+/// Names of special folders, and the log's word for an opening by the button.
 const OURS: [&str; 4] = ["unknown", "validation", "test", "button"];
 
 /// Why a name is refused.
@@ -38,13 +38,13 @@ impl NameError {
     }
 }
 
-/// The name that `written` is: in NFC, with plain single spaces, and without characters that show nothing where no script needs
-/// them. Letters and marks of every script are taken, digits, apostrophes, hyphens, dots, commas, and the signs that some
-/// scripts write within a name.
+/// Turns `written` into a name: in NFC, with plain single spaces, and without invisible characters where no script needs
+/// them. Letters and marks of every script are accepted, also digits, apostrophes, hyphens, dots, commas, and the signs that
+/// some scripts write within a name.
 ///
 /// # Errors
-/// [`NameError`] says what is wrong with it: it is empty, too long, has a character that could lead to another folder, break or
-/// forge a line of the log, or turn what is shown into another name.
+/// [`NameError`]: it is empty, too long, or has a character that could lead to another folder, break or forge a line of the
+/// log, or make what is shown look like another name.
 pub fn read(written: &str) -> Result<String, NameError> {
     let wrong = |what: &str| Err(NameError::new(written, what));
     let composed: Vec<char> = written.nfc().collect();
@@ -101,7 +101,7 @@ pub fn read(written: &str) -> Result<String, NameError> {
     Ok(name)
 }
 
-/// Whether `name` can be printed and is no path, whichever rules there were when it was taken.
+/// Whether `name` can be printed and is no path, whichever rules it was accepted under.
 pub fn is_harmless(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c| forbidden(c).is_some())
 }
@@ -125,10 +125,10 @@ fn forbidden(c: char) -> Option<&'static str> {
         {
             None
         }
-        // Apostrophes as they are typed, and of Armenian and Hebrew.
+        // Apostrophes as typed, and those of Armenian and Hebrew.
         '\'' | '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '`' | '\u{b4}' | '\u{ff07}'
         | '\u{55a}' | '\u{5f3}' | '\u{5f4}' => None,
-        // Hyphens and dashes, of Armenian, Hebrew, Canadian and Japanese scripts, too.
+        // Hyphens and dashes, also of Armenian, Hebrew, Canadian and Japanese scripts.
         '-'
         | '\u{2010}'..='\u{2015}'
         | '\u{2212}'
@@ -145,7 +145,7 @@ fn forbidden(c: char) -> Option<&'static str> {
     }
 }
 
-/// Whether the character at `place`, which shows nothing, changes how the letters around it are written: joiners within words of
+/// Whether the character at `place`, which is invisible, changes how the letters around it are written: joiners within words of
 /// scripts that join or stack letters (Arabic and Indian ones among them), vowel separators of Mongolian.
 fn is_needed(name: &[char], place: usize) -> bool {
     if !matches!(name[place], '\u{200c}' | '\u{200d}' | '\u{180e}') {
@@ -153,7 +153,7 @@ fn is_needed(name: &[char], place: usize) -> bool {
     }
     let joins = |c: &&char| c.is_alphanumeric() && !does_not_join(**c);
     let mut before = name[..place].iter().rev();
-    // The sign that silences a vowel; with a joiner behind it a letter takes its half form, at the end of a word, too.
+    // The sign that silences a vowel; with a joiner after it a letter takes its half form, also at the end of a word.
     let halved = name[..place]
         .last()
         .is_some_and(|c| canonical_combining_class(*c) == VIRAMA);
@@ -161,7 +161,7 @@ fn is_needed(name: &[char], place: usize) -> bool {
     base.filter(joins).is_some() && (halved || name[place + 1..].first().filter(joins).is_some())
 }
 
-/// Whether `c` is of a script in which joiners mean nothing.
+/// Whether `c` is of a script in which joiners have no effect.
 fn does_not_join(c: char) -> bool {
     c.is_ascii()
         || matches!(u32::from(c),
@@ -175,26 +175,26 @@ fn does_not_join(c: char) -> bool {
             | 0x2e80..0xa4d0 | 0xac00..0xd7ff | 0xf900..0xfb00 | 0xff00..0xffef | 0x20000..0x40000)
 }
 
-/// Whether two names are one person's.
+/// Whether two names mean one person.
 #[must_use]
 pub fn same(one: &str, other: &str) -> bool {
     key(one) == key(other)
 }
 
-/// The same for every way to write a name. Windows takes dots away from the end of a folder's name.
+/// A form that is the same for every way to write a name. Windows removes dots from the end of a folder's name.
 #[must_use]
 pub fn key(name: &str) -> String {
     let folded = fold(name);
     folded.trim_end_matches(['.', ' ']).to_owned()
 }
 
-/// Which of `known` is meant by `written`.
+/// The name among `known` that is meant by `written`.
 pub fn find<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = key(written);
     known.into_iter().find(|name| key(name) == wanted)
 }
 
-/// A half sentence that proposes the nearest of `known`, to be put behind one that says that nobody is called `written`; empty
+/// A half sentence that proposes the nearest of `known`, to follow the message that no one is called `written`; empty
 /// if none is near.
 pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(written, known).map_or_else(String::new, |name| {
@@ -202,7 +202,7 @@ pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
     })
 }
 
-/// That a person may be enrolled as `name`, beside `known`. A name that is among them is the same person's.
+/// Checks that a person may be enrolled as `name`, in addition to `known`. A name that is among them is the same person's.
 ///
 /// # Errors
 /// [`NameError`]: the log and the folder of photos use that word for something else, or it looks like one of `known` in the
@@ -230,7 +230,7 @@ pub fn check_new<'a>(
         .try_for_each(|other| check_alike(name, other))
 }
 
-/// That `name` is not `other` in the letters of another script.
+/// Checks that `name` is not `other` in the letters of another script.
 ///
 /// # Errors
 /// [`NameError`].
@@ -239,7 +239,7 @@ pub fn check_alike(name: &str, other: &str) -> Result<(), NameError> {
     // Within one script people read closely enough: Marnie is not Mamie.
     let mut shared = AugmentedScriptSet::for_str(name);
     shared.intersect_with(AugmentedScriptSet::for_str(other));
-    // Some letters look alike as capitals only.
+    // Some letters look alike only as capitals.
     let alike = shape(other) == shape(name) || shape(&other_key) == shape(&folded);
     if other_key == folded || !shared.is_empty() || !alike {
         return Ok(());
@@ -253,7 +253,7 @@ pub fn check_alike(name: &str, other: &str) -> Result<(), NameError> {
     ))
 }
 
-/// What a reader sees of a name or of its [`key`] (UTS #39, skeleton).
+/// What a name or its [`key`] looks like to a reader (UTS #39, skeleton).
 #[must_use]
 pub fn shape(name: &str) -> String {
     unicode_security::skeleton(name).collect()
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_of_every_script_may_be_called_as_they_are() {
+    fn names_of_every_script_are_accepted() {
         for name in [
             "Ada",
             "Jürgen",
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_systems_add_is_taken_away() {
+    fn characters_that_systems_add_are_removed() {
         for (written, name) in [
             ("Ju\u{308}rgen", "Jürgen"),
             (" Ada ", "Ada"),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_lead_elsewhere_or_forge_something_is_refused_with_the_reason() {
+    fn unsafe_names_are_refused_with_the_reason() {
         for (name, why) in [
             ("", "is empty"),
             (" \u{200b}\u{3164} ", "is empty"),
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_takes_the_name_of_somebody_else() {
+    fn no_person_takes_the_name_of_another() {
         for (name, known) in [
             ("\u{410}da", "Ada"),
             ("Вен", "Beн"),
@@ -438,7 +438,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is accepted is one line, stays in its folder, and reads as itself.
+        /// An accepted name is one line, stays in its folder, and reads as itself.
         #[test]
         fn an_accepted_name_is_harmless(written in "\\PC{0,30}|[\\p{L}\\p{M}\\p{Cf}\\p{Zs}'’.-]{0,30}|(?s).{0,10}") {
             if let Ok(name) = read(&written) {

@@ -1,7 +1,7 @@
-//! Places in view where one unknown face after the other appears: what is there looks like a face to the detector, and
-//! each time like another one. Things that look like one face all the time are found by [`Evidence`](super::Evidence).
+//! Places in view where one unknown face after another appears: something there looks like a face to the detector, and
+//! each time like another one. [`Evidence`](super::Evidence) finds things that always look like one face.
 //!
-//! A place is *unsteady* from the eighth unknown face on that begins there within a minute, and for as long as they go on.
+//! A place is *unsteady* from the eighth unknown face on that begins there within a minute, as long as more follow.
 //! People who pass by are fewer, and those who wait are one face each. Held inline: nothing is allocated.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::face::Rect;
 
 /// Places that are remembered.
 const MAX: usize = 64;
-/// Least overlap of a face with the place where it is. What is found by mistake has no steady size.
+/// Least overlap of a face with its place. A false detection has no steady size.
 const PLACE: f32 = 0.3;
 /// Unknown faces that begin within [`WITHIN`] and make a place unsteady.
 const FACES: usize = 8;
@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 struct Place {
-    /// The latest faces' mean.
+    /// The mean of the latest faces.
     bbox: Rect,
     /// When the last faces began; the oldest is at `next`. 0 for none.
     begun: [Timestamp; FACES],
@@ -65,7 +65,7 @@ impl Places {
         self.held = [FREE; MAX];
     }
 
-    /// An unknown face begins at `bbox`.
+    /// Records that an unknown face begins at `bbox`.
     pub fn begin(&mut self, now: Timestamp, bbox: &Rect) {
         let place = self.at(bbox).unwrap_or_else(|| {
             let oldest = |i: &usize| (self.held[*i].unsteady(now), self.held[*i].latest);
@@ -151,9 +151,9 @@ mod tests {
     }
 
     proptest! {
-        /// People come to one place, seven in any minute at most, each as one face.
+        /// People come to one place, at most seven in any minute, each as one face.
         #[test]
-        fn those_who_pass_by_leave_a_place_steady(
+        fn people_who_pass_by_leave_a_place_steady(
             pauses in proptest::collection::vec(8600_u64..60_000, 1..100),
         ) {
             let mut places = Places::default();

@@ -1,24 +1,24 @@
-//! Which faces show one person, where nobody has named them: faces that are alike, directly or through others.
+//! Which faces show one person, if no one has named them: faces that are alike, directly or through others.
 //!
-//! It serves to count strangers. There a person taken for two is the worse mistake: it counts one trial as two, and puts
-//! one person both among those that are learnt and those that are tried. Two taken for one only count as less than they are.
-//! So the likeness from which on two faces are one person is low, and one such pair is enough to join two groups.
+//! It serves to count strangers. There it is the worse mistake to take one person for two: that counts one trial as two, and
+//! puts one person both among those that are learnt and those that are tried. Taking two for one only counts them as fewer.
+//! So two faces are one person from a low likeness on, and one such pair is enough to join two groups.
 
-/// From this part of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person.
+/// From this fraction of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person.
 ///
 /// Chosen on 200 pairs of the first half of LFW's fold 5, which the embedder of `models/judged.toml` has not seen: 95 of 100
-/// pairs of one person are together, none of 100 of different people. On 200 of the second half: 94 of 100, and none.
+/// pairs of one person are together, and none of 100 of different people. On 200 pairs of the second half: 94 of 100, and none.
 pub const SAME: f32 = 0.6;
 
-/// So many faces of one person come of looks of every kind, poor ones too, which are like none of the others.
+/// So many faces of one person come from looks of every kind, also poor ones, which are like none of the others.
 const MANY: usize = 10;
-/// From this part of the likeness on, fewer faces than that are more looks at such a person. It errs toward too few people, as
+/// From this fraction of the likeness on, a smaller group is more looks at such a person. It errs toward too few people, as
 /// above.
 const STRAY: f32 = 0.5;
 
-/// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first.
-/// Two faces with a cosine of `threshold` or more are one person, and those of fewer than ten faces are one with a person of more
-/// from half of that on.
+/// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first
+/// face. Two faces with a cosine of `threshold` or more are one person, and a person of fewer than ten faces is one with a
+/// person of more faces from half of that on.
 #[must_use]
 pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     let mut groups = groups(faces, threshold);
@@ -35,7 +35,7 @@ pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     people
 }
 
-/// Puts small groups to the large one that they are most like.
+/// Joins small groups to the large group that they are most like.
 fn join_strays(faces: &[&[f32]], threshold: f32, groups: &mut [usize]) {
     let mut sizes = vec![0_usize; faces.len()];
     for group in groups.iter() {
@@ -79,7 +79,7 @@ pub fn groups(faces: &[&[f32]], threshold: f32) -> Vec<usize> {
     let mut parents: Vec<usize> = (0..faces.len()).collect();
     fn root(parents: &mut [usize], mut place: usize) -> usize {
         while parents[place] != place {
-            // Half the way up for the next one who asks.
+            // Halves the path for the next search.
             parents[place] = parents[parents[place]];
             place = parents[place];
         }
@@ -103,7 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_burst_of_one_man_is_one_person_and_his_turning_head_joins_what_is_unlike() {
+    fn a_burst_of_one_man_is_one_person_while_his_head_turns() {
         let burst: Vec<[f32; 2]> = (0..120)
             .map(|i| {
                 let turn = 0.02 * i as f32;
@@ -118,26 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn poor_looks_at_a_person_of_many_faces_are_no_other_people() {
+    fn poor_looks_at_a_person_of_many_faces_are_the_same_person() {
         let at = |degrees: f32| {
             let angle = degrees.to_radians();
             [angle.cos(), angle.sin()]
         };
-        // Ten and more faces of one man between two poor looks at him, and somebody else.
+        // More than ten faces of one man between two poor looks at him, and another person.
         let mut faces = vec![at(-80.0)];
         faces.extend((0..12).map(|i| at(f32::from(i8::try_from(i).unwrap()))));
         faces.extend([at(91.0), at(180.0)]);
         let faces: Vec<&[f32]> = faces.iter().map(|f| &f[..]).collect();
         let man: Vec<usize> = (0..14).collect();
         assert_eq!(people_of(&faces, 0.3), [man, vec![14]]);
-        // Of a few faces nothing is known about poor looks.
+        // With few faces, poor looks are not joined.
         let few: Vec<&[f32]> = faces[..6].to_vec();
         assert_eq!(people_of(&few, 0.3).len(), 2);
     }
 
     proptest! {
         #[test]
-        fn everybody_is_in_one_group_and_pairs_above_the_threshold_are_together(
+        fn everyone_is_in_one_group_and_pairs_above_the_threshold_are_together(
             faces in proptest::collection::vec(proptest::array::uniform3(-1f32..1.0), 0..40),
             threshold in -1f32..1.0,
         ) {

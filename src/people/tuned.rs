@@ -1,6 +1,6 @@
 //! The embedder that was fine-tuned for a gallery: the set's own, verified, with the gallery's weights in its top layers.
 //!
-//! The gallery names no file. What is loaded lies in memory, sealed, and has the checksum that it had when it was tried.
+//! The gallery names no file. The loaded network lies sealed in memory, and has the checksum that it had when it was tried.
 
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +29,7 @@ pub enum TunedError {
         /// The embedder in use.
         want: String,
     },
-    /// The owner's threshold would be taken for this network's.
+    /// The owner's threshold would be applied to this network.
     #[error(
         "recognition.threshold = {0} is for the set's own network, the fine-tuned one needs another, which was measured: take \
          the line out of the configuration, or go back to the set's own with `latchkey train --undo`"
@@ -44,10 +44,10 @@ pub enum TunedError {
 
 const REDO: &str = "go back to the set's own network with `latchkey train --undo`, or train again";
 
-/// The embedder of `tuned`, whose set's own is that of `manifest`, with its file in one of `folders`.
+/// The embedder of `tuned`, made from the set's own embedder of `manifest`, whose file is in one of `folders`.
 ///
 /// # Errors
-/// [`TunedError`] if anything of it is not what it was when it was tried.
+/// [`TunedError`] if any part differs from what was tried.
 pub fn network(
     manifest: &EmbedderManifest,
     folders: &[PathBuf],
@@ -81,7 +81,7 @@ pub fn folder(gallery: &Path) -> PathBuf {
     }
 }
 
-/// What the names of files begin with that earlier versions kept beside a gallery.
+/// The beginning of the names of files that earlier versions kept beside a gallery.
 fn prefix(gallery: &Path) -> OsString {
     let mut name = gallery.file_name().unwrap_or_default().to_owned();
     name.push(".tuned-");
@@ -89,10 +89,10 @@ fn prefix(gallery: &Path) -> OsString {
 }
 
 /// Deletes the files of networks that earlier versions fine-tuned for the gallery at `gallery`: they have learnt from people
-/// who may be forgotten since.
+/// who may have been forgotten since.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn sweep(gallery: &Path) -> std::io::Result<()> {
     let prefix = prefix(gallery);
     let folder = folder(gallery);

@@ -1,15 +1,15 @@
 //! The door thread: feeds the decision, moves the outputs, writes the log.
 //!
-//! It alone owns the outputs and the guards. Whatever it depends on (camera, recognition, outputs,
+//! It alone owns the outputs and the guards. Everything it depends on (camera, recognition, outputs,
 //! guards, broker) is a fault while it is broken, and a fault shuts the door; only the exit button works then.
 //!
 //! # What comes first
 //! Every fault goes through [`Keeper::fail`], and every change of the decision through [`Keeper::follow`]. Both turn the relay
-//! off on the driver before they do anything else: before a line is logged, a guard is replaced or a part is let go. The
-//! tests of this room record the calls and hold each fault to that.
+//! off on the driver before they do anything else: before they log a line, replace a guard or release a part. The
+//! tests of this room record the calls and check this for each fault.
 //!
-//! Nothing here waits for another process: guards are started, ended and reaped, and lost lines opened again, by the
-//! [broker](crate::broker), whose answers are taken as they come. The relay goes on once a guard has answered.
+//! Nothing here waits for another process: the [broker](crate::broker) starts, ends and reaps guards and reopens lost lines,
+//! and its answers are read when they have come. The relay goes on once a guard has answered.
 
 mod fault;
 mod guards;
@@ -37,29 +37,29 @@ use crate::output::guard::{BEAT, START};
 use crate::output::{GuardError, OutputError, Outputs, Player, emergency};
 use crate::people::PersonId;
 
-/// How long lines may be held by the guard of a predecessor that has just died.
+/// How long the guard of a predecessor that has just died may hold the lines.
 const PREDECESSOR: Duration = Duration::from_secs(6);
-/// How often lost outputs or a lost guard are tried again.
+/// How often lost outputs or a lost guard are retried.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the broker may take to open the outputs before it is asked again.
 const OPENING: Duration = Duration::from_secs(10);
 /// The longest sleep: half a heartbeat, so that none is missed.
 const NAP: Duration = Duration::from_nanos(BEAT.subsec_nanos() as u64 / 2);
 
-/// What the main thread says of the gallery.
-pub enum Word {
-    /// It is in force; these are its people.
+/// News of the gallery from the main thread.
+pub enum GalleryUpdate {
+    /// The gallery is in force; these are its people.
     Names(Names),
-    /// It cannot be used, for this reason: nobody is known.
+    /// The gallery cannot be used, for this reason: no one is known.
     Refused(String),
 }
 
-/// Where the door thread hears of the others.
-pub struct Ears {
+/// Where the door thread receives from the other threads.
+pub struct Inbox {
     pub shared: Arc<Shared>,
     pub observed: Receiver<Observation>,
     pub camera: Receiver<CameraEvent>,
-    pub gallery: Receiver<Word>,
+    pub gallery: Receiver<GalleryUpdate>,
 }
 
 /// What is broken.
@@ -77,7 +77,7 @@ impl Faults {
     }
 }
 
-/// What the relay was last told.
+/// The last state that was set on the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relay {
     Off,
@@ -93,52 +93,52 @@ pub struct Keeper {
     outputs: Option<Box<dyn Outputs>>,
     guards: Guards,
     hands: Box<dyn Hands>,
-    /// What is to be asked of the broker.
+    /// Requests to the broker that are not sent yet.
     asks: Vec<Ask>,
     player: Player,
-    /// Recognition that has not gone round its loop for so long is stuck.
+    /// Recognition whose loop has made no round for this long is stuck.
     watchdog: Duration,
-    /// As is one that has read no frame for so long, while the camera is said to deliver.
+    /// Recognition that has read no frame for this long, while the camera delivers, is also stuck.
     blind: Duration,
-    /// When the camera was last said to deliver.
+    /// Since when the camera delivers.
     camera_since: Timestamp,
     relay: Relay,
     faults: Faults,
-    /// Faults that the log has told.
-    told: Faults,
+    /// Faults that are logged.
+    logged: Faults,
     beaten: Timestamp,
     retried: Timestamp,
-    /// Since when outputs are asked for.
+    /// Since when the outputs have been requested.
     opening: Option<Timestamp>,
-    /// Whether the log has told that no guard starts.
-    unguarded_told: bool,
-    /// The source of pictures is through: end when the door is shut.
+    /// Whether it is logged that no guard starts.
+    unguarded_logged: bool,
+    /// The source of pictures has ended: end when the door is shut.
     ending: Option<Timestamp>,
     call_by_name: bool,
-    /// Whether the LED tells of a mistake in what was set up.
+    /// Whether the LED shows that the newest setup has a mistake.
     notice: bool,
     names: Names,
-    /// Observations heard.
-    heard: u64,
-    ears: Ears,
+    /// Observations received.
+    received: u64,
+    inbox: Inbox,
 }
 
 impl Keeper {
-    /// Takes hold of the outputs, all off, and waits until a guard watches.
+    /// Opens the outputs, all off, and waits until a guard watches.
     ///
     /// # Errors
-    /// [`RunError`] if either cannot be had, or the policy cannot be: a mistake in the configuration
-    /// should be told at start.
-    pub fn open(config: &Config, hands: Box<dyn Hands>, ears: Ears) -> Result<Self, RunError> {
-        let mut keeper = Self::new(config, hands, ears)?;
+    /// [`RunError`] if outputs or guard are not available, or the policy is invalid: a mistake in the configuration
+    /// should be reported at start.
+    pub fn open(config: &Config, hands: Box<dyn Hands>, inbox: Inbox) -> Result<Self, RunError> {
+        let mut keeper = Self::new(config, hands, inbox)?;
         keeper.begin()?;
         Ok(keeper)
     }
 
-    fn new(config: &Config, hands: Box<dyn Hands>, ears: Ears) -> Result<Self, RunError> {
+    fn new(config: &Config, hands: Box<dyn Hands>, inbox: Inbox) -> Result<Self, RunError> {
         let door = Door::new(config.door.clone())?;
         let now = Timestamp::now();
-        // Until it delivers, the camera is missing.
+        // Until the camera delivers, it is missing.
         let faults = Faults {
             camera: true,
             ..Faults::default()
@@ -155,21 +155,21 @@ impl Keeper {
             camera_since: now,
             relay: Relay::Off,
             faults,
-            told: faults,
+            logged: faults,
             beaten: now,
             retried: now,
             opening: None,
-            unguarded_told: false,
+            unguarded_logged: false,
             ending: None,
             call_by_name: config.log.names,
             notice: config.notice,
             names: Names::new(),
-            heard: 0,
-            ears,
+            received: 0,
+            inbox,
         })
     }
 
-    /// The first outputs and the first guard, waited for: nothing can be on yet.
+    /// Waits for the first outputs and the first guard: nothing can be on yet.
     fn begin(&mut self) -> Result<(), RunError> {
         let begun = Instant::now();
         let lost = |e: std::io::Error| OutputError::Broker {
@@ -213,7 +213,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The next answer, waited for.
+    /// Waits for the next answer.
     fn next_answer(&mut self, patience: Duration) -> Result<Answer, OutputError> {
         let begun = Instant::now();
         loop {
@@ -237,13 +237,13 @@ impl Keeper {
         }
     }
 
-    /// Runs until told to stop. The outputs are off when it returns, whatever way.
+    /// Runs until the loop stops. The outputs are off when it returns, whatever the reason.
     pub fn run(mut self) {
-        while !self.ears.shared.stopping() {
+        while !self.inbox.shared.stopping() {
             self.sleep();
             self.round();
             if clock::halted() {
-                clock::settled(self.heard + self.ears.shared.progress.unread());
+                clock::settled(self.received + self.inbox.shared.progress.unread());
             }
         }
         // Turned off here, not left to the drop.
@@ -251,58 +251,58 @@ impl Keeper {
         self.guards.dismiss();
     }
 
-    /// Everything that has happened since the last round.
+    /// Handles everything that has happened since the last round.
     fn round(&mut self) {
         let now = Timestamp::now();
         self.hear_guards(now);
         self.listen();
         self.watch_recognition(now);
-        // Later than whatever the faults of this round were shut with.
+        // Later than the times at which the faults of this round shut the door.
         let now = Timestamp::now();
         let events = self.door.fault(now, self.faults.any());
         self.follow(now, &events);
         self.watch_button();
-        while let Ok(observation) = self.ears.observed.try_recv() {
+        while let Ok(observation) = self.inbox.observed.try_recv() {
             let now = Timestamp::now();
             let events = self.door.observe(now, &observation);
             self.follow(now, &events);
-            self.heard += 1;
+            self.received += 1;
         }
         let now = Timestamp::now();
         let events = self.door.tick(now);
         self.follow(now, &events);
         self.take_up(now);
-        self.tell_faults();
-        let door = &self.ears.shared.door;
+        self.log_faults();
+        let door = &self.inbox.shared.door;
         door.store(Timestamp::now().as_nanos(), Ordering::Release);
         let waited = |since: Timestamp| now.since(since) > Duration::from_millis(500);
         if self.ending.is_some_and(waited) && !self.door.relay() {
             log::info!("stopping source=ended");
-            self.ears.shared.stop();
+            self.inbox.shared.stop();
         }
     }
 
-    /// Something broke. The relay goes off before anything else is done about it, and by the driver itself: it does not
-    /// matter what this thread believes that the relay does. The decision follows, then the part that broke, then the log.
+    /// Handles a fault. The relay goes off before anything else is done about it, and by the driver itself: the state that
+    /// this thread has noted does not matter. The decision follows, then the part that broke, then the log.
     fn fail(&mut self, fault: Fault) {
         let (was, off) = self.relay_off();
         let now = Timestamp::now();
         let events = self.door.shut(now);
         match &fault {
             Fault::Camera { .. } => {
-                (self.faults.camera, self.told.camera) = (true, true);
+                (self.faults.camera, self.logged.camera) = (true, true);
                 self.camera_since = now;
             }
             Fault::Recognition => self.faults.recognition = true,
             // Dropping them turns off whatever still obeys. They are opened again later.
             Fault::Relay(_) | Fault::Leds(_) | Fault::Button(_) => self.let_go(),
-            // Another one may be in charge already. That is a fault all the same, until the next round.
+            // Another guard may be in charge already. This is still a fault until the next round.
             Fault::Guard(_) => {
-                (self.faults.guard, self.told.guard) = (true, true);
+                (self.faults.guard, self.logged.guard) = (true, true);
                 self.retried = now;
             }
             Fault::NoGuard(_) => self.faults.guard = true,
-            Fault::Broker(_) => self.ears.shared.fail(),
+            Fault::Broker(_) => self.inbox.shared.fail(),
             Fault::Gallery(_) => self.names.clear(),
             Fault::Clock | Fault::Stop => {}
         }
@@ -312,11 +312,11 @@ impl Keeper {
         }
         self.beat(now);
         fault.log();
-        self.tell(now, &events);
-        self.tell_relay(was);
+        self.log_events(now, &events);
+        self.log_relay(was);
     }
 
-    /// What the decision says is done: off before the log, on after it was decided. Shows the LEDs, too.
+    /// Applies the decision: off before the log, on after it was decided. Also shows the LEDs.
     fn follow(&mut self, now: Timestamp, events: &Events) {
         if events.iter().any(|event| *event == Event::ClockJumped) {
             self.fail(Fault::Clock);
@@ -327,15 +327,15 @@ impl Keeper {
                 self.fail(Fault::Relay(error));
             }
             self.beat(now);
-            self.tell(now, events);
-            self.tell_relay(was);
+            self.log_events(now, events);
+            self.log_relay(was);
         } else {
-            self.tell(now, events);
+            self.log_events(now, events);
         }
         self.act();
     }
 
-    /// Turns the relay off on the driver. Says whether it was on, and whether the driver obeyed.
+    /// Turns the relay off on the driver. Returns its previous state, and whether the driver obeyed.
     fn relay_off(&mut self) -> (Relay, Result<(), OutputError>) {
         let off = match &mut self.outputs {
             Some(outputs) => outputs.set_relay(false),
@@ -345,14 +345,14 @@ impl Keeper {
         (std::mem::replace(&mut self.relay, Relay::Off), off)
     }
 
-    /// The line that says that it went off.
-    fn tell_relay(&self, was: Relay) {
+    /// Logs that the relay went off.
+    fn log_relay(&self, was: Relay) {
         if was == Relay::On {
             log::info!("relay state=off");
         }
     }
 
-    /// Takes hold of outputs, which are off.
+    /// Keeps outputs, which are off.
     fn hold(&mut self, outputs: Box<dyn Outputs>) {
         emergency::set(outputs.relay_fd());
         self.outputs = Some(outputs);
@@ -362,12 +362,12 @@ impl Keeper {
     fn let_go(&mut self) {
         emergency::set(None);
         self.outputs = None;
-        (self.faults.outputs, self.told.outputs) = (true, true);
+        (self.faults.outputs, self.logged.outputs) = (true, true);
     }
 
-    /// Whether recognition, or what should bring it frames, has stopped without a word.
+    /// Checks whether recognition, or the source of its frames, has stopped without an error.
     fn watch_recognition(&mut self, now: Timestamp) {
-        let shared = &self.ears.shared;
+        let shared = &self.inbox.shared;
         let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
         let looked = Timestamp::from_nanos(shared.looked.load(Ordering::Acquire));
         let expected = !self.faults.camera && self.ending.is_none();
@@ -379,17 +379,17 @@ impl Keeper {
         self.faults.recognition = stuck;
     }
 
-    /// What the LEDs show: a mistake in what was set up while there is nothing else.
+    /// What the LEDs show: a mistake in the setup only while there is nothing else.
     fn signal(&self) -> Signal {
         match self.door.signal() {
             Signal::Ready if self.notice => Signal::Notice,
-            // The relay does not go on before one watches.
+            // The relay does not go on before a guard watches.
             _ if self.relay == Relay::Arming && !self.guards.is_watched() => Signal::Fault,
             signal => signal,
         }
     }
 
-    /// Until something happens or is due.
+    /// Waits until something happens or is due.
     fn sleep(&mut self) {
         let now = Timestamp::now();
         let (_, led_change) = self.player.update(now, self.signal());
@@ -399,7 +399,7 @@ impl Keeper {
             .map(|at| at.since(now));
         let time = due.fold(NAP, Duration::min);
         let timeout = Timespec::try_from(time).ok();
-        let bell = &self.ears.shared.door_bell;
+        let bell = &self.inbox.shared.door_bell;
         let mut fds: [PollFd<'_>; 5] =
             std::array::from_fn(|_| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN));
         let others = [
@@ -416,15 +416,15 @@ impl Keeper {
         bell.silence();
     }
 
-    /// What the camera and the gallery have to say.
+    /// Handles the events of the camera and the gallery.
     fn listen(&mut self) {
-        while let Ok(word) = self.ears.gallery.try_recv() {
-            match word {
-                Word::Names(names) => self.names = names,
-                Word::Refused(why) => self.fail(Fault::Gallery(why)),
+        while let Ok(update) = self.inbox.gallery.try_recv() {
+            match update {
+                GalleryUpdate::Names(names) => self.names = names,
+                GalleryUpdate::Refused(why) => self.fail(Fault::Gallery(why)),
             }
         }
-        while let Ok(event) = self.ears.camera.try_recv() {
+        while let Ok(event) = self.inbox.camera.try_recv() {
             match event {
                 CameraEvent::Up(camera) => {
                     self.camera_delivers();
@@ -444,7 +444,7 @@ impl Keeper {
     }
 
     fn camera_delivers(&mut self) {
-        (self.faults.camera, self.told.camera) = (false, false);
+        (self.faults.camera, self.logged.camera) = (false, false);
         self.camera_since = Timestamp::now();
     }
 
@@ -465,7 +465,7 @@ impl Keeper {
         }
     }
 
-    /// Brings relay and LEDs to what the decision says. Turning the relay off is [`Keeper::follow`]'s part.
+    /// Sets relay and LEDs as decided. [`Keeper::follow`] turns the relay off.
     fn act(&mut self) {
         let now = Timestamp::now();
         if self.door.relay() && self.relay != Relay::On {
@@ -482,7 +482,7 @@ impl Keeper {
         }
     }
 
-    /// First a guard must know, and there must be something to switch.
+    /// Switches the relay on, once a guard knows of it and there are outputs.
     fn switch_on(&mut self, now: Timestamp) {
         if self.outputs.is_some() && self.hands.is_guarded() {
             let waiting = std::mem::replace(&mut self.relay, Relay::Arming);
@@ -496,9 +496,9 @@ impl Keeper {
             }
         }
         let Some(outputs) = &mut self.outputs else {
-            // What was decided is void: the relay must not go on by itself once the lines are back.
+            // The decision is void: the relay must not go on by itself once the lines are back.
             let events = self.door.shut(now);
-            return self.tell(now, &events);
+            return self.log_events(now, &events);
         };
         match outputs.set_relay(true) {
             Ok(()) => {
@@ -509,7 +509,7 @@ impl Keeper {
         }
     }
 
-    /// A heartbeat to the guards. A guard that is lost by that is a fault.
+    /// Sends a heartbeat to the guards. If a guard is lost by that, it is a fault.
     fn beat(&mut self, now: Timestamp) {
         self.beaten = now;
         let on = self.relay != Relay::Off;
@@ -518,7 +518,7 @@ impl Keeper {
         }
     }
 
-    /// What the guards have answered.
+    /// Reads the guards' answers.
     fn hear_guards(&mut self, now: Timestamp) {
         if !self.hands.is_guarded() {
             return;
@@ -530,21 +530,21 @@ impl Keeper {
         }
     }
 
-    /// No guard starts. Logged once, until one does.
+    /// No guard starts. This is logged once, until one does.
     fn unguarded(&mut self, why: GuardError) {
-        if !std::mem::replace(&mut self.unguarded_told, true) {
+        if !std::mem::replace(&mut self.unguarded_logged, true) {
             self.fail(Fault::NoGuard(why));
         }
     }
 
-    /// Takes up again what was lost, and keeps in touch with the guards.
+    /// Replaces what was lost, and keeps in touch with the guards.
     fn take_up(&mut self, now: Timestamp) {
         loop {
             match self.hands.answer() {
                 Ok(Some(answer)) => self.take(answer, now),
                 Ok(None) => break,
                 Err(error) => {
-                    if !self.ears.shared.stopping() {
+                    if !self.inbox.shared.stopping() {
                         self.fail(Fault::Broker(error.to_string()));
                     }
                     return;
@@ -553,7 +553,7 @@ impl Keeper {
         }
         if self.hands.is_guarded() {
             self.faults.guard = !self.guards.is_watched();
-            self.unguarded_told &= self.faults.guard;
+            self.unguarded_logged &= self.faults.guard;
             self.guards.fill(now, &mut self.asks);
         }
         if now.since(self.retried) >= RETRY {
@@ -566,7 +566,7 @@ impl Keeper {
             self.beat(now);
         }
         if let Err(error) = self.ask()
-            && !self.ears.shared.stopping()
+            && !self.inbox.shared.stopping()
         {
             self.fail(Fault::Broker(error.to_string()));
         }
@@ -576,7 +576,7 @@ impl Keeper {
         match answer {
             Answer::Outputs(Ok(outputs)) => {
                 self.opening = None;
-                // They are off as they come. The guards that there are hold a chip that may be gone.
+                // The new outputs are off. The existing guards hold a chip that may be gone.
                 self.hold(outputs);
                 self.guards.renew(now, &mut self.asks);
             }
@@ -591,7 +591,7 @@ impl Keeper {
         }
     }
 
-    /// Asks the broker for all that is to be asked. What it has no room for is asked in the next round.
+    /// Sends the requests to the broker. What it has no room for is sent in the next round.
     fn ask(&mut self) -> Result<(), OutputError> {
         while let Some(what) = self.asks.first() {
             match self.hands.ask(*what) {
@@ -609,24 +609,24 @@ impl Keeper {
         Ok(())
     }
 
-    /// Faults that began or ended otherwise than with a line of their own.
-    fn tell_faults(&mut self) {
-        let (now, told) = (self.faults, self.told);
-        for (what, now, told) in [
-            ("recognition_stuck", now.recognition, told.recognition),
-            ("outputs", now.outputs, told.outputs),
-            ("guard", now.guard, told.guard),
+    /// Logs faults that began or ended without a line of their own.
+    fn log_faults(&mut self) {
+        let (now, logged) = (self.faults, self.logged);
+        for (what, now, logged) in [
+            ("recognition_stuck", now.recognition, logged.recognition),
+            ("outputs", now.outputs, logged.outputs),
+            ("guard", now.guard, logged.guard),
         ] {
-            match (told, now) {
+            match (logged, now) {
                 (false, true) => log::error!("fault what={what}"),
                 (true, false) => log::info!("fault_over what={what}"),
                 _ => {}
             }
         }
-        self.told = self.faults;
+        self.logged = self.faults;
     }
 
-    fn tell(&self, now: Timestamp, events: &Events) {
+    fn log_events(&self, now: Timestamp, events: &Events) {
         for event in events {
             match *event {
                 Event::Granted {
@@ -690,7 +690,7 @@ impl Keeper {
         }
     }
 
-    /// What the log calls a person.
+    /// The log's name for a person.
     fn name(&self, person: PersonId) -> String {
         let name = self.names.iter().find(|(id, _)| *id == person);
         match name {
@@ -703,7 +703,7 @@ impl Keeper {
 fn describe(camera: &crate::capture::CameraInfo) -> String {
     let layout = camera.layout;
     let fps = camera.fps.map_or("?".to_owned(), |fps| format!("{fps:.0}"));
-    // Of what has no device nothing is said.
+    // A source without a device has no device field.
     let device = match camera.device == crate::capture::Identity::default() {
         true => String::new(),
         false => format!(" device={}", journal::value(&camera.device.to_string())),

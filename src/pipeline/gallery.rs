@@ -1,38 +1,38 @@
-//! Notices when the gallery file changes, so that whoever was just enrolled can go in and whoever was
-//! removed no longer can, and takes up an embedder that was fine-tuned for it, without a restart.
+//! Notices when the gallery file changes, so that a person who was just enrolled can go in and a person who
+//! was removed no longer can. Takes up an embedder that was fine-tuned for it, without a restart.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::door::Word;
+use super::door::GalleryUpdate;
 use crate::face::Embedder;
 use crate::journal;
 use crate::nn::{EngineSettings, Manifest};
 use crate::people::{Bank, Gallery, Identifier, PersonId, Rule, Tuned, TunedError, tuned};
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What tells one state of the file from another: inode, size, time of change.
+/// What distinguishes one state of the file from another: inode, size, time of change.
 type Mark = Option<(u64, u64, i64, i64)>;
 
 /// Names by number, for the log.
 pub type Names = Vec<(PersonId, String)>;
 
-/// What recognition names faces by.
+/// What recognition uses to name faces.
 pub struct Knowledge {
-    /// Who lives here.
+    /// The residents.
     pub identifier: Identifier,
-    /// The embedder that it speaks of, if another one than before.
+    /// The embedder that it needs, if another one than before.
     pub embedder: Option<Embedder>,
 }
 
 /// A gallery that was read.
 pub struct Change {
     pub knowledge: Knowledge,
-    /// What the door thread is to hear; it logs what cannot be used.
-    pub word: Word,
+    /// For the door thread, which logs why a gallery cannot be used.
+    pub update: GalleryUpdate,
 }
 
 /// Where embedders come from.
@@ -52,7 +52,7 @@ impl Networks {
         Embedder::open(self.set.embedder(), &self.folders, self.engine).map_err(|e| e.to_string())
     }
 
-    /// The one with the gallery's weights.
+    /// The embedder with the gallery's weights.
     fn tuned(&self, tuned: &Tuned) -> Result<Embedder, String> {
         let manifest = self.set.embedder();
         let file = tuned::network(manifest, &self.folders, tuned).map_err(|e| e.to_string())?;
@@ -66,17 +66,17 @@ pub struct Watch {
     path: PathBuf,
     rule: Rule,
     networks: Networks,
-    /// Checksum of the embedder that recognition has; empty if that is not known.
+    /// Checksum of the embedder that recognition has; empty if unknown.
     in_force: String,
-    /// The state that was last read; `None` before the first look, and while it cannot be used.
+    /// The state that was last read; `None` before the first check, and while the file cannot be used.
     seen: Option<Mark>,
-    /// Why it cannot be used, as the log was told.
+    /// The logged reason why it cannot be used.
     refused: Option<String>,
     looked: Option<Instant>,
 }
 
 impl Watch {
-    /// Watches `path` for people whose faces are told with `networks`; recognition has the embedder `in_force`.
+    /// Watches `path` for people whose faces are recognised with `networks`; recognition has the embedder `in_force`.
     pub fn new(path: &Path, rule: Rule, networks: Networks, in_force: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -89,9 +89,9 @@ impl Watch {
         }
     }
 
-    /// The gallery, if the file has changed since the last call. A file that cannot be used lets
-    /// nobody in: whoever was removed must not come in because the change cannot be read. That is told
-    /// once, and the file tried again until it can be used.
+    /// The gallery, if the file has changed since the last call. A file that cannot be used lets no one in: a
+    /// removed person must not come in because the change cannot be read. The reason is logged once, and the
+    /// file is tried again until it can be used.
     pub fn poll(&mut self) -> Option<Change> {
         if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
             return None;
@@ -117,16 +117,16 @@ impl Watch {
                 self.refused = Some(why.clone());
                 Some(Change {
                     knowledge: Knowledge {
-                        identifier: Identifier::nobody(self.rule),
+                        identifier: Identifier::empty(self.rule),
                         embedder: None,
                     },
-                    word: Word::Refused(why),
+                    update: GalleryUpdate::Refused(why),
                 })
             }
         }
     }
 
-    /// The gallery, and the embedder that it is used with if recognition has another one.
+    /// The gallery, and its embedder if recognition has another one.
     fn read(&mut self) -> Result<Change, String> {
         let gallery = Gallery::load(&self.path).map_err(|e| e.to_string())?;
         let own = &self.networks.set.embedder().sha256;
@@ -137,7 +137,7 @@ impl Watch {
         }
         if let Some(tuned) = gallery.tuned() {
             if self.rule.fixed {
-                // The people are enrolled with the set's own, too, and the owner's threshold is for that.
+                // The people are also enrolled with the set's own embedder, and the owner's threshold is for that.
                 let why = TunedError::Threshold(self.rule.threshold).to_string();
                 log::error!("tuned_refused why={why:?}");
             } else if tuned.embedder_sha256 == self.in_force {
@@ -190,11 +190,11 @@ impl Watch {
                 identifier,
                 embedder,
             },
-            word: Word::Names(names.collect()),
+            update: GalleryUpdate::Names(names.collect()),
         })
     }
 
-    /// Has the next [`Watch::poll`] read the file again.
+    /// Makes the next [`Watch::poll`] read the file again.
     pub fn again(&mut self) {
         self.seen = None;
         self.refused = None;
@@ -216,7 +216,7 @@ mod tests {
     };
 
     #[test]
-    fn a_gallery_that_cannot_be_read_lets_nobody_in_until_it_can() {
+    fn an_unreadable_gallery_lets_no_one_in() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gallery");
         let ada = Embedding::normalised([1.0, 0.0]).expect("a direction");
@@ -240,12 +240,12 @@ mod tests {
         let whole = std::fs::read(&path).expect("read");
         std::fs::write(&path, &whole[..whole.len() / 2]).expect("written");
         assert_eq!(poll(), Some(false), "damaged");
-        assert_eq!(poll(), None, "told already");
+        assert_eq!(poll(), None, "reported already");
         std::fs::write(&path, &whole).expect("written");
         assert_eq!(poll(), Some(true), "whole again");
     }
 
-    /// A gallery with Ada, and with `patch` for the set's embedder as the one of checksum `sha256`, which knows nobody.
+    /// A gallery with Ada, and with `patch` for the set's embedder under the checksum `sha256`; the patched embedder knows no one.
     fn with_weights(path: &Path, own: &str, patch: Patch, sha256: &str) -> Embedding {
         let far = |first: f32| {
             let values = (0..128).map(|k| if k == 0 { first } else { 1.0 });
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gallerys_weights_are_used_only_if_they_make_the_network_that_was_tried() {
+    fn a_gallerys_weights_are_used_only_for_the_network_that_was_tried() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gallery");
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
@@ -288,7 +288,7 @@ mod tests {
         let patch = Patch::of(&network).expect("its layers");
         patch.put(&mut network).expect("fits");
         let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(network.bytes()));
-        // Whether the tuned network serves, which does not know Ada, and nothing else.
+        // Whether the tuned network, which does not know Ada, is in use.
         let serves = |rule: Rule| {
             let networks = Networks {
                 set: set.clone(),
@@ -306,7 +306,7 @@ mod tests {
             assert_eq!(
                 loaded.as_deref(),
                 (!knows).then_some(&*sha256),
-                "one for the other"
+                "one replaces the other"
             );
             !knows
         };
@@ -317,7 +317,7 @@ mod tests {
         with_weights(&path, &own, patch.clone(), &sha256);
         assert!(serves(measured));
         assert!(!serves(RULE), "the owner's threshold is for the set's own");
-        // Other weights than were tried, none that can be, and those of another network.
+        // Weights other than those that were tried, impossible weights, and weights of another network.
         let mut other = patch.clone();
         other.0[2].weights[7] *= 1.5;
         with_weights(&path, &own, other, &sha256);

@@ -1,4 +1,4 @@
-//! Whose faces those of a frame are: tracks, presentations and names. It reads no pixels and decides nothing about the
+//! Whose the faces of a frame are: tracks, presentations and names. It reads no pixels and decides nothing about the
 //! door. Allocates nothing.
 
 use crate::clock::Timestamp;
@@ -16,7 +16,7 @@ pub struct Judge {
     newest: u32,
 }
 
-/// A face of a frame that is no thing, in which parts of it may look like smaller faces.
+/// A face of a frame that is not a thing; parts of it may look like smaller faces.
 #[derive(Clone, Copy)]
 struct Whole {
     bbox: Rect,
@@ -24,12 +24,12 @@ struct Whole {
     known: bool,
 }
 
-/// A face with more of its area than this in another one is a part of that.
+/// A face with more of its area than this inside another one is a part of it.
 const PART: f32 = 0.5;
 
 impl Whole {
-    /// Whether `face`, which is smaller, is a part of this one. Where this one is nobody's that is known, the smaller may be
-    /// the face and the larger a mistake: the surer one is the face.
+    /// Whether `face`, which is smaller, is a part of this one. If this one is not a known person's, the smaller one may be
+    /// the face and the larger a mistake: the more certain one is the face.
     fn holds(&self, face: &Face) -> bool {
         face.bbox.within(&self.bbox) > PART && (self.known || self.score >= face.score)
     }
@@ -48,8 +48,8 @@ impl Judge {
         }
     }
 
-    /// Names faces with `identifier` from now on, and forgets all looks so far: who was a resident may be a stranger now.
-    /// Gives back the old one.
+    /// Names faces with `identifier` from now on, and forgets all looks so far: a former resident may be a stranger now.
+    /// Returns the old one.
     pub fn exchange(&mut self, identifier: Identifier) -> Identifier {
         self.forget();
         std::mem::replace(&mut self.identifier, identifier)
@@ -72,7 +72,7 @@ impl Judge {
         }
         let tracks = self.tracker.follow(captured, &boxes[..faces.len()]);
         let mut observation = Observation::new(captured);
-        // Larger faces first: what lies in a face is a part of it.
+        // Larger faces first: a face that lies in another one is a part of it.
         let mut whole = [None; MAX_FACES];
         for (place, (face, track)) in faces.iter().zip(tracks).enumerate() {
             let (now, bbox) = (captured, &face.bbox);
@@ -104,7 +104,7 @@ impl Judge {
                 };
                 known = found.who.is_some() || found.doubt;
             }
-            // Also in an unsteady place: a person who is known there is no thing when it is steady again.
+            // Also in an unsteady place: a person who is known there is not a thing when it is steady again.
             if known && !sighting.motion.is_thing() {
                 let named = matches!(sighting.verdict, Verdict::Known { .. });
                 self.evidence.known(sighting.presentation, named);
@@ -115,7 +115,7 @@ impl Judge {
             if is_new && !known {
                 self.places.begin(now, bbox);
             }
-            // What is in an unsteady place is never let in and costs nothing. The door has one line about each place.
+            // A face in an unsteady place is never let in and costs nothing. The door logs one line about each place.
             if was_unsteady {
                 observation.push(Sighting::passed_over(track));
                 continue;
@@ -157,7 +157,7 @@ mod tests {
         Judge::new(Identifier::new(gallery.known("aa"), rule, None))
     }
 
-    fn anybody(chance: &mut Chance) -> Embedding {
+    fn random_person(chance: &mut Chance) -> Embedding {
         Embedding::normalised((0..64).map(|_| chance.normal())).unwrap()
     }
 
@@ -177,11 +177,11 @@ mod tests {
         }
     }
 
-    /// Who was let in and is removed is a stranger like any other, also in the place where they stood.
+    /// A removed resident is a stranger like any other, also in the place where they stood.
     #[test]
     fn a_resident_who_is_removed_is_refused() {
         let mut chance = Chance::new(8);
-        let (ada, bob) = (anybody(&mut chance), anybody(&mut chance));
+        let (ada, bob) = (random_person(&mut chance), random_person(&mut chance));
         let mut judge = judge(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let mut refused = Vec::new();
@@ -201,17 +201,17 @@ mod tests {
         assert_eq!(refused, [24]);
     }
 
-    /// One picture after the other in one place, each held still until it is a thing.
+    /// One picture after another in one place, each held still until it is a thing.
     #[test]
     fn pictures_that_are_held_still_one_after_the_other_are_attempts() {
         let mut chance = Chance::new(9);
-        let ada = anybody(&mut chance);
+        let ada = random_person(&mut chance);
         let mut judge = judge(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let (mut now, mut strict_at) = (1_000_000, None);
         for picture in 0..40 {
-            // Every fifth is of a person like enough to Ada for the usual bar, and for no other.
-            let other = anybody(&mut chance);
+            // Every fifth is of a person who is like Ada enough for the usual bar only.
+            let other = random_person(&mut chance);
             let both = other.cosine(ada.values());
             let beside = Embedding::normalised(
                 ada.values()
@@ -244,21 +244,21 @@ mod tests {
         );
     }
 
-    /// A bush in the wind: in one place, another face every 0.4 s.
+    /// A bush in the wind: another face in the same place every 0.4 s.
     #[test]
-    fn what_looks_like_another_face_all_the_time_locks_nobody_out_and_is_never_let_in() {
+    fn a_place_of_changing_faces_never_locks_the_door_and_is_never_let_in() {
         let mut chance = Chance::new(7);
-        let ada = anybody(&mut chance);
+        let ada = random_person(&mut chance);
         let mut judge = judge(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let (mut attempts, mut unsteady, mut granted) = (0, 0, Vec::new());
-        let mut bush = anybody(&mut chance);
+        let mut bush = random_person(&mut chance);
         for frame in 0..6000_u64 {
             let now = Timestamp::from_millis(1_000_000 + 100 * frame);
             if frame % 4 == 0 {
-                bush = anybody(&mut chance);
+                bush = random_person(&mut chance);
             }
-            // From the first minute on it often looks like Ada.
+            // After the first minute it often looks like Ada.
             if frame > 600 && frame % 40 < 8 {
                 bush = ada;
             }

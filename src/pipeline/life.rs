@@ -1,4 +1,4 @@
-//! Whether the loop gets on: for people a line now and then, for the service manager the progress of every thread.
+//! Whether the loop makes progress: an occasional line for people, and the progress of every thread for the service manager.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,21 +8,21 @@ use super::Shared;
 use crate::capture::Counters;
 use crate::clock::{self, Timestamp};
 
-/// How often the service manager hears.
-const TELL: Duration = Duration::from_secs(1);
-/// The source goes round every five seconds even where a camera is silent or away, see `capture`.
+/// How often the service manager is notified.
+const NOTIFY: Duration = Duration::from_secs(1);
+/// The source makes a round every five seconds even if a camera is silent or absent, see `capture`.
 const SOURCE: Duration = Duration::from_secs(10);
-/// The door goes round eight times a second.
+/// The door makes eight rounds a second.
 const DOOR: Duration = Duration::from_secs(3);
 
-/// Sees whether each thread goes round. One that does not keeps the service manager from hearing anything.
+/// Checks that each thread makes rounds. If one does not, the service manager is not notified.
 pub struct Life {
     watchdog: Duration,
     counters: Arc<Counters>,
     rounds: u64,
-    /// When the source last was seen to have gone round.
+    /// When the source was last seen to have made a round.
     source: Timestamp,
-    told: Option<Timestamp>,
+    notified: Option<Timestamp>,
 }
 
 impl Life {
@@ -33,18 +33,18 @@ impl Life {
             counters,
             rounds: 0,
             source: Timestamp::now(),
-            told: None,
+            notified: None,
         }
     }
 
-    /// Whether the service manager is to hear now that all is well. A play of its own time says so, too.
+    /// Whether to notify the service manager that all is well. A play with its own time always does.
     pub fn goes_on(&mut self, shared: &Shared) -> bool {
         let now = Timestamp::now();
         let rounds = Counters::get(&self.counters.rounds);
         if rounds != self.rounds {
             (self.rounds, self.source) = (rounds, now);
         }
-        if self.told.is_some_and(|told| now.since(told) < TELL) {
+        if self.notified.is_some_and(|at| now.since(at) < NOTIFY) {
             return false;
         }
         let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
@@ -53,14 +53,14 @@ impl Life {
             && now.since(self.source) <= SOURCE
             && now.since(door) <= DOOR;
         if all || clock::halted() {
-            self.told = Some(now);
+            self.notified = Some(now);
             return true;
         }
         false
     }
 }
 
-/// A line now and then that says how the loop does.
+/// Logs an occasional line about the loop.
 pub struct Signs {
     every: Option<Duration>,
     begun: Instant,
@@ -80,7 +80,7 @@ impl Signs {
         }
     }
 
-    pub fn tell(&mut self, shared: &Shared) {
+    pub fn log(&mut self, shared: &Shared) {
         if self.every.is_none_or(|every| self.last.elapsed() < every) {
             return;
         }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each arrow is lock-free and bounded: the slot holds one frame, and an observation that finds its
-//! queue full is dropped, for a newer one follows. The door thread owns the outputs and trusts nobody:
-//! it hears from the others within bounded times, or the door is shut.
+//! queue full is dropped, for a newer one follows. The door thread owns the outputs and trusts no other thread:
+//! if it does not hear from the others within bounded times, the door is shut.
 
 mod door;
 mod gallery;
@@ -59,39 +59,39 @@ impl Progress {
         self.looked.load(Ordering::Relaxed)
     }
 
-    /// Frames that told nothing, see [`LookError`].
+    /// Frames that could not be read, see [`LookError`].
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// Those of them whose picture was damaged on its way from the camera.
+    /// The part of them whose picture was damaged on its way from the camera.
     #[must_use]
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Pixels that the sampler read for the detector. None where it reads the camera's memory itself.
+    /// Pixels that the sampler read for the detector. None if the detector reads the camera's memory itself.
     #[must_use]
     pub fn detect_sampled(&self) -> u64 {
         self.detect_sampled.load(Ordering::Relaxed)
     }
 }
 
-/// What the threads tell each other besides frames and observations.
+/// What the threads share in addition to frames and observations.
 pub(crate) struct Shared {
     /// Set once; every thread ends soon after.
     stop: AtomicBool,
     /// The end is a failure: the broker is gone.
     failed: AtomicBool,
-    /// When recognition last went round its loop, in nanoseconds of [`Timestamp`].
+    /// When recognition last made a round of its loop, in nanoseconds of [`Timestamp`].
     pulse: AtomicU64,
-    /// When it last had read a frame, in nanoseconds of [`Timestamp`].
+    /// When it had last read a frame, in nanoseconds of [`Timestamp`].
     looked: AtomicU64,
-    /// When the door thread last went round with its outputs as it wants them, in nanoseconds of [`Timestamp`].
+    /// When the door thread last made a round with its outputs as decided, in nanoseconds of [`Timestamp`].
     door: AtomicU64,
     progress: Arc<Progress>,
-    /// What the door thread sleeps by; rung by every message to it.
+    /// The door thread sleeps by it; every message to it rings it.
     door_bell: Arc<Bell>,
 }
 
@@ -106,7 +106,7 @@ impl Shared {
         self.door_bell.ring();
     }
 
-    /// Ends every thread, as nothing that is lost from now on could be had again.
+    /// Ends every thread, because nothing that is lost after this could be replaced.
     fn fail(&self) {
         self.failed.store(true, Ordering::Release);
         self.stop();
@@ -116,13 +116,13 @@ impl Shared {
 /// Why the loop could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The camera cannot be started at all. One that is absent is no error: it is waited for.
+    /// The camera cannot be started at all. An absent camera is no error: the loop waits for it.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// Relay, LEDs or button cannot be had.
+    /// Relay, LEDs or button are not available.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// Nobody would watch over the relay.
+    /// No guard would watch the relay.
     #[error(transparent)]
     Guard(#[from] GuardError),
     /// The process that opens devices and starts guards is gone.
@@ -131,15 +131,15 @@ pub enum RunError {
     /// The set's strangers cannot be read.
     #[error(transparent)]
     Bank(#[from] BankError),
-    /// The policy cannot be.
+    /// The policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The system refused a thread, a descriptor or a signal handler.
     #[error("{what}: {source}")]
     System {
-        /// What was asked for.
+        /// What was requested.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -148,7 +148,7 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
     move |source| RunError::System { what, source }
 }
 
-/// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends. `reader` is of the
+/// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends. `reader` belongs to the
 /// set `set`.
 ///
 /// # Errors
@@ -182,22 +182,22 @@ pub fn run(
     let mut gallery =
         gallery::Watch::new(&config.gallery, rule, networks, reader.embedder_sha256());
 
-    // The outputs first: whatever happens from here on, they are off and held.
+    // The outputs first: whatever happens after this, they are off and held.
     let (observations, observed) = bounded(8);
-    let (camera_events, camera_told) = bounded(64);
-    let (words, gallery_told) = bounded(4);
+    let (camera_events, camera_inbox) = bounded(64);
+    let (gallery_updates, gallery_inbox) = bounded(4);
     let bell = &shared.door_bell;
     let observations = Caller::new(observations, Arc::clone(bell));
     let camera_events = Caller::new(camera_events, Arc::clone(bell));
-    let words = Caller::new(words, Arc::clone(bell));
+    let gallery_updates = Caller::new(gallery_updates, Arc::clone(bell));
     let keeper = door::Keeper::open(
         config,
         broker.hands,
-        door::Ears {
+        door::Inbox {
             shared: Arc::clone(&shared),
             observed,
-            camera: camera_told,
-            gallery: gallery_told,
+            camera: camera_inbox,
+            gallery: gallery_inbox,
         },
     )?;
     let door_thread = std::thread::Builder::new()
@@ -208,7 +208,7 @@ pub fn run(
     let (knowledge, learnt) = bounded(1);
     let (retired, forgotten) = bounded(4);
     let slot = Arc::new(Slot::new());
-    let recogniser = Recogniser::new(reader, Identifier::nobody(rule));
+    let recogniser = Recogniser::new(reader, Identifier::empty(rule));
     let worker = recognition::Worker {
         recogniser,
         slot: Arc::clone(&slot),
@@ -245,9 +245,9 @@ pub fn run(
         supervisor.ready();
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
-                // The door first, as what cannot be used shuts it. Full only while a thread is stalled; the next round tries
-                // again.
-                if words.try_send(change.word).is_err()
+                // The door first: a gallery that cannot be used shuts it. A channel is full only while a thread
+                // is stalled; the next round tries again.
+                if gallery_updates.try_send(change.update).is_err()
                     || knowledge.try_send(change.knowledge).is_err()
                 {
                     gallery.again();
@@ -255,7 +255,7 @@ pub fn run(
             }
             // Freed here, not on the frame path.
             while forgotten.try_recv().is_ok() {}
-            signs.tell(&shared);
+            signs.log(&shared);
             if life.goes_on(&shared) {
                 supervisor.alive();
             }
@@ -282,7 +282,7 @@ pub fn run(
     Ok(())
 }
 
-/// Sockets that become readable when the process is told to end, by the name of the signal.
+/// Sockets that become readable when the process is asked to stop, by the name of the signal.
 type Signals = [(&'static str, UnixStream); 2];
 
 fn signals() -> Result<Signals, RunError> {
@@ -300,7 +300,7 @@ fn signals() -> Result<Signals, RunError> {
     ])
 }
 
-/// Waits up to `time`; says which signal came.
+/// Waits up to `time`; returns the signal that came.
 fn wait(signals: &Signals, time: Duration) -> Option<&'static str> {
     let timeout = Timespec::try_from(time).ok();
     let mut fds = [&signals[0].1, &signals[1].1].map(|s| PollFd::new(s, PollFlags::IN));

@@ -9,13 +9,13 @@ use crate::face::{FaceError, Reader};
 use crate::frame::{ImageError, Lease};
 use crate::people::Identifier;
 
-/// Reader and judge at work together.
+/// Reader and judge together.
 pub struct Recogniser {
     reader: Reader,
     judge: Judge,
 }
 
-/// Why a frame told nothing.
+/// Why a frame could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The camera delivered fewer bytes than it promised.
@@ -36,10 +36,10 @@ impl Recogniser {
         }
     }
 
-    /// Puts new knowledge into place and gives back the old, for another thread to free.
+    /// Installs new knowledge and returns the old, for another thread to free.
     pub(super) fn exchange(&mut self, new: Knowledge) -> Knowledge {
         let embedder = new.embedder.map(|e| {
-            // What another network said of a face means nothing to this one.
+            // Another network's looks at a face have no meaning for this one.
             self.judge.forget();
             self.reader.exchange(e)
         });
@@ -49,7 +49,7 @@ impl Recogniser {
         }
     }
 
-    /// What is to be seen in `lease`.
+    /// What is visible in `lease`.
     ///
     /// # Errors
     /// [`LookError`]; the frame then counts as not seen.
@@ -59,7 +59,7 @@ impl Recogniser {
         Ok(self.judge.observe(lease.captured(), faces))
     }
 
-    /// The reader, for its account of the last frame and its networks.
+    /// The reader, for the costs of the last frame and its networks.
     pub const fn reader(&mut self) -> &mut Reader {
         &mut self.reader
     }

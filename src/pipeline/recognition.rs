@@ -1,4 +1,4 @@
-//! The recognition thread: takes the newest frame, looks at it, tells the door thread.
+//! The recognition thread: takes the newest frame, looks at it, sends the result to the door thread.
 //!
 //! After the first frames it allocates nothing and takes no lock; between frames it is parked.
 
@@ -16,13 +16,13 @@ use crate::door::Observation;
 use crate::face::FaceError;
 use crate::frame::Slot;
 
-/// How long it sleeps when no frame comes, at most: its pulse must go on.
+/// The longest sleep when no frame comes: its pulse must continue.
 const NAP: Duration = Duration::from_millis(200);
 
 /// Least time between two lines about looks: a console has no room for all of them.
 const LOOKS_APART: Duration = Duration::from_millis(100);
 
-/// Least time between two lines about frames that cannot be read: `alive` has their number.
+/// Least time between two lines about unreadable frames: the `alive` line has their number.
 const UNREAD_APART: Duration = Duration::from_secs(60);
 
 /// Everything the thread works with.
@@ -31,18 +31,18 @@ pub struct Worker {
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
     pub observations: Caller<Observation>,
-    /// What to name faces by, when the gallery has changed.
+    /// New knowledge for naming faces, when the gallery has changed.
     pub learnt: Receiver<Knowledge>,
-    /// Where the old goes, to be freed elsewhere.
+    /// Where the old knowledge goes, to be freed elsewhere.
     pub retired: Sender<Knowledge>,
 }
 
 impl Worker {
-    /// Runs until told to stop.
+    /// Runs until the loop stops.
     pub fn run(mut self) {
-        // Some lines for a camera whose frames cannot be read, not one a frame.
-        let mut told: Option<Timestamp> = None;
-        let mut looked_told = Timestamp::default();
+        // A camera whose frames cannot be read gets a few lines, not one for each frame.
+        let mut unread_logged: Option<Timestamp> = None;
+        let mut look_logged = Timestamp::default();
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
             self.shared.pulse.store(now, Ordering::Release);
@@ -67,9 +67,9 @@ impl Worker {
                     progress
                         .detect_sampled
                         .fetch_add(sampled, Ordering::Relaxed);
-                    if now.since(looked_told) >= LOOKS_APART {
-                        looked_told = now;
-                        // Checks the level before anything else: silent, it costs a comparison.
+                    if now.since(look_logged) >= LOOKS_APART {
+                        look_logged = now;
+                        // The macro checks the level before anything else: if the line is off, it costs a comparison.
                         log::debug!(
                             "looked frame={} faces={} detect_sampled={sampled} second_looks={second}",
                             observation.captured(),
@@ -85,9 +85,9 @@ impl Worker {
                         self.shared.progress.damaged.fetch_add(1, Ordering::Relaxed);
                     }
                     let now = Timestamp::now();
-                    if told.is_none_or(|told| now.since(told) >= UNREAD_APART) {
+                    if unread_logged.is_none_or(|at| now.since(at) >= UNREAD_APART) {
                         log::warn!("frame_unread why={:?}", error.to_string());
-                        told = Some(now);
+                        unread_logged = Some(now);
                     }
                 }
             }

@@ -1,16 +1,16 @@
-//! How near a name comes to one that is expected: what cannot have been meant otherwise, and what may have been.
+//! How near a name comes to an expected one: what can only mean that name, and what may mean it.
 
 use super::{fold, fold_accents};
 
-/// How a name relates to one that is expected.
+/// How a name relates to an expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
     /// It is that name.
     Is,
     /// It differs in what systems and editors change by themselves: case, Unicode form, spaces, an ending that is missing, or
-    /// one of plain text that was added. It cannot have been meant otherwise.
+    /// an added ending of plain text. It can only mean that name.
     Means,
-    /// It may have been meant: mistyped, a copy, or saved in another format.
+    /// It may mean that name: mistyped, a copy, or saved in another format.
     MayMean,
     /// It is another name.
     Other,
@@ -36,7 +36,7 @@ const RICH: [&str; 11] = [
 const ARCHIVE: [&str; 12] = [
     "zip", "rar", "7z", "tar", "gz", "tgz", "bz2", "xz", "zst", "cab", "iso", "dmg",
 ];
-/// What copies of a file have in their name, as systems in several languages make them.
+/// What copies of a file have in their names, as systems in several languages make them.
 const COPY: [&str; 16] = [
     "copy", "of", "kopie", "von", "copie", "de", "copia", "kopia", "kopi", "new", "old", "bak",
     "backup", "final", "orig", "tmp",
@@ -83,12 +83,12 @@ pub fn likeness(found: &str, expected: &str) -> Likeness {
     Likeness::Other
 }
 
-/// Whether `word` is `wanted`, or as near as a slip of the fingers.
+/// Whether `word` is `wanted`, or differs by a typing error.
 fn near(word: &str, wanted: &str) -> bool {
     edits(word, wanted) <= slips(wanted)
 }
 
-/// How many slips a word may have: short ones are other words soon.
+/// How many typing errors a word may have: with more, a short word is soon another word.
 fn slips(word: &str) -> usize {
     match word.chars().count() {
         0..5 => 0,
@@ -97,13 +97,13 @@ fn slips(word: &str) -> usize {
     }
 }
 
-/// Insertions, deletions, changes and swaps of letters that lead from one to the other.
+/// Insertions, deletions, changes and swaps of letters that turn one into the other.
 #[must_use]
 pub fn edits(one: &str, other: &str) -> usize {
     strsim::osa_distance(one, other)
 }
 
-/// "remove (1)", "remove - copy" and "copy of remove" without what makes them copies.
+/// "remove (1)", "remove - copy" and "copy of remove" without the marks of a copy.
 fn without_copy_marks(stem: &str) -> String {
     let words = stem.split(|c: char| !c.is_alphabetic());
     let words: Vec<&str> = words.filter(|w| !w.is_empty()).collect();
@@ -117,8 +117,8 @@ fn without_copy_marks(stem: &str) -> String {
     }
 }
 
-/// Which of `known` comes nearest to `written`: a few letters other, or without accents, or a part of it. `None` if none is
-/// near enough to be meant.
+/// The one of `known` that comes nearest to `written`: a few letters differ, or accents are missing, or it is a part. `None`
+/// if none is near enough to be meant.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = fold_accents(written);
     let letters = wanted.chars().count();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_may_mean_it_are_seen() {
+    fn names_that_may_mean_it_are_noticed() {
         for (found, expected) in [
             ("remove(1).txt", "remove.txt"),
             ("remove - Copy.txt", "remove.txt"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_is_suggested_or_nobody() {
+    fn the_nearest_name_is_suggested_or_none() {
         let known = ["Jürgen", "O’Brien", "Nguyễn Văn Ân", "Ada Lovelace", "Юрий"];
         let near = |written| nearest(written, known);
         for (written, meant) in [

@@ -34,7 +34,7 @@ while read -r model; do
 done < "$work/model_files"
 check "models: the relay was never on" test "$(times_on)" = 0
 check "models: every file in two ways" test "$models_tried" = $((2 * $(wc -l < "$work/model_files"))) -a "$models_tried" -gt 4
-line=$(tail -n 1 "$work/refused.log" | sed 's/sha256 is \([0-9a-f]\{8\}\)[0-9a-f]*, the manifest says \([0-9a-f]\{8\}\)[0-9a-f]*/sha256 is \1..., the manifest says \2.../')
+line=$(tail -n 1 "$work/refused.log" | sed 's/sha256 is \([0-9a-f]\{8\}\)[0-9a-f]*, the manifest has \([0-9a-f]\{8\}\)[0-9a-f]*/sha256 is \1..., the manifest has \2.../')
 say "models: $(seconds "$(now)" "$at") s"
 row "model cut or one bit flipped (each file)" "never on" "exit 2: $line" "-"
 

@@ -27,7 +27,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Maps the `count` buffers that `node` has granted. Returned ones come out of the receiver.
+    /// Maps the `count` buffers that `node` has granted. Returned buffers come out of the receiver.
     pub fn map(
         node: &Node,
         count: u32,
@@ -68,12 +68,12 @@ impl Pool for Buffers {
         // This type is private to the room: only leases of the stream call this, for a buffer that was dequeued and is
         // queued again only after the lease came back (`Stream` lends no buffer twice). In between the driver does not
         // write to it, nor after streaming has ended or the device has gone; then the kernel keeps the memory for as
-        // long as it is mapped. Nobody in this process can write: the mapping is read-only.
+        // long as it is mapped. Nothing in this process can write: the mapping is read-only.
         unsafe { std::slice::from_raw_parts(map.start.as_ptr().cast(), map.len + BEHIND) }
     }
 
     fn give_back(&self, index: u32) {
-        // There is room for every buffer. If nobody receives any more, the stream is dead, and there
+        // There is room for every buffer. If there is no receiver, the stream is dead, and there
         // is nothing to give back to.
         if self.returns.try_send(index).is_ok() {
             self.bell.ring();
@@ -82,7 +82,7 @@ impl Pool for Buffers {
     }
 }
 
-/// A buffer of the driver, mapped, with a page of zeros behind it: what reads ahead of itself finds memory there.
+/// A mapped buffer of the driver, with a page of zeros behind it for code that reads ahead.
 struct Map {
     start: NonNull<c_void>,
     /// Bytes of the buffer.
@@ -103,7 +103,7 @@ impl Map {
             .checked_next_multiple_of(page)
             .and_then(|pages| pages.checked_add(page))
             .ok_or(Errno::OVERFLOW)?;
-        // SAFETY: a new mapping, wherever the kernel likes: it takes nobody's memory.
+        // SAFETY: a new mapping, wherever the kernel likes: it replaces no other memory.
         let start = unsafe {
             mmap_anonymous(
                 std::ptr::null_mut(),
@@ -117,7 +117,7 @@ impl Map {
             len,
             whole,
         };
-        // SAFETY: takes the place of the first pages of the mapping above, which is larger and which nobody has seen.
+        // SAFETY: replaces the first pages of the mapping above, which is larger and not in use yet.
         unsafe {
             let flags = MapFlags::SHARED | MapFlags::FIXED;
             mmap(start, len, ProtFlags::READ, flags, device, offset)

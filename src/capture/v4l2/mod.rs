@@ -1,7 +1,7 @@
-//! V4L2 cameras: finding one, streaming from it, and getting it back when it was lost.
+//! V4L2 cameras: finding one, streaming from it, and getting it back after it was lost.
 //!
-//! Single-planar capture with mapped buffers, which is what USB cameras and most others offer. It is
-//! no camera control: exposure and focus are left as the driver has them.
+//! Single-planar capture with mapped buffers, which USB cameras and most others offer. It controls no
+//! exposure or focus: they stay as the driver has them.
 
 mod buffers;
 mod node;
@@ -40,12 +40,12 @@ pub(super) fn run(
     mut outlet: Outlet,
 ) {
     let mut retry = FIRST_RETRY;
-    // The device that last started but brought no frame: any other comes first.
+    // The device that last started but brought no frame: any other device is tried first.
     let mut mute: Option<PathBuf> = None;
-    // The camera that brought the first frame. A door must not change over to whatever else looks
-    // somewhere when that one is unplugged.
+    // The camera that brought the first frame. When it is unplugged, a door must not change over to
+    // another camera, which looks somewhere else.
     let mut chosen: Option<Seen> = None;
-    // What was last refused for being another than the pinned one.
+    // The last device that was refused because it is not the pinned one.
     let mut refused: Option<CameraFault> = None;
     while !outlet.stopped() {
         let found = find(
@@ -90,7 +90,7 @@ pub(super) fn run(
     }
 }
 
-/// What tells one camera from another: what the kernel knows of its device, its name, and its bus.
+/// What distinguishes one camera from another: what the kernel knows of its device, its name, and its bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     device: Identity,
@@ -98,8 +98,8 @@ struct Seen {
     bus: String,
 }
 
-/// Starts the device that `source` names, or the first that will, `last` only if no other will; with
-/// `chosen`, none but that one.
+/// Starts the device that `source` names, or the first that starts, `last` only if no other does; with
+/// `chosen`, only that one.
 fn find(
     settings: &CameraSettings,
     source: &Source,
@@ -131,7 +131,7 @@ fn find(
             Ok((stream, identity)) => return Ok((stream, identity, path)),
             Err(fault) => {
                 log::debug!("{}: {fault}", path.display());
-                // A camera that fails tells more than a node that is no camera.
+                // The fault of a camera is more useful than that of a node that is no camera.
                 let known = worst.as_ref().map(|(fault, _)| is_camera(fault));
                 if known.is_none() || known == Some(false) && is_camera(&fault) {
                     worst = Some((fault, path));
@@ -142,7 +142,7 @@ fn find(
     Err(worst.unwrap_or_else(|| (CameraFault::Absent, "auto".into())))
 }
 
-/// Opens the node at `path`, if it is the device that is pinned: any other is not even opened.
+/// Opens the node at `path` if it is the pinned device: any other is not even opened.
 fn open(
     cameras: &mut dyn CameraNodes,
     path: &Path,
@@ -160,7 +160,7 @@ fn open(
         });
     }
     let device = Device::open(cameras, path)?;
-    // The node may have become another's meanwhile.
+    // The node may belong to another device by then.
     if pinned.is_some() && device.node.number() != number {
         return Err(CameraFault::Gone);
     }
@@ -186,22 +186,22 @@ const fn wish(settings: &CameraSettings) -> Wish {
     }
 }
 
-/// Who knows and opens the nodes of cameras.
+/// Knows and opens the nodes of cameras.
 pub trait CameraNodes: Send {
     /// All video device nodes, in the order of their numbers.
     fn list(&mut self) -> Vec<PathBuf>;
 
-    /// Which device is behind one, without opening it, and the device's number if it is one.
+    /// Which device is behind a node, without opening it, and the device's number if it is a device.
     fn identify(&mut self, path: &Path) -> (Identity, Option<u64>);
 
-    /// Opens one to read and write, so that no call on it waits.
+    /// Opens a node to read and write, so that no call on it waits.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     fn open(&mut self, path: &Path) -> std::io::Result<OwnedFd>;
 }
 
-/// This process, by itself.
+/// This process opens the nodes itself.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnNodes;
 
@@ -234,7 +234,7 @@ impl CameraNodes for OwnNodes {
     }
 }
 
-/// What a failed call says about the camera.
+/// What a failed call means for the camera.
 fn fault_of(call: &'static str, errno: Errno) -> CameraFault {
     match errno {
         Errno::NODEV | Errno::NXIO => CameraFault::Gone,
@@ -255,7 +255,7 @@ impl Device {
             match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
                 Errno::NOENT => CameraFault::Missing,
                 Errno::ACCESS | Errno::PERM => CameraFault::Denied,
-                // The broker looks at what it has opened before it hands it over.
+                // The broker checks what it has opened before it hands it over.
                 Errno::NOTTY => CameraFault::NotACamera("no video device"),
                 errno => fault_of("open", errno),
             }
@@ -274,7 +274,7 @@ impl Device {
         Ok(Self { node, capability })
     }
 
-    /// What of it to take, among what the sampler reads.
+    /// What to take from it, among what the sampler reads.
     fn choose(&self, wish: &Wish) -> Result<Choice, CameraFault> {
         let formats = self.node.formats();
         let mut candidates = Vec::new();
@@ -284,7 +284,7 @@ impl Device {
             };
             let mut sizes = self.node.sizes(description.fourcc);
             if sizes.is_empty() {
-                // It does not say; asking will tell.
+                // The driver does not report sizes; setting the format will show whether this one works.
                 sizes.push(SizeRange::single(wish.width, wish.height));
             }
             for size in sizes {
@@ -321,7 +321,7 @@ impl Device {
     }
 }
 
-/// A four-character code for people. The highest bit marks big-endian pixels.
+/// A four-character code as readable text. The highest bit marks big-endian pixels.
 fn fourcc_text(mut code: [u8; 4]) -> String {
     let big_endian = code[3] & 0x80 != 0;
     code[3] &= 0x7f;
@@ -342,7 +342,7 @@ fn captures(flags: u32) -> Result<(), CameraFault> {
         }
     } else if has(c::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
         if has(c::V4L2_CAP_VIDEO_OUTPUT_MPLANE) {
-            // Older drivers say "codec" this way.
+            // Older drivers mark a codec this way.
             Err(CameraFault::NotACamera("a codec or scaler"))
         } else {
             Err(CameraFault::Multiplanar)
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_for_people() {
+    fn fourcc_codes_become_readable_text() {
         assert_eq!(fourcc_text(*b"YUYV"), "YUYV");
         assert_eq!(fourcc_text(*b"Y10 "), "Y10");
         assert_eq!(fourcc_text([b'Y', b'1', b'6', b' ' | 0x80]), "Y16-BE");
@@ -413,7 +413,7 @@ mod tests {
             }),
             ..CameraSettings::default()
         };
-        // A pipe that nobody reads can be opened for writing only while it is open for reading.
+        // A pipe without a reader can be opened for writing only while it is open for reading.
         let is_open = || {
             let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
             rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).is_ok()
@@ -425,7 +425,7 @@ mod tests {
                 "{fault:?}"
             );
             assert!(!is_open());
-            // Without a pin it is, and found to be no camera.
+            // Without a pin it is opened, and found to be no camera.
             let fault = open(&mut OwnNodes, path, &CameraSettings::default()).err();
             assert_eq!(fault, Some(CameraFault::NotACamera("no video device")));
         }

@@ -1,8 +1,8 @@
 //! A V4L2 device node and the calls it answers, typed and safe.
 //!
-//! Of the crate `v4l` this takes the call numbers, the structures and the call itself. Its own
-//! `Device` and conversions are left alone: they panic on names that are not UTF-8, on colour spaces
-//! and field orders they do not know, and when closing fails; a camera must not stop the program.
+//! From the crate `v4l` this takes the call numbers, the structures and the call itself. It does not use
+//! the crate's `Device` and conversions: they panic on names that are not UTF-8, on unknown colour spaces
+//! and field orders, and when closing fails; a camera must not stop the program.
 
 #![expect(unsafe_code, reason = "ioctl, and the unions in its structures")]
 
@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 const CAPTURE: u32 = c::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
 const MMAP: u32 = c::v4l2_memory_V4L2_MEMORY_MMAP;
 
-/// No driver has this many of anything. One that never says "no more" must not hang the program.
+/// No driver has this many of anything. A driver that never ends its list must not hang the program.
 const MOST: u32 = 512;
 
 /// A structure that the kernel fills.
@@ -146,11 +146,11 @@ pub(super) struct Filled {
     pub used: usize,
     pub error: bool,
     pub sequence: u32,
-    /// `None` if the driver's clock is another than ours.
+    /// `None` if the driver uses another clock than ours.
     pub captured: Option<Timestamp>,
 }
 
-/// An open device node. Closed when dropped, whatever the kernel says to that.
+/// An open device node. Closed when dropped, even if the kernel reports an error.
 pub(super) struct Node(File);
 
 impl Node {
@@ -172,10 +172,10 @@ impl Node {
         loop {
             let pointer = std::ptr::from_mut(argument).cast::<c_void>();
             // SAFETY: the descriptor is open as long as `self`. `pointer` is valid for reads and
-            // writes of a `T`, whose size the request's number tells the kernel (`Request::new`), and
+            // writes of a `T`, whose size is part of the request's number (`Request::new`), and
             // `Plain` has the kernel follow no pointer in it and leave a value of `T`. Should the
             // node be no V4L2 device, its driver could take the number for a call of its own, but
-            // these encode the type 'V' and the size, and that is how drivers tell.
+            // these encode the type 'V' and the size, by which drivers recognise their own calls.
             let result = unsafe { v4l::v4l2::ioctl(self.0.as_raw_fd(), request.code, pointer) };
             let Err(error) = result else { return Ok(()) };
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
@@ -188,7 +188,7 @@ impl Node {
         }
     }
 
-    /// Calls `ask` with 0, 1, 2… until the driver says that there is no more.
+    /// Calls `ask` with 0, 1, 2… until the driver answers that there is no more.
     fn all<T>(mut ask: impl FnMut(u32) -> Result<T, Failed>) -> Vec<T> {
         (0..MOST).map_while(|index| ask(index).ok()).collect()
     }
@@ -221,7 +221,7 @@ impl Node {
         })
     }
 
-    /// Empty if the driver does not say.
+    /// Empty if the driver does not report them.
     pub fn sizes(&self, fourcc: [u8; 4]) -> Vec<SizeRange> {
         Self::all(|index| {
             let mut size = c::v4l2_frmsizeenum::zeroed();
@@ -241,7 +241,7 @@ impl Node {
         })
     }
 
-    /// Empty if the driver does not say.
+    /// Empty if the driver does not report them.
     pub fn intervals(&self, fourcc: [u8; 4], width: u32, height: u32) -> Vec<IntervalRange> {
         let interval = |f: c::v4l2_fract| Interval {
             numerator: f.numerator,
@@ -296,7 +296,7 @@ impl Node {
         // SAFETY: every member of the union is integers or raw pointers, and for this buffer type the
         // kernel has set this one.
         let pix = unsafe { format.fmt.pix };
-        // Before V4L2_PIX_FMT_PRIV_MAGIC the fields from `flags` on were somebody else's.
+        // Before V4L2_PIX_FMT_PRIV_MAGIC the fields from `flags` on belonged to others.
         let extended = pix.priv_ == c::V4L2_PIX_FMT_PRIV_MAGIC;
         Ok(PixFormat {
             fourcc: pix.pixelformat.to_le_bytes(),
@@ -308,7 +308,7 @@ impl Node {
         })
     }
 
-    /// Sets the format that is set: no change, but an error if somebody else streams.
+    /// Sets the current format again: changes nothing, but fails if another program streams.
     pub fn reset_format(&self) -> Result<(), Failed> {
         let mut format = c::v4l2_format::zeroed();
         format.type_ = CAPTURE;
@@ -316,7 +316,7 @@ impl Node {
         self.call(&VIDIOC_S_FMT, &mut format)
     }
 
-    /// Asks for an interval. Drivers without a choice of them refuse, which is no fault.
+    /// Asks for an interval. Drivers without a choice refuse, which is not a fault.
     pub fn set_interval(&self, interval: Interval) -> Result<(), Failed> {
         let mut parameters = c::v4l2_streamparm::zeroed();
         parameters.type_ = CAPTURE;
@@ -334,7 +334,7 @@ impl Node {
         self.call(&VIDIOC_S_PARM, &mut parameters)
     }
 
-    /// The interval that is set, if the driver says.
+    /// The current interval, if the driver reports it.
     pub fn interval(&self) -> Option<Interval> {
         let mut parameters = c::v4l2_streamparm::zeroed();
         parameters.type_ = CAPTURE;
@@ -347,7 +347,7 @@ impl Node {
         })
     }
 
-    /// Asks for `count` buffers and returns how many there are. 0 lets all of them go.
+    /// Asks for `count` buffers and returns how many there are. 0 releases all of them.
     pub fn request_buffers(&self, count: u32) -> Result<u32, Failed> {
         let mut request = c::v4l2_requestbuffers::zeroed();
         (request.count, request.type_, request.memory) = (count, CAPTURE, MMAP);
@@ -407,7 +407,7 @@ impl Node {
     }
 }
 
-/// The kernel's fixed-length text, whatever its bytes.
+/// The kernel's fixed-length text, whatever its bytes are.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).trim().to_owned()

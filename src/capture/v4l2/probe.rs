@@ -1,4 +1,4 @@
-//! What cameras there are, what each offers, which format would be taken, and what is wrong.
+//! Which cameras there are, what each offers, which format would be taken, and what is wrong.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ pub struct FormatReport {
     pub known: bool,
     /// Whether software makes it out of another format.
     pub emulated: bool,
-    /// Sizes; empty if the driver does not say.
+    /// Sizes; empty if the driver does not report them.
     pub sizes: Vec<SizeReport>,
 }
 
@@ -50,7 +50,7 @@ pub struct SizeReport {
     /// The size or sizes.
     pub size: SizeRange,
     /// Lowest and highest frames a second at the size nearest to the wanted one, as far as the driver
-    /// says.
+    /// reports them.
     pub fps: Vec<(f32, f32)>,
 }
 
@@ -77,7 +77,7 @@ fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
         formats: Vec::new(),
         pick: Err(CameraFault::Gone),
     };
-    // Asked for on its own, so that a node that is refused has a name too.
+    // Queried separately, so that a refused node has a name too.
     if let Ok(Ok(capability)) = OwnNodes
         .open(&report.path)
         .map(|node| Node::new(node).capability())

@@ -1,7 +1,7 @@
-//! One stream of one device, from opening it to letting everything of it go.
+//! One stream of one device, from opening the device to releasing everything of it.
 //!
-//! While it runs it allocates nothing, takes no lock and copies no pixel. Any fault ends it; whether
-//! to try again is the caller's business.
+//! While it runs it allocates nothing, takes no lock and copies no pixel. Any fault ends it; the caller
+//! decides whether to try again.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use super::{Device, fault_of, fourcc_text};
 use crate::clock::Timestamp;
 use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool, Range};
 
-/// The first frame may take longer than the next ones: sensors start up, USB cameras negotiate.
+/// The first frame may take longer than the others: sensors start up, USB cameras negotiate.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
 
 /// `VIDEO_MAX_FRAME`: the most buffers a queue has.
 const MOST_BUFFERS: usize = 32;
 
-/// Fewer do not work: one in the slot, one being read, one for the driver.
+/// Fewer are not enough: one in the slot, one being read, one for the driver.
 const FEWEST_BUFFERS: u32 = 3;
 
 /// A stream that has been started.
@@ -50,7 +50,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Sets `device` up as `choice` says and starts it. On an error nothing stays open.
+    /// Sets `device` up for `choice` and starts it. On an error nothing stays open.
     pub fn start(
         device: Device,
         choice: Choice,
@@ -67,7 +67,7 @@ impl Stream {
             offered: fourcc_text(format.fourcc),
         })?;
         match Image::new(layout, &[]) {
-            // There are no bytes yet; only whether the layout is one that a picture can have matters.
+            // There are no bytes yet; this checks only that the layout is possible for a picture.
             Ok(_) | Err(ImageError::Short { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -119,7 +119,7 @@ impl Stream {
         })
     }
 
-    /// Delivers frames until told to stop or until a fault. Lets everything go then.
+    /// Delivers frames until the source is stopped or a fault occurs. Then releases everything.
     pub fn run(mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
         let result = self.deliver(outlet);
         outlet.clear();
@@ -146,7 +146,7 @@ impl Stream {
                 self.stall.max(FIRST_FRAME)
             };
             let waited = Timestamp::now().since(self.last_good);
-            // With every buffer out on lease there is nothing the camera could do.
+            // With every buffer out on lease the camera cannot deliver.
             if waited >= limit && self.queued > 0 {
                 let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                 return Err(match self.damaged {
@@ -183,7 +183,7 @@ impl Stream {
                 if taken == 0
                     && device.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
                 {
-                    // An error that taking a frame does not tell of.
+                    // An error that taking a frame does not report.
                     return Err(if device.contains(PollFlags::HUP) {
                         CameraFault::Gone
                     } else {
@@ -198,7 +198,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Gives the driver all buffers that came back.
+    /// Gives all returned buffers to the driver.
     fn requeue(&mut self) -> Result<(), CameraFault> {
         while let Ok(index) = self.returned.try_recv() {
             if self.queued == 0 {
@@ -211,8 +211,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes all filled buffers and delivers the good ones; the newest stays in the slot. Returns how
-    /// many there were.
+    /// Takes all filled buffers and delivers the good ones; the newest stays in the slot. Returns their
+    /// number.
     fn take(&mut self, outlet: &mut Outlet) -> Result<u32, CameraFault> {
         let (mut taken, mut good) = (0, false);
         // Bounded: damaged frames are queued again at once and could come back for ever.
@@ -250,7 +250,7 @@ impl Stream {
         if let Some(info) = self.info.take() {
             outlet.link.up(info);
         }
-        // Some drivers get it wrong; but a frame is younger than its stream and older than now.
+        // Some drivers report a wrong time; but a frame is younger than its stream and older than now.
         let plausible = |t: &Timestamp| (self.started..=now).contains(t);
         let captured = filled.captured.filter(plausible).unwrap_or(now);
         let pool = Arc::clone(&self.pool) as Arc<dyn Pool>;
@@ -286,8 +286,8 @@ fn layout_of(format: &PixFormat) -> Option<Layout> {
     })
 }
 
-/// V4L2's rule (`V4L2_MAP_QUANTIZATION_DEFAULT`): unless said otherwise, RGB and the colour space
-/// JPEG are full range and everything else is limited. Except for GREY: those are mostly infrared
+/// V4L2's rule (`V4L2_MAP_QUANTIZATION_DEFAULT`): unless the driver sets it, RGB and the colour space
+/// JPEG are full range and everything else is limited. GREY is an exception: those are mostly infrared
 /// cameras, which deliver what the sensor counts.
 fn range_of(format: &PixFormat, pixels: PixelFormat) -> Range {
     use PixelFormat::{Bgr3, Grey, Mjpeg, Nv12, Rgb3, Yu12, Yuyv};
@@ -318,12 +318,12 @@ mod tests {
     }
 
     #[test]
-    fn layouts_as_the_driver_says() {
+    fn layouts_follow_the_drivers_format() {
         let stride = |f: &[u8; 4], s| layout_of(&format(f, s)).map(|l| l.stride);
         assert_eq!(stride(b"YUYV", 1344), Some(1344));
         assert_eq!(stride(b"YUYV", 0), Some(1280));
         assert_eq!(stride(b"NV12", 640), Some(640));
-        // Some drivers give MJPEG a stride, which means nothing.
+        // Some drivers give MJPEG a stride, which has no meaning.
         assert_eq!(stride(b"MJPG", 1280), Some(0));
         assert_eq!(stride(b"pBAA", 800), None);
     }

@@ -408,7 +408,7 @@ impl Outcome {
                     need.select,
                     need.learn,
                     match people {
-                        0 => "nobody were given".to_owned(),
+                        0 => "0 people were given".to_owned(),
                         1 => "one person were given".to_owned(),
                         people => format!("{people} people were given"),
                     },

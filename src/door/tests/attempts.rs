@@ -1,9 +1,9 @@
-//! What strangers and things before the door lead to, one by one.
+//! What attempts of strangers and things before the door lead to, one by one.
 
 use super::*;
 
 #[test]
-fn looks_that_are_too_few_to_refuse_are_logged_and_those_that_could_open_count() {
+fn too_few_looks_to_refuse_are_logged_and_count_if_they_could_open() {
     let mut door = door(|_| {});
     let s = stranger();
     let events = show(&mut door, 0, 100, &[&[(1, s)], &[(1, s)], &[(2, s)], &[]]);
@@ -18,7 +18,11 @@ fn looks_that_are_too_few_to_refuse_are_logged_and_those_that_could_open_count()
         captured: ms(at),
     };
     assert_eq!(gone.as_slice(), [undecided(1, 2, 100)]);
-    assert_eq!(door.tick(ms(2201)).as_slice(), [], "one look is none");
+    assert_eq!(
+        door.tick(ms(2201)).as_slice(),
+        [],
+        "one look has no log line"
+    );
     // Forty people with four looks each, one a second.
     let mut all = Vec::new();
     for k in 0..40 {
@@ -30,7 +34,7 @@ fn looks_that_are_too_few_to_refuse_are_logged_and_those_that_could_open_count()
     assert!(all.iter().filter(logged).count() >= 8);
     assert!(all.contains(&Event::Strict));
     assert_eq!(locked_out(&all), 1, "{all:?}");
-    // With two looks each they could not be let in, and keep nobody out.
+    // With two looks each they could not be let in, so they lock no one out.
     let mut door = self::door(|_| {});
     for k in 0..40 {
         let face: &[_] = &[(10 + k, s)];
@@ -41,7 +45,7 @@ fn looks_that_are_too_few_to_refuse_are_logged_and_those_that_could_open_count()
 }
 
 #[test]
-fn faces_that_slide_through_one_track_are_attempts_each() {
+fn each_face_that_slides_through_one_track_is_an_attempt() {
     let mut door = door(|_| {});
     let mut all = Vec::new();
     for k in 0..12 {
@@ -84,7 +88,7 @@ fn ten_attempts_lock_and_only_the_button_opens() {
 }
 
 #[test]
-fn five_who_pass_by_in_a_minute_lock_nobody_out() {
+fn five_passers_by_a_minute_never_lock_the_door() {
     let mut door = door(|_| {});
     let mut all = Vec::new();
     for k in 0..60 {
@@ -97,7 +101,7 @@ fn five_who_pass_by_in_a_minute_lock_nobody_out() {
     assert_eq!(locked_out(&all), 0);
     let a: &[_] = &[(99, known(ANN))];
     assert_eq!(granted(&show(&mut door, 720_000, 100, &[a; 5])), [ANN]);
-    // Quiet for as long as it takes to forget half of what makes it strict, and more.
+    // Quiet for more than the time that forgets half of what makes it strict.
     let quiet = door.tick(ms(720_000 + 10 * 60_000));
     assert!(quiet.as_slice().contains(&Event::StrictEnded));
     let b: &[_] = &[(98, likely(BOB))];
@@ -105,7 +109,7 @@ fn five_who_pass_by_in_a_minute_lock_nobody_out() {
 }
 
 #[test]
-fn the_strict_bar_asks_for_more_looks_that_are_surer() {
+fn the_strict_bar_requires_more_and_more_certain_looks() {
     let strict = || {
         let mut door = door(|_| {});
         let strangers: Vec<_> = (1..=5).map(|t| (t, stranger())).collect();
@@ -164,16 +168,16 @@ fn lockouts_grow_and_shrink_again() {
 }
 
 #[test]
-fn nobody_gains_by_the_looks_at_another_person() {
+fn looks_at_one_person_never_help_another() {
     let mut door = door(|_| {});
     let a = |presentation| Sighting {
         presentation,
         ..sighting(1, known(ANN))
     };
-    // In one track, each with one vote less than it takes.
+    // In one track, each with one vote less than is required.
     let faces: Vec<_> = (1..30).flat_map(|p| [a(p), a(p)]).collect();
     assert_eq!(granted(&show_one(&mut door, 0, 100, &faces)), []);
-    // One identity that is said to be in another track every time.
+    // One identity that is reported in another track every time.
     let mut door = self::door(|_| {});
     let hops: Vec<_> = (1..30)
         .flat_map(|track| [Sighting { track, ..a(7) }; 2])
@@ -182,7 +186,7 @@ fn nobody_gains_by_the_looks_at_another_person() {
 }
 
 #[test]
-fn what_does_not_move_costs_nothing_until_it_has_gone() {
+fn a_face_that_does_not_move_costs_nothing_until_it_has_gone() {
     let still = |track| Sighting {
         motion: Motion::Still,
         ..sighting(track, stranger())
@@ -202,14 +206,14 @@ fn what_does_not_move_costs_nothing_until_it_has_gone() {
         }
         events
     };
-    // Seven things that stay: two lines each.
+    // Seven things that stay: two log lines each.
     let mut things = door(|_| {});
     let events = show_all(&mut things, 0, 200, Motion::Still);
     assert_eq!((events.len(), refused(&events)), (7, 7));
     let events = show_all(&mut things, 20_000, 3000, Motion::Fixture);
     assert_eq!(events.len(), 7, "{events:?}");
     assert!(things.tick(ms(400_000)).is_empty());
-    // Seven photos that are held still and taken away: refused, and paid for.
+    // Seven photos that are held still and taken away: refused, and charged.
     let mut photos = door(|_| {});
     let events = show_all(&mut photos, 0, 50, Motion::Still);
     assert_eq!((events.len(), refused(&events)), (7, 7));
@@ -226,7 +230,7 @@ fn what_does_not_move_costs_nothing_until_it_has_gone() {
         granted(&show_one(&mut door(|_| {}), 0, 100, &[fixed; 50])),
         []
     );
-    // A person who stands still is.
+    // A person who stands still is let in.
     let ann = Sighting {
         motion: Motion::Still,
         ..sighting(1, known(ANN))
@@ -238,7 +242,7 @@ fn what_does_not_move_costs_nothing_until_it_has_gone() {
 }
 
 #[test]
-fn a_stranger_who_stays_goes_on_paying_and_must_be_surer() {
+fn a_stranger_who_stays_is_charged_again_and_must_meet_the_strict_bar() {
     let mut door = door(|_| {});
     let stays = [sighting(1, stranger()); 3000];
     let events = show_one(&mut door, 0, 100, &stays);
@@ -253,7 +257,7 @@ fn a_stranger_who_stays_goes_on_paying_and_must_be_surer() {
 }
 
 #[test]
-fn what_the_looks_at_a_resident_cost_is_taken_back() {
+fn the_attempts_charged_to_a_resident_are_refunded() {
     let mut door = door(|_| {});
     let s = stranger();
     for k in 0..40 {
@@ -288,9 +292,9 @@ fn a_frame_that_locks_does_not_open() {
     assert!(!door.relay());
 }
 
-/// A face that has not moved and was lost is found again as the same presentation: a person who was let in may come back so.
+/// A face that has not moved and was lost is found again as the same presentation: a person who was let in may come back.
 #[test]
-fn one_who_was_let_in_comes_back_to_the_same_place_at_the_usual_bar() {
+fn a_person_who_was_let_in_returns_to_the_same_place_at_the_usual_bar() {
     let still = Sighting {
         motion: Motion::Still,
         ..sighting(1, likely(ANN))
@@ -300,13 +304,13 @@ fn one_who_was_let_in_comes_back_to_the_same_place_at_the_usual_bar() {
         let events = show_one(&mut door, visit * 20_000, 100, &[still; 5]);
         assert_eq!(granted(&events), [ANN], "visit {visit}");
     }
-    // One who was not let in has had a chance.
+    // A person who was not let in has had a chance.
     let mut door = self::door(|_| {});
-    let nobody = Sighting {
+    let unknown = Sighting {
         verdict: stranger(),
         ..still
     };
-    show_one(&mut door, 0, 100, &[nobody; 5]);
+    show_one(&mut door, 0, 100, &[unknown; 5]);
     let events = show_one(&mut door, 20_000, 100, &[still; 10]);
     assert_eq!(granted(&events), []);
 }

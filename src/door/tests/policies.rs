@@ -1,5 +1,5 @@
-//! What the policy promises about attempts, for any sequence of strangers, things, passers-by and residents: to attackers no
-//! more than it says, and to residents no less.
+//! What the policy guarantees about attempts, for any sequence of strangers, things, passers-by and residents: limits for
+//! attackers, and a time by which residents get in.
 
 use proptest::prelude::*;
 
@@ -7,8 +7,8 @@ use super::properties::policy;
 use super::*;
 
 proptest! {
-    /// However they come, no more strangers meet the usual bar in an hour than the policy allows: A, one more for each W,
-    /// and those that have not gone yet when it becomes strict.
+    /// In whatever way they come, no more strangers meet the usual bar in an hour than the policy allows: A, one more for each
+    /// W, and those that have not gone yet when it becomes strict.
     #[test]
     fn attempts_at_the_usual_bar_are_no_more_than_the_policy_allows(
         seed in any::<u64>(),
@@ -69,8 +69,8 @@ proptest! {
         }
     }
 
-    /// Whatever else is before the camera, a person who stands there and is recognised surely is let in when the longest
-    /// lock-out is over.
+    /// Whatever else is before the camera, a person who stands there and is recognised with certainty is let in when the
+    /// longest lock-out is over.
     #[test]
     fn nothing_keeps_a_resident_out_for_longer_than_the_longest_lockout(
         seed in any::<u64>(),
@@ -120,7 +120,7 @@ proptest! {
 
     /// People who pass by, no more than A in W, never lock the door, and a resident is let in at once.
     #[test]
-    fn passers_by_lock_nobody_out(
+    fn passers_by_never_lock_the_door(
         seed in any::<u64>(),
         step in prop_oneof![60_u64..400, 400_u64..1500],
         many in 1_u64..200,
@@ -150,7 +150,7 @@ proptest! {
         prop_assert_eq!(granted(&show_one(&mut door, now, step, &ann)), [ANN]);
     }
 
-    /// Things and parts of faces change nothing for anybody, however many they are.
+    /// Things and parts of faces change nothing for anyone, however many they are.
     #[test]
     fn things_change_nothing(seed in any::<u64>(), step in 50_u64..1000) {
         let mut door = Door::new(Policy::default()).expect("in range");
@@ -163,7 +163,7 @@ proptest! {
                 let begun = &mut begun[track as usize];
                 *begun = if *begun == 0 { now } else { *begun };
                 let motion = if now > *begun + 20_000 { Motion::Fixture } else { Motion::Still };
-                // A part of a face, which nobody is named by.
+                // A part of a face: it is never recognised as a person.
                 let part = track > 4;
                 seen.push(Sighting {
                     track,
@@ -180,7 +180,7 @@ proptest! {
         }
     }
 
-    /// Fewer votes of one identity than it takes, in whatever order and tracks, never add up to more.
+    /// Fewer votes of one identity than required, in whatever order and tracks, never add up to more.
     #[test]
     fn votes_of_different_identities_never_add_up(
         policy in policy(),

@@ -1,6 +1,6 @@
 //! What holds for any sequence of calls, checked against the whole history of what happened.
 //!
-//! The oracle is not the state machine again: it keeps every recognition ever made and asks of each
+//! The oracle is not a second state machine: it keeps every recognition ever made and checks for each
 //! opening, in the words of the rules, whether it was allowed.
 
 use crate::people::{Motion, PersonId};
@@ -45,7 +45,7 @@ fn motion() -> impl Strategy<Value = Motion> {
 }
 
 fn sightings() -> impl Strategy<Value = Vec<Sighting>> {
-    // A track has two identities in turn, which no other one has.
+    // A track has two identities in turn, which no other track has.
     let sighting = (0_u32..4, 0_u32..2, motion(), verdict());
     let sighting = sighting.prop_map(|(track, which, motion, verdict)| Sighting {
         track,
@@ -140,7 +140,7 @@ struct Recognition {
 struct History {
     policy: Policy,
     now: Timestamp,
-    /// Recognitions of frames that were accepted, since the last time that voided all.
+    /// Recognitions of frames that were accepted, since all were last voided.
     recognitions: Vec<Recognition>,
     last_frame: Option<Timestamp>,
     void_until: Option<Timestamp>,
@@ -156,7 +156,7 @@ struct History {
 }
 
 impl History {
-    /// The last recognitions of a presentation that may count: of a camera that may be slow.
+    /// The last recognitions of a presentation that may count, even with a slow camera.
     fn last(&self, presentation: u32, many: u32) -> Vec<&Recognition> {
         let longest = 8 * u128::from(self.policy.vote_window_ms);
         let of_it = self.recognitions.iter().rev();
@@ -184,7 +184,7 @@ impl History {
         last.iter().filter_map(|r| r.person).any(enough)
     }
 
-    /// Whether the last recognition but for those of things was a stranger's, just now.
+    /// Whether the last recognition that is not of a thing was a stranger's, just now.
     fn strange(&self, presentation: u32) -> bool {
         let newest = self.last(presentation, 1);
         newest.iter().any(|r| {
@@ -198,7 +198,7 @@ impl History {
         self.void_until = Some(until);
     }
 
-    /// What the call says about times, before its events are looked at.
+    /// What the call changes about times, before its events are checked.
     fn begin(&mut self, now: Timestamp, call: &Call) {
         if now < self.now {
             self.void(now);
@@ -259,7 +259,7 @@ impl History {
                 person,
             });
         }
-        // Whoever has enough votes, the newest of this frame among them, may open or keep open.
+        // A person with enough votes, the newest of this frame among them, may open or keep open.
         let elected = |s: &Sighting| match s.verdict {
             Verdict::Known { person, .. } => {
                 let mut all = self.recognitions.iter().rev();
@@ -294,7 +294,7 @@ impl History {
                         .map(|r| r.presentation)
                         .next();
                     let presentation = presentation.expect("it was recognised in this frame");
-                    // Fewer than in the history where some belong to a visit that is over.
+                    // Fewer than in the history if some belong to a visit that is over.
                     if self.strict {
                         prop_assert!(self.strong(presentation, person) >= votes as usize);
                         prop_assert!(votes >= self.policy.votes + 2);
@@ -322,7 +322,7 @@ impl History {
                 Event::Refused { presentation, .. } => {
                     let all = self.recognitions.iter();
                     let looks = all.filter(|r| r.presentation == presentation).count();
-                    // Its end may come after what it was seen as is void.
+                    // The presentation may end after its looks have been voided.
                     let ended = self.void_until.is_some() || self.faulty;
                     prop_assert!(ended || looks >= self.policy.of as usize);
                 }
@@ -357,7 +357,7 @@ impl History {
                 Event::Opened { .. } | Event::Closed { .. } | Event::ClockJumped => {}
             }
         }
-        // Votes prolong visits: after the events, since a grant is judged by the votes before it.
+        // Votes prolong visits. This comes after the events, since a grant is judged by the votes before it.
         let absence = self.policy.absence_ms.into();
         let now = self.now;
         for person in self.voted.drain(..) {
@@ -385,7 +385,7 @@ proptest! {
     #![proptest_config(ProptestConfig::default())]
 
     #[test]
-    fn every_opening_is_owed_to_votes_or_the_button(
+    fn every_opening_is_caused_by_votes_or_the_button(
         policy in policy(),
         steps in prop::collection::vec(step(), 1..120),
     ) {
@@ -415,7 +415,7 @@ proptest! {
             prop_assert!(door.relay() || !pressed, "a press opens, whatever happens");
             let granted = events.iter().any(|e| matches!(e, Event::Granted { .. }));
             prop_assert!(door.relay() || !granted, "a grant opens");
-            // Opened and Closed tell every change.
+            // Opened and Closed report every change.
             let mut on = was_on;
             for event in &events {
                 match event {
@@ -465,7 +465,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_shows_before_the_next_deadline_and_deadlines_pass(
+    fn nothing_changes_before_the_next_deadline_and_deadlines_pass(
         policy in policy(),
         steps in prop::collection::vec(step(), 1..60),
         part in 0.0_f64..1.0,
@@ -521,7 +521,7 @@ proptest! {
     }
 
     #[test]
-    fn somebody_known_is_let_in_at_the_nth_frame(
+    fn a_known_person_is_let_in_at_the_nth_frame(
         policy in policy(),
         part in 0.01_f64..1.0,
         blinks in prop::collection::vec(any::<bool>(), 0..10),

@@ -1,4 +1,4 @@
-//! The answer of the BlazeFace family: a box and six points an anchor, relative to it, and a logit.
+//! The output of the BlazeFace family: for each anchor a box and six points, relative to it, and a logit.
 
 use super::super::geometry::Point;
 use super::{Detection, detection, logit, output};
@@ -8,7 +8,7 @@ use crate::nn::{AnchorsManifest, InputManifest, ModelFile, Network, NnError};
 /// Numbers an anchor has: centre, size, six points.
 const VALUES: usize = 16;
 
-/// Where the anchors stand, and which output says what.
+/// Where the anchors are, and what each output means.
 pub struct Anchors {
     /// Centre of every anchor in pixels of the input.
     centres: Vec<Point>,
@@ -40,7 +40,7 @@ impl Anchors {
         self.centres.len()
     }
 
-    /// Adds what scores `threshold` or more.
+    /// Adds the detections that score `threshold` or more.
     pub fn read(
         &self,
         network: &dyn Network,

@@ -1,6 +1,6 @@
-//! The answer of our family: grids of cells of some strides. A cell tells by a logit whether the middle of a face lies in
-//! it, and in units of its stride where that face is: shift of its middle, logarithms of width and height, five points.
-//! A cell of the first grid tells that of its four quarters, line by line, and then of itself.
+//! The output of our family: grids of cells with several strides. A cell has a logit for whether the centre of a face lies in
+//! it, and describes that face in units of its stride: shift of its centre, logarithms of width and height, five points.
+//! A cell of the first grid first has these for its four quarters, line by line, and then for itself.
 //!
 //! `scripts/training/detector.py` reads it in the same way (`by_stride`, `found`).
 
@@ -58,12 +58,12 @@ impl Grid {
         levels.map(Self)
     }
 
-    /// The most faces that one answer can tell of.
+    /// The most faces that one output can hold.
     pub fn answers(&self) -> usize {
         self.0.iter().map(|l| l.answers).sum()
     }
 
-    /// Adds what scores `threshold` or more.
+    /// Adds the detections that score `threshold` or more.
     pub fn read(
         &self,
         network: &dyn Network,
@@ -120,14 +120,14 @@ impl Level {
     }
 }
 
-/// Calls `take` for every element of at least `least`, with its place and its value. Thousands of cells say no: 8-bit
-/// ones are compared as they are stored.
+/// Calls `take` for every element of at least `least`, with its place and its value. Thousands of cells are negative: 8-bit
+/// elements are compared as they are stored.
 fn above(scores: &Tensor<'_>, least: f32, mut take: impl FnMut(usize, f32)) {
     match *scores {
         Tensor::I8(data, scale, zero) => {
             #[expect(clippy::cast_precision_loss, reason = "zero points are 8-bit values")]
             let stored = (least / scale + zero as f32).ceil();
-            // A chunk without any is passed by in a few instructions.
+            // A chunk without a candidate is skipped in a few instructions.
             for (n, chunk) in data.chunks(64).enumerate() {
                 let most = chunk.iter().fold(i8::MIN, |most, v| most.max(*v));
                 if f32::from(most) < stored {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_tells_a_face_in_units_of_its_stride() {
+    fn a_cell_describes_a_face_in_units_of_its_stride() {
         let level = Level {
             stride: 16.0,
             columns: 3,
@@ -183,7 +183,7 @@ mod tests {
             geometry: 0,
         };
         let mut values = [0.0f32; 6 * VALUES];
-        // Row 1, column 2: its middle is at (40, 24).
+        // Row 1, column 2: its centre is at (40, 24).
         values[5 * VALUES..].copy_from_slice(&[
             0.25,
             -0.5,
@@ -207,7 +207,7 @@ mod tests {
             ty: 0.0,
         };
         let d = level.face(5, 0.0, &Tensor::F32(&values), &window).unwrap();
-        // (40 + 4, 24 - 8) is the middle, 32x48 the size; twice that and 5 to the right.
+        // (40 + 4, 24 - 8) is the centre, 32x48 the size; twice that and 5 to the right.
         assert!((d.bbox.width - 64.0).abs() < 1e-3 && (d.bbox.height - 96.0).abs() < 1e-3);
         assert!((d.bbox.x - (93.0 - 32.0)).abs() < 1e-3 && (d.bbox.y - (32.0 - 48.0)).abs() < 1e-3);
         assert!((d.score - 0.5).abs() < 1e-6);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_of_the_first_grid_tells_of_its_quarters_too() {
+    fn a_cell_of_the_first_grid_covers_its_quarters_too() {
         let level = Level {
             stride: 16.0,
             columns: 3,

@@ -1,6 +1,6 @@
-//! Finds faces: runs the detector over a window of the picture and reads boxes and points out of its answer.
+//! Finds faces: runs the detector over a window of the picture and reads boxes and points from its output.
 //!
-//! How an answer is read is its family's business: [`anchors`] for BlazeFace, [`grid`] for ours. Does not judge whether
+//! Each family reads its output itself: [`anchors`] for BlazeFace, [`grid`] for ours. This module judges neither whether
 //! a box is plausible as a face ([`super::plausible`]) nor how good it is.
 
 mod anchors;
@@ -37,14 +37,14 @@ pub struct Detection {
     pub score: f32,
     /// Eyes left and right as seen, nose, middle of the mouth; pixels of the picture.
     pub points: [Point; 4],
-    /// Corners of the mouth, left and right as seen, where the detector tells them.
+    /// Corners of the mouth, left and right as seen, if the detector gives them.
     pub corners: Option<[Point; 2]>,
-    /// The five points by a closer look, once that has shown a face.
+    /// The five points from a closer look, once that has shown a face.
     pub refined: Option<Landmarks>,
 }
 
 impl Detection {
-    /// The five points, where the detector tells them.
+    /// The five points, if the detector gives them.
     #[must_use]
     pub fn landmarks(&self) -> Option<Landmarks> {
         let [left, right, nose, _] = self.points;
@@ -52,7 +52,7 @@ impl Detection {
     }
 }
 
-/// How the answer is read.
+/// How the output is read.
 enum Family {
     Anchors(anchors::Anchors),
     Grid(grid::Grid),
@@ -61,21 +61,21 @@ enum Family {
 /// A detector, loaded.
 pub struct Detector {
     network: Box<dyn Network>,
-    /// The same for luma in the camera's memory.
+    /// The same network for luma in the camera's memory.
     direct: Option<Box<dyn Network>>,
     manifest: DetectorManifest,
     family: Family,
-    /// What is above the threshold; kept to be reused.
+    /// The candidates above the threshold; kept to be reused.
     candidates: Vec<Detection>,
     found: Vec<Detection>,
 }
 
 impl Detector {
-    /// Loads the detector, and `direct` to stand in for it where a camera's memory is as it takes it, and compares their
-    /// tensors with the manifest.
+    /// Loads the detector, and `direct` to stand in for it where a camera's memory has the form that it takes, and compares
+    /// their tensors with the manifest.
     ///
     /// # Errors
-    /// [`NnError`] if the engine refuses it or it is of another shape than the manifest says.
+    /// [`NnError`] if the engine refuses it or its shape differs from the manifest.
     pub fn load(
         engine: &dyn Engine,
         model: &ModelFile,
@@ -156,8 +156,8 @@ impl Detector {
         Similarity::letterbox((layout.width, layout.height), (input.width, input.height))
     }
 
-    /// The window that shows the whole picture at half the scale of [`Detector::whole`]: a face that fills the picture is
-    /// of a usual size there.
+    /// The window that shows the whole picture at half the scale of [`Detector::whole`]: a face that fills the picture has
+    /// a usual size there.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "sides of a small picture")]
     pub fn whole_smaller(&self, image: &Image<'_>) -> Similarity {
@@ -176,7 +176,7 @@ impl Detector {
         (self.manifest.input.width, self.manifest.input.height)
     }
 
-    /// Boxes that overlap more than this are the same face.
+    /// Boxes that overlap more than this show the same face.
     #[must_use]
     pub const fn overlap(&self) -> f32 {
         self.manifest.overlap
@@ -194,7 +194,7 @@ impl Detector {
     }
 }
 
-/// Loads the detector that takes a camera's memory; but for the type of its input it must be like `network`.
+/// Loads the detector that takes a camera's memory; except for the type of its input it must be like `network`.
 fn stand_in(
     engine: &dyn Engine,
     model: &ModelFile,
@@ -213,7 +213,7 @@ fn stand_in(
     })
 }
 
-/// The network to run and the memory to run it on, if the picture as it lies there is what the network takes.
+/// The network to run and the memory to run it on, if the picture as it lies in memory is what the network takes.
 fn in_place<'n, 'i>(
     direct: Option<&'n mut Box<dyn Network>>,
     input: &InputManifest,
@@ -227,7 +227,7 @@ fn in_place<'n, 'i>(
     direct.fits(luma).then_some((direct, luma))
 }
 
-/// That output `what` of `shape` is there: which it is.
+/// The index of the output `what` of `shape`.
 fn output(
     model: &ModelFile,
     network: &dyn Network,

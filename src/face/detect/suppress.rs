@@ -1,10 +1,10 @@
-//! One face, one detection: what overlaps is averaged, and a part of a face gives way to the whole.
+//! One detection for each face: overlapping detections are averaged, and a part of a face gives way to the whole.
 
 use super::super::geometry::{Point, Rect};
 use super::Detection;
 
-/// A box that lies in a larger one with more of its area than this shows a part of the same face. Two faces of one size
-/// that overlap less than boxes of one face do (intersection over union 0.4) share at most 0.57 of their areas.
+/// A box with more than this share of its area inside a larger one shows a part of the same face. Two faces of one size
+/// whose boxes overlap less than boxes of one face do (intersection over union 0.4) share at most 0.57 of their areas.
 const PART: f32 = 0.6;
 
 /// Weighted non-maximum suppression: every group of overlapping candidates becomes their average,
@@ -39,7 +39,7 @@ pub fn whole_faces(found: &mut Vec<Detection>, from: usize, least: f32) {
     let mut i = from;
     while let Some(part) = found.get(i) {
         let whole = |d: &Detection| d.score >= least && part_of(&part.bbox, &d.bbox);
-        // Being a part is transitive but for the margin of `PART`, so the order of removal hardly matters.
+        // Being a part is transitive except for the margin of `PART`, so the order of removal hardly matters.
         if found[from..].iter().any(whole) {
             found.remove(i);
         } else {
@@ -69,7 +69,7 @@ impl Sum {
         for (sum, p) in self.1.iter_mut().zip(d.points) {
             add(sum, p);
         }
-        // A detector tells them of all its faces or of none.
+        // A detector gives them for all its faces or for none.
         if let Some(corners) = d.corners {
             let sums = self.2.get_or_insert_default();
             for (sum, p) in sums.iter_mut().zip(corners) {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_face_wins_however_sure_its_part_is() {
+    fn the_whole_face_wins_whatever_score_its_part_has() {
         // Places of the left eye, the right eye, the nose and the mouth in a box from eyebrow to chin.
         for (x, y) in [(0.3, 0.25), (0.7, 0.25), (0.5, 0.5), (0.5, 0.8)] {
             for side in [24.0, 60.0, 120.0, 160.0] {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_face_in_three_sizes_the_largest_stays() {
+    fn the_largest_of_three_sizes_of_a_face_stays() {
         let faces = [(160.0, 0.9), (80.0, 0.95), (40.0, 0.99)];
         let faces = faces.map(|(side, score)| square(200.0 - side / 2.0, 200.0, side, score));
         assert_eq!(left(faces.to_vec(), 0.5), [160.0]);
@@ -186,21 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_whole_does_not_cost_a_face_yet() {
+    fn a_doubtful_whole_does_not_remove_a_face() {
         let pair = vec![square(50.0, 50.0, 40.0, 0.9), square(0.0, 0.0, 200.0, 0.55)];
         assert_eq!(left(pair.clone(), 0.65), [40.0, 200.0]);
         assert_eq!(left(pair, 0.5), [200.0]);
     }
 
     #[test]
-    fn what_was_found_before_is_left_alone() {
+    fn earlier_detections_are_left_alone() {
         let mut found = vec![square(50.0, 50.0, 40.0, 0.9), square(0.0, 0.0, 200.0, 0.9)];
         whole_faces(&mut found, 1, 0.5);
         assert_eq!(found.len(), 2);
     }
 
     #[test]
-    fn boxes_without_area_do_not_hang_it() {
+    fn boxes_without_area_do_not_hang_the_suppression() {
         let flat = Detection {
             bbox: Rect::default(),
             ..at(0.0, 0.9)

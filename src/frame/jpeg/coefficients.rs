@@ -1,5 +1,5 @@
-//! One colour of a picture: its blocks, as pixels at the scale that was asked for, and until then, in progressive pictures,
-//! as those of its coefficients that this scale needs.
+//! One colour of a picture: its blocks, as pixels at the requested scale; before that, in progressive pictures, the
+//! coefficients of its blocks that this scale needs.
 
 use std::collections::TryReserveError;
 
@@ -12,7 +12,7 @@ use super::segments::{Frame, Scan, Segments, ZIGZAG};
 /// A colour of a picture.
 #[derive(Default)]
 pub(super) struct Plane {
-    /// Pixels that a block has a side: 8, 4, 2 or 1.
+    /// Pixels along a side of a block: 8, 4, 2 or 1.
     side: usize,
     /// Blocks in a unit, across and down.
     unit: (u32, u32),
@@ -32,7 +32,7 @@ pub(super) struct Plane {
     kept: Vec<i16>,
     /// Which coefficients of every block are not 0, in the order of their coding.
     marks: Vec<u64>,
-    /// Which coefficients have come with all of their bits.
+    /// Which coefficients have arrived with all of their bits.
     done: u64,
 }
 
@@ -47,7 +47,7 @@ const COLUMNS: [u8; 64] = {
     columns
 };
 
-/// Pixels that a block of component `i` has a side: as many as leave the least to stretch.
+/// Pixels along a side of a block of component `i`: the size that needs the least stretching.
 fn side(frame: &Frame, i: usize, eighths: u32) -> u32 {
     let component = &frame.components()[i];
     let (across, down) = frame.most();
@@ -62,7 +62,7 @@ fn side(frame: &Frame, i: usize, eighths: u32) -> u32 {
 }
 
 impl Plane {
-    /// What it takes, in bytes.
+    /// The memory that it needs, in bytes.
     pub fn memory(frame: &Frame, i: usize, eighths: u32) -> u64 {
         let component = &frame.components()[i];
         let (across, down) = frame.units();
@@ -76,7 +76,7 @@ impl Plane {
         blocks * (side * side + coefficients)
     }
 
-    /// Takes the memory for component `i` of a picture at so many eighths of its size.
+    /// Allocates the memory for component `i` of a picture at so many eighths of its size.
     pub fn prepare(
         &mut self,
         frame: &Frame,
@@ -99,7 +99,7 @@ impl Plane {
         self.down = (most.1 * eighths, component.down * side);
         (self.begun, self.done) = (false, 0);
         let blocks = self.blocks.0 as usize * self.blocks.1 as usize;
-        // What is in there from the frame before is overwritten: lines that are not decoded are not shown.
+        // Data of the previous frame are overwritten: lines that are not decoded are not shown.
         let pixels = blocks * self.side * self.side;
         self.pixels.truncate(pixels);
         self.pixels.try_reserve_exact(pixels - self.pixels.len())?;
@@ -117,7 +117,7 @@ impl Plane {
         Ok(())
     }
 
-    /// Blocks that the picture reaches into, across and down: what a scan of this colour alone has.
+    /// Blocks that the picture reaches into, across and down: those that a scan of this colour alone has.
     pub const fn own_blocks(&self) -> (u32, u32) {
         self.own
     }
@@ -131,12 +131,12 @@ impl Plane {
         self.begun
     }
 
-    /// Whether all of its coefficients have come with all of their bits.
+    /// Whether all of its coefficients have arrived with all of their bits.
     pub fn is_complete(&self) -> bool {
         self.done == !0
     }
 
-    /// One line of pixels; below the last, the last.
+    /// One line of pixels; below the last line, the last.
     pub fn line(&self, y: usize) -> &[u8] {
         let stride = self.blocks.0 as usize * self.side;
         let last = (self.blocks.1 as usize * self.side).saturating_sub(1);
@@ -144,7 +144,7 @@ impl Plane {
         &self.pixels[y * stride..(y + 1) * stride]
     }
 
-    /// A scan with all coefficients begins.
+    /// Begins a scan with all coefficients.
     pub fn begin(&mut self, quantisation: &[u16; 64]) {
         let new = factors(quantisation, self.side);
         match &mut self.factors {
@@ -154,12 +154,12 @@ impl Plane {
         (self.begun, self.done) = (true, !0);
     }
 
-    /// After a restart marker.
+    /// Resets the prediction after a restart marker.
     pub const fn predict_again(&mut self) {
         self.mean = 0;
     }
 
-    /// Decodes the block at `x`, `y` with all its coefficients; `None` if the data are none.
+    /// Decodes the block at `x`, `y` with all its coefficients; `None` if the data are invalid.
     #[inline]
     pub fn decode(
         &mut self,
@@ -224,14 +224,14 @@ impl Plane {
         }
     }
 
-    /// Where coefficient `k`, by the order of coding, of a block is kept, if it is.
+    /// Where coefficient `k`, in coding order, of a block is kept, if it is.
     fn place(&self, block: usize, k: usize) -> Option<usize> {
         let (v, u) = (usize::from(ZIGZAG[k]) / 8, usize::from(ZIGZAG[k]) % 8);
         let side = self.side;
         (v < side && u < side).then_some((block * side + v) * side + u)
     }
 
-    /// A coefficient that has been 0 so far.
+    /// Sets a coefficient that has been 0 so far.
     fn set(&mut self, block: usize, k: usize, value: i32) {
         self.marks[block] |= 1 << k;
         if let Some(place) = self.place(block, k) {
@@ -239,8 +239,8 @@ impl Plane {
         }
     }
 
-    /// One more bit, the one of value `bit`, of those coefficients from `k` to `last` that are not 0, up to a place that
-    /// `zeros` that are come before. Returns that place.
+    /// Adds one more bit, with value `bit`, to those coefficients from `k` to `last` that are not 0, up to the place after
+    /// `zeros` coefficients that are 0. Returns that place.
     fn refine(
         &mut self,
         bits: &mut Bits<'_>,
@@ -304,7 +304,7 @@ pub(super) fn progressive(
     if scan.first > 0 {
         let plane = &mut planes[place];
         if plane.marks.is_empty() {
-            // At this scale a block is its mean.
+            // At this scale a block is only its mean.
             let mut bits = bits;
             while let (Some(0xd0..=0xd7), _) = bits.seek_marker() {
                 bits.pass_marker();
@@ -372,7 +372,7 @@ pub(super) fn progressive(
     ))
 }
 
-/// A band of a block that nothing has come of yet. `run` counts the blocks without any.
+/// A band of a block that has no coefficients so far. `run` counts the blocks without any.
 fn first_bits(
     plane: &mut Plane,
     bits: &mut Bits<'_>,
@@ -406,7 +406,7 @@ fn first_bits(
     Some(())
 }
 
-/// One more bit of a band.
+/// One more bit for a band.
 fn more_bits(
     plane: &mut Plane,
     bits: &mut Bits<'_>,

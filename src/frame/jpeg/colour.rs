@@ -47,7 +47,7 @@ impl Rows {
                     }
                     for (out, black) in out.chunks_exact_mut(3).zip(row(3)) {
                         for ink in out {
-                            // As light that is left: of the ink, and of the black.
+                            // As the light that the ink and the black leave.
                             let (ink_left, black_left) = match inverted {
                                 true => (*ink, *black),
                                 false => (255 - *ink, 255 - *black),
@@ -63,7 +63,7 @@ impl Rows {
 }
 
 /// Where pixel `at` of the picture lies in a plane with `part.1` pixels for `part.0` of the picture: the pixel before it, and
-/// how far from that towards the next, in 256ths. Pixels are squares, and their centres meet.
+/// how far it is from there towards the next, in 256ths. Pixels are squares, and the centres of picture and plane coincide.
 fn place(at: u32, part: (u32, u32)) -> (i64, u32) {
     let (most, part) = (i64::from(part.0), i64::from(part.1));
     let place = (2 * i64::from(at) + 1) * part * 128 / most - 128;
@@ -88,7 +88,7 @@ fn stretch(plane: &Plane, y: u32, lines: u32, n: usize, between: &mut Vec<u8>, r
         }
         &between[..]
     };
-    // Room for one more: of an odd width, the last pair has a half outside.
+    // Room for one more: with an odd width, half of the last pair is outside.
     row.resize(n + 1, 0);
     if plane.across.0 == plane.across.1 {
         row[..n].copy_from_slice(&source[..n]);
@@ -121,7 +121,7 @@ fn double(source: &[u8], row: &mut [u8]) {
     }
 }
 
-/// Full-range BT.601, as JFIF (ITU-T T.871, section 7) has it, in 16-bit fixed point.
+/// Full-range BT.601 in 16-bit fixed point, as JFIF defines it (ITU-T T.871, section 7).
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn ycc(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
     // As many at once as a register holds.

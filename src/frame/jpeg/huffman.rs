@@ -1,7 +1,7 @@
 //! Entropy-coded data of a JPEG scan: the bits between two markers, and the Huffman tables that read them (ITU-T T.81,
 //! annexes C and F).
 
-/// Bits that a table looks up at once.
+/// Bits that the table looks up at once.
 const FAST: u32 = 9;
 
 /// A Huffman table, ready to decode with.
@@ -116,14 +116,14 @@ pub(super) struct Bits<'a> {
     /// Bits that are loaded, from the top.
     loaded: u64,
     count: u32,
-    /// How many of the loaded bits are zeros that no data stand behind: the last ones.
+    /// How many of the loaded bits are zeros without data behind them: the last ones.
     padding: u32,
     /// How many of those were used.
     borrowed: u32,
 }
 
 impl<'a> Bits<'a> {
-    /// From byte `at` of `data`.
+    /// Starts at byte `at` of `data`.
     pub const fn new(data: &'a [u8], at: usize) -> Self {
         Self {
             data,
@@ -143,7 +143,7 @@ impl<'a> Bits<'a> {
             // No byte of it is 0xff.
             const ONES: u64 = 0x0101_0101_0101_0101;
             if (!word).wrapping_sub(ONES) & word & (ONES << 7) == 0 && self.count < 64 {
-                // What does not fit in whole bytes is loaded again next time, with the same result.
+                // Bits that do not fill a whole byte are loaded again next time, with the same result.
                 self.loaded |= word >> self.count;
                 let bytes = (64 - self.count) / 8;
                 self.at += bytes as usize;
@@ -182,7 +182,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Whether more bits were read than there are.
+    /// Whether more bits were read than exist.
     #[inline]
     pub const fn ran_out(&self) -> bool {
         self.borrowed > 0
@@ -239,7 +239,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Goes on at the next whole byte. Whether a marker or the end follows there.
+    /// Continues at the next whole byte. Returns whether a marker or the end follows there.
     pub fn align(&mut self) -> bool {
         let odd = (self.count - self.padding) % 8;
         if self.count > self.padding {
@@ -249,8 +249,8 @@ impl<'a> Bits<'a> {
         self.count == self.padding
     }
 
-    /// Drops what is left before the next marker. Returns the marker's second byte and how many bytes were dropped that are
-    /// not 0; `None` at the end of the data. The marker is left where it is.
+    /// Drops the rest before the next marker. Returns the marker's second byte and how many of the dropped bytes are not 0;
+    /// `None` at the end of the data. The marker is left in place.
     pub fn seek_marker(&mut self) -> (Option<u8>, usize) {
         let mut dropped = 0;
         while self.count >= self.padding + 8 {
@@ -271,17 +271,17 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Goes on behind the marker at which it stands.
+    /// Continues after the marker at the current position.
     pub fn pass_marker(&mut self) {
         *self = Self::new(self.data, self.at + 2);
     }
 
-    /// Where it stands, after [`Bits::seek_marker`].
+    /// The current position, after [`Bits::seek_marker`].
     pub const fn place(&self) -> usize {
         self.at
     }
 
-    /// The second byte of the marker after the one at which it stands.
+    /// The second byte of the marker after the one at the current position.
     pub fn marker_after(&self) -> Option<u8> {
         let mut rest = *self;
         rest.pass_marker();

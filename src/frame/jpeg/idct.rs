@@ -1,12 +1,12 @@
 //! From DCT coefficients to pixels, in full size or smaller: 8, 4, 2 or 1 pixels a side for a block.
 //!
-//! Full size is the fast algorithm of Arai, Agui and Nakajima (1988), whose scale factors are part of the quantisation
-//! table. Smaller sizes take the lowest coefficients only, by an inverse DCT of that many points: each pixel is about the
-//! mean of those it stands for. All in floating point, which no coefficient overflows.
+//! Full size uses the fast algorithm of Arai, Agui and Nakajima (1988), whose scale factors are part of the quantisation
+//! table. Smaller sizes use only the lowest coefficients, with an inverse DCT of that many points: each pixel is about the
+//! mean of those that it replaces. All in floating point, which no coefficient overflows.
 
 use multiversion::multiversion;
 
-/// Coefficients in columns, the frequency down growing along them.
+/// Coefficients in columns, the vertical frequency increasing along them.
 pub(super) type Block = [f32; 64];
 
 /// What each coefficient is multiplied with before [`pixels`] of this `side`, in columns. `quantisation` is in rows.
@@ -45,10 +45,10 @@ pub(super) fn plain(mean: f32, side: usize, out: &mut [u8], stride: usize) {
     }
 }
 
-/// Rounded; what is out of range becomes the nearest in it.
+/// Rounded; a value out of range becomes the nearest one in range.
 #[inline]
 fn pixel(value: f32) -> u8 {
-    // Added to 2 to the power of 23, a number's fraction is rounded away, and its low byte is that of the sum.
+    // Adding 2 to the power of 23 rounds the fraction away, and the low byte of the sum is the number's.
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
@@ -69,7 +69,7 @@ fn mul(a: &Lanes, by: f32) -> Lanes {
     std::array::from_fn(|i| a[i] * by)
 }
 
-/// One dimension of the transform: of eight columns at once.
+/// One dimension of the transform, for eight columns at once.
 #[inline(always)]
 fn eight(r: &mut [Lanes; 8]) {
     let (s, d) = (add(&r[0], &r[4]), sub(&r[0], &r[4]));
@@ -119,9 +119,9 @@ fn full(block: &Block, out: &mut [u8], stride: usize) {
     }
 }
 
-/// By pixel and frequency: the inverse DCT of `N` points, such that the mean is the first coefficient.
+/// By pixel and frequency: the inverse DCT of `N` points, scaled so that the mean is the first coefficient.
 fn basis<const N: usize>() -> [[f32; N]; N] {
-    // cos(pi/8) and cos(3 pi/8), times the square root of 2; of two points, the cosine of pi/4 times it is 1.
+    // cos(pi/8) and cos(3 pi/8), times the square root of 2; for two points the cosine of pi/4 times that is 1.
     const C: [f32; 3] = [1.306_563, 1.0, 0.541_196_1];
     std::array::from_fn(|n| {
         std::array::from_fn(|k| match (N, n, k) {
@@ -162,7 +162,7 @@ fn small<const N: usize>(block: &Block, basis: &[[f32; N]; N], out: &mut [u8], s
 mod tests {
     use super::*;
 
-    /// The definition (T.81, A.3.3), of the block's means where it is smaller.
+    /// The definition (T.81, A.3.3), or the mean of its values for smaller blocks.
     fn defined(coefficients: &[f32; 64], x: usize, y: usize) -> f64 {
         use std::f64::consts::{FRAC_1_SQRT_2, PI};
         let c = |k: usize| if k == 0 { FRAC_1_SQRT_2 } else { 1.0 };
@@ -178,9 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn every_size_is_what_the_standard_defines_or_its_mean() {
+    fn every_size_matches_the_standard_or_its_mean() {
         for seed in 0..200_u32 {
-            // Few and low frequencies: of those the mean of pixels is known to be near the smaller transform.
+            // Few and low frequencies: for these the mean of pixels is known to be near the smaller transform.
             let mut coefficients = [0.0; 64];
             coefficients[0] = f32::from((seed % 17) as u8) * 40.0 - 300.0;
             let places = [1, 8, 9, 2, 16, 35, 63];

@@ -1,11 +1,11 @@
 //! JPEG pictures: sequential and progressive, Huffman-coded, of 8 bits, decoded at 8, 4, 2 or 1 eighth of their size.
 //!
-//! Why not a library: of those in Rust none decodes damaged frames *and* says which of their lines are real. One refuses
-//! what cameras send every day, another fills what is missing with grey and keeps silent about it; a door must do neither.
-//! Besides, this one takes memory for the picture that it makes and not for the one that was taken, and none at all once it
-//! has decoded a frame of the same size.
+//! Why this is not a library: no Rust library decodes damaged frames *and* reports which of their lines are real. One
+//! refuses what cameras send every day, another silently fills missing parts with grey; a door must do neither. This one
+//! also allocates memory for the picture that it makes and not for the one that was taken, and none at all once it has
+//! decoded a frame of the same size.
 //!
-//! Not for arithmetic coding, 12 bits, lossless or hierarchical pictures: neither cameras nor phones write them.
+//! It does not support arithmetic coding, 12 bits, lossless or hierarchical pictures: neither cameras nor phones write them.
 
 mod coefficients;
 mod colour;
@@ -27,7 +27,7 @@ use super::{ImageError, PixelFormat};
 /// Why a JPEG picture cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum JpegError {
-    /// The bytes are no JPEG picture, or one that is cut short or broken.
+    /// The bytes are not a JPEG picture, or the picture is cut short or broken.
     #[error("the JPEG picture is broken: {0}")]
     Broken(String),
     /// A kind of JPEG that neither cameras nor phones write.
@@ -48,7 +48,7 @@ pub enum JpegError {
         /// The limit in all.
         max_pixels: u32,
     },
-    /// Data are missing: these are the lines that came whole, from the top.
+    /// Data are missing; the lines that arrived whole are counted from the top.
     #[error("the JPEG picture is cut short or damaged: {lines} of {height} lines are whole")]
     Incomplete {
         /// Whole lines, at the scale of decoding.
@@ -98,14 +98,14 @@ pub(super) fn scaled(side: u32, eighths: u32) -> u32 {
 }
 
 impl Frame {
-    /// What decoding at so many eighths of its size takes, in bytes, besides the picture.
+    /// The bytes that decoding at so many eighths of the size takes, in addition to the picture.
     pub fn memory(&self, eighths: u32) -> u64 {
         let planes = 0..self.components().len();
         planes.map(|i| Plane::memory(self, i, eighths)).sum()
     }
 
-    /// Whether so many bytes can be such a picture, to be known before memory is taken: every block of 8x8 pixels takes at
-    /// least one bit in all.
+    /// Checks that so many bytes can hold such a picture, before memory is allocated: every block of 8x8 pixels takes at
+    /// least one bit.
     pub fn fits(&self, bytes: usize) -> Result<(), JpegError> {
         let blocks = u64::from(self.width.div_ceil(8)) * u64::from(self.height.div_ceil(8));
         if bytes as u64 * 8 < blocks {
@@ -117,7 +117,7 @@ impl Frame {
 }
 
 impl Decoder {
-    /// Decodes the picture that `data` begin with, at as many eighths of its size as `choose` says: 1, 2, 4 or 8.
+    /// Decodes the picture at the beginning of `data`, at as many eighths of its size as `choose` returns: 1, 2, 4 or 8.
     pub fn decode(
         &mut self,
         data: &[u8],
@@ -127,7 +127,7 @@ impl Decoder {
         if !data.starts_with(b"\xff\xd8") {
             return Err(broken("it does not begin as one"));
         }
-        // Buffers are padded with zeros, and zeros are valid codes. Two may be a picture's own.
+        // Buffers are padded with zeros, and zeros are valid codes. Two zeros may belong to the picture itself.
         let own = data.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
         let data = &data[..data.len().min(own + 2)];
         *self.segments = Segments::default();
@@ -211,12 +211,12 @@ impl Decoder {
         })
     }
 
-    /// What the last picture was decoded to.
+    /// The pixels of the last picture.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// As [`Decoder::pixels`], for good.
+    /// As [`Decoder::pixels`], but gives up the decoder.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
@@ -278,15 +278,15 @@ impl Decoder {
             }
             true
         });
-        // A zero is a block's end in both tables of a plain picture; in the usual ones it is not.
+        // In both tables of a plain picture a zero ends a block; in the usual tables it does not.
         let plain = parts.iter().flatten().map(|(_, _, ac)| ac.of_zeros() == 0);
         lost.shifted |= has_gap(&data[at..end.min(data.len())], plain);
         Ok((lost, end))
     }
 }
 
-/// How many lines, from the top, a scan has left whole. Where its data have an end mark and units are missing all the same,
-/// some were lost on the way, and nobody knows where the others belong.
+/// How many lines, from the top, a scan has left whole. If its data have an end mark but units are missing, some were lost
+/// on the way, and the right places of the others are unknown.
 fn whole_lines(frame: &Frame, scan: &Scan, lost: Lost, eighths: u32) -> u32 {
     let all = scaled(frame.height, eighths);
     let (across, down) = frame.units();

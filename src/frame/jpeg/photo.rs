@@ -1,9 +1,9 @@
-//! Photos: decoded in full size if they are not larger than asked for, and smaller otherwise; refused if anything is missing.
+//! Photos: decoded in full size if they are within the limit, and smaller otherwise; refused if anything is missing.
 
 use super::{Decoder, JpegError, scaled};
 use crate::frame::{Image, PixelFormat};
 
-/// A JPEG photo, as it lies in its file.
+/// A JPEG photo, as stored in its file.
 pub struct JpegPhoto {
     /// RGB or grey.
     pub format: PixelFormat,
@@ -20,11 +20,11 @@ pub struct JpegPhoto {
 }
 
 impl JpegPhoto {
-    /// Decodes the photo `bytes` at the largest of the scales 1, 1/2, 1/4 and 1/8 at which it has at most `most` pixels, and
-    /// the decoder takes at most `memory` bytes besides them, if its width and height are `accepted`.
+    /// Decodes the photo `bytes` at the largest of the scales 1, 1/2, 1/4 and 1/8 at which it has at most `most` pixels and
+    /// the decoder takes at most `memory` bytes in addition to them, if its width and height are `accepted`.
     ///
     /// # Errors
-    /// [`JpegError`] if it is broken, incomplete, of a kind that is not read, or too large.
+    /// [`JpegError`] if it is broken, incomplete, of an unsupported kind, or too large.
     pub fn decode(
         bytes: &[u8],
         accepted: impl FnOnce(u32, u32) -> bool,

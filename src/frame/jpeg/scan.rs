@@ -1,10 +1,10 @@
-//! The units of a scan, one after another, with the restart markers between them: what to do where data or markers are
+//! The units of a scan, one after another, with the restart markers between them, and what to do if data or markers are
 //! missing.
 
 use super::huffman::Bits;
 
-/// More bytes than this before the next marker, in a scan whose units are all there, were not padding: some units are not
-/// what was sent.
+/// If a scan has all its units, and more bytes than this come before the next marker, they were not padding: some units
+/// are not what was sent.
 const PADDING: usize = 64;
 
 /// Which units of a scan could not be read.
@@ -14,8 +14,8 @@ pub(super) struct Lost {
     pub count: u32,
     /// The first of them.
     pub first: u32,
-    /// Whether some units are not what was sent, or not where they belong: data were left over, or markers contradict one
-    /// another.
+    /// Whether some units are not what was sent, or not in their places: data were left over, or markers contradict each
+    /// other.
     pub shifted: bool,
     /// Whether the data end without a marker, so that the last units are missing rather than some in the middle.
     pub open: bool,
@@ -32,13 +32,13 @@ impl Lost {
     }
 }
 
-/// Reads `units` units with `read`, which is told the unit's number and whether predictions start again there, and answers
-/// whether the data could be such a unit. Returns where the data end, too.
+/// Reads `units` units with `read`, which is given the unit's number and whether predictions start again there, and returns
+/// whether the data could be such a unit. Also returns where the data end.
 ///
-/// Where a unit cannot be read, all that is left of its interval is lost, and reading goes on at the next restart marker. As
-/// markers are numbered, they tell how many intervals are lost with it; one that is followed by the one that is due after it
-/// has a wrong number, and one that is behind is passed over, as in libjpeg. Unlike there, the data may go on without a
-/// marker; and where markers contradict one another, all that follows is lost.
+/// If a unit cannot be read, the rest of its interval is lost, and reading continues at the next restart marker. Markers
+/// are numbered, so they show how many intervals are lost with it. A marker that is followed by the one due after it has a
+/// wrong number, and one that is behind is skipped, as in libjpeg. Unlike in libjpeg, the data may continue without a
+/// marker; and if markers contradict each other, everything that follows is lost.
 pub(super) fn units(
     mut bits: Bits<'_>,
     units: u32,
@@ -61,7 +61,7 @@ pub(super) fn units(
         }
         let at_marker = bits.align();
         if good == end && !at_marker {
-            // Only the marker is missing, perhaps.
+            // Perhaps only the marker is missing.
             due = (due + 1) % 8;
             continue;
         }
@@ -107,8 +107,8 @@ pub(super) fn units(
     (lost, bits.place())
 }
 
-/// Zeros that take the place of a lost packet: more in a row than any units are coded as, where `tables` give zeros a
-/// meaning other than a block without detail.
+/// Zeros in place of a lost packet: more in a row than any units are coded as, if in `tables` zeros mean
+/// anything other than a block without detail.
 pub(super) fn has_gap(data: &[u8], mut tables: impl Iterator<Item = bool>) -> bool {
     const GAP: usize = 32;
     let mut run = 0;

@@ -1,5 +1,5 @@
-//! The segments of a JPEG file before and between its scans (ITU-T T.81, annex B), read as leniently as libjpeg does, and a
-//! second start of image besides: what cameras leave out, repeat or put between segments costs no picture.
+//! The segments of a JPEG file before and between its scans (ITU-T T.81, annex B), read as leniently as libjpeg does. A
+//! second start of image is also accepted: what cameras leave out, repeat or put between segments costs no picture.
 
 use super::JpegError;
 use super::huffman::{Table, usual};
@@ -22,7 +22,7 @@ pub(in crate::frame) struct Component {
     pub quantisation: usize,
 }
 
-/// What a start-of-frame segment says.
+/// The content of a start-of-frame segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::frame) struct Frame {
     pub width: u32,
@@ -54,7 +54,7 @@ impl Frame {
     }
 }
 
-/// What a start-of-scan segment says.
+/// The content of a start-of-scan segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
     /// Components by their places in the frame, each with its tables for DC and AC.
@@ -63,7 +63,7 @@ pub(super) struct Scan {
     /// First and last coefficient.
     pub first: usize,
     pub last: usize,
-    /// Bits that an earlier scan left out, and that this leaves out.
+    /// Bits that an earlier scan left out, and that this one leaves out.
     pub high: u32,
     pub low: u32,
 }
@@ -74,13 +74,13 @@ impl Scan {
     }
 }
 
-/// How colours are meant.
+/// How colours are coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colours {
     Grey,
     Ycc,
     Rgb,
-    /// Stored inverted if a program of Adobe's wrote it.
+    /// Stored inverted if an Adobe program wrote it.
     Cmyk,
     Ycck,
 }
@@ -91,11 +91,11 @@ pub(super) enum Next {
     Scan(Scan, usize),
     /// The end of the picture.
     End,
-    /// The end of the data, which comes before that of the picture.
+    /// The end of the data, before the end of the picture.
     Cut,
 }
 
-/// What the segments so far have said.
+/// The content of the segments so far.
 #[derive(Default)]
 pub(super) struct Segments {
     pub frame: Option<Frame>,
@@ -106,7 +106,7 @@ pub(super) struct Segments {
     pub restart: u32,
     jfif: bool,
     adobe: Option<u8>,
-    /// The first block of EXIF data, by its bytes' places: a TIFF file in itself.
+    /// Where the first block of EXIF data lies in the file: it is a TIFF file in itself.
     pub exif: Option<(usize, usize)>,
 }
 
@@ -259,7 +259,7 @@ impl Segments {
 
     fn start(&mut self, segment: &[u8], progressive: bool) -> Result<(), JpegError> {
         let Some((&[bits, h1, h0, w1, w0, count], rest)) = segment.split_first_chunk() else {
-            return Err(broken("it does not say its size"));
+            return Err(broken("its size is missing"));
         };
         if bits != 8 {
             return Err(unsupported("of more than 8 bits"));
@@ -271,14 +271,14 @@ impl Segments {
         let mut components = [Component::default(); 4];
         for (i, component) in components.iter_mut().enumerate().take(count) {
             let Some(&[id, sampling, quantisation]) = rest.get(3 * i..3 * i + 3) else {
-                return Err(broken("it does not say its colours"));
+                return Err(broken("its colours are missing"));
             };
             let (across, down) = (u32::from(sampling >> 4), u32::from(sampling & 15));
             if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
                 return Err(broken("a colour has an impossible size"));
             }
             let quantisation = usize::from(quantisation);
-            // A single colour is coded block by block, whatever it says.
+            // A single colour is coded block by block, whatever its size factors are.
             let (across, down) = if count == 1 { (1, 1) } else { (across, down) };
             *component = Component {
                 id,
@@ -295,10 +295,10 @@ impl Segments {
             components,
             count,
         };
-        // Cameras that begin twice say the same twice.
+        // Cameras that begin a picture twice repeat the same content.
         match &self.frame {
             Some(old) if (old.width, old.height) != (frame.width, frame.height) => {
-                Err(broken("it says two sizes"))
+                Err(broken("it has two sizes"))
             }
             _ => {
                 self.frame = Some(frame);
@@ -309,9 +309,7 @@ impl Segments {
 
     fn scan(&mut self, segment: &[u8]) -> Result<Scan, JpegError> {
         let damaged = || broken("a scan is damaged");
-        let frame = self
-            .frame
-            .ok_or_else(|| broken("it does not say its size"))?;
+        let frame = self.frame.ok_or_else(|| broken("its size is missing"))?;
         let (&count, rest) = segment.split_first().ok_or_else(damaged)?;
         let count = usize::from(count);
         if !(1..=frame.count).contains(&count) {
@@ -323,7 +321,7 @@ impl Segments {
                 return Err(damaged());
             };
             let place = frame.components().iter().position(|c| c.id == id);
-            // Some cameras count from another number in one of the two places.
+            // In one of the two places some cameras count from another number.
             let place = place
                 .or((count == frame.count).then_some(i))
                 .ok_or_else(damaged)?;

@@ -1,4 +1,4 @@
-//! Pictures as cameras and programs write them, made here: every sampling, restart markers, scans, and what is damaged in
+//! Pictures as cameras and programs write them, made here: every sampling, restart markers, scans, and damage to
 //! them.
 
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ impl Recipe {
         }
     }
 
-    /// Value and slope of a block: no two near ones alike.
+    /// Value and slope of a block: neighbouring blocks differ.
     fn block(component: usize, x: u32, y: u32) -> (i32, i32) {
         let mean = (x * 7 + y * 13 + component as u32 * 31) % 90;
         (mean as i32 - 45, ((x + y) % 5) as i32 - 2)
@@ -271,7 +271,7 @@ fn every_sampling_shows_each_block_where_it_belongs() {
 }
 
 #[test]
-fn what_cameras_leave_out_or_put_in_costs_nothing() {
+fn parts_that_cameras_leave_out_or_insert_cost_nothing() {
     let bytes = camera().write();
     let pixels = whole(&bytes);
     let end = bytes.len() - 2;
@@ -327,7 +327,7 @@ fn what_cameras_leave_out_or_put_in_costs_nothing() {
 }
 
 #[test]
-fn a_quantisation_table_that_is_missing_is_not_made_up() {
+fn a_missing_quantisation_table_is_not_replaced() {
     let mut bytes = camera().write();
     let table = bytes
         .windows(2)
@@ -350,7 +350,7 @@ fn a_lost_restart_marker_costs_nothing_nor_does_a_wrong_one() {
         for wrong in 0xd0..=0xd7 {
             let mut bytes = bytes.clone();
             bytes[place + 1] = wrong;
-            // The last one has no other after it that says so: then lines are given up rather than put in a wrong place.
+            // No marker follows the last one to show that it is wrong: lines are dropped rather than misplaced.
             if i + 1 < places.len() || wrong == 0xd0 + i as u8 % 8 {
                 assert!(whole(&bytes) == pixels, "marker {i} is {wrong:x}");
             } else {
@@ -360,7 +360,7 @@ fn a_lost_restart_marker_costs_nothing_nor_does_a_wrong_one() {
     }
 }
 
-/// Whatever is lost: lines that are shown are those that were sent.
+/// Whatever is lost, the lines that are shown are those that were sent.
 #[test]
 fn lost_packets_never_put_lines_in_a_wrong_place() {
     for recipe in [
@@ -390,7 +390,7 @@ fn lost_packets_never_put_lines_in_a_wrong_place() {
                         continue;
                     };
                     refused += u32::from(decoded.lines == 0);
-                    // A few bits that are another colour are no loss that anybody could see.
+                    // A few bits of another colour are no visible loss.
                     if length >= 40 && decoded.lines == decoded.height {
                         let wrong = shown
                             .iter()
@@ -407,7 +407,7 @@ fn lost_packets_never_put_lines_in_a_wrong_place() {
 }
 
 #[test]
-fn intervals_that_are_lost_are_counted_and_the_rest_is_cut_off_only_at_the_bottom() {
+fn lost_intervals_are_counted_and_only_the_bottom_is_cut_off() {
     let bytes = camera().write();
     let places = restarts(&bytes);
     // The last two of 24 intervals, half a line of units each: the last line of units is missing.
@@ -415,7 +415,7 @@ fn intervals_that_are_lost_are_counted_and_the_rest_is_cut_off_only_at_the_botto
     assert_eq!(lines(bottom), 88);
     let padded = [bottom, &[0; 3000]].concat();
     assert_eq!(lines(&padded), 88);
-    // With an end mark, what is missing may be missing anywhere.
+    // With an end mark, data may be missing anywhere.
     let marked = [bottom, b"\xff\xd9"].concat();
     assert_eq!(lines(&marked), 0);
     let mut middle = bytes.clone();
@@ -426,7 +426,7 @@ fn intervals_that_are_lost_are_counted_and_the_rest_is_cut_off_only_at_the_botto
 }
 
 #[test]
-fn a_table_that_is_none_is_refused() {
+fn an_invalid_table_is_refused() {
     assert!(
         Table::new(
             &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -447,7 +447,7 @@ fn a_table_that_is_none_is_refused() {
 }
 
 proptest! {
-    /// Nothing that is done to a picture takes the decoder down, at any scale.
+    /// Nothing that is done to a picture makes the decoder panic, at any scale.
     #[test]
     fn damaged_pictures_never_panic(
         sampling in prop::sample::select(vec![GREY, FULL, HALF, QUARTER, &[(3, 1), (1, 2), (1, 1)][..]]),

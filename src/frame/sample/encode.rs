@@ -1,4 +1,4 @@
-//! From the sums of source components that a target line collected to the bytes of the tensor.
+//! From the sums of source components in a target line to the bytes of the tensor.
 
 use multiversion::multiversion;
 
@@ -13,7 +13,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Elements behind the last pixel that whole blocks of pixels may spill into.
+    /// Elements after the last pixel that whole blocks of pixels may spill into.
     pub const SLACK: usize = 64;
 
     pub fn new(max_width: usize) -> Self {
@@ -44,7 +44,7 @@ pub(super) struct Encoder {
     offset: [f32; 3],
     /// Values a target pixel: 1 or 3.
     channels: usize,
-    /// Whether the first component says it all.
+    /// Whether only the first component matters.
     grey: bool,
 }
 
@@ -81,7 +81,7 @@ impl Encoder {
         let matrix = match encoding.channels {
             Channels::Rgb => rgb,
             Channels::Bgr => [rgb[2], rgb[1], rgb[0]],
-            // Luma is this very sum of red, green and blue, also of those made from Y, Cb and Cr.
+            // Luma is exactly this sum of red, green and blue, also when those are made from Y, Cb and Cr.
             channels @ (Channels::Grey | Channels::Luma) => {
                 let luma = |i: usize| 0.299 * rgb[0][i] + 0.587 * rgb[1][i] + 0.114 * rgb[2][i];
                 let mut grey = [luma(0), luma(1), luma(2), luma(3)];
@@ -128,7 +128,7 @@ impl Encoder {
         })
     }
 
-    /// The same for components that were not averaged but summed up: `share` is one over how many.
+    /// The same for components that were summed up instead of averaged: `share` is one over their number.
     pub fn of_sums(mut self, share: f32) -> Self {
         for weight in self.matrix.as_flattened_mut() {
             *weight *= share;
@@ -141,7 +141,7 @@ impl Encoder {
         write_line(self, line, row * line.cover.len() * self.channels, data);
     }
 
-    /// Writes line `row`, of `width` pixels, just as line `from` was.
+    /// Writes line `row`, of `width` pixels, as a copy of line `from`.
     pub fn repeat(&self, width: usize, from: usize, row: usize, data: &mut TensorMut<'_>) {
         let len = width * self.channels;
         let (from, to) = (from * len..(from + 1) * len, row * len);
@@ -156,7 +156,7 @@ impl Encoder {
 /// Encodes `line` from element `at` of the tensor on.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn write_line(encoder: &Encoder, line: &Line, at: usize, data: &mut TensorMut<'_>) {
-    // Float-to-integer casts saturate, and cut off what is behind the point.
+    // Float-to-integer casts saturate, and truncate the fraction.
     match data {
         TensorMut::F32(data) => encode(encoder, line, &mut data[at..], |value| value),
         TensorMut::U8 { data, .. } => {

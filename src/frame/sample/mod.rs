@@ -14,7 +14,7 @@
 //!   usually done, and no more than 1.25 source pixels from tap to tap above.
 //! - Colours are clamped to 0..=255 once, after averaging. YUV is ITU-R BT.601; GREY is full range.
 //!
-//! Not a picture library: no filters, no perspective, no gamma, no output but tensors.
+//! It is not a picture library: no filters, no perspective, no gamma, no output but tensors.
 
 mod encode;
 mod plain;
@@ -31,7 +31,7 @@ pub use similarity::Similarity;
 use source::Source;
 use upright::Upright;
 
-/// What a tensor holds of a pixel.
+/// The channels of a pixel in a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
@@ -41,7 +41,7 @@ pub enum Channels {
     Bgr,
     /// Luma: 0.299 R + 0.587 G + 0.114 B.
     Grey,
-    /// Luma as the camera has it, in limited range where it is: bytes of a plane of luma stay what they are.
+    /// Luma as the camera delivers it, in limited range if it is: the bytes of a luma plane stay unchanged.
     Luma,
 }
 
@@ -56,14 +56,14 @@ impl Channels {
     }
 }
 
-/// What number stands for a colour: `(raw - mean[c]) * scale[c]` for `raw` of 0 to 255.
+/// Which number stands for a colour: `(raw - mean[c]) * scale[c]` for `raw` of 0 to 255.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Encoding {
-    /// What a pixel consists of.
+    /// The channels of a pixel.
     pub channels: Channels,
-    /// Subtracted; in the order of the tensor's channels, the first where there is one.
+    /// Subtracted; in the order of the tensor's channels, the first if there is only one.
     pub mean: [f32; 3],
-    /// Multiplied with, after that; in the same order.
+    /// Multiplied after that; in the same order.
     pub scale: [f32; 3],
 }
 
@@ -110,7 +110,7 @@ pub struct Target<'a> {
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// What numbers to write.
+    /// Which numbers to write.
     pub encoding: Encoding,
     /// Where to write them.
     pub data: TensorMut<'a>,
@@ -153,7 +153,7 @@ pub enum SampleError {
     },
 }
 
-/// Samples pictures into tensors. Holds the buffers for that, so it allocates nothing later.
+/// Samples pictures into tensors. It holds the buffers for that, so it allocates nothing later.
 pub struct Sampler {
     upright: Upright,
     line: Line,
@@ -165,7 +165,7 @@ impl Sampler {
     /// picture that is wider than all before it.
     #[must_use]
     pub fn new(max_source_width: u32, max_target_side: u32) -> Self {
-        // More than a picture may have is no use, and no reason to allocate it.
+        // More than a picture may have is useless, and no reason to allocate it.
         let source = max_source_width.min(Image::MAX_SIDE) as usize;
         let target = max_target_side.min(Image::MAX_SIDE) as usize;
         Self {
@@ -174,7 +174,7 @@ impl Sampler {
         }
     }
 
-    /// Samples `image` into `target`; `map` says where in the picture a target position lies.
+    /// Samples `image` into `target`; `map` gives for a target position its place in the picture.
     ///
     /// Returns the number of source pixels read, each as often as it was read. That is once for a
     /// map that shrinks by a whole number, without rotation.

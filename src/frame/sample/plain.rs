@@ -1,11 +1,11 @@
-//! Luma into a tensor of as many 8-bit elements as the picture has pixels: nothing to average, nothing to encode.
+//! Luma into a tensor of as many 8-bit elements as the picture has pixels: nothing is averaged or encoded.
 
 use multiversion::multiversion;
 
 use super::source::{Planes, Source};
 use super::{Channels, Encoding, Similarity, TensorMut};
 
-/// Copies the luma of `source`, if that is all that is asked for. Gives the pixels read.
+/// Copies the luma of `source`, if the target needs only that. Returns the pixels read.
 pub(super) fn sample(
     source: &Source<'_>,
     map: &Similarity,
@@ -23,7 +23,7 @@ pub(super) fn sample(
         Planes::Yuyv(plane) => (plane, 2),
         _ => return None,
     };
-    // What is stored for raw luma v is v plus this, if luma is not scaled.
+    // The stored value of raw luma v is v plus this, if luma is not scaled.
     let added = |scale: f32, zero: i32| {
         (encoding.scale[0] == scale).then(|| zero as f32 - encoding.mean[0])
     };

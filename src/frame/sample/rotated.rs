@@ -1,7 +1,7 @@
-//! Maps with rotation (or upside down): every target pixel on its own, by bilinear taps.
+//! Maps with rotation (or upside down): each target pixel by itself, with bilinear taps.
 //!
-//! Taps whose four pixels all lie inside the source, nearly all, go in blocks: their bytes are
-//! fetched one by one, but weighed side by side. The others check every pixel.
+//! Taps whose four pixels all lie inside the source, which are nearly all, go in blocks: their bytes are
+//! fetched one by one, but weighted side by side. The others check every pixel.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use super::encode::{Encoder, Line};
 use super::source::{Plane, Planes, Source};
 use super::{Similarity, TensorMut};
 
-/// Taps that are weighed side by side.
+/// Taps that are weighted side by side.
 const BLOCK: usize = Line::SLACK;
 
-/// The most taps a target pixel in each direction; a map that shrinks more than that leaves source
-/// pixels out.
+/// The most taps per target pixel in each direction; a map that shrinks more than that skips source
+/// pixels.
 const MAX_TAPS: u32 = 64;
 
 /// How far from the edge, in pixels, taps count as inside: more than positions in blocks are off by.
@@ -157,8 +157,8 @@ impl Taps {
             right: [0.0; BLOCK],
             down: [0.0; BLOCK],
         };
-        // Fixed point, 16 bits behind the point, is cheap to take apart. It is off by less than
-        // 1/8000 of a pixel if started again every few taps.
+        // Fixed point with 16 fractional bits is cheap to split. The error is below 1/8000 of a pixel if it
+        // starts again every few taps.
         const RUN: usize = 16;
         let fixed = |x: f64| (x * 65536.0).round_ties_even() as i32;
         let fraction = |x: i32| (x & 0xffff) as f32 * (1.0 / 65536.0);
@@ -228,7 +228,7 @@ impl Taps {
     }
 }
 
-/// A word for every tap, zero for those that are not in use.
+/// A word for every tap, zero for unused ones.
 type Words = [u32; BLOCK];
 
 #[inline(always)]

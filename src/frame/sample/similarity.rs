@@ -1,6 +1,6 @@
 //! Where target pixels lie in the source: rotation, one scale for both axes, translation.
 //!
-//! Not how it is estimated from landmarks: that is face alignment's business.
+//! Face alignment estimates it from landmarks; this file does not.
 
 /// Maps a position in the target picture to one in the source picture:
 /// `x = a*u - b*v + tx`, `y = b*u + a*v + ty`.
@@ -42,7 +42,7 @@ impl Similarity {
     }
 
     /// The whole of a picture of `source` (width, height), as large as fits into `target` and
-    /// centred; what is left over lies outside the source.
+    /// centred; the remaining area lies outside the source.
     #[must_use]
     pub fn letterbox(source: (u32, u32), target: (u32, u32)) -> Self {
         let (w, h) = (f64::from(source.0), f64::from(source.1));
@@ -65,7 +65,7 @@ impl Similarity {
         )
     }
 
-    /// The way back, from source to target. Not finite where the scale is zero.
+    /// The inverse, from source to target. Not finite if the scale is zero.
     #[must_use]
     pub fn inverse(&self) -> Self {
         let (a, b) = (f64::from(self.a), f64::from(self.b));

@@ -21,7 +21,7 @@ impl Plane<'_> {
 /// Planes by how their bytes have to be read.
 #[derive(Clone, Copy)]
 pub(super) enum Planes<'a> {
-    /// One byte a pixel: GREY, or the luma of a planar format when nobody wants its colour.
+    /// One byte a pixel: GREY, or the luma of a planar format when its colour is not needed.
     Luma(Plane<'a>),
     /// Y0 Cb Y1 Cr.
     Yuyv(Plane<'a>),

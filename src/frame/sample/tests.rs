@@ -97,7 +97,7 @@ fn to_rgb(layout: Layout, bytes: &[u8], range: Range) -> Vec<[f64; 3]> {
     pixels
 }
 
-/// The average over the square of `side` pixels around (x, y), black outside the picture.
+/// The average over the square of `side` pixels around (x, y); outside the picture it is black.
 fn average(layout: Layout, rgb: &[[f64; 3]], (x, y): (f64, f64), side: f64) -> [f64; 3] {
     let overlap = |centre: f64, at: u32| {
         let at = f64::from(at);
@@ -273,7 +273,7 @@ fn scales() -> impl Strategy<Value = f32> {
     ]
 }
 
-/// A map that puts the target's centre somewhere on the picture or a little beside it.
+/// A map that puts the target's centre somewhere on the picture or slightly outside it.
 fn map_onto(
     layout: Layout,
     (w, h): (u32, u32),
@@ -308,7 +308,7 @@ proptest! {
     }
 
     #[test]
-    fn whole_pixels_are_not_smeared(
+    fn maps_by_whole_pixels_average_exactly(
         layout in layouts(), seed: u64, channels in channels(),
         scale in 1_u16..6, size in (1_u32..40, 1_u32..40), at in (-9_i16..60, -9_i16..60),
     ) {
@@ -466,7 +466,7 @@ fn a_letterbox_reads_every_pixel_once_and_has_black_bars() {
 }
 
 #[test]
-fn buffers_stay_as_they_were_made() {
+fn buffers_keep_their_capacity() {
     let capacities = |sampler: &Sampler| {
         let mut all = sampler.upright.capacities();
         all.extend(sampler.line.parts.iter().map(Vec::capacity));

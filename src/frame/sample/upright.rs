@@ -1,7 +1,7 @@
 //! Maps without rotation: columns and lines can be averaged one after the other, exactly.
 //!
 //! For every target line the source lines under it are summed up, byte by byte; then, for every
-//! target column, the sums under it, by weights that are computed once a picture.
+//! target column, the sums under it are weighted with weights that are computed once for a picture.
 
 use std::ops::{AddAssign, Range};
 
@@ -46,11 +46,11 @@ impl Order {
 }
 
 /// The part of a line or column of `limit` pixels that the square around a target pixel's centre
-/// covers: from, to. Boundaries next to nothing off a pixel's edge are moved onto it, so that
+/// covers: from, to. A boundary very close to a pixel's edge is moved onto it, so that
 /// rounding never costs another line; `None` if nothing is covered.
 #[inline(always)]
 fn covered(centre: f64, side: f64, limit: u32) -> Option<(f64, f64)> {
-    // Not `round`, which is a call on processors that are not known to have it.
+    // Not `round`, which is a function call on processors that may lack the instruction.
     let snap = |x: f64| {
         let edge = (x + 0.5) as i64 as f64;
         if (x - edge).abs() < 1e-4 { edge } else { x }
@@ -110,13 +110,13 @@ struct Columns {
     first: usize,
     /// Where in the sums each begins.
     starts: Vec<usize>,
-    /// From where to where each reaches inside the source, in pixels behind the one it begins with.
+    /// The range that each covers inside the source, in pixels after its first.
     reaches: Vec<[f32; 2]>,
-    /// Steps that each takes.
+    /// Steps of each.
     steps: usize,
-    /// So many weights for each, one after the other.
+    /// The weights of each column, `steps` of them, one after the other.
     weights: Vec<[f32; LANES]>,
-    /// Pixels of a source line that they need, from an even one on.
+    /// Pixels of a source line that they need, starting at an even one.
     span: Range<usize>,
 }
 
@@ -125,7 +125,7 @@ struct Columns {
 fn plan(columns: &mut Columns, map: &Similarity, limit: u32, width: usize, order: Order) {
     let scale = f64::from(map.a);
     let side = scale.max(1.0);
-    // Where a column's sums start: a pair of pixels is not taken apart.
+    // Where a column's sums start: a pair of pixels is not split.
     let first_pixel = |from: f64| match order {
         Order::Pairs => from as usize & !1,
         Order::Luma | Order::Triples => from as usize,
@@ -157,7 +157,7 @@ fn plan(columns: &mut Columns, map: &Similarity, limit: u32, width: usize, order
         starts.push((start - span.start) * order.parts());
         reaches.push([from, to].map(|x| (x - start as f64) as f32));
     }
-    // Lines are summed up unweighted: one division here is for both directions.
+    // Lines are summed up unweighted: this one division covers both directions.
     let share = (1.0 / side / side) as f32;
     for &mut [from, to] in reaches {
         for step in 0..*steps {
@@ -189,10 +189,10 @@ pub(super) struct Upright {
 
 impl Upright {
     pub fn new(max_source_width: usize, max_target_width: usize) -> Self {
-        // At the worst two columns cover the source once and a half, two pixels a step.
+        // In the worst case two columns cover the source one and a half times, two pixels a step.
         let weights = 3 * max_source_width.div_ceil(2) + 3 * max_target_width + LANES;
         Self {
-            // The last column may start at the end, and read as far again.
+            // The last column may start at the end and read as far again.
             sums: vec![0.0; 6 * (max_source_width + 2) + LANES],
             planes: std::array::from_fn(|_| vec![0.0; max_source_width + 1]),
             columns: Columns {
@@ -265,7 +265,7 @@ impl Upright {
             ..
         } = &self.columns;
         let pairs = span.len().div_ceil(2);
-        // Behind the last column's sums others are read with weight zero: some must be there.
+        // After the last column's sums, others are read with weight zero: they must exist.
         let last = starts.last().copied().unwrap_or(0) + steps * order.pixels() * order.parts();
         let need = (last + LANES).max(2 * pairs * order.parts());
         if self.sums.len() < need {
@@ -316,7 +316,7 @@ impl Upright {
         weigh(order, &self.sums, &self.columns, quads, &mut line.parts);
     }
 
-    /// Notes how much of every pixel of `line` lies inside the source: `height` lines of it, and of
+    /// Records how much of every pixel of `line` lies inside the source: `height` lines of it, and of
     /// `side` in both directions if all.
     fn cover(&self, height: f64, side: f64, line: &mut Line) {
         let share = (height / side / side) as f32;
@@ -416,7 +416,7 @@ fn weigh(
     parts: &mut [Vec<f32>; 3],
 ) {
     let [y, u, v] = parts.each_mut().map(|part| &mut part[columns.first..]);
-    // In two goes, since only what is stored side by side is also computed side by side.
+    // In two passes, because only what is stored side by side is also computed side by side.
     match order {
         Order::Luma => {
             dots::<8>(sums, columns, quads, |[a, b, c, d, e, f, g, h]| {

@@ -1,7 +1,7 @@
 //! TensorFlow Lite on the CPU, through the crate `tflitec`; XNNPACK on or off.
 //!
 //! tflitec reads and writes tensors by copying and allocates a description at every access. This file
-//! looks tensors up once, when the network is loaded, and keeps where they lie.
+//! looks tensors up once, when the network is loaded, and keeps their addresses.
 #![expect(unsafe_code, reason = "tensors are memory that the C library owns")]
 
 mod seam;
@@ -23,7 +23,7 @@ pub struct TfLite {
 }
 
 impl TfLite {
-    /// Networks will run on `threads` threads (at least 1), float layers through XNNPACK if so asked.
+    /// Networks run on `threads` threads (at least 1), float layers through XNNPACK if requested.
     #[must_use]
     pub const fn new(xnnpack: bool, threads: u8) -> Self {
         Self { xnnpack, threads }
@@ -51,31 +51,33 @@ impl Engine for TfLite {
                 "is it a .tflite file for this version?"
             },
         };
-        let says = |e: tflitec::Error| refuse(e.to_string());
+        let library_error = |e: tflitec::Error| refuse(e.to_string());
         let options = Options {
             thread_count: i32::from(self.threads.max(1)),
             is_xnnpack_enabled: self.xnnpack,
         };
         // An interpreter borrows its model. Both live as long as the process, like the mapping they
         // read, so the model is leaked rather than tied up in a self-referential struct.
-        let parsed: &'static Model<'static> =
-            Box::leak(Box::new(Model::from_bytes(model.bytes()).map_err(says)?));
-        // Float networks are left as they are: nothing in them is of 8 bits but the edges of some conversions.
-        let eight_bits = is_eight_bits(parsed).map_err(says)?;
+        let parsed: &'static Model<'static> = Box::leak(Box::new(
+            Model::from_bytes(model.bytes()).map_err(library_error)?,
+        ));
+        // Float networks are left as they are: only the edges of some conversions in them have 8 bits.
+        let eight_bits = is_eight_bits(parsed).map_err(library_error)?;
         let (interpreter, raw) =
             seam::watch(eight_bits, || Interpreter::new(parsed, Some(options)));
-        let interpreter = interpreter.map_err(says)?;
+        let interpreter = interpreter.map_err(library_error)?;
         // SAFETY: the library made it for `interpreter`, which the network below keeps beside the mover.
         let mover = raw.and_then(|raw| unsafe { seam::Mover::of(raw) });
-        interpreter.allocate_tensors().map_err(says)?;
+        interpreter.allocate_tensors().map_err(library_error)?;
         let inputs = interpreter.input_tensor_count();
         if inputs != 1 {
             return Err(refuse(format!("it has {inputs} inputs instead of 1")));
         }
-        let input = Place::of(&interpreter.input(0).map_err(says)?).map_err(refuse)?;
+        let input = Place::of(&interpreter.input(0).map_err(library_error)?).map_err(refuse)?;
         let mut outputs = Vec::new();
         for i in 0..interpreter.output_tensor_count() {
-            outputs.push(Place::of(&interpreter.output(i).map_err(says)?).map_err(refuse)?);
+            outputs
+                .push(Place::of(&interpreter.output(i).map_err(library_error)?).map_err(refuse)?);
         }
         Ok(Box::new(Loaded {
             name: model.name(),
@@ -103,7 +105,7 @@ fn is_eight_bits(model: &'static Model<'static>) -> Result<bool, tflitec::Error>
 }
 
 /// Where a tensor lies. Valid until the interpreter resizes, reallocates or is dropped; [`Loaded`]
-/// does the first two never.
+/// never does the first two.
 struct Place {
     data: NonNull<u8>,
     /// Elements, not bytes.
@@ -190,7 +192,7 @@ impl Loaded {
     /// Lets the next run read its input from `data` on.
     ///
     /// # Safety
-    /// As of [`seam::Mover::put`].
+    /// As for [`seam::Mover::put`].
     unsafe fn place_input(&mut self, data: NonNull<u8>) -> Result<(), NnError> {
         let width = if self.input.spec.element == Element::F32 {
             4
@@ -199,11 +201,11 @@ impl Loaded {
         };
         let bytes = self.input.len * width;
         let mover = self.mover.as_ref();
-        // SAFETY: what the caller promised.
+        // SAFETY: guaranteed by the caller.
         if !mover.is_some_and(|mover| unsafe { mover.put(data, bytes) }) {
             return Err(self.failed("it does not take its input from there"));
         }
-        // Looks at what has moved; plans nothing again.
+        // Checks what has moved; does not plan again.
         let looked = self.interpreter.allocate_tensors();
         looked.map_err(|e| self.failed(e.to_string()))
     }
@@ -272,8 +274,8 @@ impl Network for Loaded {
         }
         self.away = true;
         // SAFETY: `fits` has compared the length; the memory is borrowed until the run below is over, and after it the
-        // input is moved again before any other. TFLite's kernels read their inputs and write other tensors: only an
-        // operator that works in place would not, and a first layer that is one changes no type and no shape.
+        // input is moved again before any other run. TFLite's kernels read their inputs and write other tensors. An exception is an
+        // operator that works in place; a first layer of that kind changes no type and no shape.
         unsafe { self.place_input(NonNull::from_ref(memory).cast()) }?;
         let ran = self.interpreter.invoke();
         ran.map_err(|e| self.failed(e.to_string()))

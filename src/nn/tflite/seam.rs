@@ -1,18 +1,18 @@
-//! Where this program stands between the crate `tflitec` and the C library.
+//! The code between the crate `tflitec` and the C library.
 //!
-//! The delegate's options, which tflitec leaves at their defaults: that of some versions runs no 8-bit layer through
-//! XNNPACK, which costs five times the time. And an input in the caller's memory (`TfLiteCustomAllocation`), which
-//! tflitec does not know and not every version of the library has.
+//! It sets the delegate's options, which tflitec leaves at their defaults: with the default of some versions no 8-bit layer
+//! runs through XNNPACK, which takes five times as long. It also allows an input in the caller's memory
+//! (`TfLiteCustomAllocation`), which tflitec does not know and not every version of the library has.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
 
-/// XNNPACK runs signed 8-bit layers (`TFLITE_XNNPACK_DELEGATE_FLAG_QS8`). The flag for unsigned ones is left alone:
+/// XNNPACK runs signed 8-bit layers (`TFLITE_XNNPACK_DELEGATE_FLAG_QS8`). The flag for unsigned layers is not set:
 /// version 2.9 refuses it on x86-64.
 const QS8: u32 = 1;
 
-/// `TfLiteXNNPackDelegateOptions`, as `c_api.h` beside this file has it.
+/// `TfLiteXNNPackDelegateOptions`, as in `c_api.h` beside this file.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Options {
@@ -28,7 +28,7 @@ thread_local! {
     static MADE: Cell<*mut c_void> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Delegates that this thread makes during `make` run 8-bit layers too, if `eight_bits`. Also gives the interpreter that
+/// Delegates that this thread makes during `make` also run 8-bit layers if `eight_bits`. Also returns the interpreter that
 /// the library made last.
 pub fn watch<T>(eight_bits: bool, make: impl FnOnce() -> T) -> (T, Option<NonNull<c_void>>) {
     let before = EIGHT_BITS.replace(eight_bits);
@@ -47,11 +47,11 @@ const NEXT: *mut c_void = std::ptr::without_provenance_mut(usize::MAX);
 
 /// The library's own function of that name.
 fn library(name: &CStr) -> *mut c_void {
-    // SAFETY: `dlsym` is POSIX, takes any handle and any name, and answers null for what there is not.
+    // SAFETY: `dlsym` is POSIX, takes any handle and any name, and returns null for an unknown name.
     unsafe { dlsym(NEXT, name.as_ptr()) }
 }
 
-/// The definition that tflitec finds, being the program's: sets the flags and calls the library's.
+/// The definition that tflitec finds, because it is the program's: it sets the flags and calls the library's.
 ///
 /// # Safety
 /// As the library's: `options` is null or points to options that its `TfLiteXNNPackDelegateOptionsDefault` made.
@@ -59,26 +59,26 @@ fn library(name: &CStr) -> *mut c_void {
 unsafe extern "C" fn TfLiteXNNPackDelegateCreate(options: *const Options) -> *mut c_void {
     let real = library(c"TfLiteXNNPackDelegateCreate");
     if real.is_null() {
-        // As the library does where it has no XNNPACK: the network runs without it.
+        // As the library does if it has no XNNPACK: the network runs without it.
         return std::ptr::null_mut();
     }
     // SAFETY: the symbol is the library's function of this name and of this type (xnnpack_delegate.h).
     let real: unsafe extern "C" fn(*const Options) -> *mut c_void =
         unsafe { std::mem::transmute(real) };
-    // SAFETY: the caller promises that these are options, or null; they are read only.
+    // SAFETY: the caller guarantees that these are options, or null; they are read only.
     let mut mine = unsafe { options.as_ref() }.copied();
     match &mut mine {
         Some(mine) if EIGHT_BITS.get() => {
             mine.flags |= QS8;
-            // SAFETY: options of the caller but for a flag, which the library reads before it returns.
+            // SAFETY: options of the caller, changed in one flag; the library reads them before it returns.
             unsafe { real(mine) }
         }
-        // SAFETY: what the caller promised.
+        // SAFETY: guaranteed by the caller.
         _ => unsafe { real(options) },
     }
 }
 
-/// As above: tells [`watch`] which interpreter was made.
+/// As above: records for [`watch`] which interpreter was made.
 ///
 /// # Safety
 /// As the library's: a model and options of its making, options may be null.
@@ -94,7 +94,7 @@ unsafe extern "C" fn TfLiteInterpreterCreate(
     // SAFETY: the symbol is the library's function of this name and of this type (c_api.h).
     let real: unsafe extern "C" fn(*const c_void, *const c_void) -> *mut c_void =
         unsafe { std::mem::transmute(real) };
-    // SAFETY: what the caller promised.
+    // SAFETY: guaranteed by the caller.
     let made = unsafe { real(model, options) };
     MADE.set(made);
     made
@@ -107,7 +107,7 @@ struct CustomAllocation {
     bytes: usize,
 }
 
-/// What moves the one input of an interpreter into other memory.
+/// Moves the one input of an interpreter into other memory.
 pub struct Mover {
     interpreter: NonNull<c_void>,
     /// The input's number among the tensors.
@@ -116,10 +116,10 @@ pub struct Mover {
 }
 
 impl Mover {
-    /// Where such memory has to begin (`kDefaultTensorAlignment`).
+    /// The alignment of such memory (`kDefaultTensorAlignment`).
     pub const ALIGNMENT: usize = 64;
 
-    /// For the first input of `interpreter`; `None` if the library cannot.
+    /// For the first input of `interpreter`; `None` if the library lacks the function.
     ///
     /// # Safety
     /// `interpreter` is one of the library's and outlives the mover.
@@ -141,7 +141,7 @@ impl Mover {
                 ),
             )
         };
-        // SAFETY: an interpreter, as the caller promised; the index of what it lacks is negative.
+        // SAFETY: an interpreter, guaranteed by the caller; the index of a missing input is negative.
         let tensor = unsafe { index(interpreter.as_ptr(), 0) };
         (tensor >= 0).then_some(Self {
             interpreter,
@@ -160,7 +160,7 @@ impl Mover {
             data: data.as_ptr().cast(),
             bytes,
         };
-        // SAFETY: the interpreter lives (see `of`), and the library copies what `place` says.
+        // SAFETY: the interpreter lives (see `of`), and the library copies `place`.
         unsafe { (self.set)(self.interpreter.as_ptr(), self.tensor, &raw const place, 0) == 0 }
     }
 }

@@ -14,7 +14,7 @@ pub enum GalleryError {
         path: PathBuf,
         /// What was tried.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is not a whole gallery.
@@ -61,10 +61,10 @@ pub enum GalleryError {
         /// The embedder in use.
         want: String,
     },
-    /// A name that cannot be.
+    /// An invalid name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Nobody of that name.
+    /// No one of that name is enrolled.
     #[error(
         "nobody is called {}, so nobody was forgotten{suggestion}; `latchkey people` lists who is enrolled in {}",
         crate::journal::quoted(name), path.display()
@@ -72,9 +72,9 @@ pub enum GalleryError {
     Unknown {
         /// The file.
         path: PathBuf,
-        /// As asked for.
+        /// The name that was given.
         name: String,
-        /// Who may have been meant, as half a sentence; or empty.
+        /// The person who may have been meant, as half a sentence; or empty.
         suggestion: String,
     },
 }

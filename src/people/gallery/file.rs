@@ -1,4 +1,4 @@
-//! Files that are whole or not there: written beside, synced, renamed.
+//! Files that are either whole or absent: written beside, synced, renamed.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -23,8 +23,8 @@ pub fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<
     std::fs::rename(beside, path)
 }
 
-/// Gives `file` the owner and mode of the one at `path` that it replaces: root may be the one who
-/// changes the gallery of the user that `run` runs as. A first one belongs to its folder's owner.
+/// Gives `file` the owner and mode of the file at `path` that it replaces: root may change the gallery of
+/// the user that `run` runs as. A first file belongs to its folder's owner.
 fn take_after(file: &File, path: &Path, beside: &Path) -> std::io::Result<()> {
     let (model, mode) = match std::fs::metadata(path) {
         Ok(old) => {
@@ -38,7 +38,7 @@ fn take_after(file: &File, path: &Path, beside: &Path) -> std::io::Result<()> {
     };
     let mine = file.metadata()?;
     if (model.uid(), model.gid()) != (mine.uid(), mine.gid()) {
-        // Refused to all but root; another who may write here stays the owner.
+        // Only root may do this; another user who may write here stays the owner.
         match std::os::unix::fs::fchown(file, Some(model.uid()), Some(model.gid())) {
             Err(e) if e.kind() != ErrorKind::PermissionDenied => return Err(e),
             _ => {}

@@ -1,4 +1,4 @@
-//! Older versions of the body: 1 has templates and no head yet, 2 nothing that was fine-tuned, 3 the name of a network's
+//! Older versions of the body: 1 has templates but no head, 2 has no fine-tuning, and 3 has the name of a network's
 //! file beside the gallery, which is not loaded any more.
 
 use serde::Deserialize;
@@ -29,7 +29,7 @@ struct Third {
     tuned: Option<Named>,
 }
 
-/// The file is named by the checksum.
+/// The file is named after the checksum.
 #[derive(Deserialize)]
 struct Named {
     _embedder_sha256: String,
@@ -55,14 +55,14 @@ pub fn first(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
     })
 }
 
-/// Of the second version, too, with a mark behind it that nothing was fine-tuned.
+/// Also for the second version, if a mark that nothing was fine-tuned is appended.
 pub fn third(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
     let old: Third = super::whole(body)?;
     Ok(super::Gallery {
         embedder_sha256: old.embedder_sha256,
         next: old.next,
         people: old.people,
-        // Who is who was not kept then. The head stays as it was learnt until somebody comes or goes.
+        // That version did not store which embeddings are one person's. The head stays as it was learnt until the people change.
         strangers: old.strangers.into_iter().map(|s| vec![s]).collect(),
         operating: old.operating,
         tuned: None,

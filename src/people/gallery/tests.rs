@@ -19,7 +19,7 @@ fn with_two(path: &Path) {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_gallery_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     assert_eq!(Gallery::load(&path).unwrap(), Gallery::default());
@@ -40,7 +40,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn what_could_not_be_read_again_is_not_written() {
+fn a_gallery_too_large_to_read_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     with_two(&path);
@@ -67,9 +67,9 @@ fn owner_and_mode_stay() {
         (m.uid(), m.gid(), m.mode() & 0o777)
     };
     with_two(&path);
-    assert_eq!(state().2, 0o600, "templates are nobody else's business");
+    assert_eq!(state().2, 0o600, "only the owner may read templates");
     std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    // Only root can give a file away; others keep what they have.
+    // Only root can give a file away; others keep theirs.
     let _ = std::os::unix::fs::chown(&path, Some(4711), Some(4712));
     let before = state();
     Gallery::update(&path, |g| g.remove("Ada", &path)).unwrap();
@@ -111,7 +111,7 @@ fn a_failed_change_leaves_the_file_alone() {
 }
 
 #[test]
-fn a_leftover_of_a_crashed_write_is_in_nobodys_way() {
+fn a_leftover_of_a_crashed_write_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     let victim = folder.path().join("victim");
@@ -150,7 +150,7 @@ fn templates_of_another_embedder_are_not_mixed() {
 }
 
 #[test]
-fn a_name_is_one_persons_however_it_is_typed() {
+fn a_name_means_one_person_however_it_is_typed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     let add = |name: &str, seed| {
@@ -217,7 +217,7 @@ fn a_gallery_of_the_first_version_is_read_and_gets_its_head() {
 }
 
 #[test]
-fn what_was_measured_of_a_head_is_not_said_of_another() {
+fn a_changed_head_loses_its_measurements() {
     let mut gallery = Gallery::default();
     let path = Path::new("test");
     gallery
@@ -270,7 +270,7 @@ fn fine_tuned(path: &Path, sha256: &str) {
 }
 
 #[test]
-fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_nothing_is_left_of_it() {
+fn a_fine_tuned_network_is_used_until_the_people_change_and_then_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     let files = || std::fs::read_dir(folder.path()).unwrap().count();
@@ -285,7 +285,7 @@ fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_nothing_is
     fine_tuned(&path, &one);
     assert_eq!(files(), 1, "the weights are in the gallery");
     assert_eq!(first(&one), direction(11).values());
-    assert_eq!(first("aa"), own, "the set's own knows them still");
+    assert_eq!(first("aa"), own, "the set's own still knows them");
     let gallery = Gallery::load(&path).unwrap();
     assert_eq!(gallery.tuned().unwrap().patch, patch());
     assert!(gallery.suits(&one, &path).is_ok() && gallery.suits("aa", &path).is_ok());
@@ -296,7 +296,7 @@ fn a_fine_tuned_network_is_used_until_somebody_comes_or_goes_and_then_nothing_is
     assert!(std::fs::metadata(&path).unwrap().len() < before);
 }
 
-/// The file at `path` as the third version had it, with the name of a fine-tuned network, or none.
+/// The file at `path` as the third version wrote it, with or without the name of a fine-tuned network.
 fn as_of_the_third(path: &Path, tuned: bool) {
     let g = Gallery::load(path).unwrap();
     let strangers: Vec<Vec<f32>> = g.strangers.iter().flatten().cloned().collect();
@@ -350,7 +350,7 @@ fn a_gallery_of_the_third_version_is_read_and_its_network_is_not() {
     let gallery = Gallery::load(&path).unwrap();
     assert!(gallery.was_tuned_earlier() && gallery.tuned().is_none());
     assert_eq!(gallery.people(), now.people());
-    // Its files go with the next change, whatever that is, and half-written ones.
+    // Its files, and half-written ones, are deleted with the next change.
     for file in ["gallery.tuned-123.tflite", "gallery.tuned-123.tflite.new"] {
         std::fs::write(folder.path().join(file), b"a network").unwrap();
     }
@@ -365,7 +365,7 @@ fn a_gallery_of_the_second_version_is_read() {
     let path = folder.path().join("gallery");
     with_two(&path);
     let now = Gallery::load(&path).unwrap();
-    // The same as the third but for the mark that nothing is fine-tuned.
+    // The same as the third, but without the mark that nothing is fine-tuned.
     as_of_the_third(&path, false);
     let bytes = std::fs::read(&path).unwrap();
     let body = &bytes[HEAD..bytes.len() - 1];
@@ -379,7 +379,7 @@ fn a_gallery_of_the_second_version_is_read() {
 }
 
 #[test]
-fn when_the_last_one_has_gone_the_gallery_is_empty_and_not_damaged() {
+fn a_gallery_is_empty_and_not_damaged_after_the_last_person() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gallery");
     with_two(&path);
@@ -394,7 +394,7 @@ fn when_the_last_one_has_gone_the_gallery_is_empty_and_not_damaged() {
     let gallery = Gallery::load(&path).unwrap();
     assert!(gallery.people().is_empty());
     assert_eq!(gallery.strangers().len(), 2);
-    // Another embedder may begin again: to it those strangers mean nothing.
+    // Another embedder may start again: strangers of the old one have no meaning for it.
     let short = Embedding::normalised([1.0, 0.0]).unwrap();
     Gallery::update(&path, |g| g.add("Cleo", &[short], &[], "bb", &path)).unwrap();
     assert!(Gallery::load(&path).unwrap().strangers().is_empty());

@@ -1,5 +1,5 @@
-//! What can break while the door is worked, and the line of the log about it. What is done about each is
-//! [`Keeper::fail`](super::Keeper::fail)'s business, and the same for all at first: the relay goes off.
+//! What can break while the door works, and its log line. [`Keeper::fail`](super::Keeper::fail) handles each fault, and always
+//! begins in the same way: the relay goes off.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::capture::CameraFault;
 use crate::journal;
 use crate::output::{GuardError, OutputError};
 
-/// Something broke, or all ends. A new kind needs a row in the test of their order, which does not compile without.
+/// Something broke, or the loop ends. A new kind needs a row in the test of their order, which does not compile without it.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The camera delivers nothing.
@@ -17,7 +17,7 @@ pub enum Fault {
         /// Its node.
         path: PathBuf,
     },
-    /// Recognition, or what should bring it frames, has stopped without a word.
+    /// Recognition, or the source of its frames, has stopped without an error.
     Recognition,
     /// The relay's line does not obey.
     Relay(OutputError),
@@ -29,18 +29,18 @@ pub enum Fault {
     Guard(GuardError),
     /// There is no guard, and none can be started.
     NoGuard(GuardError),
-    /// The broker is gone, or takes no more: lost outputs and guards could not be replaced.
+    /// The broker is gone, or takes no more requests: lost outputs and guards could not be replaced.
     Broker(String),
     /// The gallery cannot be used.
     Gallery(String),
     /// The clock went backwards.
     Clock,
-    /// The process was told to end, or its source has ended.
+    /// The process was asked to stop, or its source has ended.
     Stop,
 }
 
 impl Fault {
-    /// The fault's line, if it has one that nobody else writes.
+    /// Logs the fault's line, if no other code logs it.
     pub fn log(&self) {
         match self {
             Self::Camera { why, path } => {
@@ -54,7 +54,7 @@ impl Fault {
             Self::NoGuard(why) => log::error!("guard_not_started why={:?}", why.to_string()),
             Self::Broker(why) => log::error!("broker_lost why={why:?}"),
             Self::Gallery(why) => log::error!("gallery_refused why={why:?}"),
-            // The first when the round's faults are logged, the second as an event of the decision, the third where the
+            // The first is logged with the round's faults, the second as an event of the decision, the third where the
             // reason is known.
             Self::Recognition | Self::Clock | Self::Stop => {}
         }

@@ -1,6 +1,6 @@
-//! The two guards of the relay: one in charge, one that could take its place at once, and those that were given up.
+//! The two guards of the relay, one in charge and one that could replace it at once, and those that were given up.
 //!
-//! Nothing here waits, and nothing here moves the relay: a loss is the caller's to act on.
+//! Nothing here waits, and nothing here moves the relay: the caller reacts to a loss.
 
 use std::time::Duration;
 
@@ -31,25 +31,25 @@ pub enum Armed {
 pub enum Lost {
     /// The guard in charge.
     InCharge(GuardError),
-    /// One that was to take its place, before it watched, while nobody is in charge.
+    /// One that was to replace it, lost before it watched, while no guard is in charge.
     Starting(GuardError),
 }
 
-/// The guards, as far as there are any.
+/// The guards that there are.
 #[derive(Debug, Default)]
 pub struct Guards {
     charge: Option<Guard>,
     spare: Option<Guard>,
-    /// Given up. Their sockets stay open until they are dead: a guard takes the end of its socket for ours.
+    /// Given up. Their sockets stay open until they are dead: a guard takes the end of its socket for our death.
     leaving: Vec<Guard>,
-    /// Since when one has been asked for.
+    /// Since when a guard has been requested.
     asked: Option<Timestamp>,
     /// When the guard in charge was asked whether it knows that the relay goes on.
     arming: Option<Timestamp>,
 }
 
 impl Guards {
-    /// Whether one watches.
+    /// Whether a guard watches.
     pub fn is_watched(&self) -> bool {
         self.charge.as_ref().is_some_and(Guard::is_ready)
     }
@@ -59,10 +59,10 @@ impl Guards {
         self.charge.iter().chain(&self.spare)
     }
 
-    /// Takes what the guards have answered.
+    /// Reads the guards' answers.
     ///
     /// # Errors
-    /// What is lost of the guard in charge; the other one is in charge then, if it watches. A spare that is lost is only
+    /// The loss of the guard in charge; the other one is in charge then, if it watches. A lost spare is only
     /// replaced.
     pub fn hear(&mut self, now: Timestamp, asks: &mut Vec<Ask>) -> Result<(), Lost> {
         if let Some(guard) = &mut self.charge
@@ -92,7 +92,7 @@ impl Guards {
         Ok(())
     }
 
-    /// A heartbeat to both.
+    /// Sends a heartbeat to both.
     ///
     /// # Errors
     /// As [`Guards::hear`].
@@ -103,23 +103,23 @@ impl Guards {
         asks: &mut Vec<Ask>,
     ) -> Result<(), GuardError> {
         let beat = if on { Beat::On } else { Beat::Off };
-        let told = match &mut self.charge {
+        let sent = match &mut self.charge {
             Some(guard) => guard.beat(beat, now),
             None => Ok(()),
         };
         if let Some(spare) = &mut self.spare
             && spare.is_ready()
         {
-            // What is wrong with it shows when it is next heard.
+            // If this fails, the next `hear` reports the reason.
             let _ = spare.beat(Beat::Spare, now);
         }
-        if told.is_err() {
+        if sent.is_err() {
             self.replace(now, asks);
         }
-        told
+        sent
     }
 
-    /// Whether the relay may go on: asks the guard in charge first, and the other one where that does not answer promptly.
+    /// Whether the relay may go on: asks the guard in charge first, and the other one if that does not answer promptly.
     ///
     /// # Errors
     /// As [`Guards::hear`].
@@ -145,17 +145,17 @@ impl Guards {
         Ok(Armed::NotYet)
     }
 
-    /// The relay is not to go on.
+    /// Ends the request: the relay is not to go on.
     pub fn disarm(&mut self) {
         self.arming = None;
     }
 
-    /// When [`Guards::arm`] is to be called again, at the latest.
+    /// The latest time at which [`Guards::arm`] must be called again.
     pub fn due(&self) -> Option<Timestamp> {
         self.arming.map(|since| since.plus(PROMPT))
     }
 
-    /// Asks for what is missing.
+    /// Requests missing guards.
     pub fn fill(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
         let missing = self.charge.is_none() || self.spare.is_none();
         let patience = |asked: Timestamp| now.since(asked) < START;
@@ -165,10 +165,10 @@ impl Guards {
         }
     }
 
-    /// A guard was started, or not.
+    /// Takes a guard that was started, or the reason why none was.
     ///
     /// # Errors
-    /// Why there is none, if nobody else is in charge.
+    /// Why there is none, if no other guard is in charge.
     pub fn take(
         &mut self,
         started: Result<Guard, GuardError>,
@@ -196,7 +196,7 @@ impl Guards {
         }
     }
 
-    /// The lines that they hold the chip of were lost: others are needed.
+    /// The chip that they hold was lost: new guards are needed.
     pub fn renew(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
         self.arming = None;
         let (charge, spare) = (self.charge.take(), self.spare.take());
@@ -205,12 +205,12 @@ impl Guards {
         self.asked = None;
     }
 
-    /// Asks all of them to end: the process does, with its relay off.
+    /// Asks all of them to end, because the process ends with its relay off.
     pub fn dismiss(&self) {
         self.all().for_each(Guard::dismiss);
     }
 
-    /// The guard in charge is lost.
+    /// Replaces the guard in charge, which is lost.
     fn replace(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
         let lost = self.charge.take();
         self.arming = None;
@@ -220,7 +220,7 @@ impl Guards {
         self.retire(lost, now, asks);
     }
 
-    /// The next one is asked for after as long as everything else is retried: what ended this one may end the next.
+    /// The next guard is requested only after the retry time that applies to everything else: what ended this one may end the next.
     fn hold_off(&mut self, now: Timestamp) {
         let due = (START - RETRY).as_nanos();
         let due = now
@@ -229,7 +229,7 @@ impl Guards {
         self.asked = Some(Timestamp::from_nanos(due));
     }
 
-    /// Ends a guard that is of no more use. The broker kills it; nobody waits for that.
+    /// Ends a guard that is not needed any more. The broker kills it; nothing waits for that.
     fn retire(&mut self, guard: Option<Guard>, now: Timestamp, asks: &mut Vec<Ask>) {
         self.hold_off(now);
         if let Some(guard) = guard {

@@ -1,4 +1,4 @@
-//! The order of calls for every fault, by a driver, a broker and guards that record what they are asked, together with the
+//! The order of calls for every fault. A driver, a broker and guards record what they are asked, together with the
 //! lines of the log. All of it runs in the test's own thread.
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +21,7 @@ use crate::passing;
 thread_local! {
     /// What happened, in order.
     static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// Which line refuses.
+    /// Which part refuses.
     static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
     static PRESSED: Cell<bool> = const { Cell::new(false) };
     static BROKER_GONE: Cell<bool> = const { Cell::new(false) };
@@ -31,7 +31,7 @@ thread_local! {
 fn record(what: impl Into<String>) {
     let what = what.into();
     CALLS.with_borrow_mut(|calls| {
-        // Once is enough of what is repeated.
+        // Repeated calls are recorded once.
         if calls.last() != Some(&what) {
             calls.push(what);
         }
@@ -42,7 +42,7 @@ fn recorded() -> Vec<String> {
     CALLS.with_borrow_mut(std::mem::take)
 }
 
-/// What refuses begins a fault: what happened before is of no interest.
+/// A part that refuses starts a fault: earlier calls are dropped.
 fn refused(part: Part) -> Result<(), OutputError> {
     if BROKEN.get() != Some(part) {
         return Ok(());
@@ -133,7 +133,7 @@ impl Hands for FakeHands {
 struct FakeGuard(OwnedFd);
 
 impl FakeGuard {
-    /// A guard that is handed over, and what plays it.
+    /// A guard that is handed over, and its counterpart in the test.
     fn start() -> Self {
         let (ours, theirs) = passing::pair().expect("sockets");
         let guard = Guard::new(ours, 0, Timestamp::now());
@@ -147,7 +147,7 @@ impl FakeGuard {
         let _ = send(&self.0, b"+", SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 
-    /// Answers all that has come, as a guard that is well does.
+    /// Answers all messages, as a healthy guard does.
     fn play(&self) {
         let mut bytes = [0; 16];
         while matches!(
@@ -159,7 +159,7 @@ impl FakeGuard {
     }
 }
 
-/// Records lines of threads that record.
+/// Records the log lines of the test's thread.
 struct Lines;
 
 impl log::Log for Lines {
@@ -180,13 +180,13 @@ impl log::Log for Lines {
     fn flush(&self) {}
 }
 
-/// A door with the relay off, two guards that are well, and a camera that delivers.
+/// A door with the relay off, two healthy guards, and a camera that delivers.
 struct Rig {
     keeper: Keeper,
     charge: Option<FakeGuard>,
     spare: Option<FakeGuard>,
     camera: Sender<CameraEvent>,
-    gallery: Sender<Word>,
+    gallery: Sender<GalleryUpdate>,
 }
 
 impl Rig {
@@ -194,8 +194,8 @@ impl Rig {
         let _ = log::set_logger(&Lines).map(|()| log::set_max_level(log::LevelFilter::Info));
         BROKEN.set(None);
         BROKER_GONE.set(false);
-        let (camera, camera_told) = bounded(8);
-        let (gallery, gallery_told) = bounded(8);
+        let (camera, camera_events) = bounded(8);
+        let (gallery, gallery_updates) = bounded(8);
         let (_, observed) = bounded(1);
         let now = Timestamp::now().as_nanos();
         let shared = Arc::new(Shared {
@@ -207,22 +207,22 @@ impl Rig {
             progress: Arc::default(),
             door_bell: Arc::new(Bell::new().expect("a descriptor")),
         });
-        let ears = Ears {
+        let inbox = Inbox {
             shared,
             observed,
-            camera: camera_told,
-            gallery: gallery_told,
+            camera: camera_events,
+            gallery: gallery_updates,
         };
         let host = Overrides {
             board: Some("host".to_owned()),
             ..Overrides::default()
         };
         let mut config = Config::load(&host).expect("all by default");
-        // No test is so long.
+        // Longer than any test.
         config.recognition.watchdog_ms = 3_600_000;
         config.door.hold_ms = 10_000;
         let hands = Box::new(FakeHands { guarded: true });
-        let mut keeper = Keeper::new(&config, hands, ears).expect("a policy");
+        let mut keeper = Keeper::new(&config, hands, inbox).expect("a policy");
         keeper.hold(Box::new(FakeOutputs));
         let info = CameraInfo {
             name: "fake".to_owned(),
@@ -256,7 +256,7 @@ impl Rig {
         }
     }
 
-    /// Opens by the button, which works during most faults too.
+    /// Opens by the button, which also works during most faults.
     fn open(&mut self) {
         PRESSED.set(true);
         self.rounds(3);
@@ -281,7 +281,7 @@ impl Rig {
                 self.keeper.watchdog = Duration::ZERO;
                 self.rounds(1);
             }
-            // It refuses to go on: nobody knows what it did.
+            // It refuses to go on: its state is unknown.
             Fault::Relay(_) => {
                 BROKEN.set(Some(Part::Relay));
                 self.open();
@@ -298,7 +298,7 @@ impl Rig {
                 self.charge = None;
                 self.rounds(1);
             }
-            // As a process that is stopped, or sleeps where no signal wakes it: its socket is there, and takes beats.
+            // Like a process that is stopped, or sleeps where no signal wakes it: its socket exists, and takes beats.
             Fault::Guard(GuardError::Silent) => {
                 let begun = Instant::now();
                 let stuck = self.charge.take();
@@ -319,7 +319,7 @@ impl Rig {
                 }
                 drop(stuck);
             }
-            // A guard in charge has started; one that has not is the next kind. Whatever it is called, the same is done.
+            // A guard in charge has started; one that has not is the next kind. Both errors are handled alike.
             Fault::Guard(GuardError::Spawn(_) | GuardError::Start) => {
                 self.keeper.fail(fault.clone());
             }
@@ -334,10 +334,12 @@ impl Rig {
             Fault::Broker(_) => {
                 BROKER_GONE.set(true);
                 self.rounds(1);
-                assert!(self.keeper.ears.shared.stopping());
+                assert!(self.keeper.inbox.shared.stopping());
             }
             Fault::Gallery(why) => {
-                self.gallery.send(Word::Refused(why.clone())).expect("room");
+                self.gallery
+                    .send(GalleryUpdate::Refused(why.clone()))
+                    .expect("room");
                 self.rounds(1);
             }
             Fault::Clock => {
@@ -346,21 +348,18 @@ impl Rig {
                 self.keeper.follow(past, &events);
             }
             Fault::Stop => {
-                self.keeper.ears.shared.stop();
+                self.keeper.inbox.shared.stop();
                 self.keeper.run();
                 return recorded();
             }
         }
         assert_eq!(self.keeper.relay, Relay::Off, "{fault:?}");
-        assert!(
-            !self.keeper.door.relay(),
-            "{fault:?}: what was decided is void"
-        );
+        assert!(!self.keeper.door.relay(), "{fault:?}: the decision is void");
         recorded()
     }
 }
 
-/// The first of all faults, and the one after each. A new kind does not compile without its place here and its way to happen
+/// The first of all faults, and the next one after each. A new kind does not compile without its place here and its trigger
 /// in [`Rig::strike`].
 fn after(fault: Option<&Fault>) -> Option<Fault> {
     let gone = || OutputError::Gone {
@@ -445,7 +444,7 @@ fn the_relay_goes_on_only_once_a_guard_has_answered() {
 #[test]
 fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
     let mut rig = Rig::new();
-    // It takes beats, and answers none.
+    // It takes beats, but answers none.
     let stuck = rig.charge.take();
     recorded();
     PRESSED.set(true);
@@ -454,7 +453,7 @@ fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
         assert!(pressed.elapsed() < Duration::from_secs(60), "never served");
         rig.keeper.sleep();
         rig.rounds(1);
-        // A guard answers at once.
+        // The other guard answers at once.
         rig.spare.iter().for_each(FakeGuard::play);
     }
     println!(
@@ -462,7 +461,7 @@ fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
         pressed.elapsed().as_secs_f64() * 1e3
     );
     assert!(recorded().contains(&"driver: relay on".to_owned()));
-    // The stuck one is given up without the relay, which the other watches.
+    // The stuck guard is given up without touching the relay, which the other one watches.
     let on = Instant::now();
     while on.elapsed() < Duration::from_millis(900) {
         rig.keeper.sleep();
@@ -481,7 +480,7 @@ fn a_press_while_no_guard_is_there_waits_for_one_and_blocks_nothing() {
     PRESSED.set(true);
     rig.rounds(3);
     assert_eq!(rig.keeper.relay, Relay::Arming);
-    // The person at the door sees that nothing opens yet, and the log says why.
+    // The person at the door sees that nothing opens yet, and the log has the reason.
     assert_eq!(rig.keeper.signal(), Signal::Fault);
     assert!(recorded().contains(&"log: relay".to_owned()));
     rig.charge = Some(FakeGuard::start());
