@@ -615,19 +615,40 @@ fn machine_failures_and_wrong_input_end_with_different_statuses() {
     );
 }
 
-/// A folder with a gallery of about 400 KiB, half of it for each of two people.
-fn with_gallery() -> tempfile::TempDir {
+/// A folder with a gallery of two people, each with so many templates of 2 KiB.
+fn with_gallery(templates: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let gallery = folder.path().join("gallery");
     let embedder = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
     let sha256 = &embedder.embedder().sha256;
-    let templates: Vec<Embedding> = (0..100)
+    let templates: Vec<Embedding> = (0..templates)
         .map(|n| Embedding::normalised((0..512).map(|k| f32::from(k == n))).unwrap())
         .collect();
     for name in ["Ada", "Ben"] {
         Gallery::update(&gallery, |g| g.add(name, &templates, &[], sha256, &gallery)).unwrap();
     }
     folder
+}
+
+/// The file is cut at every 64th byte, as after a power cut on a file system that loses the end of a file.
+fn a_gallery_cut_anywhere_is_refused() {
+    let folder = with_gallery(12);
+    let gallery = folder.path().join("gallery");
+    let whole = std::fs::read(&gallery).unwrap();
+    assert!(whole.len() > 48 * 1024, "{}", whole.len());
+    for end in (0..whole.len()).step_by(64) {
+        std::fs::write(&gallery, &whole[..end]).unwrap();
+        let (status, text) = run(folder.path(), &words("people --gallery gallery"));
+        assert_eq!(status, 2, "cut at {end}: {text}");
+        assert!(
+            text.contains("gallery: ") && text.contains("the file is damaged and is not used"),
+            "cut at {end}: {text}"
+        );
+        let leaks = ["panicked", "Ada", "Ben"]
+            .iter()
+            .any(|word| text.contains(word));
+        assert!(!leaks, "cut at {end}: {text}");
+    }
 }
 
 /// Runs a script in `folder`, with the program's path in `LATCHKEY`. Returns its status and what it printed to standard error.
@@ -644,7 +665,7 @@ fn run_script(folder: &Path, script: &str) -> (Option<i32>, String) {
 }
 
 fn too_many_open_files_are_a_machine_failure() {
-    let folder = with_gallery();
+    let folder = with_gallery(100);
     // With this limit one file can be open at a time, but the gallery's folder stays open while the gallery is read.
     let script = "ulimit -n 4; exec \"$LATCHKEY\" people remove Ada --gallery gallery";
     let (status, errors) = run_script(folder.path(), script);
@@ -653,7 +674,7 @@ fn too_many_open_files_are_a_machine_failure() {
 }
 
 fn a_full_disk_is_a_machine_failure() -> Result<(), String> {
-    let folder = with_gallery();
+    let folder = with_gallery(100);
     // A disk with room for the gallery, but not for a second one.
     let script = "mkdir disk; mount -t tmpfs -o size=512k none disk && cp gallery disk || exit 77
                   \"$LATCHKEY\" people remove Ada --gallery disk/gallery; status=$?
@@ -675,6 +696,7 @@ fn main() -> std::process::ExitCode {
         bad_photos_data_sets_and_model_files_are_refused_with_the_fix,
         a_closed_pipe_causes_no_panic,
         machine_failures_and_wrong_input_end_with_different_statuses,
+        a_gallery_cut_anywhere_is_refused,
         too_many_open_files_are_a_machine_failure,
         a_full_disk_is_a_machine_failure,
     ])
