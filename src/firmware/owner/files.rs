@@ -1,0 +1,45 @@
+//! Files and folders on both partitions, read and written with care: bounded, in order, complete. What is in them does not matter
+//! here.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::BESIDE;
+
+/// A regular file's bytes, if they are not more than `most`.
+pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > most {
+        let (length, most) = (length >> 10, most >> 10);
+        return Err(io::Error::other(format!(
+            "is {length} KiB large; the most is {most} KiB"
+        )));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What lies in `folder`, by name.
+pub fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = fs::read_dir(folder)?
+        .map(|e| Ok(e?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Writes what waits in memory for the file system of `folder` to the disk.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(&File::open(folder)?)?)
+}
+
+/// Replaces a file of the owner's partition, mounted at `folder`: it is then complete, or as it was.
+pub(super) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let beside = folder.join(BESIDE);
+    fs::write(&beside, bytes)?;
+    File::open(&beside)?.sync_all()?;
+    fs::rename(&beside, folder.join(name))
+}

@@ -1,0 +1,120 @@
+//! Learning the photos that are on the data partition: when it is due, how often it is tried, and what its outcome means for the
+//! photos on the owner's drive. The learning itself is `latchkey train`, a process of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use super::files::sync;
+use super::photos::Taken;
+use super::program::Output;
+use super::{GALLERY, Owner, PHOTOS, Report};
+use crate::capture::UNREAD;
+
+/// What stands between the name of a photo that cannot be read and the reason.
+const UNUSED: &str = ": not used: cannot be read: ";
+/// Exists while copied photos are not learnt yet; its length is the number of tries.
+const PENDING: &str = "photos.pending";
+/// Starts in a row that may end while they learn. If learning takes the board down, the next start runs the door without it.
+const TRIES: u64 = 3;
+
+impl Owner {
+    /// Marks that photos are to be learnt; with the full number of tries if there are `others` than before.
+    pub(super) fn pending(&self, others: bool) -> io::Result<()> {
+        let mut file = File::options();
+        file.write(true).create(true).truncate(others);
+        file.open(self.data.join(PENDING)).map(|_| ())
+    }
+
+    /// Learns everyone whose photos are on the data partition, if there are new ones.
+    ///
+    /// Returns those of `copied` that may be deleted from the owner's partition: none if learning did not finish, and not those
+    /// that cannot be read, of which no copy is kept.
+    pub(super) fn learn(
+        &self,
+        copied: Vec<Taken>,
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Vec<Taken> {
+        let pending = self.data.join(PENDING);
+        let Ok(tried) = pending.metadata().map(|m| m.len()) else {
+            return copied;
+        };
+        let begun = fs::write(
+            &pending,
+            vec![b'.'; usize::try_from(tried + 1).unwrap_or(1)],
+        );
+        if tried >= TRIES || begun.and_then(|()| sync(&self.data)).is_err() {
+            report.mistake(
+                PHOTOS,
+                "are not learnt: the last starts ended while they learnt; the next one tries again",
+            );
+            if let Err(error) = self.pending(true) {
+                report.mistake(PHOTOS, &error.to_string());
+            }
+            return Vec::new();
+        }
+        log::info!("setup learning=photos what=\"the door waits for it\"");
+        let photos = self.data.join(PHOTOS);
+        let photos = photos.to_string_lossy();
+        let config = Some(self.config()).filter(|c| c.exists());
+        let mut learnt = Vec::new();
+        match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
+            Ok(output) => {
+                for line in &output.lines {
+                    let line = line.replace(&format!("{photos}/"), "");
+                    log::info!("setup said={line:?}");
+                    if let Some((name, why)) = line.split_once(UNUSED) {
+                        report
+                            .mistakes
+                            .push(format!("{PHOTOS}/{name}: {UNREAD}{why}"));
+                        continue;
+                    }
+                    match output.status {
+                        Some(0) => report.done.push(line),
+                        _ => report.mistakes.push(line),
+                    }
+                }
+                let settled = match output.status {
+                    // Not tried again before there are others: the same photos would give the same result.
+                    Some(0 | 1) => {
+                        if self.data.join(GALLERY).exists() {
+                            let _ = fs::remove_file(self.unusable());
+                        }
+                        learnt = copied;
+                        self.give_back(&mut learnt, &unread(&output))
+                            .and_then(|()| fs::remove_file(&pending))
+                    }
+                    // It ended by itself: that does not count as a try.
+                    Some(_) => {
+                        report.mistake(PHOTOS, "are not learnt; the next start tries again");
+                        self.pending(true)
+                    }
+                    None => {
+                        report.mistake(
+                            PHOTOS,
+                            "are not learnt: learning was broken off, perhaps as memory ran out; a later start tries again. To \
+                             replace large photos, put the name into remove.txt, and smaller photos here",
+                        );
+                        Ok(())
+                    }
+                };
+                if let Err(error) = settled {
+                    report.mistake(PHOTOS, &error.to_string());
+                }
+            }
+            Err(error) => report.mistake(PHOTOS, &format!("cannot be learnt: {error}")),
+        }
+        learnt
+    }
+}
+
+/// The photos that could not be read, each with the reason.
+fn unread(output: &Output) -> Vec<(PathBuf, &str)> {
+    output
+        .lines
+        .iter()
+        .filter_map(|line| line.split_once(UNUSED))
+        .map(|(path, why)| (PathBuf::from(path), why))
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! What the owner has put on the card with a computer: `latchkey.toml`, photos of people, names to forget.
+//!
+//! Nothing of it is put in force before it has been checked. A mistake is reported in the log, by the LED and in a file on the
+//! owner's partition, and the old setup stays in force. Photos are copied to the data partition, learnt there together with
+//! those that are there already, and only then deleted from the owner's. If this is interrupted at any point, the next boot
+//! does all of it again, with the same result.
+//!
+//! Here is the order of the steps; each step is a file of this folder. How the drive's names are sorted is in
+//! [`drive`], and how the card is mounted in [`card`](super::card).
+
+mod changes;
+mod configuration;
+mod files;
+mod gallery;
+mod learning;
+mod photos;
+mod program;
+mod removal;
+mod report;
+
+use std::path::PathBuf;
+
+use self::changes::Changes;
+pub use self::files::sorted;
+use self::files::{read_bounded, sync};
+pub use self::report::Report;
+use super::card::OwnerAccess;
+use super::drive::{self, Drive};
+
+/// The owner's configuration, and the one in force.
+pub const CONFIG: &str = "latchkey.toml";
+/// The gallery on the data partition, in a folder that belongs to the job's user. Everything else there belongs to root, as
+/// root must not follow a link that another user makes.
+pub const GALLERY: &str = "gallery/latchkey.gallery";
+/// Photos: one folder a person.
+pub const PHOTOS: &str = "photos";
+/// Names of people to forget, one a line.
+pub const REMOVE: &str = "remove.txt";
+/// The drive's name, as computers show it. A report puts it before names that are not the expected ones.
+const DRIVE: &str = "LATCHKEY";
+/// The report of what is wrong with all that, for the owner to read on the card.
+pub const REPORT_FILE: &str = "latchkey-says.txt";
+/// A file on the owner's partition that is not complete yet.
+pub const BESIDE: &str = "latchkey.new";
+/// A configuration is a few hundred bytes.
+const LARGEST_CONFIG: u64 = 64 << 10;
+
+/// The owner's partition, and what is needed to apply its contents.
+#[derive(Debug)]
+pub struct Owner {
+    /// The partition, mounted.
+    pub folder: PathBuf,
+    /// The data partition.
+    pub data: PathBuf,
+    /// This program.
+    pub program: PathBuf,
+    /// The user who reads photos, checks the configuration and writes the gallery. None: the user of this process.
+    pub user: Option<u32>,
+    /// Whether the data partition lasts: if not, nothing is deleted from the owner's.
+    pub kept: bool,
+}
+
+impl Owner {
+    /// The configuration in force, if there ever was one.
+    pub fn config(&self) -> PathBuf {
+        self.data.join(CONFIG)
+    }
+
+    /// Puts in force what can be. `alive` is called while this makes progress.
+    pub fn apply(&self, access: &dyn OwnerAccess, alive: &mut dyn FnMut()) -> Report {
+        let mut report = Report::default();
+        if let Err(error) = self.gallery_folder() {
+            report.mistake("the card", &format!("cannot be written: {error}"));
+        }
+        let drive = drive::look(&self.folder).unwrap_or_else(|error| {
+            report.mistake("the drive", &format!("cannot be read: {error}"));
+            Drive::default()
+        });
+        for (name, why) in &drive.mistakes {
+            report.mistake(&format!("{DRIVE}/{name}"), why);
+        }
+        // This comes first: a configuration is checked with the gallery that it will have.
+        self.renew_gallery(&drive.photos, &mut report, alive);
+        if let Some(config) = &drive.config {
+            self.configure(config, &mut report, alive);
+        }
+        let mut changes = Changes {
+            lists: self.forget_all(&drive.lists, &mut report, alive),
+            ..Changes::default()
+        };
+        let mut copied = Vec::new();
+        for photos in &drive.photos {
+            copied.extend(self.take_photos(photos, &mut report, alive));
+        }
+        report.others = drive.others;
+        // What was not learnt stays where it is, and is tried again when something else comes.
+        changes.photos = self.learn(copied, &mut report, alive);
+        // What is deleted there must be safely stored here.
+        let here = sync(&self.data);
+        if let (false, _) | (_, Err(_)) = (self.kept, here) {
+            report.mistake(
+                "the card",
+                "keeps nothing: photos and names stay where they are until it does",
+            );
+            changes = Changes::default();
+        }
+        let old = read_bounded(&self.folder.join(REPORT_FILE), LARGEST_CONFIG).unwrap_or_default();
+        let old = String::from_utf8_lossy(&old).into_owned();
+        let text = report.text(&old, !changes.is_empty());
+        changes.report = (text != old).then_some(text);
+        if !changes.is_empty() {
+            match access.writing(&mut || changes.write(&self.folder)) {
+                Ok(()) => self.lists_are_written(),
+                // The next boot then does all of it again.
+                Err(error) => report.mistake(
+                    "the owner's partition",
+                    &format!("cannot be written: {error}; see that the card is not locked"),
+                ),
+            }
+        }
+        report
+    }
+}

@@ -1,0 +1,215 @@
+//! Photos on their way from the owner's drive to the data partition: whose they are, copying them, and giving back those that
+//! cannot be read. No picture is decoded here: learning does that, as the job's user.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::files::{read_bounded, sorted};
+use super::report::shown;
+use super::{Owner, PHOTOS, Report};
+use crate::capture::UNREAD;
+use crate::capture::pictures::{is_clutter, refusal};
+use crate::firmware::drive;
+use crate::people::folders::{self, UNKNOWN, Whose};
+use crate::people::{name, write_whole};
+use crate::text;
+
+/// Photos that could not be read and are still on the owner's partition: a line each, with the checksum that identifies it.
+const UNREADABLE: &str = "photos.unreadable";
+/// Phones make 3 to 12 MB.
+const LARGEST_PHOTO: u64 = 32 << 20;
+/// What stays free on the data partition, in bytes, for gallery and decisions.
+const RESERVE: u64 = 8 << 20;
+
+/// A photo that was copied.
+pub(super) struct Taken {
+    pub(super) from: PathBuf,
+    pub(super) here: PathBuf,
+    /// SHA-256 of it.
+    sum: String,
+}
+
+impl Owner {
+    /// Copies photos of the folder called `given` to the data partition. Returns those that are there now.
+    pub(super) fn take_photos(
+        &self,
+        given: &str,
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Vec<Taken> {
+        let mut copied = Vec::new();
+        let people = match sorted(&self.folder.join(given)) {
+            Ok(people) => people,
+            Err(error) => {
+                report.mistake(&shown(given, PHOTOS), &format!("cannot be read: {error}"));
+                return copied;
+            }
+        };
+        for person in people {
+            let found = person
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let here = format!("{}/{found}", shown(given, PHOTOS));
+            if is_clutter(&person) {
+                continue;
+            }
+            if !person.is_dir() {
+                report.mistake(&here, &drive::loose(&found));
+                continue;
+            }
+            let name = match self.whose(&found) {
+                Ok(name) => name,
+                Err(why) => {
+                    report.mistake(&here, &why);
+                    continue;
+                }
+            };
+            let has_photos = drive::has_pictures(&person, 0);
+            for photo in sorted(&person).unwrap_or_default() {
+                alive();
+                let file = photo
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                if is_clutter(&photo) {
+                    continue;
+                }
+                if photo.is_dir() {
+                    if let Some(why) = drive::inner(&photo, &name, has_photos) {
+                        report.mistake(&format!("{here}/{file}"), &why);
+                    }
+                    continue;
+                }
+                if text::is_archive(&file) {
+                    let why = "is an archive; unpack it here";
+                    report.mistake(&format!("{here}/{file}"), why);
+                    continue;
+                }
+                if let Some(why) = refusal(&photo) {
+                    report.mistake(&format!("{here}/{file}"), &why);
+                    continue;
+                }
+                match self.take_photo(&photo, &name) {
+                    Ok(Ok(taken)) => copied.push(taken),
+                    Ok(Err(why)) => report.mistake(&format!("{here}/{file}"), &why),
+                    Err(error) => report.mistake(&format!("{here}/{file}"), &error.to_string()),
+                }
+            }
+        }
+        if !copied.is_empty() {
+            report.did(format!("photos_taken count={}", copied.len()));
+        }
+        copied
+    }
+
+    /// The name under which the photos of a folder called `found` are kept: the one under which there are some already, however
+    /// it was written then.
+    fn whose(&self, found: &str) -> Result<String, String> {
+        let name = match folders::whose(found, &[UNKNOWN]).map_err(|e| e.to_string())? {
+            Whose::Special(special) => return Ok(special.to_owned()),
+            Whose::Person(name) => name,
+        };
+        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        let known: Vec<&str> = folders
+            .iter()
+            .filter_map(|folder| folder.file_name()?.to_str())
+            .collect();
+        if let Some(known) = name::find(&name, known.iter().copied()) {
+            return Ok(known.to_owned());
+        }
+        name::check_new(&name, known).map_err(|e| e.to_string())?;
+        Ok(name)
+    }
+
+    /// Copies one photo to the data partition: completely, under a name that no other photo has. Returns where it is there.
+    /// The inner error is why it could not be read at an earlier try; it then stays where it is.
+    fn take_photo(&self, photo: &Path, person: &str) -> io::Result<Result<Taken, String>> {
+        let bytes = read_bounded(photo, LARGEST_PHOTO)?;
+        let sum = Sha256::digest(&bytes);
+        let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        if let Some(why) = self.was_unreadable(&sum) {
+            return Ok(Err(format!("{UNREAD}{why}")));
+        }
+        let taken = |here| {
+            Ok(Taken {
+                from: photo.to_owned(),
+                here,
+                sum,
+            })
+        };
+        let folder = self.data.join(PHOTOS).join(person);
+        let name = photo.file_name().unwrap_or_default().to_string_lossy();
+        let mut place = folder.join(&*name);
+        let mut n = 1;
+        loop {
+            match fs::read(&place) {
+                Ok(old) if old == bytes => return self.pending(false).map(|()| taken(place)),
+                // Two phones may give the same name.
+                Ok(_) => {
+                    n += 1;
+                    place = folder.join(format!("{n}-{name}"));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let free = rustix::fs::statvfs(&self.data)?;
+        if free.f_bavail * free.f_frsize < bytes.len() as u64 + RESERVE {
+            return Err(io::Error::other(
+                "no room left on the card; use a larger card",
+            ));
+        }
+        self.pending(true)?;
+        fs::create_dir_all(&folder)?;
+        // Under a hidden name: an incomplete file must not be taken for a photo.
+        write_whole(&folder.join(".new"), &place, &bytes)?;
+        for_all(&place).map(|()| taken(place))
+    }
+
+    /// Removes those from `learnt` that are in `unread`, each with the reason; deletes their copies, and stores their checksums.
+    pub(super) fn give_back(
+        &self,
+        learnt: &mut Vec<Taken>,
+        unread: &[(PathBuf, &str)],
+    ) -> io::Result<()> {
+        let mut list = String::new();
+        let photos = self.data.join(PHOTOS);
+        let mut copies = Vec::new();
+        learnt.retain(|taken| {
+            let Some((here, why)) = unread.iter().find(|(path, _)| *path == taken.here) else {
+                return true;
+            };
+            let name = here.strip_prefix(&photos).unwrap_or(here).to_string_lossy();
+            list += &format!("{} {name}: {why}\n", taken.sum);
+            copies.push(here.clone());
+            false
+        });
+        // The checksums come first: without them the photos would be copied again at every start.
+        let place = self.data.join(UNREADABLE);
+        write_whole(&place.with_extension("new"), &place, list.as_bytes())?;
+        for copy in copies {
+            fs::remove_file(&copy)?;
+            let _ = copy.parent().map(fs::remove_dir);
+        }
+        Ok(())
+    }
+
+    /// Why the photo of this checksum could not be read when it was last tried.
+    fn was_unreadable(&self, sum: &str) -> Option<String> {
+        let list = fs::read_to_string(self.data.join(UNREADABLE)).ok()?;
+        let line = list.lines().find_map(|line| line.strip_prefix(sum))?;
+        Some(line.split_once(": ")?.1.to_owned())
+    }
+}
+
+/// Lets every user read a file that is no secret on a card that has one user.
+fn for_all(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+}

@@ -1,0 +1,169 @@
+//! The names to remove: whom each line of a list means, and forgetting that person in the gallery and in the photos. How a list
+//! is read and written back is in [`forget`](crate::firmware::forget).
+
+use std::fs;
+use std::io;
+
+use super::files::{read_bounded, sorted};
+use super::report::shown;
+use super::{LARGEST_CONFIG, Owner, PHOTOS, REMOVE, Report};
+use crate::firmware::forget::{Line, List};
+use crate::journal;
+use crate::people::{name, write_whole};
+
+/// Names that were forgotten and may still be in a list, as a list is written last: after a power cut before that, the next
+/// start must not report them as names that no person has. One a line, folded; deleted once the lists are written.
+const FORGOTTEN: &str = "names.forgotten";
+
+/// The outcome of forgetting a person.
+enum Forgotten {
+    /// The person was there, and is forgotten.
+    Done,
+    /// No person has this name; who may have been meant, as half a sentence.
+    Unknown(String),
+}
+
+impl Owner {
+    /// Forgets the people in `lists`. Returns the lists that change, each with its new content, empty if it is to be deleted.
+    pub(super) fn forget_all(
+        &self,
+        lists: &[String],
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Vec<(String, Vec<u8>)> {
+        if lists.is_empty() {
+            self.lists_are_written();
+        }
+        let mut forgotten = self.forgotten();
+        let mut removal = Vec::new();
+        for list in lists {
+            let left = self.forget(list, &mut forgotten, report, alive);
+            removal.extend(left.map(|left| (list.clone(), left)));
+        }
+        removal
+    }
+
+    /// Deletes the record of the names that were forgotten: no list has them any more.
+    pub(super) fn lists_are_written(&self) {
+        let _ = fs::remove_file(self.data.join(FORGOTTEN));
+    }
+
+    /// Forgets the people in the list called `list`. Returns its new content, empty if it is to be deleted; `None` if it stays
+    /// as it is.
+    fn forget(
+        &self,
+        list: &str,
+        forgotten: &mut Vec<String>,
+        report: &mut Report,
+        alive: &mut dyn FnMut(),
+    ) -> Option<Vec<u8>> {
+        let read = read_bounded(&self.folder.join(list), LARGEST_CONFIG)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| List::read(&bytes).map_err(|e| e.to_string()));
+        let list = &*shown(list, REMOVE);
+        let mut names = match read {
+            Ok(names) => names,
+            Err(why) => {
+                report.mistake(list, &format!("{why}; nobody was forgotten"));
+                return None;
+            }
+        };
+        for line in names.lines() {
+            let name = match Line::of(&line) {
+                Line::Name(name) => name,
+                Line::NotForgotten(remark) => {
+                    report.mistake(list, &format!("not forgotten: {remark}"));
+                    names.keep(&line);
+                    continue;
+                }
+                Line::Remark => {
+                    names.keep(&line);
+                    continue;
+                }
+            };
+            let key = name::key(name);
+            match self.forget_one(name, alive) {
+                // The name is twice in the list, or was forgotten before the power was cut.
+                Ok(Forgotten::Unknown(_)) if forgotten.contains(&key) => {}
+                Ok(Forgotten::Done) => {
+                    report.did(format!("forgotten name={}", journal::value(name)));
+                    forgotten.push(key);
+                    if let Err(error) = self.remember_forgotten(forgotten) {
+                        report.mistake("the card", &format!("cannot be written: {error}"));
+                    }
+                }
+                Ok(Forgotten::Unknown(nearest)) => {
+                    let mut what = format!("nobody is called so{nearest}");
+                    if !names.is_certain() && !name.is_ascii() {
+                        what +=
+                            "; if the name looks wrong here, save this list as plain text in UTF-8";
+                    }
+                    what += "; write the right name on a line of its own, and delete this one";
+                    report.mistake(list, &format!("not forgotten: {name} ({what})"));
+                    // It stays as a remark: as a name it would be forgotten later, once a person has it.
+                    names.remark(name, &what);
+                }
+                Err(why) => {
+                    report.mistake(list, &format!("{name}: {why}"));
+                    names.keep(&line);
+                }
+            }
+        }
+        names.into_file()
+    }
+
+    /// The names that were forgotten and may still be in a list.
+    fn forgotten(&self) -> Vec<String> {
+        let bytes = read_bounded(&self.data.join(FORGOTTEN), LARGEST_CONFIG).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Stores the names that were forgotten.
+    fn remember_forgotten(&self, keys: &[String]) -> io::Result<()> {
+        let beside = self.data.join(FORGOTTEN).with_added_extension("new");
+        write_whole(
+            &beside,
+            &self.data.join(FORGOTTEN),
+            keys.join("\n").as_bytes(),
+        )
+    }
+
+    /// Forgets a person in the gallery first, as the gallery opens the door.
+    fn forget_one(&self, written: &str, alive: &mut dyn FnMut()) -> Result<Forgotten, String> {
+        // A name that no person can have may be a path that leads elsewhere.
+        let Ok(wanted) = name::read(written) else {
+            return Ok(Forgotten::Unknown(String::new()));
+        };
+        let output = self.program(&["people", "remove", &wanted], Some(&self.config()), alive);
+        let output = output.map_err(|e| e.to_string())?;
+        let enrolled = match output.status {
+            Some(0) => true,
+            Some(1) => false,
+            _ => return Err(output.last().to_owned()),
+        };
+        // That gallery has the person, too.
+        match fs::remove_file(self.unusable()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
+            _ => {}
+        }
+        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        let (theirs, others): (Vec<_>, Vec<_>) = folders
+            .iter()
+            .filter_map(|folder| Some((folder, folder.file_name()?.to_str()?)))
+            .partition(|(_, name)| name::same(name, &wanted));
+        for (folder, _) in &theirs {
+            fs::remove_dir_all(folder).map_err(|e| format!("the photos cannot be deleted: {e}"))?;
+        }
+        if enrolled || !theirs.is_empty() {
+            return Ok(Forgotten::Done);
+        }
+        // The nearest name of the enrolled, or of those whose photos wait to be learnt.
+        let of_enrolled = output.last().split_once("; did you mean ");
+        let nearest = of_enrolled.and_then(|(_, rest)| Some(rest.split_once('?')?.0.to_owned()));
+        Ok(Forgotten::Unknown(nearest.map_or_else(
+            || name::suggestion(&wanted, others.into_iter().map(|(_, name)| name)),
+            |name| format!("; did you mean {name}?"),
+        )))
+    }
+}
