@@ -1,5 +1,5 @@
-//! What can break while the door works, and its log line. [`Keeper::fail`](super::Keeper::fail) handles each fault, and always
-//! begins in the same way: the relay goes off.
+//! What can break while the door works, its log line, and which parts are broken. [`Keeper::fail`](super::Keeper::fail) handles
+//! each fault, and always begins in the same way: the relay goes off.
 
 use std::path::PathBuf;
 
@@ -57,6 +57,36 @@ impl Fault {
             // The first is logged with the round's faults, the second as an event of the decision, the third where the
             // reason is known.
             Self::Recognition | Self::Clock | Self::Stop => {}
+        }
+    }
+}
+
+/// What is broken.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Faults {
+    pub(super) camera: bool,
+    pub(super) recognition: bool,
+    pub(super) outputs: bool,
+    pub(super) guard: bool,
+}
+
+impl Faults {
+    pub(super) fn any(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Logs faults that began or ended since those that are `logged`, if they have no line of their own.
+    pub(super) fn log(self, logged: Self) {
+        for (what, now, logged) in [
+            ("recognition_stuck", self.recognition, logged.recognition),
+            ("outputs", self.outputs, logged.outputs),
+            ("guard", self.guard, logged.guard),
+        ] {
+            match (logged, now) {
+                (false, true) => log::error!("fault what={what}"),
+                (true, false) => log::info!("fault_over what={what}"),
+                _ => {}
+            }
         }
     }
 }

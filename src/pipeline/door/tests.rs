@@ -5,18 +5,26 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::*;
+use super::fault::Fault;
+use super::relay::Relay;
+use super::{GalleryUpdate, Inbox, Keeper};
 use crate::bell::Bell;
-use crate::capture::{CameraFault, CameraInfo};
-use crate::config::Overrides;
+use crate::broker::{Answer, Ask, Hands};
+use crate::capture::{CameraEvent, CameraFault, CameraInfo};
+use crate::clock::Timestamp;
+use crate::config::{Config, Overrides};
+use crate::door::Signal;
 use crate::frame::{Layout, PixelFormat};
-use crate::output::{Guard, Leds, Part};
+use crate::output::{Guard, GuardError, Leds, OutputError, Outputs, Part};
 use crate::passing;
+use crate::pipeline::Shared;
 
 thread_local! {
     /// What happened, in order.
