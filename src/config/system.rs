@@ -2,6 +2,38 @@
 
 use serde::Deserialize;
 
+use super::ConfigError;
+use super::read::{check, secret_table};
+
+/// The tables `system` and `network`, as written.
+#[derive(Clone, Default)]
+pub struct CardTables {
+    pub(super) file: String,
+    pub(super) system: toml::Table,
+    pub(super) network: toml::Table,
+}
+
+impl std::fmt::Debug for CardTables {
+    /// They contain passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CardTables").finish_non_exhaustive()
+    }
+}
+
+impl CardTables {
+    /// The tables' settings, checked.
+    ///
+    /// # Errors
+    /// A key that is unknown or a value that is invalid, with file, key and fix; never with the value of a password.
+    pub fn read(&self) -> Result<(SystemSettings, NetworkSettings), ConfigError> {
+        let network: NetworkSettings = secret_table(&self.file, "network", self.network.clone())?;
+        check(&self.file, "network", network.validate())?;
+        let system: SystemSettings = secret_table(&self.file, "system", self.system.clone())?;
+        check(&self.file, "system", system.validate(&network))?;
+        Ok((system, network))
+    }
+}
+
 /// Login and clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

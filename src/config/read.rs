@@ -1,0 +1,136 @@
+//! Files and tables in TOML, read into types, and mistakes in them put into words that name the file, the key and the fix. Which
+//! tables there are does not matter here.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::{ConfigError, keys, paths};
+use crate::{fault, text};
+
+/// The content of the file at `path`; its paths count from its folder.
+pub(super) fn file<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    parse(&path.display().to_string(), &text_of(path)?, folder(path))
+}
+
+/// The folder from which the paths in `file` count.
+pub(super) fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+/// The text of a file in any encoding that editors save, its lines ended by line feeds, as TOML wants them.
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+        file: file.clone(),
+        source: fault::of_path(source, path),
+    })?;
+    let text = text::decode(&bytes).map_err(|why| ConfigError::Syntax {
+        file,
+        why: why.to_string(),
+    })?;
+    Ok(text.text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// Parses `text` of the file called `file`; its paths count from `folder`.
+pub(super) fn parse<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    folder: &Path,
+) -> Result<T, ConfigError> {
+    let syntax = |why: String| ConfigError::Syntax {
+        file: file.to_owned(),
+        why,
+    };
+    let read = |e: toml::de::Error| syntax(keys::explain(&toml_error(text, &e)));
+    let mut values: toml::Table = toml::from_str(text).map_err(read)?;
+    paths::locate(&mut values, folder);
+    // From the text first: only that knows on which line a mistake is.
+    toml::from_str::<T>(text).map_err(read)?;
+    values
+        .try_into()
+        .map_err(|e: toml::de::Error| syntax(e.to_string()))
+}
+
+/// The table called `name`, written in `file`, as a type.
+pub(super) fn table<T: DeserializeOwned>(
+    file: &str,
+    name: &str,
+    table: toml::Table,
+) -> Result<T, ConfigError> {
+    table.try_into().map_err(|e: toml::de::Error| {
+        // Without the text the parser knows no line, but it names the key after "in".
+        let text = e.to_string();
+        let (what, key) = text.split_once("\nin ").unwrap_or((&text, ""));
+        let key = key.trim().trim_matches('`');
+        let dot = if key.is_empty() { "" } else { "." };
+        ConfigError::Syntax {
+            file: file.to_owned(),
+            why: keys::explain(&format!("{name}{dot}{key}: {}", what.trim())),
+        }
+    })
+}
+
+/// The same for a table with passwords: the error leaves out the value.
+pub(super) fn secret_table<T: DeserializeOwned>(
+    file: &str,
+    name: &str,
+    values: toml::Table,
+) -> Result<T, ConfigError> {
+    table(file, name, values).map_err(|error| match error {
+        ConfigError::Syntax { file, why } => {
+            let expected = why.split_once(", expected ");
+            let why = match (expected, why.split_once(": invalid ")) {
+                (Some((_, expected)), Some((key, _))) => format!("{key}: must be {expected}"),
+                _ => why,
+            };
+            ConfigError::Syntax { file, why }
+        }
+        error => error,
+    })
+}
+
+/// The result of checking the values of `table`, written in `file`.
+pub(super) fn check<E: std::fmt::Display>(
+    file: &str,
+    table: &'static str,
+    result: Result<(), E>,
+) -> Result<(), ConfigError> {
+    result.map_err(|why| ConfigError::Value {
+        file: file.to_owned(),
+        table,
+        why: why.to_string(),
+    })
+}
+
+/// What is wrong in `text` and on which line, as one line.
+#[must_use]
+pub fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let mut what = error.message().replace('\n', " ");
+    if text.contains(['“', '”', '„', '«', '»']) {
+        what += "; quotes must be straight (\"), as an editor of plain text types them";
+    }
+    let what = match (what.find(" string \""), what.rfind("\", expected ")) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{} a string{}", &what[..begin], &what[end + 1..])
+        }
+        _ => what,
+    };
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => {
+            let line = before.matches('\n').count() + 1;
+            let here = text.lines().nth(line - 1).unwrap_or_default().trim();
+            // Where there may be passwords, the message has no value of any key: a missing quote makes one key look like another.
+            let lower = text.to_lowercase();
+            let secret = ["network", "wifi", "pass", "psk", "system", "console"];
+            let here = match here.split_once('=') {
+                _ if !secret.iter().any(|word| lower.contains(word)) => here,
+                Some((key, _)) => key.trim(),
+                None if here.starts_with('[') => here,
+                None => "",
+            };
+            format!("line {line} ({here}): {what}")
+        }
+        None => what,
+    }
+}
