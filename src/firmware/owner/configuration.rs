@@ -86,7 +86,7 @@ impl Owner {
         let Some(new) = read(written) else {
             return Ok(());
         };
-        if new.to_string().contains(&*self.folder.to_string_lossy()) {
+        if new.values().any(|value| names_a_file(value, &self.folder)) {
             return Err("names a file on this drive, which cannot be read while the door runs");
         }
         let relay = |file: &toml::Table| file.get("output")?.get("relay").cloned();
@@ -111,5 +111,19 @@ impl Owner {
         fs::set_permissions(path, fs::Permissions::from_mode(0o640))?;
         self.user
             .map_or(Ok(()), |user| lchown(path, Some(0), Some(user)))
+    }
+}
+
+/// Whether a text in `value` is a path into `folder`, by itself or after the `pictures:` of a source.
+fn names_a_file(value: &toml::Value, folder: &Path) -> bool {
+    let inside = |value| names_a_file(value, folder);
+    match value {
+        toml::Value::String(text) => {
+            let path = text.split_once(':').map_or(&**text, |(_, path)| path);
+            Path::new(path).starts_with(folder)
+        }
+        toml::Value::Array(values) => values.iter().any(inside),
+        toml::Value::Table(values) => values.values().any(inside),
+        _ => false,
     }
 }

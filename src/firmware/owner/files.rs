@@ -31,6 +31,14 @@ pub fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// The same, with nothing in a folder that does not exist.
+pub(super) fn sorted_if_any(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match sorted(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found,
+    }
+}
+
 /// Writes what waits in memory for the file system of `folder` to the disk.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(&File::open(folder)?)?)

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::sync;
-use super::photos::Taken;
+use super::photos::{Batch, Taken};
 use super::program::Output;
 use super::{GALLERY, Owner, PHOTOS, Report};
 use crate::capture::UNREAD;
@@ -28,17 +28,17 @@ impl Owner {
 
     /// Learns everyone whose photos are on the data partition, if there are new ones.
     ///
-    /// Returns those of `copied` that may be deleted from the owner's partition: none if learning did not finish, and not those
+    /// Returns those of `batch` that may be deleted from the owner's partition: none if learning did not finish, and not those
     /// that cannot be read, of which no copy is kept.
     pub(super) fn learn(
         &self,
-        copied: Vec<Taken>,
+        mut batch: Batch,
         report: &mut Report,
         alive: &mut dyn FnMut(),
     ) -> Vec<Taken> {
         let pending = self.data.join(PENDING);
         let Ok(tried) = pending.metadata().map(|m| m.len()) else {
-            return copied;
+            return batch.taken;
         };
         let begun = fs::write(
             &pending,
@@ -81,9 +81,11 @@ impl Owner {
                         if self.data.join(GALLERY).exists() {
                             let _ = fs::remove_file(self.unusable());
                         }
-                        learnt = copied;
-                        self.give_back(&mut learnt, &unread(&output))
-                            .and_then(|()| fs::remove_file(&pending))
+                        let settled = self
+                            .give_back(&mut batch, &unread(&output))
+                            .and_then(|()| fs::remove_file(&pending));
+                        learnt = std::mem::take(&mut batch.taken);
+                        settled
                     }
                     // It ended by itself: that does not count as a try.
                     Some(_) => {

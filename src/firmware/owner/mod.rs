@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use self::changes::Changes;
 pub use self::files::sorted;
 use self::files::{read_bounded, sync};
+use self::photos::Batch;
 pub use self::report::Report;
 use super::card::OwnerAccess;
 use super::drive::{self, Drive};
@@ -88,13 +89,13 @@ impl Owner {
             lists: self.forget_all(&drive.lists, &mut report, alive),
             ..Changes::default()
         };
-        let mut copied = Vec::new();
+        let mut batch = Batch::default();
         for photos in &drive.photos {
-            copied.extend(self.take_photos(photos, &mut report, alive));
+            self.take_photos(photos, &mut batch, &mut report, alive);
         }
         report.others = drive.others;
         // What was not learnt stays where it is, and is tried again when something else comes.
-        changes.photos = self.learn(copied, &mut report, alive);
+        changes.photos = self.learn(batch, &mut report, alive);
         // What is deleted there must be safely stored here.
         let here = sync(&self.data);
         if let (false, _) | (_, Err(_)) = (self.kept, here) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::files::{read_bounded, sorted};
+use super::files::{read_bounded, sorted, sorted_if_any};
 use super::report::shown;
 use super::{Owner, PHOTOS, Report};
 use crate::capture::UNREAD;
@@ -25,6 +25,15 @@ const LARGEST_PHOTO: u64 = 32 << 20;
 /// What stays free on the data partition, in bytes, for gallery and decisions.
 const RESERVE: u64 = 8 << 20;
 
+/// The photos of one start.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Those that are on the data partition now.
+    pub(super) taken: Vec<Taken>,
+    /// The lines of [`UNREADABLE`] about those that stay on the drive, as an earlier start could not read them.
+    unreadable: Vec<String>,
+}
+
 /// A photo that was copied.
 pub(super) struct Taken {
     pub(super) from: PathBuf,
@@ -34,19 +43,20 @@ pub(super) struct Taken {
 }
 
 impl Owner {
-    /// Copies photos of the folder called `given` to the data partition. Returns those that are there now.
+    /// Copies photos of the folder called `given` to the data partition, and adds them to `batch`.
     pub(super) fn take_photos(
         &self,
         given: &str,
+        batch: &mut Batch,
         report: &mut Report,
         alive: &mut dyn FnMut(),
-    ) -> Vec<Taken> {
-        let mut copied = Vec::new();
+    ) {
+        let before = batch.taken.len();
         let people = match sorted(&self.folder.join(given)) {
             Ok(people) => people,
             Err(error) => {
                 report.mistake(&shown(given, PHOTOS), &format!("cannot be read: {error}"));
-                return copied;
+                return;
             }
         };
         for person in people {
@@ -71,7 +81,11 @@ impl Owner {
                 }
             };
             let has_photos = drive::has_pictures(&person, 0);
-            for photo in sorted(&person).unwrap_or_default() {
+            let photos = sorted(&person).unwrap_or_else(|error| {
+                report.mistake(&here, &format!("cannot be read: {error}"));
+                Vec::new()
+            });
+            for photo in photos {
                 alive();
                 let file = photo
                     .file_name()
@@ -97,16 +111,20 @@ impl Owner {
                     continue;
                 }
                 match self.take_photo(&photo, &name) {
-                    Ok(Ok(taken)) => copied.push(taken),
-                    Ok(Err(why)) => report.mistake(&format!("{here}/{file}"), &why),
+                    Ok(Ok(taken)) => batch.taken.push(taken),
+                    Ok(Err(line)) => {
+                        let why = line.split_once(": ").map_or("", |(_, why)| why);
+                        report.mistake(&format!("{here}/{file}"), &format!("{UNREAD}{why}"));
+                        batch.unreadable.push(line);
+                    }
                     Err(error) => report.mistake(&format!("{here}/{file}"), &error.to_string()),
                 }
             }
         }
-        if !copied.is_empty() {
-            report.did(format!("photos_taken count={}", copied.len()));
+        let count = batch.taken.len() - before;
+        if count > 0 {
+            report.did(format!("photos_taken count={count}"));
         }
-        copied
     }
 
     /// The name under which the photos of a folder called `found` are kept: the one under which there are some already, however
@@ -116,7 +134,7 @@ impl Owner {
             Whose::Special(special) => return Ok(special.to_owned()),
             Whose::Person(name) => name,
         };
-        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        let folders = sorted_if_any(&self.data.join(PHOTOS)).map_err(|e| e.to_string())?;
         let known: Vec<&str> = folders
             .iter()
             .filter_map(|folder| folder.file_name()?.to_str())
@@ -129,13 +147,14 @@ impl Owner {
     }
 
     /// Copies one photo to the data partition: completely, under a name that no other photo has. Returns where it is there.
-    /// The inner error is why it could not be read at an earlier try; it then stays where it is.
+    /// The inner error is the line of [`UNREADABLE`] about a photo that could not be read at an earlier start; it then stays
+    /// where it is.
     fn take_photo(&self, photo: &Path, person: &str) -> io::Result<Result<Taken, String>> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let sum = Sha256::digest(&bytes);
         let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-        if let Some(why) = self.was_unreadable(&sum) {
-            return Ok(Err(format!("{UNREAD}{why}")));
+        if let Some(line) = self.was_unreadable(&sum) {
+            return Ok(Err(line));
         }
         let taken = |here| {
             Ok(Taken {
@@ -173,26 +192,29 @@ impl Owner {
         for_all(&place).map(|()| taken(place))
     }
 
-    /// Removes those from `learnt` that are in `unread`, each with the reason; deletes their copies, and stores their checksums.
+    /// Removes those from `batch` that are in `unread`, each with the reason; deletes their copies, and stores their checksums
+    /// beside those of photos that could not be read before.
     pub(super) fn give_back(
         &self,
-        learnt: &mut Vec<Taken>,
+        batch: &mut Batch,
         unread: &[(PathBuf, &str)],
     ) -> io::Result<()> {
-        let mut list = String::new();
         let photos = self.data.join(PHOTOS);
         let mut copies = Vec::new();
-        learnt.retain(|taken| {
+        batch.taken.retain(|taken| {
             let Some((here, why)) = unread.iter().find(|(path, _)| *path == taken.here) else {
                 return true;
             };
             let name = here.strip_prefix(&photos).unwrap_or(here).to_string_lossy();
-            list += &format!("{} {name}: {why}\n", taken.sum);
+            batch
+                .unreadable
+                .push(format!("{} {name}: {why}", taken.sum));
             copies.push(here.clone());
             false
         });
         // The checksums come first: without them the photos would be copied again at every start.
         let place = self.data.join(UNREADABLE);
+        let list = batch.unreadable.join("\n");
         write_whole(&place.with_extension("new"), &place, list.as_bytes())?;
         for copy in copies {
             fs::remove_file(&copy)?;
@@ -201,11 +223,11 @@ impl Owner {
         Ok(())
     }
 
-    /// Why the photo of this checksum could not be read when it was last tried.
+    /// The line of [`UNREADABLE`] about the photo of this checksum.
     fn was_unreadable(&self, sum: &str) -> Option<String> {
         let list = fs::read_to_string(self.data.join(UNREADABLE)).ok()?;
-        let line = list.lines().find_map(|line| line.strip_prefix(sum))?;
-        Some(line.split_once(": ")?.1.to_owned())
+        let line = list.lines().find(|line| line.starts_with(sum))?;
+        Some(line.to_owned())
     }
 }
 

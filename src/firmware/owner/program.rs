@@ -12,7 +12,7 @@ use crate::firmware::card::wait_for_child;
 use crate::firmware::kernel;
 
 /// The longest that learning may take, with some thousand photos on the slowest board.
-const LEARNING: Duration = Duration::from_secs(30 * 60);
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// How a run of this program ended, and what it printed.
 pub(super) struct Output {
@@ -56,7 +56,7 @@ impl Owner {
             .stdout(file.try_clone()?)
             .stderr(file.try_clone()?);
         let mut child = command.spawn()?;
-        let status = wait_for_child(&mut child, LEARNING, alive)?;
+        let status = wait_for_child(&mut child, LONGEST, alive)?;
         let mut file = file;
         io::Seek::rewind(&mut file)?;
         let mut text = Vec::new();

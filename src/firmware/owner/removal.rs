@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 
-use super::files::{read_bounded, sorted};
+use super::files::{read_bounded, sorted_if_any};
 use super::report::shown;
 use super::{LARGEST_CONFIG, Owner, PHOTOS, REMOVE, Report};
 use crate::firmware::forget::{Line, List};
@@ -147,7 +147,9 @@ impl Owner {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
             _ => {}
         }
-        let folders = sorted(&self.data.join(PHOTOS)).unwrap_or_default();
+        // Photos that stay would be learnt again.
+        let folders = sorted_if_any(&self.data.join(PHOTOS))
+            .map_err(|e| format!("the photos cannot be deleted: {e}"))?;
         let (theirs, others): (Vec<_>, Vec<_>) = folders
             .iter()
             .filter_map(|folder| Some((folder, folder.file_name()?.to_str()?)))
