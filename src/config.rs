@@ -24,7 +24,6 @@ use self::board::{BoardFile, this_board};
 pub use self::error::ConfigError;
 pub use self::overrides::Overrides;
 use self::places::{model_folders, usual_file};
-pub use self::read::toml_error;
 use self::read::{check, table};
 pub use self::recognition::RecognitionSettings;
 pub use self::system::{CardTables, NetworkSettings, SystemSettings, Wifi};

@@ -59,5 +59,6 @@ pub mod panics;
 pub mod passing;
 pub mod people;
 pub mod pipeline;
+pub mod rates;
 pub mod supervisor;
 pub mod text;

@@ -5,11 +5,13 @@
 
 mod decode;
 mod near;
+mod toml;
 
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+pub use self::toml::toml_error;
 pub use decode::{Decoded, NotText, decode, lines};
 pub use near::{Likeness, edits, is_archive, is_rich_text, likeness, nearest};
 

@@ -19,7 +19,7 @@ pub struct Embedding {
 
 impl Embedding {
     /// The most dimensions an embedding may have.
-    pub const MAX: usize = 512;
+    pub const MAX: usize = crate::nn::MAX_DIMENSIONS;
 
     /// `values` scaled to length 1, or `None` if there are none, too many, or they have no direction.
     #[must_use]

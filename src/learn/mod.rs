@@ -10,8 +10,6 @@ mod strangers;
 mod top;
 
 pub use augment::{Change, Changes, FaceCut, rgb};
-pub use calibrate::{
-    Calibration, TAIL, admissible, calibrate, clear_of, measure, needed, proven_far, wilson,
-};
+pub use calibrate::{Calibration, TAIL, calibrate, clear_of, measure};
 pub use strangers::{PEOPLE, built_in, drawn};
 pub use top::{Lesson, TUNING_VIEWS, Top, Trunk};

@@ -166,6 +166,9 @@ pub struct LandmarksManifest {
     pub face: Option<f32>,
 }
 
+/// The most numbers that an embedding has.
+pub const MAX_DIMENSIONS: usize = 512;
+
 /// A network that turns an aligned face into an embedding.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -308,7 +311,7 @@ impl Manifest {
         };
         let mut manifest: Self = toml::from_str(&text).map_err(|e| ManifestError::Syntax {
             path: path.clone(),
-            why: crate::config::toml_error(&text, &e),
+            why: crate::text::toml_error(&text, &e),
         })?;
         if let Some(embedder) = &selection.embedder {
             manifest.embedder.clone_from(embedder);
@@ -481,11 +484,11 @@ impl Manifest {
             _ => {}
         }
         for (name, e) in &self.embedders {
-            if !(1..=crate::face::Embedding::MAX).contains(&e.dimensions) {
+            if !(1..=MAX_DIMENSIONS).contains(&e.dimensions) {
                 return wrong(
                     &format!("embedders.{name}.dimensions"),
                     e.dimensions.to_string(),
-                    &format!("must be 1 to {}", crate::face::Embedding::MAX),
+                    &format!("must be 1 to {}", MAX_DIMENSIONS),
                 );
             }
             if let Some(s) = &e.strangers

@@ -11,7 +11,8 @@ mod weights;
 
 pub use manifest::{
     Align, AnchorsManifest, DetectorFamily, DetectorManifest, DirectManifest, EmbedderManifest,
-    InputManifest, LandmarksManifest, Manifest, ManifestError, Selection, StrangersManifest,
+    InputManifest, LandmarksManifest, MAX_DIMENSIONS, Manifest, ManifestError, Selection,
+    StrangersManifest,
 };
 pub use model::{ModelError, ModelFile, hex};
 pub use patch::{Patch, PatchedLayer};

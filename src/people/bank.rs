@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use super::head::likeness;
 use crate::face::Embedding;
-use crate::learn::{admissible, proven_far};
 use crate::nn::{EmbedderManifest, ModelError, ModelFile};
+use crate::rates::{admissible, proven_far};
 
 /// The share of strangers that one look may take for any resident, if `train` was not given another.
 pub const FAR: f64 = 0.001;

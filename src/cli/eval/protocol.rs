@@ -2,7 +2,7 @@
 //!
 //! Pure arithmetic; the scores come from [`super::pairs`].
 
-use crate::learn::wilson;
+use crate::rates::wilson;
 
 /// A picture: the person's name, and the number of the picture among that person's, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

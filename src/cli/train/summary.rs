@@ -8,8 +8,9 @@ use super::photos::{Learnt, Strangers};
 use super::trials::{Genuine, Given};
 use super::tuning::Outcome;
 use crate::cli::print_json;
-use crate::learn::{Calibration, needed, wilson};
+use crate::learn::Calibration;
 use crate::people::{Cohort, Rule};
+use crate::rates::{needed, wilson};
 
 pub struct Summary<'a> {
     pub learners: &'a [Learnt],

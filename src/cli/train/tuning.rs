@@ -18,9 +18,10 @@ use crate::cli::folder::bar;
 use crate::cli::learner::{Learner, Sight, Subject};
 use crate::cli::{Failure, Loaded};
 use crate::face::Embedding;
-use crate::learn::{PEOPLE, TAIL, TUNING_VIEWS, Top, calibrate, clear_of, needed, proven_far};
+use crate::learn::{PEOPLE, TAIL, TUNING_VIEWS, Top, calibrate, clear_of};
 use crate::nn::{ModelFile, hex};
 use crate::people::{Operating, Tuned, TunedPerson};
+use crate::rates::{needed, proven_far};
 
 /// Strangers that are learnt from, at least: fewer do not represent how strangers look.
 const LEAST_LEARNT: usize = 50;

@@ -20,9 +20,10 @@ use crate::cli::folder::{self, Named, each};
 use crate::cli::train::FEW_STRANGERS;
 use crate::cli::{Exit, Failure, Loaded};
 use crate::face::Embedding;
-use crate::learn::{built_in, wilson};
+use crate::learn::built_in;
 use crate::people::{Bank, Gallery, Identifier, PersonId};
 use crate::pipeline::Judge;
+use crate::rates::wilson;
 
 /// What a photo stands for in a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
