@@ -36,7 +36,6 @@
 //! - `unsafe` is denied, and allowed only where the code calls the kernel or C.
 
 pub mod alloc;
-pub mod bell;
 pub mod broker;
 pub mod capture;
 pub mod chance;
@@ -62,3 +61,4 @@ pub mod pipeline;
 pub mod rates;
 pub mod supervisor;
 pub mod text;
+pub mod wakeup;

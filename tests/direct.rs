@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey::bell::{Bell, Caller};
 use latchkey::capture::{self, CameraEvent, CameraSettings};
 use latchkey::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
 use latchkey::face::{Detection, Detector, Stages};
 use latchkey::frame::{BEHIND, Image, Layout, PixelFormat, Range, Sampler, Slot};
 use latchkey::nn::{EngineSettings, Manifest, ModelFile};
+use latchkey::wakeup::{Wakeup, WakingSender};
 
 /// The set's detector, with or without its variant that takes a camera's bytes.
 fn detector(with_direct: bool) -> Detector {
@@ -147,7 +147,7 @@ fn a_real_cameras_buffer_is_the_detectors_input() {
     let settings: CameraSettings = toml::from_str(&camera).unwrap();
     let slot = Arc::new(Slot::new());
     let (sender, events) = crossbeam_channel::bounded(16);
-    let sender = Caller::new(sender, Arc::new(Bell::new().unwrap()));
+    let sender = WakingSender::new(sender, Arc::new(Wakeup::new().unwrap()));
     let running =
         capture::start(&settings, Arc::clone(&slot), std::thread::current(), sender).unwrap();
     let (mut sampled, mut direct) = (detector(false), detector(true));

@@ -28,7 +28,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{CameraNodes, Identity, OwnNodes, Source};
+use crate::capture::{CameraNodes, DeviceIdentity, OwnNodes, Source};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::output::{
@@ -47,7 +47,7 @@ struct Orders {
     wiring: Wiring,
     camera: Camera,
     /// The identity that the camera must have, if one is pinned.
-    pinned: Option<Identity>,
+    pinned: Option<DeviceIdentity>,
 }
 
 /// Which camera may be opened.
@@ -100,7 +100,7 @@ enum AskCamera {
 enum CameraAnswer {
     Nodes(Vec<PathBuf>),
     /// Which device it is, and the device's number.
-    Identity(Identity, Option<u64>),
+    Identity(DeviceIdentity, Option<u64>),
     /// Open, or the system's error.
     Opened(Result<(), i32>),
 }
@@ -278,11 +278,11 @@ impl CameraNodes for Cameras {
         }
     }
 
-    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>) {
+    fn identify(&mut self, path: &Path) -> (DeviceIdentity, Option<u64>) {
         match self.ask(&AskCamera::Identify(path.to_owned())) {
             Ok((CameraAnswer::Identity(identity, number), _)) => (identity, number),
             // The device is unknown, so it is not the pinned one.
-            Ok(_) | Err(_) => (Identity::default(), None),
+            Ok(_) | Err(_) => (DeviceIdentity::default(), None),
         }
     }
 

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat, major};
 
 use super::{Ask, AskCamera, Camera, CameraAnswer, Orders, Sent};
-use crate::capture::{CameraNodes, Identity, OwnNodes};
+use crate::capture::{CameraNodes, DeviceIdentity, OwnNodes};
 use crate::output::{self, GuardError, Wiring, guard};
 use crate::passing;
 
@@ -161,7 +161,7 @@ fn ended(what: &str, error: &io::Error) {
 }
 
 /// Opens the camera, until the door's process is gone.
-fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity>) {
+fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&DeviceIdentity>) {
     loop {
         let asked = match passing::receive::<AskCamera>(socket, true) {
             Ok((asked, _)) => asked,
@@ -175,7 +175,7 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&Identity
             AskCamera::Identify(path) => {
                 let (identity, number) = match is_allowed(&path, configured) {
                     true => OwnNodes.identify(&path),
-                    false => (Identity::default(), None),
+                    false => (DeviceIdentity::default(), None),
                 };
                 passing::send(socket, &CameraAnswer::Identity(identity, number), &[])
             }
@@ -203,7 +203,7 @@ fn is_allowed(path: &Path, configured: &Camera) -> bool {
 }
 
 /// Opens the node at `path` if it is allowed and the device behind it is the pinned one.
-fn open(path: &Path, configured: &Camera, pinned: Option<&Identity>) -> io::Result<OwnedFd> {
+fn open(path: &Path, configured: &Camera, pinned: Option<&DeviceIdentity>) -> io::Result<OwnedFd> {
     let is_pinned = || pinned.is_none_or(|pinned| pinned.is(&OwnNodes.identify(path).0));
     if !is_allowed(path, configured) || !is_pinned() {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
@@ -240,9 +240,9 @@ mod tests {
         assert_eq!(errno("/dev/video-none", &missing), Some(libc::ENOENT));
         assert_eq!(errno("/dev/null", &Camera::None), Some(libc::EPERM));
         // It is configured, but it is not the pinned one.
-        let pinned = Identity {
+        let pinned = DeviceIdentity {
             port: Some("1-1.3".to_owned()),
-            ..Identity::default()
+            ..DeviceIdentity::default()
         };
         let other = open(Path::new("/dev/null"), &null, Some(&pinned));
         assert_eq!(

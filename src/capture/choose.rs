@@ -99,9 +99,9 @@ pub struct Candidate {
     pub intervals: Vec<IntervalRange>,
 }
 
-/// What is wanted from a camera.
+/// What the configuration wants from a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct FormatPreference {
     /// This format and no other.
     pub format: Option<PixelFormat>,
     /// Pixels a line, about.
@@ -131,13 +131,13 @@ const ENOUGH_FPS: u32 = 30;
 /// The best of `candidates`: colour before grey, native before emulated, a size of about the wanted
 /// area, fast enough, uncompressed, nearest in size, cheapest to sample, fastest; in this order.
 #[must_use]
-pub fn choose(candidates: &[Candidate], wish: &Wish) -> Option<Choice> {
+pub fn choose(candidates: &[Candidate], preference: &FormatPreference) -> Option<Choice> {
     candidates
         .iter()
-        .filter(|c| wish.format.is_none_or(|f| f == c.format))
+        .filter(|c| preference.format.is_none_or(|f| f == c.format))
         .map(|c| {
-            let interval = pick_interval(&c.intervals, wish.fps);
-            (rank(c, interval, wish), c, interval)
+            let interval = pick_interval(&c.intervals, preference.fps);
+            (rank(c, interval, preference), c, interval)
         })
         // `min_by_key` keeps the first of equals: the driver's own order decides then.
         .min_by_key(|(rank, ..)| *rank)
@@ -152,9 +152,12 @@ pub fn choose(candidates: &[Candidate], wish: &Wish) -> Option<Choice> {
 /// Smaller is better.
 type Rank = (bool, bool, bool, bool, bool, u64, usize, u32);
 
-fn rank(c: &Candidate, interval: Option<Interval>, wish: &Wish) -> Rank {
+fn rank(c: &Candidate, interval: Option<Interval>, preference: &FormatPreference) -> Rank {
     let area = |w: u32, h: u32| u64::from(w) * u64::from(h);
-    let (have, want) = (area(c.width, c.height), area(wish.width, wish.height));
+    let (have, want) = (
+        area(c.width, c.height),
+        area(preference.width, preference.height),
+    );
     // Half to twice the pixels serve the detector as well.
     let far = have.saturating_mul(2) < want || have > want.saturating_mul(2);
     let fps = interval.and_then(Interval::fps);
@@ -164,9 +167,10 @@ fn rank(c: &Candidate, interval: Option<Interval>, wish: &Wish) -> Rank {
         c.emulated,
         far,
         // Drivers that report no rate may well reach it.
-        fps.is_some_and(|fps| !reaches(fps, wish.fps)),
+        fps.is_some_and(|fps| !reaches(fps, preference.fps)),
         c.format == PixelFormat::Mjpeg,
-        u64::from(c.width.abs_diff(wish.width)) + u64::from(c.height.abs_diff(wish.height)),
+        u64::from(c.width.abs_diff(preference.width))
+            + u64::from(c.height.abs_diff(preference.height)),
         order.unwrap_or(usize::MAX),
         u32::MAX - fps.unwrap_or(0.0) as u32,
     )
@@ -214,7 +218,7 @@ mod tests {
 
     use super::*;
 
-    const WISH: Wish = Wish {
+    const PREFERENCE: FormatPreference = FormatPreference {
         format: None,
         width: 640,
         height: 480,
@@ -238,8 +242,11 @@ mod tests {
         }
     }
 
-    fn chosen(candidates: &[Candidate], wish: &Wish) -> (PixelFormat, u32, u32, Option<u32>) {
-        let c = choose(candidates, wish).expect("a choice");
+    fn chosen(
+        candidates: &[Candidate],
+        preference: &FormatPreference,
+    ) -> (PixelFormat, u32, u32, Option<u32>) {
+        let c = choose(candidates, preference).expect("a choice");
         let fps = c.interval.and_then(Interval::fps).map(|f| f as u32);
         (c.format, c.width, c.height, fps)
     }
@@ -258,27 +265,27 @@ mod tests {
 
     #[test]
     fn a_usb_camera() {
-        assert_eq!(chosen(&usb(), &WISH), (Yuyv, 640, 480, Some(30)));
-        let hd = Wish {
+        assert_eq!(chosen(&usb(), &PREFERENCE), (Yuyv, 640, 480, Some(30)));
+        let hd = FormatPreference {
             width: 1280,
             height: 720,
-            ..WISH
+            ..PREFERENCE
         };
         // 10 frames a second are too few, a third of the pixels too: better decode.
         assert_eq!(chosen(&usb(), &hd), (Mjpeg, 1280, 720, Some(30)));
-        let slow = Wish { fps: 5, ..hd };
+        let slow = FormatPreference { fps: 5, ..hd };
         assert_eq!(chosen(&usb(), &slow), (Yuyv, 1280, 720, Some(10)));
     }
 
     #[test]
     fn a_format_asked_for_is_taken_or_nothing() {
-        let only = |f| Wish {
+        let only = |f| FormatPreference {
             format: Some(f),
-            ..WISH
+            ..PREFERENCE
         };
         assert_eq!(chosen(&usb(), &only(Mjpeg)), (Mjpeg, 640, 480, Some(30)));
         assert_eq!(choose(&usb(), &only(Nv12)), None);
-        assert_eq!(choose(&[], &WISH), None);
+        assert_eq!(choose(&[], &PREFERENCE), None);
     }
 
     #[test]
@@ -289,7 +296,7 @@ mod tests {
             .map(|f| offer(*f, 640, 480, &[30]))
             .collect();
         for format in PixelFormat::ALL {
-            assert_eq!(chosen(&all, &WISH).0, format);
+            assert_eq!(chosen(&all, &PREFERENCE).0, format);
             all.retain(|c| c.format != format);
         }
     }
@@ -299,28 +306,28 @@ mod tests {
         let mut colour = offer(Mjpeg, 320, 240, &[5]);
         colour.emulated = true;
         let grey = offer(Grey, 640, 480, &[30]);
-        assert_eq!(chosen(&[grey.clone(), colour], &WISH).0, Mjpeg);
-        assert_eq!(chosen(&[grey], &WISH).0, Grey);
+        assert_eq!(chosen(&[grey.clone(), colour], &PREFERENCE).0, Mjpeg);
+        assert_eq!(chosen(&[grey], &PREFERENCE).0, Grey);
 
         let mut emulated = offer(Nv12, 640, 480, &[30]);
         emulated.emulated = true;
         let native = offer(Mjpeg, 640, 480, &[30]);
-        assert_eq!(chosen(&[emulated, native], &WISH).0, Mjpeg);
+        assert_eq!(chosen(&[emulated, native], &PREFERENCE).0, Mjpeg);
     }
 
     #[test]
     fn uncompressed_of_nearly_the_size_before_mjpeg() {
         let both = [offer(Mjpeg, 640, 480, &[30]), offer(Rgb3, 640, 360, &[30])];
-        assert_eq!(chosen(&both, &WISH).0, Rgb3);
+        assert_eq!(chosen(&both, &PREFERENCE).0, Rgb3);
         // The exact size counts more than a few bytes a pixel.
         let both = [offer(Nv12, 800, 600, &[30]), offer(Yuyv, 640, 480, &[30])];
-        assert_eq!(chosen(&both, &WISH).0, Yuyv);
+        assert_eq!(chosen(&both, &PREFERENCE).0, Yuyv);
     }
 
     #[test]
     fn a_format_of_unknown_rate_may_be_chosen() {
         let both = [offer(Nv12, 640, 480, &[5]), offer(Yu12, 640, 480, &[])];
-        assert_eq!(chosen(&both, &WISH), (Yu12, 640, 480, None));
+        assert_eq!(chosen(&both, &PREFERENCE), (Yu12, 640, 480, None));
     }
 
     #[test]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::buffer_pool::BufferPool;
 use super::convert::from_rgb;
-use super::link::Outlet;
-use super::projector::Projector;
-use super::{CameraEvent, CameraInfo, CameraSettings, CaptureError, Running};
-use crate::bell::Caller;
+use super::frame_sender::FrameSender;
+use super::{CameraEvent, CameraInfo, CameraSettings, CaptureError, RunningSource};
 use crate::clock::{self, Timestamp};
 use crate::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
 use crate::frame::{PixelFormat, Slot};
+use crate::wakeup::WakingSender;
 
 /// Starts the play. As [`super::start`], for a doorstep only.
 ///
@@ -24,20 +24,20 @@ pub fn start(
     script: Script,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Caller<CameraEvent>,
-) -> Result<Running, CaptureError> {
+    events: WakingSender<CameraEvent>,
+) -> Result<RunningSource, CaptureError> {
     let settings = settings.clone();
-    Running::spawn("doorstep", slot, consumer, events, move |mut outlet| {
-        run(&settings, &script, &mut outlet);
-        if outlet.stopped() {
-            outlet.clear();
+    RunningSource::spawn("doorstep", slot, consumer, events, move |mut sender| {
+        run(&settings, &script, &mut sender);
+        if sender.stopped() {
+            sender.discard_unread();
         }
     })
 }
 
-fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
+fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
     let mut stage = Stage::new(Play::new(script));
-    let mut projector = Projector::new(settings.buffers, outlet);
+    let mut pool = BufferPool::new(settings.buffers, sender);
     let format = settings.format.unwrap_or(PixelFormat::Yuyv);
     let period = Duration::from_secs(1) / settings.fps.max(1);
     let (mut canvas, mut bytes) = (picture(), Vec::new());
@@ -59,18 +59,18 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
         };
         if clock::halted() {
             // No frame is late here: time passes once everything that follows from the last frame is done.
-            while !outlet.stopped() && !clock::settle(outlet.frames(), Duration::from_millis(50)) {}
+            while !sender.stopped() && !clock::settle(sender.frames(), Duration::from_millis(50)) {}
             clock::pass(next.since(Timestamp::now()));
         } else {
-            outlet.pause(next.since(Timestamp::now()));
+            sender.wait(next.since(Timestamp::now()));
         }
-        if outlet.stopped() {
+        if sender.stopped() {
             return;
         }
-        projector.show(layout, &bytes, outlet, |layout| CameraInfo {
+        pool.send(layout, &bytes, sender, |layout| CameraInfo {
             name: "doorstep".to_owned(),
             path: PathBuf::from(format!("doorstep:{script}")),
-            device: super::Identity::default(),
+            device: super::DeviceIdentity::default(),
             layout,
             fps: Some(settings.fps as f32),
             buffers: settings.buffers,
@@ -81,9 +81,9 @@ fn run(settings: &CameraSettings, script: &Script, outlet: &mut Outlet) {
             next = next.max(Timestamp::now());
         }
     }
-    outlet.link.ended();
-    while clock::halted() && !outlet.stopped() {
-        outlet.bell.wait(period);
+    sender.state.ended();
+    while clock::halted() && !sender.stopped() {
+        sender.wakeup.wait(period);
         clock::pass(period);
     }
 }

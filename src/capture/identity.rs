@@ -18,7 +18,7 @@ const LONGEST: usize = 126;
 /// A camera, as the configuration pins it or as it is found. An absent field matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Identity {
+pub struct DeviceIdentity {
     /// USB ids of maker and product, four lower-case hexadecimal digits each: `046d:0825`.
     pub usb: Option<String>,
     /// The serial number, as a USB device reports it.
@@ -28,7 +28,7 @@ pub struct Identity {
     pub port: Option<String>,
 }
 
-impl Identity {
+impl DeviceIdentity {
     /// The identity of the device behind the node at `path`, which is not opened; empty if it is no device. The second value is the
     /// device's number, by which an open node is compared with it.
     #[must_use]
@@ -128,7 +128,7 @@ impl Identity {
 }
 
 /// As written in the configuration: `{ usb = '046d:0825', port = '1-1.3' }`. In single quotes, as it stands in double ones in the log.
-impl fmt::Display for Identity {
+impl fmt::Display for DeviceIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = |text: &str| match text.contains('\'') || text.contains(char::is_control) {
             true => toml::Value::from(text).to_string(),
@@ -184,32 +184,32 @@ mod tests {
     #[test]
     fn a_camera_is_known_by_ids_serial_and_port() {
         let root = sysfs();
-        let usb = Identity::of_number(number(0), root.path());
+        let usb = DeviceIdentity::of_number(number(0), root.path());
         assert_eq!(
             usb.to_string(),
             r#"{ usb = '046d:0825', serial = 'A1B2"C3', port = '1-1.3' }"#
         );
-        let other = Identity::of_number(number(1), root.path());
+        let other = DeviceIdentity::of_number(number(1), root.path());
         assert_eq!(other.to_string(), "{ port = 'vivid.0' }");
         assert_eq!(
-            Identity::of_number(number(2), root.path()),
-            Identity::default()
+            DeviceIdentity::of_number(number(2), root.path()),
+            DeviceIdentity::default()
         );
         // The printed text can be pasted.
         let line = format!("device = {usb}");
         let read: toml::Table = toml::from_str(&line).unwrap();
-        let pinned: Identity = read["device"].clone().try_into().unwrap();
+        let pinned: DeviceIdentity = read["device"].clone().try_into().unwrap();
         assert!(pinned.is(&usb) && !pinned.is(&other) && pinned.validate().is_ok());
     }
 
     #[test]
     fn pinned_fields_must_match_and_the_rest_may_be_anything() {
-        let found = Identity {
+        let found = DeviceIdentity {
             usb: Some("046d:0825".to_owned()),
             serial: None,
             port: Some("1-1.3".to_owned()),
         };
-        let pinned = |text: &str| toml::from_str::<Identity>(text).unwrap();
+        let pinned = |text: &str| toml::from_str::<DeviceIdentity>(text).unwrap();
         for text in [
             "usb = '046d:0825'",
             "usb = '046D:0825'",
@@ -228,7 +228,7 @@ mod tests {
             assert!(!pinned(text).is(&found), "{text}");
         }
         assert!(
-            !pinned("port = '1-1.3'").is(&Identity::default()),
+            !pinned("port = '1-1.3'").is(&DeviceIdentity::default()),
             "nothing is known of it"
         );
     }
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn an_invalid_pin_is_reported_with_what_it_must_be() {
         let wrong = |text: &str| {
-            toml::from_str::<Identity>(text)
+            toml::from_str::<DeviceIdentity>(text)
                 .unwrap()
                 .validate()
                 .unwrap_err()
@@ -245,6 +245,6 @@ mod tests {
         assert_eq!(wrong("usb = 'Logitech'").0, "device.usb");
         assert_eq!(wrong("").0, "device");
         assert_eq!(wrong("port = ''").0, "device");
-        assert!(toml::from_str::<Identity>("prot = '1-1'").is_err());
+        assert!(toml::from_str::<DeviceIdentity>("prot = '1-1'").is_err());
     }
 }

@@ -6,15 +6,15 @@
 //! Whatever happens to a camera is an event, not an end: the whole stream is retired (mappings and
 //! descriptors with it), and the source tries again until the camera returns.
 
+mod buffer_pool;
 mod choose;
 pub mod convert;
 mod doorstep;
+mod frame_sender;
 mod identity;
 mod kinds;
-mod link;
 mod photo;
 pub mod pictures;
-mod projector;
 mod settings;
 pub mod v4l2;
 
@@ -26,18 +26,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::bell::{Bell, Caller};
 use crate::frame::{ImageError, Layout, PixelFormat, Slot};
+use crate::wakeup::{Wakeup, WakingSender};
 
-pub use choose::{Candidate, Choice, Interval, IntervalRange, SizeRange, Wish, choose};
-pub use identity::Identity;
+pub use choose::{Candidate, Choice, FormatPreference, Interval, IntervalRange, SizeRange, choose};
+pub use identity::DeviceIdentity;
 pub use photo::{Photo, PhotoError, PhotoFault, UNREAD};
 pub use settings::{CameraSettings, SettingsError, Source};
 pub use v4l2::{
     CALLS as CAMERA_CALLS, CameraNodes, DeviceReport, FormatReport, OwnNodes, SizeReport, probe,
 };
 
-use link::Outlet;
+use frame_sender::FrameSender;
 
 /// A camera that delivers.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,7 @@ pub struct CameraInfo {
     /// Device node, or the folder of pictures.
     pub path: PathBuf,
     /// Which device it is; empty for pictures and the doorstep.
-    pub device: Identity,
+    pub device: DeviceIdentity,
     /// Layout of its frames. Pictures shown at their own size differ; each lease has its own layout.
     pub layout: Layout,
     /// Frames a second, if the driver reports them.
@@ -132,9 +132,9 @@ pub enum CameraFault {
     )]
     NotPinned {
         /// What is pinned.
-        expected: Box<Identity>,
+        expected: Box<DeviceIdentity>,
         /// What was found.
-        seen: Box<Identity>,
+        seen: Box<DeviceIdentity>,
     },
     /// A camera is there, but `auto` took up another one at first, and that one watches the door.
     #[error(
@@ -207,7 +207,7 @@ pub enum CaptureError {
     Settings(#[from] SettingsError),
     /// No descriptor for waking the capture thread.
     #[error("eventfd: {0}; the process may have too many files open (ulimit -n)")]
-    Bell(Errno),
+    Wakeup(Errno),
     /// No thread.
     #[error("no thread for capture: {0}")]
     Thread(std::io::Error),
@@ -230,14 +230,14 @@ pub enum CaptureError {
 }
 
 /// A running source. Dropping it stops it.
-pub struct Running {
+pub struct RunningSource {
     stop: Arc<AtomicBool>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Running {
+impl RunningSource {
     /// What it has done so far.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
@@ -253,30 +253,30 @@ impl Running {
         name: &str,
         slot: Arc<Slot>,
         consumer: Thread,
-        events: Caller<CameraEvent>,
-        run: impl FnOnce(Outlet) + Send + 'static,
+        events: WakingSender<CameraEvent>,
+        run: impl FnOnce(FrameSender) + Send + 'static,
     ) -> Result<Self, CaptureError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let bell = Arc::new(Bell::new().map_err(CaptureError::Bell)?);
+        let wakeup = Arc::new(Wakeup::new().map_err(CaptureError::Wakeup)?);
         let counters = Arc::new(Counters::default());
-        let outlet = Outlet::new(slot, consumer, events, &counters, &bell, &stop);
+        let sender = FrameSender::new(slot, consumer, events, &counters, &wakeup, &stop);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(outlet))
+            .spawn(move || run(sender))
             .map_err(CaptureError::Thread)?;
         Ok(Self {
             stop,
-            bell,
+            wakeup,
             counters,
             thread: Some(thread),
         })
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningSource {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        self.bell.ring();
+        self.wakeup.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -295,8 +295,8 @@ pub fn start(
     settings: &CameraSettings,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Caller<CameraEvent>,
-) -> Result<Running, CaptureError> {
+    events: WakingSender<CameraEvent>,
+) -> Result<RunningSource, CaptureError> {
     start_through(settings, Box::new(OwnNodes), slot, consumer, events)
 }
 
@@ -309,12 +309,12 @@ pub fn start_through(
     mut cameras: Box<dyn CameraNodes>,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Caller<CameraEvent>,
-) -> Result<Running, CaptureError> {
+    events: WakingSender<CameraEvent>,
+) -> Result<RunningSource, CaptureError> {
     settings.validate()?;
     match settings.parsed_source() {
         Source::Pictures(path) => {
-            let show = pictures::Show {
+            let show = pictures::Slideshow {
                 files: pictures::list(&path)?,
                 path,
                 format: settings.format.unwrap_or(PixelFormat::Yuyv),
@@ -329,8 +329,8 @@ pub fn start_through(
         Source::Doorstep(script) => doorstep::start(settings, script, slot, consumer, events),
         source => {
             let settings = settings.clone();
-            Running::spawn("capture", slot, consumer, events, move |outlet| {
-                v4l2::run(&settings, &source, &mut *cameras, outlet);
+            RunningSource::spawn("capture", slot, consumer, events, move |sender| {
+                v4l2::run(&settings, &source, &mut *cameras, sender);
             })
         }
     }

@@ -13,18 +13,18 @@ use image::{RgbImage, imageops};
 pub use super::kinds::is_clutter;
 
 use super::Photo;
+use super::buffer_pool::BufferPool;
 use super::convert::from_rgb;
+use super::frame_sender::FrameSender;
 use super::kinds::{Kind, is_named_as_picture};
-use super::link::Outlet;
-use super::projector::Projector;
-use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, Running};
-use crate::bell::Caller;
+use super::{CameraEvent, CameraFault, CameraInfo, CaptureError, Counters, RunningSource};
 use crate::clock::Timestamp;
 use crate::frame::{Layout, PixelFormat, Slot};
+use crate::wakeup::WakingSender;
 
 /// What to show, and how.
 #[derive(Clone, Debug)]
-pub struct Show {
+pub struct Slideshow {
     /// Where the pictures are from; used in events.
     pub path: PathBuf,
     /// JPEG and PNG files, in the order in which they are shown.
@@ -100,27 +100,27 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     Ok(files)
 }
 
-/// Starts the show. As [`super::start`], for pictures only.
+/// Starts the slideshow. As [`super::start`], for pictures only.
 ///
 /// # Errors
 /// [`CaptureError`] if the system is out of descriptors or threads.
 pub fn start(
-    show: Show,
+    show: Slideshow,
     slot: Arc<Slot>,
     consumer: Thread,
-    events: Caller<CameraEvent>,
-) -> Result<Running, CaptureError> {
-    Running::spawn("pictures", slot, consumer, events, move |mut outlet| {
-        run(&show, &mut outlet);
-        if outlet.stopped() {
-            outlet.clear();
+    events: WakingSender<CameraEvent>,
+) -> Result<RunningSource, CaptureError> {
+    RunningSource::spawn("pictures", slot, consumer, events, move |mut sender| {
+        run(&show, &mut sender);
+        if sender.stopped() {
+            sender.discard_unread();
         }
     })
 }
 
-fn run(show: &Show, outlet: &mut Outlet) {
+fn run(show: &Slideshow, sender: &mut FrameSender) {
     let period = Duration::from_secs(1) / show.fps.max(1);
-    let mut projector = Projector::new(show.buffers, outlet);
+    let mut pool = BufferPool::new(show.buffers, sender);
     let mut next = Timestamp::now();
     loop {
         let mut shown = false;
@@ -129,36 +129,36 @@ fn run(show: &Show, outlet: &mut Outlet) {
                 Ok(prepared) => prepared,
                 Err(error) => {
                     log::warn!("picture_left_out why={:?}", error.to_string());
-                    Counters::count(&outlet.counters.errors);
+                    Counters::count(&sender.counters.errors);
                     continue;
                 }
             };
             for _ in 0..show.frames_each.max(1) {
-                outlet.pause(next.since(Timestamp::now()));
-                if outlet.stopped() {
+                sender.wait(next.since(Timestamp::now()));
+                if sender.stopped() {
                     return;
                 }
                 // A camera's clock does not wait for the decoder, and does not hurry to catch up.
                 next = next.plus(period).max(Timestamp::now());
-                projector.show(layout, &bytes, outlet, |layout| info(show, layout));
+                pool.send(layout, &bytes, sender, |layout| info(show, layout));
             }
             shown = true;
         }
         if !shown {
-            outlet.link.down(CameraFault::NoPicture, &show.path);
+            sender.state.down(CameraFault::NoPicture, &show.path);
             return;
         }
         if !show.looped {
             // The last frame is shown as long as the others.
-            outlet.pause(next.since(Timestamp::now()));
-            outlet.link.ended();
+            sender.wait(next.since(Timestamp::now()));
+            sender.state.ended();
             return;
         }
     }
 }
 
 /// A picture as the camera would deliver it.
-fn prepare(file: &Path, show: &Show) -> Result<(Layout, Vec<u8>), Box<dyn std::error::Error>> {
+fn prepare(file: &Path, show: &Slideshow) -> Result<(Layout, Vec<u8>), Box<dyn std::error::Error>> {
     let mut rgb = Photo::open(file)?.into_picture();
     if let Some((width, height)) = show.size {
         rgb = fit(&rgb, width, height);
@@ -188,8 +188,8 @@ fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     framed
 }
 
-/// Describes the show as a camera.
-fn info(show: &Show, layout: Layout) -> CameraInfo {
+/// Describes the slideshow as a camera.
+fn info(show: &Slideshow, layout: Layout) -> CameraInfo {
     let path = show.path.clone();
     CameraInfo {
         name: path
@@ -198,7 +198,7 @@ fn info(show: &Show, layout: Layout) -> CameraInfo {
             .to_string_lossy()
             .into_owned(),
         path,
-        device: super::Identity::default(),
+        device: super::DeviceIdentity::default(),
         layout,
         fps: Some(show.fps as f32),
         buffers: show.buffers,
@@ -213,8 +213,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::bell::Bell;
     use crate::frame::Lease;
+    use crate::wakeup::Wakeup;
 
     const RED: [u8; 3] = [255, 0, 0];
     const GREEN: [u8; 3] = [0, 255, 0];
@@ -231,8 +231,8 @@ mod tests {
         dir
     }
 
-    fn show(dir: &Path) -> Show {
-        Show {
+    fn show(dir: &Path) -> Slideshow {
+        Slideshow {
             path: dir.to_owned(),
             files: list(dir).expect("pictures"),
             format: PixelFormat::Rgb3,
@@ -245,24 +245,24 @@ mod tests {
     }
 
     struct Watched {
-        running: Running,
+        running: RunningSource,
         slot: Arc<Slot>,
         events: Receiver<CameraEvent>,
     }
 
-    /// `sender` with a bell that no thread waits for.
-    fn ringing(sender: crossbeam_channel::Sender<CameraEvent>) -> Caller<CameraEvent> {
-        Caller::new(sender, Arc::new(Bell::new().expect("an eventfd")))
+    /// `sender` with a wakeup that no thread waits for.
+    fn waking(sender: crossbeam_channel::Sender<CameraEvent>) -> WakingSender<CameraEvent> {
+        WakingSender::new(sender, Arc::new(Wakeup::new().expect("an eventfd")))
     }
 
-    fn watch(show: Show) -> Watched {
+    fn watch(show: Slideshow) -> Watched {
         let slot = Arc::new(Slot::new());
         let (sender, events) = bounded(8);
         let running = start(
             show,
             Arc::clone(&slot),
             std::thread::current(),
-            ringing(sender),
+            waking(sender),
         );
         Watched {
             running: running.expect("a start"),
@@ -437,7 +437,7 @@ mod tests {
         let slot = Arc::new(Slot::new());
         let (sender, events) = bounded(8);
         let here = std::thread::current();
-        let running = super::super::start(&settings, Arc::clone(&slot), here, ringing(sender));
+        let running = super::super::start(&settings, Arc::clone(&slot), here, waking(sender));
         let watched = Watched {
             running: running.expect("a start"),
             slot,

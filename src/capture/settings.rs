@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Identity;
+use super::DeviceIdentity;
 use crate::doorstep::{Script, ScriptError};
 use crate::frame::{Image, PixelFormat};
 
@@ -17,7 +17,7 @@ pub struct CameraSettings {
     /// visitors (see [`Script`]) instead of a camera.
     pub source: String,
     /// The only device that is opened as a camera; any if absent. It has no effect on pictures and the doorstep.
-    pub device: Option<Identity>,
+    pub device: Option<DeviceIdentity>,
     /// Pixel format; chosen if absent. For pictures and the doorstep, YUYV if absent.
     pub format: Option<PixelFormat>,
     /// Wanted pixels a line. The nearest that the camera offers is taken. With pictures, 0 by 0 means
@@ -115,7 +115,7 @@ impl CameraSettings {
                 "must be auto, a device node from / on, such as /dev/video0, pictures:DIR, or doorstep:SEED",
             ));
         }
-        if let Some(Err((key, value, fix))) = self.device.as_ref().map(Identity::validate) {
+        if let Some(Err((key, value, fix))) = self.device.as_ref().map(DeviceIdentity::validate) {
             return Err(wrong(key, &value, fix));
         }
         let native = pictures && self.width == 0 && self.height == 0;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
 use super::{LogSettings, NetworkSettings, OwnerFile, RecognitionSettings, SystemSettings, Wifi};
-use crate::capture::{CameraSettings, Identity};
+use crate::capture::{CameraSettings, DeviceIdentity};
 use crate::door::Policy;
 use crate::face::Gate;
 use crate::nn::EngineSettings;
@@ -16,7 +16,7 @@ pub fn tables() -> [(&'static str, &'static [&'static str]); 12] {
     [
         ("", of::<OwnerFile>()),
         ("camera", of::<CameraSettings>()),
-        ("camera.device", of::<Identity>()),
+        ("camera.device", of::<DeviceIdentity>()),
         ("engine", of::<EngineSettings>()),
         ("output", of::<Wiring>()),
         ("recognition", of::<RecognitionSettings>()),

@@ -246,9 +246,9 @@ impl Keeper {
             .map(|at| at.since(now));
         let time = due.fold(NAP, Duration::min);
         let timeout = Timespec::try_from(time).ok();
-        let bell = &self.inbox.shared.door_bell;
+        let wakeup = &self.inbox.shared.door_wakeup;
         let mut fds: [PollFd<'_>; 5] =
-            std::array::from_fn(|_| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN));
+            std::array::from_fn(|_| PollFd::from_borrowed_fd(wakeup.fd(), PollFlags::IN));
         let others = [
             self.outputs.as_ref().and_then(|o| o.button_fd()),
             self.hands.fd(),
@@ -260,7 +260,7 @@ impl Keeper {
             count += 1;
         }
         let _ = poll(&mut fds[..count], timeout.as_ref());
-        bell.silence();
+        wakeup.clear();
     }
 
     /// Reads the exit button.

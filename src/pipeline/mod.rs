@@ -26,7 +26,6 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::bell::{Bell, Caller};
 use crate::broker::Broker;
 use crate::capture::{self, CaptureError};
 use crate::clock::Timestamp;
@@ -39,6 +38,7 @@ use crate::output::{GuardError, OutputError, emergency};
 use crate::panics;
 use crate::people::{Bank, BankError, Identifier, Rule};
 use crate::supervisor::Supervisor;
+use crate::wakeup::{Wakeup, WakingSender};
 
 pub use judge::Judge;
 pub use recogniser::{LookError, Recogniser};
@@ -91,8 +91,8 @@ pub(crate) struct Shared {
     /// When the door thread last made a round with its outputs as decided, in nanoseconds of [`Timestamp`].
     door: AtomicU64,
     progress: Arc<Progress>,
-    /// The door thread sleeps by it; every message to it rings it.
-    door_bell: Arc<Bell>,
+    /// The door thread polls it; every message to that thread signals it.
+    door_wakeup: Arc<Wakeup>,
 }
 
 impl Shared {
@@ -103,7 +103,7 @@ impl Shared {
     /// Ends every thread.
     fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        self.door_bell.ring();
+        self.door_wakeup.wake();
     }
 
     /// Ends every thread, because nothing that is lost after this could be replaced.
@@ -171,7 +171,7 @@ pub fn run(
         looked: AtomicU64::new(Timestamp::now().as_nanos()),
         door: AtomicU64::new(Timestamp::now().as_nanos()),
         progress: Arc::clone(progress),
-        door_bell: Arc::new(Bell::new().map_err(|e| system("eventfd")(e.into()))?),
+        door_wakeup: Arc::new(Wakeup::new().map_err(|e| system("eventfd")(e.into()))?),
     });
     let networks = gallery::Networks {
         set: set.clone(),
@@ -186,10 +186,10 @@ pub fn run(
     let (observations, observed) = bounded(8);
     let (camera_events, camera_inbox) = bounded(64);
     let (gallery_updates, gallery_inbox) = bounded(4);
-    let bell = &shared.door_bell;
-    let observations = Caller::new(observations, Arc::clone(bell));
-    let camera_events = Caller::new(camera_events, Arc::clone(bell));
-    let gallery_updates = Caller::new(gallery_updates, Arc::clone(bell));
+    let wakeup = &shared.door_wakeup;
+    let observations = WakingSender::new(observations, Arc::clone(wakeup));
+    let camera_events = WakingSender::new(camera_events, Arc::clone(wakeup));
+    let gallery_updates = WakingSender::new(gallery_updates, Arc::clone(wakeup));
     let keeper = door::Keeper::open(
         config,
         broker.hands,
@@ -272,7 +272,7 @@ pub fn run(
     consumer.unpark();
     // The door first: nothing may delay the relay.
     let _ = door_thread.join();
-    let result = camera.map(capture::Running::stop);
+    let result = camera.map(capture::RunningSource::stop);
     let _ = recognition_thread.join();
     log::info!("stopped frames={}", shared.progress.looked());
     result?;

@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::gallery::Knowledge;
 use super::{LookError, Recogniser, Shared};
-use crate::bell::Caller;
 use crate::clock::Timestamp;
 use crate::door::Observation;
 use crate::face::FaceError;
 use crate::frame::Slot;
+use crate::wakeup::WakingSender;
 
 /// The longest sleep when no frame comes: its pulse must continue.
 const NAP: Duration = Duration::from_millis(200);
@@ -30,7 +30,7 @@ pub struct Worker {
     pub recogniser: Recogniser,
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
-    pub observations: Caller<Observation>,
+    pub observations: WakingSender<Observation>,
     /// New knowledge for naming faces, when the gallery has changed.
     pub learnt: Receiver<Knowledge>,
     /// Where the old knowledge goes, to be freed elsewhere.

@@ -16,13 +16,13 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::super::{CameraFault, Counters};
 use super::node::Node;
-use crate::bell::Bell;
 use crate::frame::{BEHIND, Pool};
+use crate::wakeup::Wakeup;
 
 pub(super) struct Buffers {
     maps: Vec<Map>,
     returns: Sender<u32>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     counters: Arc<Counters>,
 }
 
@@ -31,7 +31,7 @@ impl Buffers {
     pub fn map(
         node: &Node,
         count: u32,
-        bell: &Arc<Bell>,
+        wakeup: &Arc<Wakeup>,
         counters: &Arc<Counters>,
     ) -> Result<(Self, Receiver<u32>), CameraFault> {
         let maps = (0..count)
@@ -47,7 +47,7 @@ impl Buffers {
         let buffers = Self {
             maps,
             returns,
-            bell: Arc::clone(bell),
+            wakeup: Arc::clone(wakeup),
             counters: Arc::clone(counters),
         };
         Ok((buffers, returned))
@@ -76,7 +76,7 @@ impl Pool for Buffers {
         // There is room for every buffer. If there is no receiver, the stream is dead, and there
         // is nothing to give back to.
         if self.returns.try_send(index).is_ok() {
-            self.bell.ring();
+            self.wakeup.wake();
         }
         Counters::count(&self.counters.returned);
     }

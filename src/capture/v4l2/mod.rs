@@ -16,10 +16,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
+use super::frame_sender::FrameSender;
 use super::identity::SYSFS;
-use super::link::Outlet;
 use super::{
-    CameraFault, CameraSettings, Candidate, Choice, Identity, SizeRange, Source, Wish, choose,
+    CameraFault, CameraSettings, Candidate, Choice, DeviceIdentity, FormatPreference, SizeRange,
+    Source, choose,
 };
 use crate::frame::PixelFormat;
 use node::{Capability, Node};
@@ -32,42 +33,42 @@ pub use probe::{DeviceReport, FormatReport, SizeReport, probe};
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
-/// Streams from the camera that `source` names for as long as the outlet is not stopped.
+/// Streams from the camera that `source` names until it is to stop.
 pub(super) fn run(
     settings: &CameraSettings,
     source: &Source,
     cameras: &mut dyn CameraNodes,
-    mut outlet: Outlet,
+    mut sender: FrameSender,
 ) {
     let mut retry = FIRST_RETRY;
-    // The device that last started but brought no frame: any other device is tried first.
-    let mut mute: Option<PathBuf> = None;
-    // The camera that brought the first frame. When it is unplugged, a door must not change over to
+    // The device that last started but delivered no frame: any other device is tried first.
+    let mut silent: Option<PathBuf> = None;
+    // The camera that delivered the first frame. When it is unplugged, a door must not change over to
     // another camera, which looks somewhere else.
-    let mut chosen: Option<Seen> = None;
+    let mut chosen: Option<CameraIdentity> = None;
     // The last device that was refused because it is not the pinned one.
     let mut refused: Option<CameraFault> = None;
-    while !outlet.stopped() {
+    while !sender.stopped() {
         let found = find(
             settings,
             source,
             cameras,
-            mute.as_deref(),
+            silent.as_deref(),
             chosen.as_ref(),
-            &outlet,
+            &sender,
         );
         let (fault, path) = match found {
             Ok((stream, identity, path)) => {
-                let before = outlet.frames();
-                let Err(fault) = stream.run(&mut outlet) else {
+                let before = sender.frames();
+                let Err(fault) = stream.run(&mut sender) else {
                     return;
                 };
-                outlet.retired();
-                if outlet.frames() > before {
-                    (retry, mute, refused) = (FIRST_RETRY, None, None);
+                sender.count_retired();
+                if sender.frames() > before {
+                    (retry, silent, refused) = (FIRST_RETRY, None, None);
                     chosen = (*source == Source::Auto).then_some(identity);
                 } else {
-                    mute = Some(path.clone());
+                    silent = Some(path.clone());
                 }
                 (fault, path)
             }
@@ -84,16 +85,16 @@ pub(super) fn run(
             );
             refused = Some(fault.clone());
         }
-        outlet.link.down(fault, &path);
-        outlet.pause(retry);
+        sender.state.down(fault, &path);
+        sender.wait(retry);
         retry = (2 * retry).min(LONGEST_RETRY);
     }
 }
 
 /// What distinguishes one camera from another: what the kernel knows of its device, its name, and its bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    device: Identity,
+struct CameraIdentity {
+    device: DeviceIdentity,
     card: String,
     bus: String,
 }
@@ -105,16 +106,16 @@ fn find(
     source: &Source,
     cameras: &mut dyn CameraNodes,
     last: Option<&Path>,
-    chosen: Option<&Seen>,
-    outlet: &Outlet,
-) -> Result<(Stream, Seen, PathBuf), (CameraFault, PathBuf)> {
+    chosen: Option<&CameraIdentity>,
+    sender: &FrameSender,
+) -> Result<(Stream, CameraIdentity, PathBuf), (CameraFault, PathBuf)> {
     let start = |cameras: &mut dyn CameraNodes, path: &Path| {
         let (device, identity) = open(cameras, path, settings)?;
         if chosen.is_some_and(|chosen| *chosen != identity) {
             return Err(CameraFault::Another(identity.card));
         }
-        let choice = device.choose(&wish(settings))?;
-        let stream = Stream::start(device, choice, path, &identity.device, settings, outlet)?;
+        let choice = device.choose(&preference(settings))?;
+        let stream = Stream::start(device, choice, path, &identity.device, settings, sender)?;
         Ok((stream, identity))
     };
     if let Source::Device(path) = source {
@@ -132,8 +133,9 @@ fn find(
             Err(fault) => {
                 log::debug!("{}: {fault}", path.display());
                 // The fault of a camera is more useful than that of a node that is no camera.
-                let known = worst.as_ref().map(|(fault, _)| is_camera(fault));
-                if known.is_none() || known == Some(false) && is_camera(&fault) {
+                let worst_is_camera = worst.as_ref().map(|(fault, _)| is_camera(fault));
+                if worst_is_camera.is_none() || worst_is_camera == Some(false) && is_camera(&fault)
+                {
                     worst = Some((fault, path));
                 }
             }
@@ -147,7 +149,7 @@ fn open(
     cameras: &mut dyn CameraNodes,
     path: &Path,
     settings: &CameraSettings,
-) -> Result<(Device, Seen), CameraFault> {
+) -> Result<(Device, CameraIdentity), CameraFault> {
     let (found, number) = cameras.identify(path);
     let pinned = settings.device.as_ref();
     if let Some(expected) = pinned.filter(|pinned| !pinned.is(&found)) {
@@ -164,12 +166,12 @@ fn open(
     if pinned.is_some() && device.node.number() != number {
         return Err(CameraFault::Gone);
     }
-    let seen = Seen {
+    let identity = CameraIdentity {
         device: found,
         card: device.capability.card.clone(),
         bus: device.capability.bus.clone(),
     };
-    Ok((device, seen))
+    Ok((device, identity))
 }
 
 /// Whether a node with this fault may well be a camera.
@@ -177,8 +179,8 @@ const fn is_camera(fault: &CameraFault) -> bool {
     !matches!(fault, CameraFault::NotACamera(_) | CameraFault::Missing)
 }
 
-const fn wish(settings: &CameraSettings) -> Wish {
-    Wish {
+const fn preference(settings: &CameraSettings) -> FormatPreference {
+    FormatPreference {
         format: settings.format,
         width: settings.width,
         height: settings.height,
@@ -192,7 +194,7 @@ pub trait CameraNodes: Send {
     fn list(&mut self) -> Vec<PathBuf>;
 
     /// Which device is behind a node, without opening it, and the device's number if it is a device.
-    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>);
+    fn identify(&mut self, path: &Path) -> (DeviceIdentity, Option<u64>);
 
     /// Opens a node to read and write, so that no call on it waits.
     ///
@@ -224,8 +226,8 @@ impl CameraNodes for OwnNodes {
         nodes.into_iter().map(|(_, path)| path).collect()
     }
 
-    fn identify(&mut self, path: &Path) -> (Identity, Option<u64>) {
-        Identity::of_node(path, Path::new(SYSFS))
+    fn identify(&mut self, path: &Path) -> (DeviceIdentity, Option<u64>) {
+        DeviceIdentity::of_node(path, Path::new(SYSFS))
     }
 
     fn open(&mut self, path: &Path) -> std::io::Result<OwnedFd> {
@@ -275,7 +277,7 @@ impl Device {
     }
 
     /// What to take from it, among what the sampler reads.
-    fn choose(&self, wish: &Wish) -> Result<Choice, CameraFault> {
+    fn choose(&self, preference: &FormatPreference) -> Result<Choice, CameraFault> {
         let formats = self.node.formats();
         let mut candidates = Vec::new();
         for description in &formats {
@@ -285,10 +287,10 @@ impl Device {
             let mut sizes = self.node.sizes(description.fourcc);
             if sizes.is_empty() {
                 // The driver does not report sizes; setting the format will show whether this one works.
-                sizes.push(SizeRange::single(wish.width, wish.height));
+                sizes.push(SizeRange::single(preference.width, preference.height));
             }
             for size in sizes {
-                let (width, height) = size.nearest(wish.width, wish.height);
+                let (width, height) = size.nearest(preference.width, preference.height);
                 candidates.push(Candidate {
                     format,
                     emulated: description.emulated,
@@ -298,12 +300,12 @@ impl Device {
                 });
             }
         }
-        choose(&candidates, wish).ok_or_else(|| {
+        choose(&candidates, preference).ok_or_else(|| {
             let list = |codes: &mut dyn Iterator<Item = [u8; 4]>| {
                 codes.map(fourcc_text).collect::<Vec<_>>().join(" ")
             };
             CameraFault::NoFormat {
-                wanted: wish.format.map_or_else(
+                wanted: preference.format.map_or_else(
                     || {
                         format!(
                             "any of {}",
@@ -407,9 +409,9 @@ mod tests {
         )
         .unwrap();
         let pinned = CameraSettings {
-            device: Some(Identity {
+            device: Some(DeviceIdentity {
                 port: Some("1-1.3".to_owned()),
-                ..Identity::default()
+                ..DeviceIdentity::default()
             }),
             ..CameraSettings::default()
         };

@@ -105,7 +105,7 @@ requests! {
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct FailedCall {
     pub call: &'static str,
     pub errno: Errno,
 }
@@ -141,7 +141,7 @@ pub(super) struct PixFormat {
 
 /// A frame that the driver has filled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Filled {
+pub(super) struct DequeuedBuffer {
     pub index: u32,
     pub used: usize,
     pub error: bool,
@@ -168,7 +168,7 @@ impl Node {
         self.0.metadata().ok().map(|m| m.rdev())
     }
 
-    fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> Result<(), Failed> {
+    fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> Result<(), FailedCall> {
         loop {
             let pointer = std::ptr::from_mut(argument).cast::<c_void>();
             // SAFETY: the descriptor is open as long as `self`. `pointer` is valid for reads and
@@ -180,7 +180,7 @@ impl Node {
             let Err(error) = result else { return Ok(()) };
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             if errno != Errno::INTR {
-                return Err(Failed {
+                return Err(FailedCall {
                     call: request.name,
                     errno,
                 });
@@ -188,12 +188,12 @@ impl Node {
         }
     }
 
-    /// Calls `ask` with 0, 1, 2… until the driver answers that there is no more.
-    fn all<T>(mut ask: impl FnMut(u32) -> Result<T, Failed>) -> Vec<T> {
-        (0..MOST).map_while(|index| ask(index).ok()).collect()
+    /// Calls `get` with 0, 1, 2… until the driver answers that there is no more.
+    fn all<T>(mut get: impl FnMut(u32) -> Result<T, FailedCall>) -> Vec<T> {
+        (0..MOST).map_while(|index| get(index).ok()).collect()
     }
 
-    pub fn capability(&self) -> Result<Capability, Failed> {
+    pub fn capability(&self) -> Result<Capability, FailedCall> {
         let mut caps = c::v4l2_capability::zeroed();
         self.call(&VIDIOC_QUERYCAP, &mut caps)?;
         Ok(Capability {
@@ -248,20 +248,20 @@ impl Node {
             denominator: f.denominator,
         };
         Self::all(|index| {
-            let mut asked = c::v4l2_frmivalenum::zeroed();
-            (asked.index, asked.pixel_format) = (index, u32::from_le_bytes(fourcc));
-            (asked.width, asked.height) = (width, height);
-            self.call(&VIDIOC_ENUM_FRAMEINTERVALS, &mut asked)?;
-            if asked.type_ == c::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+            let mut query = c::v4l2_frmivalenum::zeroed();
+            (query.index, query.pixel_format) = (index, u32::from_le_bytes(fourcc));
+            (query.width, query.height) = (width, height);
+            self.call(&VIDIOC_ENUM_FRAMEINTERVALS, &mut query)?;
+            if query.type_ == c::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
                 // SAFETY: every member of the union is integers, and the kernel has set this one.
-                let only = interval(unsafe { asked.__bindgen_anon_1.discrete });
+                let only = interval(unsafe { query.__bindgen_anon_1.discrete });
                 return Ok(IntervalRange {
                     shortest: only,
                     longest: only,
                 });
             }
             // SAFETY: as above.
-            let range = unsafe { asked.__bindgen_anon_1.stepwise };
+            let range = unsafe { query.__bindgen_anon_1.stepwise };
             Ok(IntervalRange {
                 shortest: interval(range.min),
                 longest: interval(range.max),
@@ -275,7 +275,7 @@ impl Node {
         fourcc: [u8; 4],
         width: u32,
         height: u32,
-    ) -> Result<PixFormat, Failed> {
+    ) -> Result<PixFormat, FailedCall> {
         let mut format = c::v4l2_format::zeroed();
         format.type_ = CAPTURE;
         format.fmt.pix = c::v4l2_pix_format {
@@ -309,7 +309,7 @@ impl Node {
     }
 
     /// Sets the current format again: changes nothing, but fails if another program streams.
-    pub fn reset_format(&self) -> Result<(), Failed> {
+    pub fn reset_format(&self) -> Result<(), FailedCall> {
         let mut format = c::v4l2_format::zeroed();
         format.type_ = CAPTURE;
         self.call(&VIDIOC_G_FMT, &mut format)?;
@@ -317,7 +317,7 @@ impl Node {
     }
 
     /// Asks for an interval. Drivers without a choice refuse, which is not a fault.
-    pub fn set_interval(&self, interval: Interval) -> Result<(), Failed> {
+    pub fn set_interval(&self, interval: Interval) -> Result<(), FailedCall> {
         let mut parameters = c::v4l2_streamparm::zeroed();
         parameters.type_ = CAPTURE;
         parameters.parm.capture = c::v4l2_captureparm {
@@ -348,7 +348,7 @@ impl Node {
     }
 
     /// Asks for `count` buffers and returns how many there are. 0 releases all of them.
-    pub fn request_buffers(&self, count: u32) -> Result<u32, Failed> {
+    pub fn request_buffers(&self, count: u32) -> Result<u32, FailedCall> {
         let mut request = c::v4l2_requestbuffers::zeroed();
         (request.count, request.type_, request.memory) = (count, CAPTURE, MMAP);
         self.call(&VIDIOC_REQBUFS, &mut request)?;
@@ -362,7 +362,7 @@ impl Node {
     }
 
     /// Where buffer `index` can be mapped, and its length.
-    pub fn query_buffer(&self, index: u32) -> Result<(u64, usize), Failed> {
+    pub fn query_buffer(&self, index: u32) -> Result<(u64, usize), FailedCall> {
         let mut buffer = Self::buffer(index);
         self.call(&VIDIOC_QUERYBUF, &mut buffer)?;
         // SAFETY: every member of the union is an integer or a raw pointer, and for mapped memory the
@@ -372,12 +372,12 @@ impl Node {
     }
 
     /// Gives buffer `index` to the driver.
-    pub fn queue(&self, index: u32) -> Result<(), Failed> {
+    pub fn queue(&self, index: u32) -> Result<(), FailedCall> {
         self.call(&VIDIOC_QBUF, &mut Self::buffer(index))
     }
 
     /// Takes a filled buffer from the driver, if there is one.
-    pub fn dequeue(&self) -> Result<Option<Filled>, Failed> {
+    pub fn dequeue(&self) -> Result<Option<DequeuedBuffer>, FailedCall> {
         let mut buffer = Self::buffer(0);
         match self.call(&VIDIOC_DQBUF, &mut buffer) {
             Err(failed) if failed.errno == Errno::AGAIN => return Ok(None),
@@ -385,7 +385,7 @@ impl Node {
         }
         let clock = buffer.flags & c::V4L2_BUF_FLAG_TIMESTAMP_MASK;
         let time = buffer.timestamp;
-        Ok(Some(Filled {
+        Ok(Some(DequeuedBuffer {
             index: buffer.index,
             used: buffer.bytesused as usize,
             error: buffer.flags & c::V4L2_BUF_FLAG_ERROR != 0,
@@ -398,11 +398,11 @@ impl Node {
         }))
     }
 
-    pub fn stream_on(&self) -> Result<(), Failed> {
+    pub fn stream_on(&self) -> Result<(), FailedCall> {
         self.call(&VIDIOC_STREAMON, &mut CAPTURE.cast_signed())
     }
 
-    pub fn stream_off(&self) -> Result<(), Failed> {
+    pub fn stream_off(&self) -> Result<(), FailedCall> {
         self.call(&VIDIOC_STREAMOFF, &mut CAPTURE.cast_signed())
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::super::choose::Interval;
-use super::super::{CameraFault, CameraSettings, Choice, Identity, IntervalRange, SizeRange};
+use super::super::{CameraFault, CameraSettings, Choice, DeviceIdentity, IntervalRange, SizeRange};
 use super::node::Node;
-use super::{CameraNodes, Device, OwnNodes, fourcc_text, wish};
+use super::{CameraNodes, Device, OwnNodes, fourcc_text, preference};
 use crate::frame::PixelFormat;
 
 /// A video device node.
@@ -20,7 +20,7 @@ pub struct DeviceReport {
     /// Where it is plugged in.
     pub bus: String,
     /// Which device it is, as `camera.device` pins it.
-    pub device: Identity,
+    pub device: DeviceIdentity,
     /// `V4L2_CAP_*` of the node.
     pub capabilities: u32,
     /// What it offers, in the driver's order.
@@ -96,7 +96,7 @@ fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
             });
         }
         report.formats = formats(&device.node, settings);
-        let choice = device.choose(&wish(settings))?;
+        let choice = device.choose(&preference(settings))?;
         device.node.reset_format()?;
         Ok(choice)
     });

@@ -12,10 +12,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use v4l::v4l_sys as c;
 
-use super::super::link::Outlet;
-use super::super::{CameraFault, CameraInfo, CameraSettings, Choice, Counters, Identity, Interval};
+use super::super::frame_sender::FrameSender;
+use super::super::{
+    CameraFault, CameraInfo, CameraSettings, Choice, Counters, DeviceIdentity, Interval,
+};
 use super::buffers::Buffers;
-use super::node::{Failed, Filled, Node, PixFormat};
+use super::node::{DequeuedBuffer, FailedCall, Node, PixFormat};
 use super::{Device, fault_of, fourcc_text};
 use crate::clock::Timestamp;
 use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool, Range};
@@ -55,13 +57,13 @@ impl Stream {
         device: Device,
         choice: Choice,
         path: &Path,
-        identity: &Identity,
+        identity: &DeviceIdentity,
         settings: &CameraSettings,
-        outlet: &Outlet,
+        sender: &FrameSender,
     ) -> Result<Self, CameraFault> {
         let Device { node, capability } = device;
-        let asked = choice.format.fourcc();
-        let format = node.set_format(asked, choice.width, choice.height)?;
+        let fourcc = choice.format.fourcc();
+        let format = node.set_format(fourcc, choice.width, choice.height)?;
         let layout = layout_of(&format).ok_or_else(|| CameraFault::NoFormat {
             wanted: choice.format.to_string(),
             offered: fourcc_text(format.fourcc),
@@ -80,7 +82,7 @@ impl Stream {
             log::debug!("{}: keeps its frame rate: {}", path.display(), failed.errno);
         }
         let granted = node.request_buffers(settings.buffers)?;
-        let (pool, returned) = Buffers::map(&node, granted, &outlet.bell, &outlet.counters)?;
+        let (pool, returned) = Buffers::map(&node, granted, &sender.wakeup, &sender.counters)?;
         if granted < FEWEST_BUFFERS
             || granted as usize > MOST_BUFFERS
             || pool.bytes_each() < layout.bytes()
@@ -120,9 +122,9 @@ impl Stream {
     }
 
     /// Delivers frames until the source is stopped or a fault occurs. Then releases everything.
-    pub fn run(mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
-        let result = self.deliver(outlet);
-        outlet.clear();
+    pub fn run(mut self, sender: &mut FrameSender) -> Result<(), CameraFault> {
+        let result = self.deliver(sender);
+        sender.discard_unread();
         // All best effort: the device may be gone. Without its buffers it can be opened again even
         // while leases of this stream are out; their memory stays until they are dropped.
         let Self { node, pool, .. } = self;
@@ -137,8 +139,8 @@ impl Stream {
         self.info.is_none()
     }
 
-    fn deliver(&mut self, outlet: &mut Outlet) -> Result<(), CameraFault> {
-        while !outlet.stopped() {
+    fn deliver(&mut self, sender: &mut FrameSender) -> Result<(), CameraFault> {
+        while !sender.stopped() {
             self.requeue()?;
             let limit = if self.announced() {
                 self.stall
@@ -161,7 +163,7 @@ impl Stream {
             };
             let mut fds = [
                 PollFd::from_borrowed_fd(self.node.fd(), PollFlags::IN),
-                PollFd::from_borrowed_fd(outlet.bell.fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(sender.wakeup.fd(), PollFlags::IN),
             ];
             match poll(&mut fds, Timespec::try_from(timeout).ok().as_ref()) {
                 Ok(_) => {}
@@ -173,13 +175,13 @@ impl Stream {
                     });
                 }
             }
-            let (device, bell) = (fds[0].revents(), fds[1].revents());
-            if !bell.is_empty() {
-                outlet.bell.silence();
+            let (device, wakeup) = (fds[0].revents(), fds[1].revents());
+            if !wakeup.is_empty() {
+                sender.wakeup.clear();
                 self.requeue()?;
             }
             if !device.is_empty() {
-                let taken = self.take(outlet)?;
+                let taken = self.take(sender)?;
                 if taken == 0
                     && device.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
                 {
@@ -213,24 +215,28 @@ impl Stream {
 
     /// Takes all filled buffers and delivers the good ones; the newest stays in the slot. Returns their
     /// number.
-    fn take(&mut self, outlet: &mut Outlet) -> Result<u32, CameraFault> {
+    fn take(&mut self, sender: &mut FrameSender) -> Result<u32, CameraFault> {
         let (mut taken, mut good) = (0, false);
         // Bounded: damaged frames are queued again at once and could come back for ever.
         while taken < MOST_BUFFERS as u32
             && let Some(filled) = self.node.dequeue()?
         {
             taken += 1;
-            good |= self.lend(filled, outlet)?;
+            good |= self.lend(filled, sender)?;
         }
         if good {
-            outlet.wake();
+            sender.wake_consumer();
         }
         Ok(taken)
     }
 
     /// Delivers a filled buffer. Returns whether it was a good one.
-    fn lend(&mut self, filled: Filled, outlet: &mut Outlet) -> Result<bool, CameraFault> {
-        let Filled { index, used, .. } = filled;
+    fn lend(
+        &mut self,
+        filled: DequeuedBuffer,
+        sender: &mut FrameSender,
+    ) -> Result<bool, CameraFault> {
+        let DequeuedBuffer { index, used, .. } = filled;
         match self.lent.get_mut(index as usize) {
             Some(lent) if !*lent && self.queued > 0 => *lent = true,
             // Two leases of one buffer would read what the driver writes.
@@ -238,7 +244,7 @@ impl Stream {
         }
         self.queued -= 1;
         if filled.error || used < self.layout.bytes().max(1) {
-            Counters::count(&outlet.counters.errors);
+            Counters::count(&sender.counters.errors);
             self.damaged += 1;
             self.node.queue(index)?;
             self.lent[index as usize] = false;
@@ -248,13 +254,13 @@ impl Stream {
         let now = Timestamp::now();
         (self.last_good, self.damaged) = (now, 0);
         if let Some(info) = self.info.take() {
-            outlet.link.up(info);
+            sender.state.up(info);
         }
         // Some drivers report a wrong time; but a frame is younger than its stream and older than now.
         let plausible = |t: &Timestamp| (self.started..=now).contains(t);
         let captured = filled.captured.filter(plausible).unwrap_or(now);
         let pool = Arc::clone(&self.pool) as Arc<dyn Pool>;
-        outlet.put(Lease::new(
+        sender.put(Lease::new(
             pool,
             index,
             used,
@@ -266,8 +272,8 @@ impl Stream {
     }
 }
 
-impl From<Failed> for CameraFault {
-    fn from(failed: Failed) -> Self {
+impl From<FailedCall> for CameraFault {
+    fn from(failed: FailedCall) -> Self {
         fault_of(failed.call, failed.errno)
     }
 }

@@ -9,7 +9,6 @@ use image::codecs::jpeg::JpegEncoder;
 
 use super::super::{Failure, Loaded};
 use super::Arguments;
-use crate::bell::{Bell, Caller};
 use crate::capture::{self, CameraEvent};
 use crate::clock::Timestamp;
 use crate::door::Signal;
@@ -18,6 +17,7 @@ use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Slot};
 use crate::learn::{FaceCut, rgb};
 use crate::output::{self, Outputs, Player};
 use crate::people::{Enrolment, Guide, Look, write_whole};
+use crate::wakeup::{Wakeup, WakingSender};
 
 /// How long pictures are taken, at most.
 const TIME: Duration = Duration::from_secs(60);
@@ -42,14 +42,14 @@ pub fn pictures(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let slot = Arc::new(Slot::new());
     let (sender, events) = crossbeam_channel::bounded(16);
-    // Events are read between frames; no thread waits for the bell.
-    let bell = Bell::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
+    // Events are read between frames; no thread waits for the wakeup.
+    let wakeup = Wakeup::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
     let mut lights = Lights::open(loaded);
     let camera = capture::start(
         &loaded.config.camera,
         Arc::clone(&slot),
         std::thread::current(),
-        Caller::new(sender, Arc::new(bell)),
+        WakingSender::new(sender, Arc::new(wakeup)),
     )?;
     let count = usize::from(arguments.count);
     let mut guide = Guide::new(count);

@@ -2,7 +2,7 @@
 //! of faults are in [`fault`](super::fault).
 
 use super::Keeper;
-use crate::capture::{CameraInfo, Identity};
+use crate::capture::{CameraInfo, DeviceIdentity};
 use crate::clock::Timestamp;
 use crate::door::{Event, Events, OpenedBy};
 use crate::journal;
@@ -89,7 +89,7 @@ pub(super) fn camera(camera: &CameraInfo) -> String {
     let layout = camera.layout;
     let fps = camera.fps.map_or("?".to_owned(), |fps| format!("{fps:.0}"));
     // A source without a device has no device field.
-    let device = match camera.device == Identity::default() {
+    let device = match camera.device == DeviceIdentity::default() {
         true => String::new(),
         false => format!(" device={}", journal::value(&camera.device.to_string())),
     };

@@ -15,7 +15,6 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use super::fault::Fault;
 use super::relay::Relay;
 use super::{GalleryUpdate, Inbox, Keeper};
-use crate::bell::Bell;
 use crate::broker::{Answer, Ask, Hands};
 use crate::capture::{CameraEvent, CameraFault, CameraInfo};
 use crate::clock::Timestamp;
@@ -25,6 +24,7 @@ use crate::frame::{Layout, PixelFormat};
 use crate::output::{Guard, GuardError, Leds, OutputError, Outputs, Part};
 use crate::passing;
 use crate::pipeline::Shared;
+use crate::wakeup::Wakeup;
 
 thread_local! {
     /// What happened, in order.
@@ -213,7 +213,7 @@ impl Rig {
             looked: AtomicU64::new(now),
             door: AtomicU64::new(now),
             progress: Arc::default(),
-            door_bell: Arc::new(Bell::new().expect("a descriptor")),
+            door_wakeup: Arc::new(Wakeup::new().expect("a descriptor")),
         });
         let inbox = Inbox {
             shared,
@@ -235,7 +235,7 @@ impl Rig {
         let info = CameraInfo {
             name: "fake".to_owned(),
             path: "/dev/video0".into(),
-            device: crate::capture::Identity::default(),
+            device: crate::capture::DeviceIdentity::default(),
             layout: Layout::packed(PixelFormat::Grey, 640, 480),
             fps: None,
             buffers: 4,

@@ -1,17 +1,17 @@
-//! Camera memory for made pictures: buffers that are lent as a camera lends them. Frames are copied into them.
+//! Buffers for sources without a device: they are lent as a camera lends its own. Frames are copied into them.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::link::Outlet;
+use super::frame_sender::FrameSender;
 use super::{CameraInfo, Counters};
-use crate::bell::Bell;
 use crate::clock::Timestamp;
 use crate::frame::{BEHIND, Layout, Lease, Pool};
+use crate::wakeup::Wakeup;
 
 /// Lends buffers as a camera would.
-pub(super) struct Projector {
+pub(super) struct BufferPool {
     buffers: Vec<Arc<Buffer>>,
     /// Buffers that are not lent.
     free: Vec<u32>,
@@ -19,16 +19,16 @@ pub(super) struct Projector {
     sequence: u32,
 }
 
-impl Projector {
-    pub fn new(buffers: u32, outlet: &Outlet) -> Self {
+impl BufferPool {
+    pub fn new(buffers: u32, sender: &FrameSender) -> Self {
         let count = buffers.max(1);
         let (returns, returned) = bounded(count as usize);
         let buffer = |_| {
             Arc::new(Buffer {
                 bytes: Vec::new(),
                 returns: returns.clone(),
-                bell: Arc::clone(&outlet.bell),
-                counters: Arc::clone(&outlet.counters),
+                wakeup: Arc::clone(&sender.wakeup),
+                counters: Arc::clone(&sender.counters),
             })
         };
         Self {
@@ -39,13 +39,13 @@ impl Projector {
         }
     }
 
-    /// Shows one frame, unless every buffer is out: then the frame is lost, as a camera would lose it.
+    /// Sends one frame, unless every buffer is out: then the frame is lost, as a camera would lose it.
     /// `info` describes the camera, when the first frame comes.
-    pub fn show(
+    pub fn send(
         &mut self,
         layout: Layout,
         bytes: &[u8],
-        outlet: &mut Outlet,
+        sender: &mut FrameSender,
         info: impl FnOnce(Layout) -> CameraInfo,
     ) {
         let sequence = self.sequence;
@@ -60,7 +60,7 @@ impl Projector {
         };
         let index = self.free.remove(at);
         if sequence == 0 {
-            outlet.link.up(info(layout));
+            sender.state.up(info(layout));
         }
         let buffer = &mut self.buffers[index as usize];
         if let Some(buffer) = Arc::get_mut(buffer) {
@@ -70,8 +70,8 @@ impl Projector {
         }
         let pool = Arc::clone(buffer) as Arc<dyn Pool>;
         let now = Timestamp::now();
-        outlet.put(Lease::new(pool, index, bytes.len(), layout, now, sequence));
-        outlet.wake();
+        sender.put(Lease::new(pool, index, bytes.len(), layout, now, sequence));
+        sender.wake_consumer();
     }
 }
 
@@ -79,7 +79,7 @@ impl Projector {
 struct Buffer {
     bytes: Vec<u8>,
     returns: Sender<u32>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     counters: Arc<Counters>,
 }
 
@@ -89,9 +89,9 @@ impl Pool for Buffer {
     }
 
     fn give_back(&self, index: u32) {
-        // There is room for every buffer; if there is no receiver, the show is over.
+        // There is room for every buffer; if there is no receiver, the source has ended.
         if self.returns.try_send(index).is_ok() {
-            self.bell.ring();
+            self.wakeup.wake();
         }
         Counters::count(&self.counters.returned);
     }

@@ -1,5 +1,5 @@
-//! What every source shares: the way out for its frames, and the
-//! announcement of its changes of state. No source-specific knowledge.
+//! What every source shares: it sends its frames through this, and reports its changes of state. No source-specific
+//! knowledge.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,36 +8,36 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use super::{CameraEvent, CameraFault, CameraInfo, Counters};
-use crate::bell::{Bell, Caller};
 use crate::clock::Timestamp;
 use crate::frame::{Lease, Slot};
+use crate::wakeup::{Wakeup, WakingSender};
 
-/// A source's way out.
-pub(super) struct Outlet {
+/// Hands a source's frames to the consumer.
+pub(super) struct FrameSender {
     slot: Arc<Slot>,
     consumer: Thread,
     pub counters: Arc<Counters>,
-    pub bell: Arc<Bell>,
+    pub wakeup: Arc<Wakeup>,
     stop: Arc<AtomicBool>,
-    pub link: Link,
+    pub state: StateReporter,
 }
 
-impl Outlet {
+impl FrameSender {
     pub fn new(
         slot: Arc<Slot>,
         consumer: Thread,
-        events: Caller<CameraEvent>,
+        events: WakingSender<CameraEvent>,
         counters: &Arc<Counters>,
-        bell: &Arc<Bell>,
+        wakeup: &Arc<Wakeup>,
         stop: &Arc<AtomicBool>,
     ) -> Self {
         Self {
             slot,
             consumer,
             counters: Arc::clone(counters),
-            bell: Arc::clone(bell),
+            wakeup: Arc::clone(wakeup),
             stop: Arc::clone(stop),
-            link: Link {
+            state: StateReporter {
                 events,
                 state: State::Unknown,
                 was_up: false,
@@ -45,7 +45,7 @@ impl Outlet {
         }
     }
 
-    /// Whether the source shall stop. Asked, and counted, in every round.
+    /// Whether the source shall stop. Checked, and counted, in every round.
     pub fn stopped(&self) -> bool {
         Counters::count(&self.counters.rounds);
         self.stop.load(Ordering::Acquire)
@@ -66,30 +66,30 @@ impl Outlet {
     }
 
     /// Counts a stream that ended in a fault.
-    pub fn retired(&self) {
+    pub fn count_retired(&self) {
         Counters::count(&self.counters.retired);
     }
 
     /// Wakes the consumer. `unpark` takes no lock.
-    pub fn wake(&self) {
+    pub fn wake_consumer(&self) {
         self.consumer.unpark();
     }
 
     /// Takes back an unread frame of a dead stream: it is older than it looks, and it holds memory of a
     /// device that must be released.
-    pub fn clear(&self) {
+    pub fn discard_unread(&self) {
         drop(self.slot.take());
     }
 
     /// Waits for `time`, or until the source shall stop.
-    pub fn pause(&self, time: Duration) {
+    pub fn wait(&self, time: Duration) {
         let end = Timestamp::now().plus(time);
         while !self.stopped() {
             let left = end.since(Timestamp::now());
             if left.is_zero() {
                 return;
             }
-            self.bell.wait(left);
+            self.wakeup.wait(left);
         }
     }
 }
@@ -101,13 +101,13 @@ enum State {
 }
 
 /// Reports each change of state once.
-pub(super) struct Link {
-    events: Caller<CameraEvent>,
+pub(super) struct StateReporter {
+    events: WakingSender<CameraEvent>,
     state: State,
     was_up: bool,
 }
 
-impl Link {
+impl StateReporter {
     /// Frames come.
     pub fn up(&mut self, camera: CameraInfo) {
         let event = match self.state {
@@ -124,10 +124,10 @@ impl Link {
 
     /// No frames come, or they have stopped.
     pub fn down(&mut self, why: CameraFault, path: &Path) {
-        if let State::Down { why: known, .. } = &mut self.state {
-            if *known != why {
+        if let State::Down { why: reported, .. } = &mut self.state {
+            if *reported != why {
                 log::debug!("camera {} still down: {why}", path.display());
-                *known = why;
+                *reported = why;
             }
             return;
         }

@@ -1,4 +1,4 @@
-//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd, and channels that ring it.
+//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd, and channels that signal it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use crossbeam_channel::{Sender, TrySendError};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 
-/// Any thread rings it; one thread polls it.
+/// An eventfd: any thread signals it, one thread polls it.
 #[derive(Debug)]
-pub struct Bell(OwnedFd);
+pub struct Wakeup(OwnedFd);
 
-impl Bell {
-    /// A silent bell.
+impl Wakeup {
+    /// One that is not signalled.
     ///
     /// # Errors
     /// The kernel's error, if it gives no descriptor.
@@ -21,53 +21,53 @@ impl Bell {
         eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
     }
 
-    /// Rings. Never waits. If the kernel refuses (EAGAIN at 2^64 - 2), the bell rings already.
-    pub fn ring(&self) {
+    /// Wakes the thread that polls. Never waits. If the kernel refuses (EAGAIN at 2^64 - 2), it is signalled already.
+    pub fn wake(&self) {
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Silences it until it is rung again.
-    pub fn silence(&self) {
+    /// Resets it until the next [`Wakeup::wake`].
+    pub fn clear(&self) {
         let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
     }
 
-    /// What to poll: readable while it rings.
+    /// What to poll: readable while it is signalled.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Waits until it rings or `time` has passed, and silences it.
+    /// Waits until it is signalled or `time` has passed, and resets it.
     pub fn wait(&self, time: Duration) {
         let timeout = Timespec::try_from(time).ok();
         let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
         if poll(&mut fds, timeout.as_ref()) == Ok(1) {
-            self.silence();
+            self.clear();
         }
     }
 }
 
-/// The sending end of a channel to a thread that polls a bell: every message rings it.
+/// The sending end of a channel to a thread that polls a [`Wakeup`]: every message wakes it.
 #[derive(Clone, Debug)]
-pub struct Caller<T> {
+pub struct WakingSender<T> {
     channel: Sender<T>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
 }
 
-impl<T> Caller<T> {
-    /// Sends into `channel` and rings `bell`.
+impl<T> WakingSender<T> {
+    /// Sends into `channel` and signals `wakeup`.
     #[must_use]
-    pub const fn new(channel: Sender<T>, bell: Arc<Bell>) -> Self {
-        Self { channel, bell }
+    pub const fn new(channel: Sender<T>, wakeup: Arc<Wakeup>) -> Self {
+        Self { channel, wakeup }
     }
 
-    /// Sends `message` and rings; never waits.
+    /// Sends `message` and wakes the receiver's thread; never waits.
     ///
     /// # Errors
     /// Gives the message back if the channel is full or its receiver is gone.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.channel.try_send(message)?;
-        self.bell.ring();
+        self.wakeup.wake();
         Ok(())
     }
 }
