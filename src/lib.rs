@@ -20,7 +20,7 @@
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
 //! | [`cli`] | the commands |
-//! | [`firmware`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
+//! | [`card`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!
 //! What holds everywhere:
 //!
@@ -38,6 +38,7 @@
 pub mod alloc;
 pub mod broker;
 pub mod capture;
+pub mod card;
 pub mod chance;
 pub mod cli;
 pub mod clock;
@@ -47,7 +48,6 @@ pub mod door;
 pub mod doorstep;
 pub mod face;
 pub mod fault;
-pub mod firmware;
 pub mod frame;
 pub mod journal;
 pub mod learn;

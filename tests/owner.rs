@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use latchkey::card::{Owner, OwnerAccess, Report};
 use latchkey::face::Embedding;
-use latchkey::firmware::{Owner, OwnerAccess, Report};
 use latchkey::nn::Manifest;
 use latchkey::people::Gallery;
 
@@ -48,7 +48,7 @@ impl Card {
             data: folder.path().join("data"),
             program: env!("CARGO_BIN_EXE_latchkey").into(),
             user: None,
-            kept: true,
+            persistent: true,
         };
         Self {
             _folder: folder,
@@ -735,7 +735,7 @@ fn learning_that_is_cut_off_removes_no_photo_from_the_card() {
 
 fn without_lasting_storage_nothing_is_removed_from_the_card() {
     let mut card = Card::new();
-    card.owner.kept = false;
+    card.owner.persistent = false;
     card.put("latchkey.toml", "board = \"host\"\n");
     card.put("photos/Ada/1.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("remove.txt", "\u{feff}Ada\r\n");

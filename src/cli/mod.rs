@@ -175,11 +175,11 @@ pub fn main() -> ExitCode {
     // The kernel's name for its first process. Another program that runs as the first one (in a container) has another name.
     let name = std::env::args_os().next().unwrap_or_default();
     if name == "/init" {
-        return crate::firmware::main();
+        return crate::card::main();
     }
     // The name of the process that the first one starts for the network.
-    if name == crate::firmware::NETWORK {
-        return crate::firmware::network();
+    if name == crate::card::NETWORK {
+        return crate::card::network();
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -1,4 +1,4 @@
-//! `latchkey run`: the firmware loop.
+//! `latchkey run`: the loop that opens the door.
 
 use std::sync::Arc;
 

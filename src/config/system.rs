@@ -1,4 +1,4 @@
-//! Settings that only the system on a card uses: login, clock, network. Checked here; `firmware` acts on them.
+//! Settings that only the system on a card uses: login, clock, network. Checked here; `card` acts on them.
 
 use serde::Deserialize;
 

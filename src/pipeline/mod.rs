@@ -1,4 +1,4 @@
-//! The firmware loop: threads, what passes between them, and how they end.
+//! The loop of the door's process: threads, what passes between them, and how they end.
 //!
 //! ```text
 //! capture ──slot──▶ recognition ──observations──▶ door ──▶ relay, LEDs

@@ -3,8 +3,8 @@
 # A camera's buffer is the detector's input: no pixel is sampled for it, and the detector finds the same faces. The scenario
 # runs on 64-bit ARM, as the TensorFlow Lite for x86_64 takes no memory but its own.
 
-. ./firmware.sh
-firmware_install
+. ./program.sh
+program_install
 gpio_start latchkey-bench
 cp direct "$work/"
 
@@ -25,17 +25,17 @@ for format in grey nv12; do
     grep '^frame' "$work/direct.$format.log" || cat "$work/direct.$format.log"
     check "$code: the same frames both ways ($status)" test "$status" = 0
 
-    firmware_config 2000
+    program_config 2000
     sed -i "s/^format = .*/format = \"$format\"/; s/^board = .*/&\nmodels = \"latchkey\"/" "$work/latchkey.toml"
-    firmware_start
+    program_start
     sure='looked .* faces=[1-9].* second_looks=0$'
-    sees() { [ "$(grep -c 'looked frame=.* faces=[1-9]' "$firmware_log")" -ge 3 ] && grep -q "$sure" "$firmware_log"; }
+    sees() { [ "$(grep -c 'looked frame=.* faces=[1-9]' "$program_log")" -ge 3 ] && grep -q "$sure" "$program_log"; }
     check "$code: the program sees faces" wait_for 120 sees
-    firmware_stop
-    check "$code: it logs which way it takes" grep -q "detect_sampled=" "$firmware_log"
-    say "$(grep -c ' looked ' "$firmware_log") looks, $(grep -c 'looked .*detect_sampled=0 ' "$firmware_log") of them without a pixel sampled for detection"
-    check "$code: nothing is sampled to find a face" not grep -q 'looked .*detect_sampled=[1-9]' "$firmware_log"
-    check "$code: the detector looks once" not grep -q 'looked .*second_looks=[1-9]' "$firmware_log"
+    program_stop
+    check "$code: it logs which way it takes" grep -q "detect_sampled=" "$program_log"
+    say "$(grep -c ' looked ' "$program_log") looks, $(grep -c 'looked .*detect_sampled=0 ' "$program_log") of them without a pixel sampled for detection"
+    check "$code: nothing is sampled to find a face" not grep -q 'looked .*detect_sampled=[1-9]' "$program_log"
+    check "$code: the detector looks once" not grep -q 'looked .*second_looks=[1-9]' "$program_log"
     touch "$work/stop"
     wait $showing
     camera_stop

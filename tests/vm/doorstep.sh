@@ -2,11 +2,11 @@
 # The doorstep is played into a V4L2 output, and the door watches the camera at its other end. Drawing is slow here, and so
 # is the play.
 
-. ./firmware.sh
-firmware_install
+. ./program.sh
+program_install
 gpio_start latchkey-bench
 trace_start
-firmware_config 2000
+program_config 2000
 
 play=5,visits=2,residents=1,strangers=1
 latchkey doorstep visits $play
@@ -17,15 +17,15 @@ player_stop
 latchkey doorstep $play --fps 5 --to "$camera_out" > "$work/play.log" 2>&1 &
 playing=$!
 sleep 2
-firmware_start
+program_start
 wait $playing
 status=$?
 cat "$work/play.log"
 check "the play is shown to its end ($status)" test "$status" = 0
-firmware_stop
-grep -E ' (granted|refused|opened|closed) ' "$firmware_log" | cut -d' ' -f2-
-check "the resident Ada is let in" grep -q " granted person=Ada " "$firmware_log"
-others() { grep ' granted ' "$firmware_log" | grep -qv person=Ada; }
+program_stop
+grep -E ' (granted|refused|opened|closed) ' "$program_log" | cut -d' ' -f2-
+check "the resident Ada is let in" grep -q " granted person=Ada " "$program_log"
+others() { grep ' granted ' "$program_log" | grep -qv person=Ada; }
 check "no one else is" not others
 check "the relay went on" test "$(times_on)" -ge 1
 finish

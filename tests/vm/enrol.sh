@@ -2,11 +2,11 @@
 # Ada is enrolled with the camera, and then opens the door with the same camera; a stranger does not. Then she is removed: the
 # door stays shut for her, and none of her data is left in any file.
 
-. ./firmware.sh
-firmware_install
+. ./program.sh
+program_install
 gpio_start latchkey-bench
 trace_start
-firmware_config 2000
+program_config 2000
 
 # Two photos of her are shown in turn, slowly, as a look takes long here.
 camera_start scenes/visit-1.1.raw 640 480 YUYV 24
@@ -41,8 +41,8 @@ visit() {
 
 scene no-face scenes/empty.1.raw
 trace_clear
-firmware_start
-wait_for 60 looks "$firmware_since" || die "nothing is looked at"
+program_start
+wait_for 60 looks "$program_since" || die "nothing is looked at"
 visit stranger scenes/stranger-1.1.raw "refused "
 check "a stranger: the relay was never on" test "$(times_on)" = 0
 visit Ada scenes/visit-1.2.raw "granted person=Ada "
@@ -61,8 +61,8 @@ trace_clear
 visit Ada-again scenes/visit-1.2.raw "refused "
 check "Ada, removed: the relay was never on" test "$(times_on)" = 0
 visit Ben scenes/visit-2.1.raw "granted person=Ben "
-firmware_stop
-check "the program ends with 0" test "$firmware_status" = 0
+program_stop
+check "the program ends with 0" test "$program_status" = 0
 
 # The photos were kept, and the log has names, only because the scenario asks for it.
 rm -r "$work/photos"

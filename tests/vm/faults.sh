@@ -8,7 +8,7 @@
 #
 # The table of all of them stays in out/faults.txt.
 
-. ./firmware.sh
+. ./program.sh
 
 # row FAULT OFF LOG BACK: relay off after OFF ms, recognition back after BACK s; "-" where that does not apply.
 row() { printf '%s|%s|%s|%s\n' "$@" >> "$work/rows"; }
@@ -42,13 +42,13 @@ recognises() {
 }
 
 ready() {
-    wait_for 30 looks "$firmware_since" || die "$1: nothing is looked at: $(tail -n 3 "$firmware_log")"
+    wait_for 30 looks "$program_since" || die "$1: nothing is looked at: $(tail -n 3 "$program_log")"
 }
 
-firmware_install
+program_install
 gpio_start latchkey-bench
 trace_start
-firmware_config 20000
+program_config 20000
 # An empty scene: mid-grey, no colour.
 yes '' | tr '\n' '\200' | dd of="$work/empty" bs=614400 count=1 iflag=fullblock 2>/dev/null
 

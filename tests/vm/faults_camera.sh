@@ -21,24 +21,24 @@ over() {
     row "$fault_what" "$off" "$fault_line" "$back"
 }
 
-settled() { [ "$(camera_maps "$firmware")" = "$1" ]; }
+settled() { [ "$(camera_maps "$program")" = "$1" ]; }
 
 # replugged: plugs the camera in with frames to show. That takes several steps here, which the program must not see. The
 # program must have closed the camera before, or the camera would come back under another number.
 replugged() {
     wait_for 5 settled 0
-    kill -STOP "$firmware"
+    kill -STOP "$program"
     camera_replug
     camera_start "$work/empty" 640 480 YUYV 24
-    kill -CONT "$firmware"
+    kill -CONT "$program"
 }
 
 say "no camera at start"
 camera_stop
 ! camera_present || camera_unload
 trace_clear
-firmware_start
-check "no camera: logged" logged_within 20 "$firmware_since" 'camera_down path=/dev/video0'
+program_start
+check "no camera: logged" logged_within 20 "$program_since" 'camera_down path=/dev/video0'
 check "no camera: the relay was never on" test "$(times_on)" = 0
 absent=$(line_of camera_down)
 relay_on
@@ -47,10 +47,10 @@ plugged=$(now)
 camera_load
 back_within "no camera at start" "$plugged" 10
 row "no camera at start" "never on" "$absent" "$back"
-firmware_stop
-check "the program ends with 0" test "$firmware_status" = 0
+program_stop
+check "the program ends with 0" test "$program_status" = 0
 camera_start "$work/empty" 640 480 YUYV 24
-firmware_start
+program_start
 ready "after a new start"
 
 say "all frames dropped for 5 s"
@@ -118,12 +118,12 @@ wait $flagger
 over "$(now)"
 
 say "unplugged 50 times"
-held() { echo "$(descriptors "$firmware") descriptors, $(camera_maps "$firmware") mappings, $(resident_kib "$firmware") KiB"; }
-maps=$(camera_maps "$firmware")
-fds=$(descriptors "$firmware")
+held() { echo "$(descriptors "$program") descriptors, $(camera_maps "$program") mappings, $(resident_kib "$program") KiB"; }
+maps=$(camera_maps "$program")
+fds=$(descriptors "$program")
 longest=0 slowest=0
-downs=$(grep -c camera_down "$firmware_log")
-backs=$(grep -c camera_back "$firmware_log")
+downs=$(grep -c camera_down "$program_log")
+backs=$(grep -c camera_back "$program_log")
 for round in $(seq 50); do
     [ $((round % 10)) != 1 ] || relay_on
     gone=$(now)
@@ -140,17 +140,17 @@ for round in $(seq 50); do
     wait_for 10 looks "$returned" || { check "unplugged $round times: recognition is back" false; break; }
     took=$(seconds "$(looked_at "$returned")" "$returned")
     slowest=$(awk -v a="$slowest" -v b="$took" 'BEGIN { print (b > a ? b : a) }')
-    if [ "$round" = 5 ]; then early=$(resident_kib "$firmware"); fi
+    if [ "$round" = 5 ]; then early=$(resident_kib "$program"); fi
     [ $((round % 10)) != 0 ] || say "after $round: $(held)"
 done
 check "50 times: all rounds done" test "$round" = 50
-downs=$(($(grep -c camera_down "$firmware_log") - downs))
-backs=$(($(grep -c camera_back "$firmware_log") - backs))
+downs=$(($(grep -c camera_down "$program_log") - downs))
+backs=$(($(grep -c camera_back "$program_log") - backs))
 check "50 times: each logged once ($downs down, $backs back)" test "$downs $backs" = "50 50"
-check "50 times: no line of the log lost" not grep -q suppressed "$firmware_log"
-check "50 times: descriptors as before ($fds, now $(descriptors "$firmware"))" test "$(descriptors "$firmware")" = "$fds"
-check "50 times: mappings as before ($maps, now $(camera_maps "$firmware"))" test "$(camera_maps "$firmware")" = "$maps"
-late=$(resident_kib "$firmware")
+check "50 times: no line of the log lost" not grep -q suppressed "$program_log"
+check "50 times: descriptors as before ($fds, now $(descriptors "$program"))" test "$(descriptors "$program")" = "$fds"
+check "50 times: mappings as before ($maps, now $(camera_maps "$program"))" test "$(camera_maps "$program")" = "$maps"
+late=$(resident_kib "$program")
 check "50 times: memory flat ($early KiB after 5, $late after 50)" within "$(minus "$late" "$early")" -100000 512
 row "unplugged and back 50 times" "$longest" "$downs camera_down, $backs camera_back; $(held), $early KiB after 5" "$slowest"
 at=$(now)
@@ -159,6 +159,6 @@ logged_within 5 "$at" camera_down
 replugged
 wait_for 10 looks "$(now)"
 recognises "unplugged 50 times"
-check "one process survived all of it" alive "$firmware"
-firmware_stop
-check "and ends with 0" test "$firmware_status" = 0
+check "one process survived all of it" alive "$program"
+program_stop
+check "and ends with 0" test "$program_status" = 0

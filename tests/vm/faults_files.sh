@@ -60,10 +60,10 @@ say "gallery: $(seconds "$(now)" "$at") s"
 latchkey run --check > "$work/refused.log" 2>&1
 status=$?
 check "run --check refuses it ($status)" test "$status" = 2
-firmware_start
-check "run logs it" logged_within 30 "$firmware_since" 'gallery_refused why=.*damaged'
-check "run goes on" wait_for 30 looks "$firmware_since"
-check "and knows no one" not logged "$firmware_since" ' gallery people='
+program_start
+check "run logs it" logged_within 30 "$program_since" 'gallery_refused why=.*damaged'
+check "run goes on" wait_for 30 looks "$program_since"
+check "and knows no one" not logged "$program_since" ' gallery people='
 line=$(line_of gallery_refused)
 cp "$work/whole" "$work/gallery/new" && mv "$work/gallery/new" "$work/gallery/people"
 repaired=$(now)
@@ -73,10 +73,10 @@ cut_to "$work/whole" "$work/gallery/new" $((size / 128 * 64)) && mv "$work/galle
 damaged=$(now)
 check "damaged while running: logged" logged_within 5 "$damaged" gallery_refused
 check "the relay was never on" test "$(times_on)" = 0
-check "and the program goes on" alive "$firmware"
+check "and the program goes on" alive "$program"
 row "gallery cut at every eighth ($cuts cuts)" "never on" "exit 2 each; run: $line" "$back"
 cp "$work/whole" "$work/gallery/people"
-firmware_stop
+program_stop
 
 say "disk full on enrolment"
 mkdir -p "$work/disk"

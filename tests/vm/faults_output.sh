@@ -7,13 +7,13 @@ camera_start "$work/empty" 640 480 YUYV 24
 # stays off.
 restarted() {
     trace_clear
-    firmware_start
+    program_start
     back_within "$1" "$2" 30
     check "$1: the relay stays off after the new start" test "$(times_on)" = 0
 }
 
 say "GPIO chip removed and returned"
-firmware_start
+program_start
 ready "at the start"
 relay_on
 gone=$(now)
@@ -22,7 +22,7 @@ check "chip removed: logged" logged_within 3 "$gone" outputs_lost
 lost=$(logged_at "$gone" outputs_lost) && lost=$(milliseconds "$lost" "$gone")
 check "chip removed: noticed soon ($lost ms)" within "$lost" 0 3000
 check "chip removed: the door is shut" logged "$gone" ' closed '
-check "chip removed: the program goes on" alive "$firmware"
+check "chip removed: the program goes on" alive "$program"
 check "chip removed: recognition goes on" wait_for 5 looks "$(now)"
 line=$(line_of outputs_lost)
 trace_clear
@@ -99,7 +99,7 @@ at=$(now)
 kill -9 "$(pidof latchkey-broker)"
 off_within "broker killed" "$at" 3
 check "broker killed: logged" logged_within 2 "$at" broker_lost
-wait "$firmware"
+wait "$program"
 status=$?
 check "broker killed: ends with 3 ($status), for its supervisor to start it again" test "$status" = 3
 line=$(line_of broker_lost)
@@ -109,10 +109,10 @@ row "broker killed" "$off" "$line" "$back"
 say "SIGTERM with the relay on"
 relay_on
 at=$(now)
-kill -TERM "$firmware"
+kill -TERM "$program"
 off_within "SIGTERM" "$at" 3
 check "SIGTERM: by the program itself" test "$(edges "$work/trace" $relay | awk '$2 == 0 { print $3; exit }')" = set
-wait "$firmware"
+wait "$program"
 status=$?
 check "SIGTERM: ends with 0 ($status)" test "$status" = 0
 check "SIGTERM: logged" logged "$at" 'stopping signal=term'
@@ -127,7 +127,7 @@ signalled() {
     say "$1"
     relay_on
     at=$(now)
-    kill "-$2" "$firmware"
+    kill "-$2" "$program"
     off_within "$1" "$at" "$3"
     check "$1: the guard turns it off" logged_within 5 "$at" "guard: $4; relay off"
     line=$(line_of 'guard: ')
@@ -138,16 +138,16 @@ signalled SIGKILL KILL 3 "latchkey died"
 recognises SIGKILL
 signalled "SIGABRT, as a panic ends the program" ABRT 3 "latchkey died"
 signalled "hung (SIGSTOP)" STOP 4 "latchkey hung with the relay on and was killed"
-firmware_stop
+program_stop
 
 say "no GPIO chip at start"
 gpio_stop
 at=$(now)
-firmware_start
-wait "$firmware"
+program_start
+wait "$program"
 status=$?
 check "no chip: ends with 3 ($status)" test "$status" = 3
-check "no chip: logged" grep -q 'chip = .*latchkey-bench.*no such GPIO chip' "$firmware_log"
+check "no chip: logged" grep -q 'chip = .*latchkey-bench.*no such GPIO chip' "$program_log"
 row "no GPIO chip at start" "never on" "exit 3: $(line_of cannot_run)" "-"
 gpio_start latchkey-bench
 trace_clear

@@ -1,5 +1,5 @@
 //! The names to remove: whom each line of a list means, and forgetting that person in the gallery and in the photos. How a list
-//! is read and written back is in [`forget`](crate::firmware::forget).
+//! is read and written back is in [`forget`](crate::card::forget).
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::io;
 use super::files::{read_bounded, sorted_if_any};
 use super::report::shown;
 use super::{LARGEST_CONFIG, Owner, PHOTOS, REMOVE, Report};
-use crate::firmware::forget::{Line, List};
+use crate::card::forget::{Line, List};
 use crate::journal;
 use crate::people::{name, write_whole};
 
@@ -29,7 +29,7 @@ impl Owner {
         &self,
         lists: &[String],
         report: &mut Report,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
     ) -> Vec<(String, Vec<u8>)> {
         if lists.is_empty() {
             self.lists_are_written();
@@ -37,7 +37,7 @@ impl Owner {
         let mut forgotten = self.forgotten();
         let mut removal = Vec::new();
         for list in lists {
-            let left = self.forget(list, &mut forgotten, report, alive);
+            let left = self.forget(list, &mut forgotten, report, on_progress);
             removal.extend(left.map(|left| (list.clone(), left)));
         }
         removal
@@ -55,7 +55,7 @@ impl Owner {
         list: &str,
         forgotten: &mut Vec<String>,
         report: &mut Report,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
     ) -> Option<Vec<u8>> {
         let read = read_bounded(&self.folder.join(list), LARGEST_CONFIG)
             .map_err(|e| e.to_string())
@@ -82,7 +82,7 @@ impl Owner {
                 }
             };
             let key = name::key(name);
-            match self.forget_one(name, alive) {
+            match self.forget_one(name, on_progress) {
                 // The name is twice in the list, or was forgotten before the power was cut.
                 Ok(Forgotten::Unknown(_)) if forgotten.contains(&key) => {}
                 Ok(Forgotten::Done) => {
@@ -130,12 +130,20 @@ impl Owner {
     }
 
     /// Forgets a person in the gallery first, as the gallery opens the door.
-    fn forget_one(&self, written: &str, alive: &mut dyn FnMut()) -> Result<Forgotten, String> {
+    fn forget_one(
+        &self,
+        written: &str,
+        on_progress: &mut dyn FnMut(),
+    ) -> Result<Forgotten, String> {
         // A name that no person can have may be a path that leads elsewhere.
         let Ok(wanted) = name::read(written) else {
             return Ok(Forgotten::Unknown(String::new()));
         };
-        let output = self.program(&["people", "remove", &wanted], Some(&self.config()), alive);
+        let output = self.program(
+            &["people", "remove", &wanted],
+            Some(&self.config()),
+            on_progress,
+        );
         let output = output.map_err(|e| e.to_string())?;
         let enrolled = match output.status {
             Some(0) => true,

@@ -15,9 +15,9 @@ use crate::text::{Likeness, is_archive, is_rich_text, likeness};
 /// A file that every card comes with.
 const README: &str = "README.txt";
 
-/// What was found.
+/// What lies on the owner's drive.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Drive {
+pub struct DriveContents {
     /// The configuration, by its name.
     pub config: Option<String>,
     /// Lists of names to forget.
@@ -34,8 +34,8 @@ pub struct Drive {
 ///
 /// # Errors
 /// The system's, if `folder` cannot be read.
-pub fn look(folder: &Path) -> io::Result<Drive> {
-    let mut drive = Drive::default();
+pub fn read(folder: &Path) -> io::Result<DriveContents> {
+    let mut contents = DriveContents::default();
     let mut configs = Vec::new();
     for path in super::owner::sorted(folder)? {
         let name = path
@@ -54,13 +54,13 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
         let is_folder = path.is_dir();
         let like = |expected| likeness(&name, expected);
         let takes = |expected| matches!(like(expected), Likeness::Is | Likeness::Means);
-        let mut mistake = |why: String| drive.mistakes.push((name.clone(), why));
+        let mut mistake = |why: String| contents.mistakes.push((name.clone(), why));
         if !is_folder && takes(CONFIG) {
             configs.push(name);
         } else if !is_folder && takes(REMOVE) {
-            drive.lists.push(name);
+            contents.lists.push(name);
         } else if is_folder && takes(PHOTOS) {
-            drive.photos.push(name);
+            contents.photos.push(name);
         } else if is_archive(&name) {
             mistake(format!(
                 "is an archive, which is not read: unpack it; photos belong in {PHOTOS}, one folder a person"
@@ -100,17 +100,17 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
                 "is a photo that is not looked at: put it into {PHOTOS}/NAME, NAME being who it shows"
             ));
         } else {
-            drive.others.push(name);
+            contents.others.push(name);
         }
     }
     // An exact name takes precedence over one that means the same.
     let exact = configs.iter().position(|name| name == CONFIG);
     match (&configs[..], exact) {
-        ([only], _) => drive.config = Some(only.clone()),
+        ([only], _) => contents.config = Some(only.clone()),
         (_, exact) => {
-            drive.config = exact.map(|place| configs.swap_remove(place));
+            contents.config = exact.map(|place| configs.swap_remove(place));
             for name in configs {
-                let why = match &drive.config {
+                let why = match &contents.config {
                     Some(config) => format!(
                         "is not read, as there is {config}, too: delete the one that does not hold, and call the other {CONFIG}"
                     ),
@@ -118,11 +118,11 @@ pub fn look(folder: &Path) -> io::Result<Drive> {
                         "is not read, as there are others like it: delete those that do not hold, and call the other {CONFIG}"
                     ),
                 };
-                drive.mistakes.push((name, why));
+                contents.mistakes.push((name, why));
             }
         }
     }
-    Ok(drive)
+    Ok(contents)
 }
 
 /// Whether it is one of the files that systems put on every drive, or that fsck leaves on a drive that it repaired.
@@ -154,7 +154,7 @@ pub fn has_pictures(folder: &Path, depth: u32) -> bool {
 }
 
 /// What is wrong with the file `name` that lies among people's folders.
-pub fn loose(name: &str) -> String {
+pub fn misplaced_file(name: &str) -> String {
     if let Some(expected) = [REMOVE, CONFIG]
         .into_iter()
         .find(|e| likeness(name, e) != Likeness::Other)
@@ -170,7 +170,7 @@ pub fn loose(name: &str) -> String {
 }
 
 /// What is wrong with `folder`, called `name`, that lies among a person's photos.
-pub fn inner(folder: &Path, person: &str, beside_photos: bool) -> Option<String> {
+pub fn misplaced_folder(folder: &Path, person: &str, beside_photos: bool) -> Option<String> {
     has_pictures(folder, 2).then(|| {
         if beside_photos {
             format!("is a folder, whose photos are not looked at: if they all show {person}, put them into {PHOTOS}/{person}")
@@ -187,7 +187,7 @@ pub fn inner(folder: &Path, person: &str, beside_photos: bool) -> Option<String>
 mod tests {
     use super::*;
 
-    fn found(entries: &[&str]) -> Drive {
+    fn found(entries: &[&str]) -> DriveContents {
         let folder = tempfile::tempdir().unwrap();
         for entry in entries {
             let path = folder.path().join(entry);
@@ -198,7 +198,7 @@ mod tests {
                 std::fs::write(path, "x").unwrap();
             }
         }
-        look(folder.path()).unwrap()
+        read(folder.path()).unwrap()
     }
 
     #[test]
@@ -289,11 +289,11 @@ mod tests {
         let drive = found(&["notes.txt", "manual.pdf", "music/"]);
         assert_eq!(
             drive,
-            Drive {
+            DriveContents {
                 others: ["manual.pdf", "music", "notes.txt"]
                     .map(str::to_owned)
                     .into(),
-                ..Drive::default()
+                ..DriveContents::default()
             }
         );
         let drive = found(&[
@@ -310,6 +310,6 @@ mod tests {
             "README.txt",
             "__MACOSX/._photos",
         ]);
-        assert_eq!(drive, Drive::default());
+        assert_eq!(drive, DriveContents::default());
     }
 }

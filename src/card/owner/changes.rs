@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::REPORT_FILE;
 use super::files::{replace, sync};
-use super::photos::Taken;
+use super::photos::CopiedPhoto;
 
 /// What is to change.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Changes {
     /// Lists of names, each with its new content, empty if it is to be deleted.
     pub(super) lists: Vec<(String, Vec<u8>)>,
     /// Photos that are stored here and learnt: they are deleted there.
-    pub(super) photos: Vec<Taken>,
+    pub(super) photos: Vec<CopiedPhoto>,
     /// The new text of the report file, empty if it is to be deleted; None: it stays as it is.
     pub(super) report: Option<String>,
 }
@@ -37,7 +37,7 @@ impl Changes {
         }
         // Names come first: if the photos were deleted and a name were not, the next start would forget the person again.
         sync(folder)?;
-        for Taken { from, .. } in &self.photos {
+        for CopiedPhoto { from, .. } in &self.photos {
             fs::remove_file(from)?;
             // The folder goes with its last photo.
             let _ = from.parent().map(fs::remove_dir);

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{GALLERY, Owner};
-use crate::firmware::card::wait_for_child;
-use crate::firmware::kernel;
+use crate::card::kernel;
+use crate::card::partitions::wait_for_child;
 
 /// The longest that learning may take, with some thousand photos on the slowest board.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
@@ -34,7 +34,7 @@ impl Owner {
         &self,
         arguments: &[&str],
         config: Option<&Path>,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
     ) -> io::Result<Output> {
         let mut command = Command::new(&self.program);
         command
@@ -56,7 +56,7 @@ impl Owner {
             .stdout(file.try_clone()?)
             .stderr(file.try_clone()?);
         let mut child = command.spawn()?;
-        let status = wait_for_child(&mut child, LONGEST, alive)?;
+        let status = wait_for_child(&mut child, LONGEST, on_progress)?;
         let mut file = file;
         io::Seek::rewind(&mut file)?;
         let mut text = Vec::new();

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::sync;
-use super::photos::{Batch, Taken};
+use super::photos::{Batch, CopiedPhoto};
 use super::program::Output;
 use super::{GALLERY, Owner, PHOTOS, Report};
 use crate::capture::UNREAD;
@@ -34,11 +34,11 @@ impl Owner {
         &self,
         mut batch: Batch,
         report: &mut Report,
-        alive: &mut dyn FnMut(),
-    ) -> Vec<Taken> {
+        on_progress: &mut dyn FnMut(),
+    ) -> Vec<CopiedPhoto> {
         let pending = self.data.join(PENDING);
         let Ok(tried) = pending.metadata().map(|m| m.len()) else {
-            return batch.taken;
+            return batch.copied;
         };
         let begun = fs::write(
             &pending,
@@ -59,7 +59,11 @@ impl Owner {
         let photos = photos.to_string_lossy();
         let config = Some(self.config()).filter(|c| c.exists());
         let mut learnt = Vec::new();
-        match self.program(&["train", "--data", &photos], config.as_deref(), alive) {
+        match self.program(
+            &["train", "--data", &photos],
+            config.as_deref(),
+            on_progress,
+        ) {
             Ok(output) => {
                 for line in &output.lines {
                     let line = line.replace(&format!("{photos}/"), "");
@@ -75,17 +79,17 @@ impl Owner {
                         _ => report.mistakes.push(line),
                     }
                 }
-                let settled = match output.status {
+                let finished = match output.status {
                     // Not tried again before there are others: the same photos would give the same result.
                     Some(0 | 1) => {
                         if self.data.join(GALLERY).exists() {
                             let _ = fs::remove_file(self.unusable());
                         }
-                        let settled = self
-                            .give_back(&mut batch, &unread(&output))
+                        let removed = self
+                            .reject_unreadable(&mut batch, &unread(&output))
                             .and_then(|()| fs::remove_file(&pending));
-                        learnt = std::mem::take(&mut batch.taken);
-                        settled
+                        learnt = std::mem::take(&mut batch.copied);
+                        removed
                     }
                     // It ended by itself: that does not count as a try.
                     Some(_) => {
@@ -101,7 +105,7 @@ impl Owner {
                         Ok(())
                     }
                 };
-                if let Err(error) = settled {
+                if let Err(error) = finished {
                     report.mistake(PHOTOS, &error.to_string());
                 }
             }

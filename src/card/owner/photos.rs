@@ -1,4 +1,4 @@
-//! Photos on their way from the owner's drive to the data partition: whose they are, copying them, and giving back those that
+//! Photos on their way from the owner's drive to the data partition: whose they are, copying them, and leaving there those that
 //! cannot be read. No picture is decoded here: learning does that, as the job's user.
 
 use std::fs;
@@ -13,7 +13,7 @@ use super::report::shown;
 use super::{Owner, PHOTOS, Report};
 use crate::capture::UNREAD;
 use crate::capture::pictures::{is_clutter, refusal};
-use crate::firmware::drive;
+use crate::card::drive_contents;
 use crate::people::folders::{self, UNKNOWN, Whose};
 use crate::people::{name, write_whole};
 use crate::text;
@@ -29,29 +29,31 @@ const RESERVE: u64 = 8 << 20;
 #[derive(Default)]
 pub(super) struct Batch {
     /// Those that are on the data partition now.
-    pub(super) taken: Vec<Taken>,
+    pub(super) copied: Vec<CopiedPhoto>,
     /// The lines of [`UNREADABLE`] about those that stay on the drive, as an earlier start could not read them.
     unreadable: Vec<String>,
 }
 
 /// A photo that was copied.
-pub(super) struct Taken {
+pub(super) struct CopiedPhoto {
+    /// On the owner's drive.
     pub(super) from: PathBuf,
-    pub(super) here: PathBuf,
+    /// On the data partition.
+    pub(super) copy: PathBuf,
     /// SHA-256 of it.
     sum: String,
 }
 
 impl Owner {
     /// Copies photos of the folder called `given` to the data partition, and adds them to `batch`.
-    pub(super) fn take_photos(
+    pub(super) fn copy_photos(
         &self,
         given: &str,
         batch: &mut Batch,
         report: &mut Report,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
     ) {
-        let before = batch.taken.len();
+        let before = batch.copied.len();
         let people = match sorted(&self.folder.join(given)) {
             Ok(people) => people,
             Err(error) => {
@@ -70,7 +72,7 @@ impl Owner {
                 continue;
             }
             if !person.is_dir() {
-                report.mistake(&here, &drive::loose(&found));
+                report.mistake(&here, &drive_contents::misplaced_file(&found));
                 continue;
             }
             let name = match self.whose(&found) {
@@ -80,13 +82,13 @@ impl Owner {
                     continue;
                 }
             };
-            let has_photos = drive::has_pictures(&person, 0);
+            let has_photos = drive_contents::has_pictures(&person, 0);
             let photos = sorted(&person).unwrap_or_else(|error| {
                 report.mistake(&here, &format!("cannot be read: {error}"));
                 Vec::new()
             });
             for photo in photos {
-                alive();
+                on_progress();
                 let file = photo
                     .file_name()
                     .unwrap_or_default()
@@ -96,7 +98,7 @@ impl Owner {
                     continue;
                 }
                 if photo.is_dir() {
-                    if let Some(why) = drive::inner(&photo, &name, has_photos) {
+                    if let Some(why) = drive_contents::misplaced_folder(&photo, &name, has_photos) {
                         report.mistake(&format!("{here}/{file}"), &why);
                     }
                     continue;
@@ -110,8 +112,8 @@ impl Owner {
                     report.mistake(&format!("{here}/{file}"), &why);
                     continue;
                 }
-                match self.take_photo(&photo, &name) {
-                    Ok(Ok(taken)) => batch.taken.push(taken),
+                match self.copy_photo(&photo, &name) {
+                    Ok(Ok(photo)) => batch.copied.push(photo),
                     Ok(Err(line)) => {
                         let why = line.split_once(": ").map_or("", |(_, why)| why);
                         report.mistake(&format!("{here}/{file}"), &format!("{UNREAD}{why}"));
@@ -121,7 +123,7 @@ impl Owner {
                 }
             }
         }
-        let count = batch.taken.len() - before;
+        let count = batch.copied.len() - before;
         if count > 0 {
             report.did(format!("photos_taken count={count}"));
         }
@@ -149,17 +151,17 @@ impl Owner {
     /// Copies one photo to the data partition: completely, under a name that no other photo has. Returns where it is there.
     /// The inner error is the line of [`UNREADABLE`] about a photo that could not be read at an earlier start; it then stays
     /// where it is.
-    fn take_photo(&self, photo: &Path, person: &str) -> io::Result<Result<Taken, String>> {
+    fn copy_photo(&self, photo: &Path, person: &str) -> io::Result<Result<CopiedPhoto, String>> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let sum = Sha256::digest(&bytes);
         let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         if let Some(line) = self.was_unreadable(&sum) {
             return Ok(Err(line));
         }
-        let taken = |here| {
-            Ok(Taken {
+        let copied = |copy| {
+            Ok(CopiedPhoto {
                 from: photo.to_owned(),
-                here,
+                copy,
                 sum,
             })
         };
@@ -169,7 +171,7 @@ impl Owner {
         let mut n = 1;
         loop {
             match fs::read(&place) {
-                Ok(old) if old == bytes => return self.pending(false).map(|()| taken(place)),
+                Ok(old) if old == bytes => return self.pending(false).map(|()| copied(place)),
                 // Two phones may give the same name.
                 Ok(_) => {
                     n += 1;
@@ -189,26 +191,26 @@ impl Owner {
         fs::create_dir_all(&folder)?;
         // Under a hidden name: an incomplete file must not be taken for a photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
-        for_all(&place).map(|()| taken(place))
+        for_all(&place).map(|()| copied(place))
     }
 
     /// Removes those from `batch` that are in `unread`, each with the reason; deletes their copies, and stores their checksums
     /// beside those of photos that could not be read before.
-    pub(super) fn give_back(
+    pub(super) fn reject_unreadable(
         &self,
         batch: &mut Batch,
         unread: &[(PathBuf, &str)],
     ) -> io::Result<()> {
         let photos = self.data.join(PHOTOS);
         let mut copies = Vec::new();
-        batch.taken.retain(|taken| {
-            let Some((here, why)) = unread.iter().find(|(path, _)| *path == taken.here) else {
+        batch.copied.retain(|photo| {
+            let Some((here, why)) = unread.iter().find(|(path, _)| *path == photo.copy) else {
                 return true;
             };
             let name = here.strip_prefix(&photos).unwrap_or(here).to_string_lossy();
             batch
                 .unreadable
-                .push(format!("{} {name}: {why}", taken.sum));
+                .push(format!("{} {name}: {why}", photo.sum));
             copies.push(here.clone());
             false
         });

@@ -1,6 +1,6 @@
 //! The serial console: how the first process writes to it, and the login on it if the owner asks for one.
 //!
-//! Writing lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
+//! Snapshot lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
 //! counted. Nothing here reads; the login opens the terminal itself.
 //!
 //! What stops the wire for ever (a control character, a login's settings, hardware) must not stop the first process,
@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::kept::Kept;
+use super::restarting_process::RestartingProcess;
 
 /// How long lines wait for room. A full buffer of the driver (4 KiB) is sent in a third of that at 115200 baud.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ impl Write for Console {
 /// A login for a user who knows the password.
 pub struct Login {
     hash: String,
-    process: Kept,
+    process: RestartingProcess,
 }
 
 impl Login {
@@ -133,28 +133,28 @@ impl Login {
     pub fn new(hash: &str) -> Self {
         Self {
             hash: hash.to_owned(),
-            process: Kept::new(),
+            process: RestartingProcess::new(),
         }
     }
 
-    /// Starts it if it does not run and its pause is over.
-    pub fn keep(&mut self) {
-        if let Some(pause) = self.process.keep(|| start(&self.hash)) {
+    /// Starts it if it does not run and is due.
+    pub fn ensure_running(&mut self) {
+        if let Some(delay) = self.process.ensure_running(|| start(&self.hash)) {
             log::error!(
                 "login_failed why={:?} next_in_ms={}",
-                pause.why,
-                pause.next_in.as_millis()
+                delay.why,
+                delay.next_in.as_millis()
             );
         }
     }
 
-    /// Notes that the process `pid` has ended, which may be this one.
-    pub fn note_end(&mut self, pid: u32) {
-        if let Some(pause) = self.process.note_end(pid) {
+    /// Handles the end of the process `pid`, which may be this one.
+    pub fn handle_exit(&mut self, pid: u32) {
+        if let Some(delay) = self.process.handle_exit(pid) {
             log::info!(
                 "login_ended age_s={} next_in_ms={}",
-                pause.age.as_secs(),
-                pause.next_in.as_millis()
+                delay.age.as_secs(),
+                delay.next_in.as_millis()
             );
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::mount::{MountFlags, mount};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
-use super::clock::can_be;
+use super::sntp::is_plausible;
 
 /// Mounts the pseudo file systems, and memory for files that need not last.
 pub fn mounts() -> io::Result<()> {
@@ -135,7 +135,7 @@ pub fn set_clock(data: &Path) {
     };
     let files = ["decisions.log", super::owner::GALLERY, super::owner::CONFIG];
     let written = files.iter().filter_map(|f| modified(&data.join(f)));
-    let newest = written.filter(|time| can_be(*time, made)).max();
+    let newest = written.filter(|time| is_plausible(*time, made)).max();
     set_clock_to(newest.unwrap_or(made));
 }
 

@@ -113,16 +113,16 @@ pub struct Card {
 
 /// The folder for lasting data.
 #[derive(Debug)]
-pub struct Data {
+pub struct DataFolder {
     pub folder: PathBuf,
     /// Whether it lasts. Otherwise it is in memory, as no disk could be used.
-    pub kept: bool,
+    pub persistent: bool,
 }
 
 impl Card {
     /// The disk with this number, once it shows up; an SD card takes precedence over a stick. Also None if there are two of a
     /// kind: images are alike, and a stick that a person plugs in must not take the card's place.
-    pub fn find(id: u32, patience: Duration, alive: &mut dyn FnMut()) -> Option<Self> {
+    pub fn find(id: u32, patience: Duration, on_progress: &mut dyn FnMut()) -> Option<Self> {
         let begun = Instant::now();
         loop {
             let (cards, sticks): (Vec<_>, Vec<_>) = disks(id).into_iter().partition(|d| {
@@ -145,7 +145,7 @@ impl Card {
                     return None;
                 }
             }
-            alive();
+            on_progress();
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -163,20 +163,20 @@ impl Card {
 
     /// Mounts the data partition at `at`, made or repaired if necessary. If that fails, memory takes its place, so that the
     /// exit button works.
-    pub fn data(&self, at: &Path, alive: &mut dyn FnMut()) -> Data {
-        match self.try_data(at, alive) {
-            Ok(()) => Data {
+    pub fn data(&self, at: &Path, on_progress: &mut dyn FnMut()) -> DataFolder {
+        match self.try_data(at, on_progress) {
+            Ok(()) => DataFolder {
                 folder: at.to_owned(),
-                kept: true,
+                persistent: true,
             },
             Err(error) => {
                 log::error!("data_in_memory why={:?}", error.to_string());
-                Data::in_memory(at)
+                DataFolder::in_memory(at)
             }
         }
     }
 
-    fn try_data(&self, at: &Path, alive: &mut dyn FnMut()) -> io::Result<()> {
+    fn try_data(&self, at: &Path, on_progress: &mut dyn FnMut()) -> io::Result<()> {
         let partition = self.partition(3);
         let disk = OpenOptions::new().read(true).write(true).open(&self.disk)?;
         self.ensure_entry(&disk)?;
@@ -184,18 +184,19 @@ impl Card {
         let mut mark = [0; BEING_MADE.len()];
         disk.read_exact_at(&mut mark, SECTOR)?;
         if mark == *BEING_MADE {
-            make(&disk, &partition, alive)?;
+            make(&disk, &partition, on_progress)?;
         } else if is_ext4(&File::open(&partition)?, 0)? {
-            if let Err(error) = check(&partition, &["-f", "-y"], alive) {
+            if let Err(error) = check(&partition, &["-f", "-y"], on_progress) {
                 log::error!("data_not_repaired why={:?}", error.to_string());
             }
         } else {
             // The first superblock is gone; there are others.
             let backup = ["-f", "-y", "-b", "32768", "-B", "4096"];
-            if check(&partition, &backup, alive).is_err() || !is_ext4(&File::open(&partition)?, 0)?
+            if check(&partition, &backup, on_progress).is_err()
+                || !is_ext4(&File::open(&partition)?, 0)?
             {
                 lost("no file system");
-                make(&disk, &partition, alive)?;
+                make(&disk, &partition, on_progress)?;
             }
         }
         std::fs::create_dir_all(at)?;
@@ -203,7 +204,7 @@ impl Card {
             // The kernel's errors for a structure that makes no sense, in spite of the check.
             Err(error @ (Errno::INVAL | Errno::UCLEAN)) => {
                 lost(&error.to_string());
-                make(&disk, &partition, alive)?;
+                make(&disk, &partition, on_progress)?;
                 Ok(mount_data(&partition, at)?)
             }
             done => Ok(done?),
@@ -240,18 +241,18 @@ impl Card {
     pub fn with_owner<T>(
         &self,
         at: &Path,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
         work: impl FnOnce(&dyn OwnerAccess, &mut dyn FnMut()) -> T,
     ) -> io::Result<T> {
         let partition = self.partition(2);
         wait_for(&partition)?;
         std::fs::create_dir_all(at)?;
         // Repairs what a computer left half written; it writes little itself.
-        let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition, alive);
+        let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition, on_progress);
         let flags =
             MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount(&partition, at, "vfat", flags, c"utf8,fmask=0133,dmask=0022")?;
-        let result = work(&MountedOwner { at }, alive);
+        let result = work(&MountedOwner { at }, on_progress);
         unmount(at, UnmountFlags::empty())?;
         Ok(result)
     }
@@ -281,7 +282,7 @@ impl OwnerAccess for MountedOwner<'_> {
     }
 }
 
-impl Data {
+impl DataFolder {
     /// Memory in place of a disk.
     pub fn in_memory(at: &Path) -> Self {
         let made = std::fs::create_dir_all(at).and_then(|()| {
@@ -298,12 +299,12 @@ impl Data {
         }
         Self {
             folder: at.to_owned(),
-            kept: false,
+            persistent: false,
         }
     }
 
     /// Writes what is not written yet, and unmounts the disk.
-    pub fn let_go(&self) {
+    pub fn unmount(&self) {
         rustix::fs::sync();
         if let Err(error) = unmount(&self.folder, UnmountFlags::empty()) {
             log::warn!("data_held why={:?}", error.to_string());
@@ -365,13 +366,13 @@ fn lost(why: &str) {
 }
 
 /// A new file system, empty.
-fn make(disk: &File, partition: &Path, alive: &mut dyn FnMut()) -> io::Result<()> {
+fn make(disk: &File, partition: &Path, on_progress: &mut dyn FnMut()) -> io::Result<()> {
     disk.write_all_at(BEING_MADE, SECTOR)?;
     disk.sync_all()?;
     let arguments = "-q -F -t ext4 -b 4096 -m 1 -J size=4 -E lazy_itable_init=1,nodiscard -L";
     let mut arguments: Vec<&str> = arguments.split(' ').collect();
     arguments.push(LABEL);
-    match run("/sbin/mke2fs", &arguments, partition, alive)? {
+    match run("/sbin/mke2fs", &arguments, partition, on_progress)? {
         0 => {}
         status => return Err(io::Error::other(format!("mke2fs ends with {status}"))),
     }
@@ -384,8 +385,8 @@ fn make(disk: &File, partition: &Path, alive: &mut dyn FnMut()) -> io::Result<()
 
 /// Replays the journal and repairs what is certain. Where that is not enough, repairs by best guess, as there is no keyboard
 /// to answer with.
-fn check(partition: &Path, by_guess: &[&str], alive: &mut dyn FnMut()) -> io::Result<()> {
-    match run("/sbin/e2fsck", &["-p"], partition, alive)? {
+fn check(partition: &Path, by_guess: &[&str], on_progress: &mut dyn FnMut()) -> io::Result<()> {
+    match run("/sbin/e2fsck", &["-p"], partition, on_progress)? {
         0 => return Ok(()),
         1..4 => {
             log::warn!("data_repaired how=surely");
@@ -393,7 +394,7 @@ fn check(partition: &Path, by_guess: &[&str], alive: &mut dyn FnMut()) -> io::Re
         }
         _ => {}
     }
-    match run("/sbin/e2fsck", by_guess, partition, alive)? {
+    match run("/sbin/e2fsck", by_guess, partition, on_progress)? {
         0..4 => log::warn!("data_repaired how=by_guess"),
         status => return Err(io::Error::other(format!("e2fsck ends with {status}"))),
     }
@@ -405,12 +406,12 @@ fn mount_data(partition: &Path, at: &Path) -> rustix::io::Result<()> {
     mount(partition, at, "ext4", flags, c"errors=remount-ro")
 }
 
-/// The exit status of one of the card's tools; `alive` is called as long as it runs.
+/// The exit status of one of the card's tools; `on_progress` is called as long as it runs.
 fn run(
     program: &str,
     arguments: &[&str],
     device: &Path,
-    alive: &mut dyn FnMut(),
+    on_progress: &mut dyn FnMut(),
 ) -> io::Result<i32> {
     let mut output = tempfile::tempfile()?;
     let mut child = Command::new(program)
@@ -420,7 +421,7 @@ fn run(
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
         .spawn()?;
-    let status = wait_for_child(&mut child, TOOL, alive)?
+    let status = wait_for_child(&mut child, TOOL, on_progress)?
         .code()
         .unwrap_or(128);
     if status != 0 {
@@ -434,11 +435,11 @@ fn run(
     Ok(status)
 }
 
-/// Waits for `child`, which is killed after `longest`; `alive` is called meanwhile.
+/// Waits for `child`, which is killed after `longest`; `on_progress` is called meanwhile.
 pub fn wait_for_child(
     child: &mut Child,
     longest: Duration,
-    alive: &mut dyn FnMut(),
+    on_progress: &mut dyn FnMut(),
 ) -> io::Result<ExitStatus> {
     let begun = Instant::now();
     loop {
@@ -450,7 +451,7 @@ pub fn wait_for_child(
             child.wait()?;
             return Err(io::Error::other("took too long and was stopped"));
         }
-        alive();
+        on_progress();
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -25,7 +25,7 @@ impl Owner {
         &self,
         photos: &[String],
         report: &mut Report,
-        alive: &mut dyn FnMut(),
+        on_progress: &mut dyn FnMut(),
     ) {
         let gallery = self.data.join(GALLERY);
         let has_photos = |folder: &Path| sorted(folder).is_ok_and(|p| !p.is_empty());
@@ -37,7 +37,7 @@ impl Owner {
         }
         // A configuration that is refused is not used here: a card has one set of networks.
         let config = Some(self.config()).filter(|_| self.in_force().is_ok());
-        let checked = self.program(&["people", "check"], config.as_deref(), alive);
+        let checked = self.program(&["people", "check"], config.as_deref(), on_progress);
         let Some(output) = checked.ok().filter(|o| o.status == Some(1)) else {
             return;
         };

@@ -9,24 +9,24 @@
 //! | 2, FAT | the owner's: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; here when photos were learnt |
 //! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely; each file under a new name, then renamed |
 //!
-//! In order: `kernel` (file systems, drivers), `card` (find, check, mount), `owner` (what the owner has put on the
-//! card), `job` (`latchkey run` as a user of its own), and then `Firmware::watch` for ever. Every step is a line of the
+//! In order: `kernel` (file systems, drivers), `partitions` (find, check, mount), `owner` (what the owner has put on the
+//! card), `job` (`latchkey run` as a user of its own), and then `FirstProcess::supervise` for ever. Every step is a line of the
 //! log on the serial console. A step that fails is logged, and the boot goes on without it as far as a door can.
 //!
 //! The first process feeds the hardware watchdog (`watchdog`) when the job reports progress. It is no general init: it
 //! starts one program and, if the owner asks for them, a login and a network.
 
-mod card;
-mod clock;
 mod console;
 mod decisions;
-mod drive;
+mod drive_contents;
 mod forget;
 mod job;
-mod kept;
 mod kernel;
 mod network;
 mod owner;
+mod partitions;
+mod restarting_process;
+mod sntp;
 mod watchdog;
 
 use std::os::fd::AsFd;
@@ -39,14 +39,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::WaitOptions;
 use rustix::system::RebootCommand;
 
-pub use self::card::OwnerAccess;
-use self::card::{Card, Data};
 use self::console::{Console, Login};
 use self::decisions::Decisions;
 use self::job::{Ended, Job, Restarts};
 use self::network::Network;
 pub use self::network::{NAME as NETWORK, main as network};
 pub use self::owner::{Owner, Report};
+pub use self::partitions::OwnerAccess;
+use self::partitions::{Card, DataFolder};
 use self::watchdog::Watchdog;
 use crate::config::{Config, Overrides};
 use crate::journal;
@@ -89,8 +89,8 @@ pub fn main() -> ExitCode {
         &format!("restarts_on_faults=yes lacks={}", lacks.join(",")),
     );
     let signals = signals();
-    let firmware = Firmware::boot();
-    let command = firmware.watch(signals);
+    let first_process = FirstProcess::boot();
+    let command = first_process.supervise(signals);
     // Nothing is left to do if the kernel refuses: the watchdog is no longer fed.
     let _ = rustix::system::reboot(command);
     loop {
@@ -129,9 +129,9 @@ fn signals() -> Option<Signals> {
 }
 
 /// Everything that the first process holds.
-struct Firmware {
+struct FirstProcess {
     watchdog: Watchdog,
-    data: Data,
+    data: DataFolder,
     decisions: Decisions,
     /// Whether the owner's partition held a mistake, which the LED shows.
     notice: bool,
@@ -139,7 +139,7 @@ struct Firmware {
     network: Option<Network>,
 }
 
-impl Firmware {
+impl FirstProcess {
     /// Boots up to the point where the job can start.
     fn boot() -> Self {
         let drivers = kernel::modules(Path::new("/modules"));
@@ -163,10 +163,10 @@ impl Firmware {
                 log::error!(
                     "boot_failed step=card why=\"no card with this system's number\" fix=\"is it in the slot? else write the image again, which keeps the people\""
                 );
-                Data::in_memory(Path::new(DATA))
+                DataFolder::in_memory(Path::new(DATA))
             }
         };
-        step("data", &format!("kept={}", data.kept));
+        step("data", &format!("kept={}", data.persistent));
         watchdog.feed();
         kernel::set_clock(&data.folder);
 
@@ -175,12 +175,12 @@ impl Firmware {
             data: data.folder.clone(),
             program: PROGRAM.into(),
             user: Some(USER),
-            kept: data.kept,
+            persistent: data.persistent,
         };
         let applied = card.as_ref().map(|card| {
             let feed = &mut || watchdog.feed();
-            card.with_owner(Path::new(OWNER), feed, |access, alive| {
-                owner.apply(access, alive)
+            card.with_owner(Path::new(OWNER), feed, |access, on_progress| {
+                owner.apply(access, on_progress)
             })
         });
         let mut notice = match applied {
@@ -201,12 +201,12 @@ impl Firmware {
             }
             None => true,
         };
-        let asked = Overrides {
+        let overrides = Overrides {
             config: Some(owner.config()).filter(|c| c.exists()),
             ..Overrides::default()
         };
         // The configuration in force was checked when it was taken. The job reports it if the board has changed since then.
-        let config = Config::load(&asked).ok();
+        let config = Config::load(&overrides).ok();
         let (settings, network) = match config.map(|c| c.card.read()).transpose() {
             Ok(read) => read.unwrap_or_default(),
             Err(error) => {
@@ -239,7 +239,7 @@ impl Firmware {
     }
 
     /// Keeps the job running until a signal asks for a restart or for power off.
-    fn watch(mut self, signals: Option<Signals>) -> RebootCommand {
+    fn supervise(mut self, signals: Option<Signals>) -> RebootCommand {
         let mut restarts = Restarts::default();
         let mut job: Option<Job> = None;
         // When to start the job; `None` once it has refused what it was given, until the board is turned off and on.
@@ -251,10 +251,10 @@ impl Firmware {
                 kernel::hand_over_devices(USER);
                 self.decisions.flush_if_due();
                 if let Some(network) = &mut self.network {
-                    network.keep();
+                    network.ensure_running();
                 }
                 if let Some(login) = &mut self.login {
-                    login.keep();
+                    login.ensure_running();
                 }
             }
             if job.is_none() && next.is_some_and(|next| next <= Instant::now()) {
@@ -289,16 +289,16 @@ impl Firmware {
                 self.reap(None);
                 continue;
             };
-            self.decisions.note(&running.read_lines());
-            let progress = running.read_progress();
-            if progress.ready {
+            self.decisions.record(&running.read_lines());
+            let notifications = running.read_notifications();
+            if notifications.ready {
                 let up = kernel::uptime().as_secs_f32();
                 log::info!(
                     "boot step=ready up_s={up:.2} memory_kib={}",
                     crate::memory::used_kib()
                 );
             }
-            if progress.alive {
+            if notifications.alive {
                 self.watchdog.feed();
             } else if running.is_starting() {
                 // Loading may take long, within the job's own bound.
@@ -311,7 +311,7 @@ impl Firmware {
             if let Some(ended) = self.reap(Some(running)) {
                 // The guard may still have to log what became of the relay.
                 self.watchdog.feed();
-                self.decisions.note(&running.last_lines());
+                self.decisions.record(&running.last_lines());
                 let ended = if running.was_killed() {
                     Ended::Hung
                 } else {
@@ -359,10 +359,10 @@ impl Firmware {
                 ended = Some(Ended::of(status));
             }
             if let Some(login) = &mut self.login {
-                login.note_end(pid);
+                login.handle_exit(pid);
             }
             if let Some(network) = &mut self.network {
-                network.note_end(pid);
+                network.handle_exit(pid);
             }
         }
         ended
@@ -378,16 +378,16 @@ impl Firmware {
         log::info!("stopping what={what}");
         if let Some(mut job) = job {
             job.ask_to_end();
-            let asked = Instant::now();
-            while asked.elapsed() < ENDING && self.reap(Some(&mut job)).is_none() {
+            let begun = Instant::now();
+            while begun.elapsed() < ENDING && self.reap(Some(&mut job)).is_none() {
                 std::thread::sleep(Duration::from_millis(20));
-                self.decisions.note(&job.read_lines());
+                self.decisions.record(&job.read_lines());
             }
             job.kill();
-            self.decisions.note(&job.last_lines());
+            self.decisions.record(&job.last_lines());
         }
         self.decisions.flush();
-        self.data.let_go();
+        self.data.unmount();
         if matches!(command, RebootCommand::PowerOff) {
             self.watchdog.disarm();
         }

@@ -40,9 +40,9 @@ pub struct Job {
     ended: bool,
 }
 
-/// What the job has reported since this was last read.
+/// What the job has reported (sd_notify(3)) since this was last read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
+pub struct Notifications {
     pub ready: bool,
     pub alive: bool,
 }
@@ -149,19 +149,19 @@ impl Job {
     }
 
     /// Reads what it has reported of itself.
-    pub fn read_progress(&mut self) -> Progress {
-        let mut progress = Progress::default();
+    pub fn read_notifications(&mut self) -> Notifications {
+        let mut notifications = Notifications::default();
         let mut bytes = [0; 256];
         while let Ok(n) = self.socket.recv(&mut bytes) {
-            for word in bytes[..n].split(|b| *b == b'\n') {
-                progress.ready |= word == b"READY=1";
-                progress.alive |= word == b"WATCHDOG=1";
+            for line in bytes[..n].split(|b| *b == b'\n') {
+                notifications.ready |= line == b"READY=1";
+                notifications.alive |= line == b"WATCHDOG=1";
             }
         }
-        if progress.ready || progress.alive {
+        if notifications.ready || notifications.alive {
             self.last_report = Some(Instant::now());
         }
-        progress
+        notifications
     }
 
     /// Whether it has reported nothing yet, and still has the time to.

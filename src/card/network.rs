@@ -1,7 +1,7 @@
 //! The network, for the clock only: a process of its own, which runs only if the owner asks for it.
 //!
 //! It unpacks programs and drivers from the card's first partition into memory, loads the drivers, and keeps these running:
-//! `wpa_supplicant` for a wireless network, busybox's `udhcpc` for an address (IPv4), and the `clock`. The first process
+//! `wpa_supplicant` for a wireless network, busybox's `udhcpc` for an address (IPv4), and `sntp`. The first process
 //! starts it again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
 //!
 //! Before it reads anything that comes over a network, it becomes a user of its own that may configure the network and set
@@ -22,8 +22,8 @@ use rustix::process::{Gid, Pid, Signal, Uid, kill_process_group, setpriority_pro
 use rustix::thread::{self, CapabilitySet, CapabilitySets, UnshareFlags};
 
 use super::console::Console;
-use super::kept::{Kept, Pause};
-use super::{clock, kernel};
+use super::restarting_process::{RestartDelay, RestartingProcess};
+use super::{kernel, sntp};
 use crate::config::{Config, Overrides, Wifi};
 use crate::journal;
 
@@ -55,7 +55,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The first process's side.
 pub struct Network {
     command: Command,
-    process: Kept,
+    process: RestartingProcess,
 }
 
 impl Network {
@@ -72,33 +72,33 @@ impl Network {
             .stderr(Stdio::null());
         Self {
             command,
-            process: Kept::new(),
+            process: RestartingProcess::new(),
         }
     }
 
-    /// Starts it if it does not run and its pause is over.
-    pub fn keep(&mut self) {
-        if let Some(pause) = self.process.keep(|| self.command.spawn()) {
-            log_pause(&pause);
+    /// Starts it if it does not run and is due.
+    pub fn ensure_running(&mut self) {
+        if let Some(delay) = self.process.ensure_running(|| self.command.spawn()) {
+            log_restart(&delay);
         }
     }
 
-    /// Notes that the process `pid` has ended, which may be this one.
-    pub fn note_end(&mut self, pid: u32) {
-        if let Some(pause) = self.process.note_end(pid) {
+    /// Handles the end of the process `pid`, which may be this one.
+    pub fn handle_exit(&mut self, pid: u32) {
+        if let Some(delay) = self.process.handle_exit(pid) {
             // Its own children must end, too.
             let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-            log_pause(&pause);
+            log_restart(&delay);
         }
     }
 }
 
-fn log_pause(pause: &Pause) {
+fn log_restart(delay: &RestartDelay) {
     log::warn!(
         "network_ended why={:?} next_in_ms={}",
-        pause.why,
-        pause.next_in.as_millis()
+        delay.why,
+        delay.next_in.as_millis()
     );
 }
 
@@ -120,11 +120,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
-    let asked = Overrides {
+    let overrides = Overrides {
         config: Some(config.to_owned()),
         ..Overrides::default()
     };
-    let config = Config::load(&asked).map_err(io::Error::other)?;
+    let config = Config::load(&overrides).map_err(io::Error::other)?;
     let (system, network) = config.card.read().map_err(io::Error::other)?;
     let failed = |what: &'static str| {
         move |error| {
@@ -149,7 +149,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     let _ = fs::remove_file(ADDRESS);
     let clock = system.time_server.map(|server| {
         let address = Path::new(ADDRESS);
-        std::thread::spawn(move || clock::keep(&server, &|| address.exists()))
+        std::thread::spawn(move || sntp::run(&server, &|| address.exists()))
     });
     let wifi = network.wifi;
     let supplicant_file = Path::new(FOLDER).join("wifi.conf");
@@ -171,7 +171,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
         }
         if let Some((interface, _)) = &interface {
             if wifi.is_some() {
-                supplicant.keep(|| {
+                supplicant.ensure_running(|| {
                     let mut command = Command::new("/usr/sbin/wpa_supplicant");
                     // It writes line by line to a file that is given with -f.
                     command.args(["-D", "nl80211", "-f", "/proc/self/fd/1", "-i", interface]);
@@ -185,7 +185,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
                     std::thread::spawn(move || log_states(output));
                 }
             }
-            let runs = dhcp.keep(|| {
+            let runs = dhcp.ensure_running(|| {
                 let mut command = Command::new("/bin/busybox");
                 command.args(["udhcpc", "-f", "-i", interface, "-s", LEASE]);
                 command.stdout(Stdio::null());
@@ -341,30 +341,30 @@ fn wifi_state<'a>(last: &'a str, line: &str) -> &'a str {
     }
 }
 
-/// A program that is kept running.
+/// A program that is started again whenever it ends.
 struct Program {
     name: &'static str,
-    process: Kept,
+    process: RestartingProcess,
 }
 
 impl Program {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            process: Kept::new(),
+            process: RestartingProcess::new(),
         }
     }
 
-    /// Starts it if it does not run and its pause is over. Returns whether it runs.
-    fn keep(&mut self, command: impl FnOnce() -> Command) -> bool {
+    /// Starts it if it does not run and is due. Returns whether it runs.
+    fn ensure_running(&mut self, command: impl FnOnce() -> Command) -> bool {
         let start = || command().stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let ended = self.process.has_ended();
-        if let Some(pause) = ended.or_else(|| self.process.keep(start)) {
+        if let Some(delay) = ended.or_else(|| self.process.ensure_running(start)) {
             log::warn!(
                 "network_program_ended name={} why={:?} next_in_ms={}",
                 self.name,
-                pause.why,
-                pause.next_in.as_millis()
+                delay.why,
+                delay.next_in.as_millis()
             );
         }
         self.process.is_running()
@@ -469,7 +469,7 @@ mod tests {
         let mut starts = 0;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(2) {
-            program.keep(|| {
+            program.ensure_running(|| {
                 starts += 1;
                 Command::new("true")
             });

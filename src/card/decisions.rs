@@ -15,7 +15,7 @@ const GATHER: Duration = Duration::from_secs(60);
 const LARGE: usize = 64 << 10;
 
 /// Events that are kept: what the door did, and what may have kept it from opening.
-const KEPT: [&str; 18] = [
+const RECORDED: [&str; 18] = [
     "granted",
     "refused",
     "undecided",
@@ -59,10 +59,10 @@ impl Decisions {
     }
 
     /// Takes those of `lines` that are decisions.
-    pub fn note(&mut self, lines: &str) {
+    pub fn record(&mut self, lines: &str) {
         for line in lines.lines() {
             let event = line.split_ascii_whitespace().nth(2).unwrap_or_default();
-            if KEPT.contains(&event) {
+            if RECORDED.contains(&event) {
                 self.text.push_str(line);
                 self.text.push('\n');
                 self.since.get_or_insert_with(Instant::now);
@@ -77,12 +77,12 @@ impl Decisions {
             return;
         }
         self.since = None;
-        let writing = self.clone_to_write();
+        let snapshot = self.snapshot();
         self.writer = std::thread::Builder::new()
             .name("decisions".to_owned())
-            .spawn(move || writing.write())
+            .spawn(move || snapshot.write())
             .ok();
-        self.cut();
+        self.rotate();
     }
 
     /// Writes at once what is not written yet.
@@ -91,20 +91,20 @@ impl Decisions {
             let _ = writer.join();
         }
         if self.since.take().is_some() {
-            self.clone_to_write().write();
-            self.cut();
+            self.snapshot().write();
+            self.rotate();
         }
     }
 
-    fn clone_to_write(&self) -> Writing {
-        Writing {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
             path: self.path.clone(),
             text: self.text.clone(),
         }
     }
 
     /// Begins an empty file if this one has become the older one.
-    fn cut(&mut self) {
+    fn rotate(&mut self) {
         if self.text.len() >= LARGE {
             self.text.clear();
         }
@@ -112,12 +112,12 @@ impl Decisions {
 }
 
 /// A file to write.
-struct Writing {
+struct Snapshot {
     path: PathBuf,
     text: String,
 }
 
-impl Writing {
+impl Snapshot {
     fn write(&self) {
         let beside = self.path.with_extension("log.new");
         let written = write_whole(&beside, &self.path, self.text.as_bytes()).and_then(|()| {
@@ -143,16 +143,16 @@ mod tests {
     fn decisions_are_kept_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut decisions = Decisions::new(folder.path());
-        decisions.note("2026-11-27T09:50:40.270Z INFO  relay state=off\n");
+        decisions.record("2026-11-27T09:50:40.270Z INFO  relay state=off\n");
         decisions.flush();
         assert!(
             !folder.path().join("decisions.log").exists(),
             "nothing to write"
         );
-        decisions.note(LINE);
+        decisions.record(LINE);
         decisions.flush();
         let mut again = Decisions::new(folder.path());
-        again.note(LINE);
+        again.record(LINE);
         again.flush();
         let text = std::fs::read_to_string(folder.path().join("decisions.log")).expect("written");
         assert_eq!(text, LINE.repeat(2));
@@ -163,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let mut decisions = Decisions::new(folder.path());
         for _ in 0..LARGE / LINE.len() + 1 {
-            decisions.note(LINE);
+            decisions.record(LINE);
         }
         decisions.flush();
         let old = folder.path().join("decisions.log.1");
@@ -173,7 +173,7 @@ mod tests {
         let mut refused = Decisions::new(Path::new("/proc/nowhere"));
         for _ in 0..30 {
             for _ in 0..LARGE / LINE.len() / 10 {
-                refused.note(LINE);
+                refused.record(LINE);
             }
             refused.flush();
             assert!(refused.text.len() <= 2 * LARGE);

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use super::job::Restarts;
 
-pub struct Kept {
+pub struct RestartingProcess {
     child: Option<Child>,
     started: Instant,
     next: Instant,
     restarts: Restarts,
 }
 
-/// Why it does not run, and for how long.
-pub struct Pause {
+/// Why it does not run, and how long until it is started again.
+pub struct RestartDelay {
     pub why: String,
     /// How long it ran.
     pub age: Duration,
@@ -24,7 +24,7 @@ pub struct Pause {
     pub next_in: Duration,
 }
 
-impl Kept {
+impl RestartingProcess {
     pub fn new() -> Self {
         Self {
             child: None,
@@ -34,8 +34,11 @@ impl Kept {
         }
     }
 
-    /// Starts it if it does not run and its pause is over. Returns how that failed, if it did.
-    pub fn keep(&mut self, start: impl FnOnce() -> io::Result<Child>) -> Option<Pause> {
+    /// Starts it if it does not run and is due. Returns how that failed, if it did.
+    pub fn ensure_running(
+        &mut self,
+        start: impl FnOnce() -> io::Result<Child>,
+    ) -> Option<RestartDelay> {
         if self.child.is_some() || Instant::now() < self.next {
             return None;
         }
@@ -45,7 +48,7 @@ impl Kept {
                 self.child = Some(child);
                 None
             }
-            Err(error) => Some(self.pause(error.to_string())),
+            Err(error) => Some(self.ended(error.to_string())),
         }
     }
 
@@ -53,18 +56,18 @@ impl Kept {
         self.child.is_some()
     }
 
-    /// Notes that the process `pid` has ended, which may be this one.
-    pub fn note_end(&mut self, pid: u32) -> Option<Pause> {
+    /// Handles the end of the process `pid`, which may be this one.
+    pub fn handle_exit(&mut self, pid: u32) -> Option<RestartDelay> {
         let is_it = self.child.as_ref().is_some_and(|child| child.id() == pid);
-        is_it.then(|| self.pause("ended".to_owned()))
+        is_it.then(|| self.ended("ended".to_owned()))
     }
 
     /// Whether it has ended; for a process in which nothing else waits for children.
-    pub fn has_ended(&mut self) -> Option<Pause> {
+    pub fn has_ended(&mut self) -> Option<RestartDelay> {
         match self.child.as_mut()?.try_wait() {
             Ok(None) => None,
-            Ok(Some(status)) => Some(self.pause(status.to_string())),
-            Err(error) => Some(self.pause(error.to_string())),
+            Ok(Some(status)) => Some(self.ended(status.to_string())),
+            Err(error) => Some(self.ended(error.to_string())),
         }
     }
 
@@ -80,11 +83,12 @@ impl Kept {
         }
     }
 
-    fn pause(&mut self, why: String) -> Pause {
+    /// Plans the next start.
+    fn ended(&mut self, why: String) -> RestartDelay {
         self.child = None;
         let age = self.started.elapsed();
         let next_in = self.restarts.later(age);
         self.next = Instant::now() + next_in;
-        Pause { why, age, next_in }
+        RestartDelay { why, age, next_in }
     }
 }

@@ -16,7 +16,7 @@ use crate::text;
 
 impl Owner {
     /// Puts a new configuration in force, once it has passed a check with this board's chips.
-    pub(super) fn configure(&self, name: &str, report: &mut Report, alive: &mut dyn FnMut()) {
+    pub(super) fn configure(&self, name: &str, report: &mut Report, on_progress: &mut dyn FnMut()) {
         let read = read_bounded(&self.folder.join(name), LARGEST_CONFIG);
         let name = &*shown(name, CONFIG);
         let text = match read {
@@ -41,7 +41,11 @@ impl Owner {
                 &format!("cannot be copied: {error}; the card may be full or worn"),
             );
         }
-        let checked = self.program(&["run", "--check", "--outputs"], Some(&candidate), alive);
+        let checked = self.program(
+            &["run", "--check", "--outputs"],
+            Some(&candidate),
+            on_progress,
+        );
         match checked {
             Ok(output) if output.status == Some(0) => {
                 match fs::rename(&candidate, self.config()).and_then(|()| sync(&self.data)) {

@@ -6,7 +6,7 @@
 //! does all of it again, with the same result.
 //!
 //! Here is the order of the steps; each step is a file of this folder. How the drive's names are sorted is in
-//! [`drive`], and how the card is mounted in [`card`](super::card).
+//! [`drive_contents`], and how the card is mounted in [`partitions`](super::partitions).
 
 mod changes;
 mod configuration;
@@ -25,8 +25,8 @@ pub use self::files::sorted;
 use self::files::{read_bounded, sync};
 use self::photos::Batch;
 pub use self::report::Report;
-use super::card::OwnerAccess;
-use super::drive::{self, Drive};
+use super::drive_contents::{self, DriveContents};
+use super::partitions::OwnerAccess;
 
 /// The owner's configuration, and the one in force.
 pub const CONFIG: &str = "latchkey.toml";
@@ -58,7 +58,7 @@ pub struct Owner {
     /// The user who reads photos, checks the configuration and writes the gallery. None: the user of this process.
     pub user: Option<u32>,
     /// Whether the data partition lasts: if not, nothing is deleted from the owner's.
-    pub kept: bool,
+    pub persistent: bool,
 }
 
 impl Owner {
@@ -67,38 +67,38 @@ impl Owner {
         self.data.join(CONFIG)
     }
 
-    /// Puts in force what can be. `alive` is called while this makes progress.
-    pub fn apply(&self, access: &dyn OwnerAccess, alive: &mut dyn FnMut()) -> Report {
+    /// Puts in force what can be. `on_progress` is called while this makes progress.
+    pub fn apply(&self, access: &dyn OwnerAccess, on_progress: &mut dyn FnMut()) -> Report {
         let mut report = Report::default();
         if let Err(error) = self.gallery_folder() {
             report.mistake("the card", &format!("cannot be written: {error}"));
         }
-        let drive = drive::look(&self.folder).unwrap_or_else(|error| {
+        let contents = drive_contents::read(&self.folder).unwrap_or_else(|error| {
             report.mistake("the drive", &format!("cannot be read: {error}"));
-            Drive::default()
+            DriveContents::default()
         });
-        for (name, why) in &drive.mistakes {
+        for (name, why) in &contents.mistakes {
             report.mistake(&format!("{DRIVE}/{name}"), why);
         }
         // This comes first: a configuration is checked with the gallery that it will have.
-        self.renew_gallery(&drive.photos, &mut report, alive);
-        if let Some(config) = &drive.config {
-            self.configure(config, &mut report, alive);
+        self.renew_gallery(&contents.photos, &mut report, on_progress);
+        if let Some(config) = &contents.config {
+            self.configure(config, &mut report, on_progress);
         }
         let mut changes = Changes {
-            lists: self.forget_all(&drive.lists, &mut report, alive),
+            lists: self.forget_all(&contents.lists, &mut report, on_progress),
             ..Changes::default()
         };
         let mut batch = Batch::default();
-        for photos in &drive.photos {
-            self.take_photos(photos, &mut batch, &mut report, alive);
+        for photos in &contents.photos {
+            self.copy_photos(photos, &mut batch, &mut report, on_progress);
         }
-        report.others = drive.others;
+        report.others = contents.others;
         // What was not learnt stays where it is, and is tried again when something else comes.
-        changes.photos = self.learn(batch, &mut report, alive);
+        changes.photos = self.learn(batch, &mut report, on_progress);
         // What is deleted there must be safely stored here.
         let here = sync(&self.data);
-        if let (false, _) | (_, Err(_)) = (self.kept, here) {
+        if let (false, _) | (_, Err(_)) = (self.persistent, here) {
             report.mistake(
                 "the card",
                 "keeps nothing: photos and names stay where they are until it does",

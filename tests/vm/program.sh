@@ -4,27 +4,27 @@
 
 relay=17
 button=27
-firmware_log=$work/firmware.log
-firmware=
+program_log=$work/program.log
+program=
 
-# firmware_install: copies program, library and models into memory, as every page from the shared folder costs milliseconds.
-firmware_install() {
+# program_install: copies program, library and models into memory, as every page from the shared folder costs milliseconds.
+program_install() {
     mkdir -p "$work/bin" "$work/gallery" || die "no room in memory"
-    cp bin/* "$work/bin/" && cp -r models "$work/" || die "firmware_install: no program, or no models"
+    cp bin/* "$work/bin/" && cp -r models "$work/" || die "program_install: no program, or no models"
     # An empty gallery unless the scenario was given one.
     [ ! -e gallery ] || cp gallery "$work/gallery/people"
     export LD_LIBRARY_PATH="$work/bin"
     # These add a line for each look, by which recovery is judged, and the reason why a camera is still down.
     export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug,latchkey::capture=debug
     # The log has the time of day. busybox's date prints whole seconds only, which are exact when a second begins.
-    firmware_second=$(date +%s)
-    while firmware_day=$(date +%s) && [ "$firmware_day" = "$firmware_second" ]; do :; done
-    firmware_midnight=$(awk -v uptime="$(now)" -v day="$firmware_day" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
+    program_second=$(date +%s)
+    while program_day=$(date +%s) && [ "$program_day" = "$program_second" ]; do :; done
+    program_midnight=$(awk -v uptime="$(now)" -v day="$program_day" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
-# firmware_config HOLD_MS: writes the configuration. Looks are slow here: the bounds on how long they take
+# program_config HOLD_MS: writes the configuration. Looks are slow here: the bounds on how long they take
 # are wide, and two looks are enough.
-firmware_config() {
+program_config() {
     cat > "$work/latchkey.toml" << LINES
 board = "bench"
 model_files = "$work/models"
@@ -47,25 +47,25 @@ LINES
 
 latchkey() { "$work/bin/latchkey" --config "$work/latchkey.toml" "$@"; }
 
-# firmware_start: starts `latchkey run` in the background, with a new log; the old ones stay in out/.
-firmware_start() {
-    [ ! -e "$firmware_log" ] || mv "$firmware_log" "$work/firmware.$(now).log"
-    "$work/bin/latchkey" --config "$work/latchkey.toml" run > "$firmware_log" 2>&1 &
-    firmware=$!
-    firmware_since=$(now)
+# program_start: starts `latchkey run` in the background, with a new log; the old ones stay in out/.
+program_start() {
+    [ ! -e "$program_log" ] || mv "$program_log" "$work/program.$(now).log"
+    "$work/bin/latchkey" --config "$work/latchkey.toml" run > "$program_log" 2>&1 &
+    program=$!
+    program_since=$(now)
 }
 
 # Stops the program, and waits for the guard that a killed program leaves behind.
-firmware_stop() {
-    kill "$firmware" 2>/dev/null
-    wait "$firmware" 2>/dev/null
-    firmware_status=$?
+program_stop() {
+    kill "$program" 2>/dev/null
+    wait "$program" 2>/dev/null
+    program_status=$?
     wait_for 8 not pidof latchkey-guard > /dev/null || die "a guard stays behind"
 }
 
 # logged_at TIME PATTERN: when, on the monotonic clock, the log first had a line with PATTERN after TIME; fails if it has none.
 logged_at() {
-    awk -v after="$1" -v midnight="$firmware_midnight" -v pattern="$2" '
+    awk -v after="$1" -v midnight="$program_midnight" -v pattern="$2" '
         match($1, /T[0-9:.]+Z$/) && $0 ~ pattern {
             split(substr($1, RSTART + 1, RLENGTH - 2), clock, ":")
             time = clock[1] * 3600 + clock[2] * 60 + clock[3] - midnight
@@ -73,7 +73,7 @@ logged_at() {
             # Half a tick of either clock.
             if (time >= after - 0.02) { printf "%.3f\n", time; found = 1; exit }
         }
-        END { exit !found }' "$firmware_log"
+        END { exit !found }' "$program_log"
 }
 logged() { logged_at "$@" > /dev/null; }
 
@@ -81,12 +81,12 @@ logged() { logged_at "$@" > /dev/null; }
 logged_within() { wait_for "$1" logged "$2" "$3"; }
 
 # line_of PATTERN: the last line with PATTERN, without its time, for the table.
-line_of() { grep -E "$1" "$firmware_log" | tail -n 1 | cut -d' ' -f2- | tr -s ' '; }
+line_of() { grep -E "$1" "$program_log" | tail -n 1 | cut -d' ' -f2- | tr -s ' '; }
 
 # looked_at TIME: when the first frame that was taken after TIME had been looked at. A frame from before TIME may be looked at
 # later and does not count.
 looked_at() {
-    logged_at "$1" "looked frame=$(awk '$3 == "looked" { sub(/frame=/, "", $4); print $4 }' "$firmware_log" | awk -v after="$1" '$1 > after { print; exit }') "
+    logged_at "$1" "looked frame=$(awk '$3 == "looked" { sub(/frame=/, "", $4); print $4 }' "$program_log" | awk -v after="$1" '$1 > after { print; exit }') "
 }
 looks() { looked_at "$1" > /dev/null; }
 
@@ -102,7 +102,7 @@ relay_is() { gpio_is $relay "$1"; }
 relay_on() {
     trace_clear
     press
-    wait_for 5 relay_is 1 || die "the exit button opens nothing: $(tail -n 3 "$firmware_log")"
+    wait_for 5 relay_is 1 || die "the exit button opens nothing: $(tail -n 3 "$program_log")"
 }
 
 # To be called only while the outputs are low, as `edges` assumes that they are low at first.
