@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use latchkey::clock::Timestamp;
-use latchkey::output::guard::{self, Beat};
+use latchkey::output::guard::{self, Heartbeat};
 use latchkey::output::{Guard, GuardError};
 use latchkey::passing::{pair, receive, send};
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,8 +29,8 @@ impl Broker {
         let (cameras, their_cameras) = pair().expect("sockets");
         let this = guard::this_process().expect("a pidfd");
         let wiring = json!({"driver": "log", "relay": {"line": 17, "active": "high"}, "leds": {}});
-        let orders = json!({"wiring": wiring, "camera": camera});
-        send(&control, &orders, &[this.as_fd(), their_cameras.as_fd()]).expect("room");
+        let settings = json!({"wiring": wiring, "camera": camera});
+        send(&control, &settings, &[this.as_fd(), their_cameras.as_fd()]).expect("room");
         let process = Command::new(common::program())
             .arg0("latchkey-broker")
             .arg("broker")
@@ -44,19 +44,19 @@ impl Broker {
         }
     }
 
-    fn ask(&self, what: &Value) {
+    fn request(&self, what: &Value) {
         send(&self.control, what, &[]).expect("room");
     }
 
     /// A new guard, which is ready.
     fn guard(&self) -> Guard {
-        self.ask(&json!("Guard"));
+        self.request(&json!("Guard"));
         let (answer, mut fds): (Value, _) = receive(&self.control, true).expect("an answer");
         let id = answer["Guard"]["Ok"].as_u64().expect("a guard");
         let id = u32::try_from(id).expect("a process number");
         let mut guard = Guard::new(fds.pop().expect("its socket"), id, Timestamp::now());
         while !guard.is_ready() {
-            guard.hear(Timestamp::now()).expect("it starts");
+            guard.read_answers(Timestamp::now()).expect("it starts");
             std::thread::sleep(Duration::from_millis(1));
         }
         guard
@@ -105,11 +105,13 @@ fn a_guard_that_is_stopped_and_traced_is_found_and_replaced_without_waiting_for_
     let stopped = Instant::now();
     let lost = loop {
         // As often as the door thread sends heartbeats while the relay is on.
-        if let Err(why) = first.beat(Beat::On, Timestamp::now()) {
+        if let Err(why) = first.send_heartbeat(Heartbeat::On, Timestamp::now()) {
             break why;
         }
-        second.beat(Beat::Spare, Timestamp::now()).expect("well");
-        std::thread::sleep(guard::BEAT / 2);
+        second
+            .send_heartbeat(Heartbeat::Spare, Timestamp::now())
+            .expect("well");
+        std::thread::sleep(guard::HEARTBEAT / 2);
     };
     println!(
         "stopped to found: {:.0} ms",
@@ -118,17 +120,19 @@ fn a_guard_that_is_stopped_and_traced_is_found_and_replaced_without_waiting_for_
     assert_eq!(lost, GuardError::Silent);
     // The second guard takes over.
     let pressed = Instant::now();
-    second.beat(Beat::On, Timestamp::now()).expect("well");
+    second
+        .send_heartbeat(Heartbeat::On, Timestamp::now())
+        .expect("well");
     until("an answer", || {
-        second.hear(Timestamp::now()).expect("well");
-        second.knows()
+        second.read_answers(Timestamp::now()).expect("well");
+        second.has_answered()
     });
     println!(
         "second guard answers after {:.1} ms",
         pressed.elapsed().as_secs_f64() * 1e3
     );
     // Nothing waits for the end of the first guard.
-    broker.ask(&json!({"End": first.id()}));
+    broker.request(&json!({"End": first.id()}));
     let asked = Instant::now();
     let third = broker.guard();
     println!(
@@ -146,7 +150,7 @@ fn a_guard_that_is_ended_is_reaped() {
     let broker = Broker::start(json!("None"));
     let guard = broker.guard();
     kill_process(pid(&guard), Signal::STOP).expect("there");
-    broker.ask(&json!({"End": guard.id()}));
+    broker.request(&json!({"End": guard.id()}));
     until("reaped", || !is_there(pid(&guard)));
     broker.close();
 }
@@ -157,14 +161,16 @@ fn guards_outlive_the_broker_and_end_when_they_are_dismissed() {
     let mut guard = broker.guard();
     broker.process.kill().expect("killed");
     broker.process.wait().expect("ended");
-    guard.beat(Beat::On, Timestamp::now()).expect("well");
+    guard
+        .send_heartbeat(Heartbeat::On, Timestamp::now())
+        .expect("well");
     until("an answer", || {
-        guard.hear(Timestamp::now()).expect("well");
-        guard.knows()
+        guard.read_answers(Timestamp::now()).expect("well");
+        guard.has_answered()
     });
     guard.dismiss();
     until("the end", || {
-        guard.hear(Timestamp::now()) == Err(GuardError::Dead)
+        guard.read_answers(Timestamp::now()) == Err(GuardError::Dead)
     });
     // The door's process learns of the broker's end from its socket.
     let gone = receive::<Value>(&broker.control, true).expect_err("no broker");

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use latchkey::clock::Timestamp;
-use latchkey::output::guard::Beat;
+use latchkey::output::guard::Heartbeat;
 use latchkey::output::{GuardError, Wiring};
 use roles::{exiting_command, guard_command, role_command, signal, start_guard};
 use rustix::process::Signal;
@@ -94,7 +94,9 @@ fn the_guard_ignores_signals_that_end_the_process_it_watches() {
     for ignored in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         signal(guard.id(), ignored);
         for _ in 0..20 {
-            guard.beat(Beat::Off, Timestamp::now()).expect("alive");
+            guard
+                .send_heartbeat(Heartbeat::Off, Timestamp::now())
+                .expect("alive");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -106,11 +108,13 @@ fn a_dead_or_stuck_guard_is_noticed() {
     for (signal_sent, stuck) in [(Signal::KILL, false), (Signal::STOP, true)] {
         let (mut guard, mut child) =
             start_guard(guard_command(), &Wiring::default()).expect("starts");
-        guard.beat(Beat::On, Timestamp::now()).expect("alive");
+        guard
+            .send_heartbeat(Heartbeat::On, Timestamp::now())
+            .expect("alive");
         signal(guard.id(), signal_sent);
         let start = Instant::now();
         let error = loop {
-            if let Err(error) = guard.beat(Beat::On, Timestamp::now()) {
+            if let Err(error) = guard.send_heartbeat(Heartbeat::On, Timestamp::now()) {
                 break error;
             }
             assert!(start.elapsed() < Duration::from_secs(20), "never noticed");

@@ -1,17 +1,17 @@
 //! The broker: a small process beside the door's, `latchkey broker`. It opens devices and starts guards for a door process
 //! that may do neither. This is its code and the door's end of its sockets.
 //!
-//! The broker is started before the door's process is [confined](crate::confine). It is given the configured wiring and
-//! camera, and opens nothing else, whatever it is asked for: the camera, also each time it is plugged in again, and the
+//! The broker is started before the door's process is [confined](crate::confine). It receives the configured wiring and
+//! camera, and opens nothing else, whatever is requested: the camera, also each time it is plugged in again, and the
 //! lines of relay, LEDs and button. It hands over descriptors ([`crate::passing`]). It also starts guards, which the door's
 //! process may not do, and reaps them: a guard that no signal ends never holds up the door.
 //!
-//! | socket | asked | answered |
+//! | socket | request | response |
 //! |---|---|---|
-//! | control | [`Ask`] | [`Answer`], with the lines or the guard's socket |
-//! | cameras | `AskCamera` | `CameraAnswer`, with the open node |
+//! | control | [`Request`] | [`Response`], with the lines or the guard's socket |
+//! | cameras | `CameraRequest` | `CameraResponse`, with the open node |
 //!
-//! The door thread uses the control socket and never waits on it: it reads an answer when one has come. The capture thread
+//! The door thread uses the control socket and never waits on it: it reads a response when one has come. The capture thread
 //! uses the cameras' socket and may wait there as long as a driver takes to open a camera. The broker serves each socket on
 //! a thread of its own.
 //!
@@ -32,7 +32,8 @@ use crate::capture::{CameraNodes, DeviceIdentity, OwnNodes, Source};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::output::{
-    self, Driver, Guard, GuardError, OutputError, Outputs, Part, Registers, Taken, Wiring, guard,
+    self, Driver, Guard, GuardError, OutputError, Outputs, Part, Registers, RequestedLines, Wiring,
+    guard,
 };
 use crate::passing;
 
@@ -41,9 +42,9 @@ pub use serve::main;
 /// The broker's name in the kernel and the process table.
 const NAME: &str = "latchkey-broker";
 
-/// What the broker is given at the start, with a pidfd of the door's process and its end of the cameras' socket.
+/// What the broker receives at the start, with a pidfd of the door's process and its end of the cameras' socket.
 #[derive(Debug, Deserialize, Serialize)]
-struct Orders {
+struct BrokerConfig {
     wiring: Wiring,
     camera: Camera,
     /// The identity that the camera must have, if one is pinned.
@@ -58,9 +59,9 @@ enum Camera {
     Node(PathBuf),
 }
 
-/// What the door's process asks for.
+/// What the door's process requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Ask {
+pub enum Request {
     /// The lines, all off.
     Outputs,
     /// Another guard.
@@ -69,24 +70,24 @@ pub enum Ask {
     End(u32),
 }
 
-/// The answer to an [`Ask`].
-pub enum Answer {
+/// The response to a [`Request`].
+pub enum Response {
     /// Outputs, all off, or why there are none.
     Outputs(Result<Box<dyn Outputs>, OutputError>),
     /// A guard that was started and is not ready yet, or why there is none.
     Guard(Result<Guard, GuardError>),
 }
 
-/// [`Answer`] on its way; descriptors travel beside it.
+/// [`Response`] as it is sent; descriptors travel beside it.
 #[derive(Debug, Deserialize, Serialize)]
-enum Sent {
+enum WireResponse {
     Outputs(Result<(String, Vec<Part>), OutputError>),
     Guard(Result<u32, GuardError>),
 }
 
-/// What the capture thread asks for.
+/// What the capture thread requests.
 #[derive(Debug, Deserialize, Serialize)]
-enum AskCamera {
+enum CameraRequest {
     /// The existing nodes.
     List,
     /// Which device is behind a node.
@@ -95,9 +96,9 @@ enum AskCamera {
     Open(PathBuf),
 }
 
-/// The answer to an [`AskCamera`].
+/// The response to a [`CameraRequest`].
 #[derive(Debug, Deserialize, Serialize)]
-enum CameraAnswer {
+enum CameraResponse {
     Nodes(Vec<PathBuf>),
     /// Which device it is, and the device's number.
     Identity(DeviceIdentity, Option<u64>),
@@ -106,30 +107,30 @@ enum CameraAnswer {
 }
 
 /// Gives the door thread its outputs and guards. No call waits.
-pub trait Hands: Send {
-    /// Asks for something; the answer comes later.
+pub trait BrokerClient: Send {
+    /// Sends a request; the response comes later.
     ///
     /// # Errors
     /// The socket's error: the broker is gone, or its socket is full.
-    fn ask(&mut self, what: Ask) -> io::Result<()>;
+    fn request(&mut self, request: Request) -> io::Result<()>;
 
-    /// The next answer, if one has come.
+    /// The next response, if one has come.
     ///
     /// # Errors
-    /// As [`Hands::ask`].
-    fn answer(&mut self) -> io::Result<Option<Answer>>;
+    /// As [`BrokerClient::request`].
+    fn response(&mut self) -> io::Result<Option<Response>>;
 
-    /// What to poll for answers; None if answers are ready at once.
+    /// What to poll for responses; None if they are ready at once.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Whether there is a relay that needs a guard.
     fn is_guarded(&self) -> bool;
 }
 
-/// What the door's process keeps of its broker.
+/// The door's ends of the broker's sockets.
 pub struct Broker {
     /// For the door thread.
-    pub hands: Box<dyn Hands>,
+    pub client: Box<dyn BrokerClient>,
     /// For the capture thread.
     pub cameras: Box<dyn CameraNodes>,
 }
@@ -140,7 +141,7 @@ impl Broker {
     /// # Errors
     /// [`OutputError`] if the wiring is impossible or the system cannot start the process.
     pub fn start(config: &Config) -> Result<Self, OutputError> {
-        let (wiring, registers) = output::settle(&config.output)?;
+        let (wiring, registers) = output::resolve_driver(&config.output)?;
         let camera = match config.camera.parsed_source() {
             Source::Auto => Camera::Any,
             Source::Device(path) => Camera::Node(path),
@@ -149,21 +150,19 @@ impl Broker {
         if wiring.driver == Driver::Log && camera == Camera::None {
             return Ok(Self::none());
         }
-        let orders = Orders {
+        let settings = BrokerConfig {
             wiring,
             camera,
             pinned: config.camera.device.clone(),
         };
-        let (control, cameras) = spawn(&orders).map_err(|e| OutputError::Broker {
-            cause: e.to_string(),
-        })?;
+        let (control, cameras) = spawn(&settings).map_err(OutputError::broker)?;
         Ok(Self {
-            hands: Box::new(Client {
-                wiring: orders.wiring,
+            client: Box::new(SocketClient {
+                wiring: settings.wiring,
                 registers,
                 control,
             }),
-            cameras: Box::new(Cameras(cameras)),
+            cameras: Box::new(BrokerNodes(cameras)),
         })
     }
 
@@ -171,18 +170,18 @@ impl Broker {
     #[must_use]
     pub fn none() -> Self {
         Self {
-            hands: Box::new(NoBroker { asked: false }),
+            client: Box::new(NoBroker { requested: false }),
             cameras: Box::new(OwnNodes),
         }
     }
 }
 
 /// Starts the process. Returns this end of both sockets.
-fn spawn(orders: &Orders) -> io::Result<(OwnedFd, OwnedFd)> {
+fn spawn(settings: &BrokerConfig) -> io::Result<(OwnedFd, OwnedFd)> {
     let (control, theirs) = passing::pair()?;
     let (cameras, their_cameras) = passing::pair()?;
     let this = guard::this_process()?;
-    passing::send(&control, orders, &[this.as_fd(), their_cameras.as_fd()])?;
+    passing::send(&control, settings, &[this.as_fd(), their_cameras.as_fd()])?;
     let mut command = Command::new("/proc/self/exe");
     command
         .arg0(NAME)
@@ -195,30 +194,30 @@ fn spawn(orders: &Orders) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// The control socket.
-struct Client {
+struct SocketClient {
     wiring: Wiring,
     registers: Option<Registers>,
     control: OwnedFd,
 }
 
-impl Hands for Client {
-    fn ask(&mut self, what: Ask) -> io::Result<()> {
-        passing::send(&self.control, &what, &[])
+impl BrokerClient for SocketClient {
+    fn request(&mut self, request: Request) -> io::Result<()> {
+        passing::send(&self.control, &request, &[])
     }
 
-    fn answer(&mut self) -> io::Result<Option<Answer>> {
-        let (sent, fds) = match passing::receive(&self.control, false) {
+    fn response(&mut self) -> io::Result<Option<Response>> {
+        let (response, fds) = match passing::receive(&self.control, false) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(Some(match sent {
-            Sent::Outputs(taken) => Answer::Outputs(taken.and_then(|(chip, parts)| {
+        Ok(Some(match response {
+            WireResponse::Outputs(sent) => Response::Outputs(sent.and_then(|(chip, parts)| {
                 let lines = parts.into_iter().zip(fds).collect();
-                let taken = Taken { chip, lines };
-                output::assemble(&self.wiring, taken, self.registers.as_ref())
+                let lines = RequestedLines { chip, lines };
+                output::assemble(&self.wiring, lines, self.registers.as_ref())
             })),
-            Sent::Guard(started) => Answer::Guard(started.and_then(|id| {
+            WireResponse::Guard(started) => Response::Guard(started.and_then(|id| {
                 let socket = fds.into_iter().next().ok_or(GuardError::Dead)?;
                 Ok(Guard::new(socket, id, Timestamp::now()))
             })),
@@ -236,18 +235,18 @@ impl Hands for Client {
 
 /// For outputs that are lines of the log: they need no broker and no guard.
 struct NoBroker {
-    asked: bool,
+    requested: bool,
 }
 
-impl Hands for NoBroker {
-    fn ask(&mut self, what: Ask) -> io::Result<()> {
-        self.asked |= what == Ask::Outputs;
+impl BrokerClient for NoBroker {
+    fn request(&mut self, request: Request) -> io::Result<()> {
+        self.requested |= request == Request::Outputs;
         Ok(())
     }
 
-    fn answer(&mut self) -> io::Result<Option<Answer>> {
-        let asked = std::mem::take(&mut self.asked);
-        Ok(asked.then(|| Answer::Outputs(output::open(&Wiring::default()))))
+    fn response(&mut self) -> io::Result<Option<Response>> {
+        let requested = std::mem::take(&mut self.requested);
+        Ok(requested.then(|| Response::Outputs(output::open(&Wiring::default()))))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -259,37 +258,37 @@ impl Hands for NoBroker {
     }
 }
 
-/// The cameras' socket.
-struct Cameras(OwnedFd);
+/// The cameras' socket: the broker opens the nodes.
+struct BrokerNodes(OwnedFd);
 
-impl Cameras {
-    fn ask(&self, what: &AskCamera) -> io::Result<(CameraAnswer, Vec<OwnedFd>)> {
-        passing::send(&self.0, what, &[])?;
+impl BrokerNodes {
+    fn request(&self, request: &CameraRequest) -> io::Result<(CameraResponse, Vec<OwnedFd>)> {
+        passing::send(&self.0, request, &[])?;
         passing::receive(&self.0, true)
     }
 }
 
-impl CameraNodes for Cameras {
+impl CameraNodes for BrokerNodes {
     fn list(&mut self) -> Vec<PathBuf> {
-        match self.ask(&AskCamera::List) {
-            Ok((CameraAnswer::Nodes(nodes), _)) => nodes,
+        match self.request(&CameraRequest::List) {
+            Ok((CameraResponse::Nodes(nodes), _)) => nodes,
             // The door thread also notices that the broker is gone, and logs it.
             Ok(_) | Err(_) => Vec::new(),
         }
     }
 
     fn identify(&mut self, path: &Path) -> (DeviceIdentity, Option<u64>) {
-        match self.ask(&AskCamera::Identify(path.to_owned())) {
-            Ok((CameraAnswer::Identity(identity, number), _)) => (identity, number),
+        match self.request(&CameraRequest::Identify(path.to_owned())) {
+            Ok((CameraResponse::Identity(identity, number), _)) => (identity, number),
             // The device is unknown, so it is not the pinned one.
             Ok(_) | Err(_) => (DeviceIdentity::default(), None),
         }
     }
 
     fn open(&mut self, path: &Path) -> io::Result<OwnedFd> {
-        match self.ask(&AskCamera::Open(path.to_owned()))? {
-            (CameraAnswer::Opened(Ok(())), fds) => fds.into_iter().next().ok_or_else(no_answer),
-            (CameraAnswer::Opened(Err(errno)), _) => Err(io::Error::from_raw_os_error(errno)),
+        match self.request(&CameraRequest::Open(path.to_owned()))? {
+            (CameraResponse::Opened(Ok(())), fds) => fds.into_iter().next().ok_or_else(no_answer),
+            (CameraResponse::Opened(Err(errno)), _) => Err(io::Error::from_raw_os_error(errno)),
             _ => Err(no_answer()),
         }
     }

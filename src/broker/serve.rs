@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat, major};
 
-use super::{Ask, AskCamera, Camera, CameraAnswer, Orders, Sent};
+use super::{BrokerConfig, Camera, CameraRequest, CameraResponse, Request, WireResponse};
 use crate::capture::{CameraNodes, DeviceIdentity, OwnNodes};
 use crate::output::{self, GuardError, Wiring, guard};
 use crate::passing;
@@ -27,13 +27,13 @@ const MOST_GUARDS: usize = 8;
 const VIDEO: u32 = 81;
 
 /// Opens what is configured for the process at the other end of standard input, until that process is gone. Calls
-/// `confine` once it has its orders.
+/// `confine` once it has its settings.
 #[must_use]
 pub fn main(confine: impl FnOnce()) -> ExitCode {
     ignore_signals();
     let stdin = io::stdin();
     let control = stdin.as_fd();
-    let Ok((orders, mut fds)) = passing::receive::<Orders>(control, true) else {
+    let Ok((settings, mut fds)) = passing::receive::<BrokerConfig>(control, true) else {
         log::error!("broker: started by hand? latchkey starts it itself");
         return ExitCode::FAILURE;
     };
@@ -42,7 +42,7 @@ pub fn main(confine: impl FnOnce()) -> ExitCode {
         return ExitCode::FAILURE;
     };
     confine();
-    let (camera, pinned) = (orders.camera, orders.pinned);
+    let (camera, pinned) = (settings.camera, settings.pinned);
     let started = std::thread::Builder::new()
         .name("cameras".to_owned())
         .spawn(move || serve_cameras(&cameras, &camera, pinned.as_ref()));
@@ -50,8 +50,8 @@ pub fn main(confine: impl FnOnce()) -> ExitCode {
         log::error!("broker: no thread for cameras: {error}");
         return ExitCode::FAILURE;
     }
-    Desk {
-        wiring: orders.wiring,
+    DeviceService {
+        wiring: settings.wiring,
         process,
         guards: Vec::new(),
     }
@@ -69,13 +69,13 @@ fn ignore_signals() {
 }
 
 /// Lines and guards.
-struct Desk {
+struct DeviceService {
     wiring: Wiring,
     process: OwnedFd,
     guards: Vec<Child>,
 }
 
-impl Desk {
+impl DeviceService {
     fn serve(&mut self, control: BorrowedFd<'_>) {
         loop {
             self.reap();
@@ -84,17 +84,17 @@ impl Desk {
             if !matches!(poll(&mut fds, timeout.as_ref()), Ok(1..)) {
                 continue;
             }
-            let asked = match passing::receive::<Ask>(control, false) {
-                Ok((asked, _)) => asked,
+            let request = match passing::receive::<Request>(control, false) {
+                Ok((request, _)) => request,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 // Guards stay: the relay may be on.
                 Err(error) => return ended("what is asked", &error),
             };
-            // If an answer finds no room, the door asks again.
-            let _ = match asked {
-                Ask::Outputs => self.outputs(control),
-                Ask::Guard => self.guard(control),
-                Ask::End(id) => {
+            // If a response finds no room, the door requests it again.
+            let _ = match request {
+                Request::Outputs => self.outputs(control),
+                Request::Guard => self.guard(control),
+                Request::End(id) => {
                     self.end(id);
                     Ok(())
                 }
@@ -104,13 +104,17 @@ impl Desk {
 
     /// The lines are closed here as soon as they are on their way: they must be free when the door's process is gone.
     fn outputs(&self, control: BorrowedFd<'_>) -> io::Result<()> {
-        match output::take(&self.wiring) {
-            Ok(taken) => {
-                let parts: Vec<_> = taken.lines.iter().map(|(part, _)| *part).collect();
-                let fds: Vec<_> = taken.lines.iter().map(|(_, fd)| fd.as_fd()).collect();
-                passing::send(control, &Sent::Outputs(Ok((taken.chip, parts))), &fds)
+        match output::request_lines(&self.wiring) {
+            Ok(requested) => {
+                let parts: Vec<_> = requested.lines.iter().map(|(part, _)| *part).collect();
+                let fds: Vec<_> = requested.lines.iter().map(|(_, fd)| fd.as_fd()).collect();
+                passing::send(
+                    control,
+                    &WireResponse::Outputs(Ok((requested.chip, parts))),
+                    &fds,
+                )
             }
-            Err(error) => passing::send(control, &Sent::Outputs(Err(error)), &[]),
+            Err(error) => passing::send(control, &WireResponse::Outputs(Err(error)), &[]),
         }
     }
 
@@ -122,9 +126,9 @@ impl Desk {
         };
         match started {
             Ok((child, socket)) => {
-                let sent = Sent::Guard(Ok(child.id()));
+                let response = WireResponse::Guard(Ok(child.id()));
                 self.guards.push(child);
-                let sent = passing::send(control, &sent, &[socket.as_fd()]);
+                let sent = passing::send(control, &response, &[socket.as_fd()]);
                 if sent.is_err()
                     && let Some(unknown) = self.guards.last_mut()
                 {
@@ -133,7 +137,7 @@ impl Desk {
                 }
                 sent
             }
-            Err(error) => passing::send(control, &Sent::Guard(Err(error)), &[]),
+            Err(error) => passing::send(control, &WireResponse::Guard(Err(error)), &[]),
         }
     }
 
@@ -163,27 +167,27 @@ fn ended(what: &str, error: &io::Error) {
 /// Opens the camera, until the door's process is gone.
 fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&DeviceIdentity>) {
     loop {
-        let asked = match passing::receive::<AskCamera>(socket, true) {
-            Ok((asked, _)) => asked,
+        let request = match passing::receive::<CameraRequest>(socket, true) {
+            Ok((request, _)) => request,
             Err(error) => return ended("what is asked about cameras", &error),
         };
-        let sent = match asked {
-            AskCamera::List => {
+        let sent = match request {
+            CameraRequest::List => {
                 let nodes = OwnNodes.list();
-                passing::send(socket, &CameraAnswer::Nodes(nodes), &[])
+                passing::send(socket, &CameraResponse::Nodes(nodes), &[])
             }
-            AskCamera::Identify(path) => {
+            CameraRequest::Identify(path) => {
                 let (identity, number) = match is_allowed(&path, configured) {
                     true => OwnNodes.identify(&path),
                     false => (DeviceIdentity::default(), None),
                 };
-                passing::send(socket, &CameraAnswer::Identity(identity, number), &[])
+                passing::send(socket, &CameraResponse::Identity(identity, number), &[])
             }
-            AskCamera::Open(path) => match open(&path, configured, pinned) {
-                Ok(node) => passing::send(socket, &CameraAnswer::Opened(Ok(())), &[node.as_fd()]),
+            CameraRequest::Open(path) => match open(&path, configured, pinned) {
+                Ok(node) => passing::send(socket, &CameraResponse::Opened(Ok(())), &[node.as_fd()]),
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                    passing::send(socket, &CameraAnswer::Opened(Err(errno)), &[])
+                    passing::send(socket, &CameraResponse::Opened(Err(errno)), &[])
                 }
             },
         };

@@ -89,7 +89,7 @@ pub enum OutputError {
         /// What is wrong with it.
         cause: String,
     },
-    /// The process that opens devices cannot be asked.
+    /// The process that opens devices does not respond.
     #[error("the broker, which opens devices: {cause}")]
     Broker {
         /// Why not.
@@ -103,6 +103,15 @@ pub enum OutputError {
         /// Why not.
         cause: String,
     },
+}
+
+impl OutputError {
+    /// The broker does not respond, because of `cause`.
+    pub fn broker(cause: impl ToString) -> Self {
+        Self::Broker {
+            cause: cause.to_string(),
+        }
+    }
 }
 
 fn have(present: &[String]) -> String {

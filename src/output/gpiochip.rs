@@ -12,7 +12,7 @@ use gpiocdev_uapi::v2::{self, ChipInfo, LineConfig, LineFlags, LineRequest, Line
 use rustix::io::Errno;
 
 use super::OutputError;
-use super::panel::Drive;
+use super::panel::OutputLine;
 use super::wiring::{Active, ButtonLine, Line, Pull};
 
 /// The number of a GPIO call that reads and writes a `T` (linux/gpio.h).
@@ -46,7 +46,7 @@ impl Output {
     }
 }
 
-impl Drive for Output {
+impl OutputLine for Output {
     fn line_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.line.as_fd())
     }

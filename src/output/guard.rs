@@ -9,13 +9,13 @@
 //! | way | what | when |
 //! |---|---|---|
 //! | to the guard | the wiring as JSON, and a pidfd of the process to watch | at the start |
-//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is in charge | at every change, and at least every [`BEAT`] while on |
+//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is active | at every change, and at least every [`HEARTBEAT`] while on |
 //! | to the guard | `q`: end, and leave the outputs alone | when it is replaced, or all ends |
 //! | back | `+` | once it watches, and for every message it has read |
 //! | to the guard | end of file | the process is dead |
 //!
-//! There are two guards, so that one that dies or hangs has a successor that already watches: one is in charge, the other is
-//! ready. Both turn the relay off when the process dies; the first one does it, the second finds it off.
+//! There are two guards, so that one that dies or hangs has a successor that already watches: one is active, the other is
+//! its spare. Both turn the relay off when the process dies; the first one does it, the second finds it off.
 //!
 //! [`Guard`] is the watched process's end. Nothing in it waits: if a message finds no room, that is a fault of the
 //! guard. [`crate::broker`] starts and reaps the guard's process. A guard that is stopped, or in a
@@ -40,18 +40,19 @@ use serde::{Deserialize, Serialize};
 
 use super::gpiochip::OpenChip;
 use super::{
-    LedLines, OutputError, Outputs, Registers, Wiring, assemble, chip_of, settle, take_as,
+    LedLines, OutputError, Outputs, Registers, Wiring, assemble, chip_of, request_lines_as,
+    resolve_driver,
 };
 use crate::clock::Timestamp;
 use crate::passing;
 
 /// The longest time between two heartbeats while the relay is on.
-pub const BEAT: Duration = Duration::from_millis(250);
+pub const HEARTBEAT: Duration = Duration::from_millis(250);
 
 /// How long the guard may receive nothing, relay on, before it takes the process for hung.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`BEAT`] until the
+/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`HEARTBEAT`] until the
 /// next heartbeat is sent, and as much until the answer is checked, a hung guard is found within a second.
 pub const SILENT: Duration = Duration::from_millis(700);
 
@@ -68,21 +69,21 @@ const RETRY: Duration = Duration::from_millis(2);
 /// The name under which the guard holds the lines for as long as it takes to turn them off.
 const CONSUMER: &str = "latchkey-guard";
 
-const DISMISSED: u8 = b'q';
+const DISMISS: u8 = b'q';
 const ANSWER: u8 = b'+';
 
 /// The content of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum Heartbeat {
     /// The relay is on, or is about to go on.
     On,
     /// The relay is off.
     Off,
-    /// Another guard is in charge.
+    /// Another guard is active.
     Spare,
 }
 
-impl Beat {
+impl Heartbeat {
     const fn byte(self) -> u8 {
         match self {
             Self::On => b'1',
@@ -128,9 +129,9 @@ impl From<io::Error> for GuardError {
     }
 }
 
-/// What the guard is given at the start, with a pidfd of the process to watch.
+/// What the guard receives at the start, with a pidfd of the process to watch.
 #[derive(Debug, Deserialize, Serialize)]
-struct Orders {
+struct GuardConfig {
     wiring: Wiring,
 }
 
@@ -143,7 +144,7 @@ pub fn command() -> Command {
     command
 }
 
-/// Starts `command`, which must call [`run_guard`], for a `wiring` that is settled, to watch `process` (a pidfd). Does not
+/// Starts `command`, which must call [`run_guard`], for a `wiring` of [`resolve_driver`], to watch `process` (a pidfd). Does not
 /// wait until it watches: [`Guard::is_ready`] reports that. Returns the process and the other end of its socket.
 ///
 /// # Errors
@@ -155,10 +156,10 @@ pub fn launch(
 ) -> Result<(Child, OwnedFd), GuardError> {
     use std::os::unix::process::CommandExt;
     let (ours, theirs) = passing::pair()?;
-    let orders = Orders {
+    let config = GuardConfig {
         wiring: wiring.clone(),
     };
-    passing::send(&ours, &orders, &[process])?;
+    passing::send(&ours, &config, &[process])?;
     let child = command
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
@@ -189,7 +190,7 @@ pub struct Guard {
     ready: bool,
     unanswered: u32,
     /// When the oldest message without an answer was sent, or a later time.
-    asked: Timestamp,
+    unanswered_since: Timestamp,
 }
 
 impl Guard {
@@ -201,7 +202,7 @@ impl Guard {
             id,
             ready: false,
             unanswered: 1,
-            asked: now,
+            unanswered_since: now,
         }
     }
 
@@ -225,15 +226,15 @@ impl Guard {
 
     /// Whether it has answered all messages.
     #[must_use]
-    pub const fn knows(&self) -> bool {
+    pub const fn has_answered(&self) -> bool {
         self.ready && self.unanswered == 0
     }
 
-    /// Takes the answers that have come. Never waits.
+    /// Reads the answers that have come. Never waits.
     ///
     /// # Errors
     /// [`GuardError`] if it is dead, or has been silent for too long: turn the relay off, and use another one.
-    pub fn hear(&mut self, now: Timestamp) -> Result<(), GuardError> {
+    pub fn read_answers(&mut self, now: Timestamp) -> Result<(), GuardError> {
         let mut bytes = [0; 16];
         loop {
             match recv(&self.socket, &mut bytes[..], RecvFlags::DONTWAIT) {
@@ -241,7 +242,7 @@ impl Guard {
                 Ok(_) => {
                     self.ready = true;
                     self.unanswered = self.unanswered.saturating_sub(1);
-                    self.asked = now;
+                    self.unanswered_since = now;
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -251,7 +252,7 @@ impl Guard {
         if self.unanswered == 0 {
             return Ok(());
         }
-        let waited = now.since(self.asked);
+        let waited = now.since(self.unanswered_since);
         match self.ready {
             false if waited >= START => Err(GuardError::Start),
             true if waited >= SILENT => Err(GuardError::Silent),
@@ -259,18 +260,22 @@ impl Guard {
         }
     }
 
-    /// A heartbeat. Never waits, and allocates nothing.
+    /// Sends a heartbeat. Never waits, and allocates nothing.
     ///
     /// A call now and then is useful while the relay is off too, to learn early that the guard is gone.
     ///
     /// # Errors
-    /// As [`Guard::hear`], and [`GuardError::Full`].
-    pub fn beat(&mut self, beat: Beat, now: Timestamp) -> Result<(), GuardError> {
-        self.hear(now)?;
-        match self.send_byte(beat.byte()) {
+    /// As [`Guard::read_answers`], and [`GuardError::Full`].
+    pub fn send_heartbeat(
+        &mut self,
+        heartbeat: Heartbeat,
+        now: Timestamp,
+    ) -> Result<(), GuardError> {
+        self.read_answers(now)?;
+        match self.send_byte(heartbeat.byte()) {
             Ok(()) => {
                 if self.unanswered == 0 {
-                    self.asked = now;
+                    self.unanswered_since = now;
                 }
                 self.unanswered += 1;
                 Ok(())
@@ -282,7 +287,7 @@ impl Guard {
 
     /// Asks it to end and to leave the outputs alone. A guard that hangs does so once it continues.
     pub fn dismiss(&self) {
-        let _ = self.send_byte(DISMISSED);
+        let _ = self.send_byte(DISMISS);
     }
 
     fn send_byte(&self, byte: u8) -> Result<(), Errno> {
@@ -307,12 +312,12 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
     prepare();
     let stdin = io::stdin();
     let socket = stdin.as_fd();
-    let Some((orders, process)) = read_orders(socket) else {
+    let Some((config, process)) = read_config(socket) else {
         log::error!("guard: started by hand? latchkey starts it itself");
         return ExitCode::FAILURE;
     };
-    let hand = match Hand::reach(&orders.wiring) {
-        Ok(hand) => hand,
+    let lines = match LineAccess::new(&config.wiring) {
+        Ok(lines) => lines,
         Err(error) => {
             log::error!("guard: cannot watch: {error}");
             return ExitCode::FAILURE;
@@ -334,8 +339,8 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
         }
     };
     wait([process.as_fd()], Some(DYING));
-    match hand.turn_off(|| is_ready(process.as_fd())) {
-        // One line is enough, and the guard in charge logs it.
+    match lines.turn_off(|| is_ready(process.as_fd())) {
+        // One line is enough, and the active guard logs it.
         Ok(()) if spare => ExitCode::SUCCESS,
         Ok(()) => {
             log::warn!("guard: {what}; relay off");
@@ -366,28 +371,28 @@ fn prepare() {
 }
 
 /// The first message and the process to watch, or None if it is not what [`launch`] sends.
-fn read_orders(socket: BorrowedFd<'_>) -> Option<(Orders, OwnedFd)> {
+fn read_config(socket: BorrowedFd<'_>) -> Option<(GuardConfig, OwnedFd)> {
     wait([socket], Some(START));
-    let (orders, mut fds) = passing::receive(socket, false).ok()?;
-    Some((orders, fds.pop()?))
+    let (config, mut fds) = passing::receive(socket, false).ok()?;
+    Some((config, fds.pop()?))
 }
 
 /// Waits until the process dies, hangs with the relay on, or dismisses this guard. Returns which, and whether another guard
-/// is in charge.
+/// is active.
 fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
-    let mut beat = Beat::Spare;
-    let mut heard = Instant::now();
+    let mut heartbeat = Heartbeat::Spare;
+    let mut received = Instant::now();
     loop {
-        let spare = beat == Beat::Spare;
-        let left = (beat == Beat::On).then(|| SILENCE.saturating_sub(heard.elapsed()));
+        let spare = heartbeat == Heartbeat::Spare;
+        let left = (heartbeat == Heartbeat::On).then(|| SILENCE.saturating_sub(received.elapsed()));
         wait([socket, process], left);
         let mut bytes = [0; 16];
         match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
             Ok((_, 0)) => return (End::Died, spare),
-            Ok(_) if bytes[0] == DISMISSED => return (End::Dismissed, spare),
+            Ok(_) if bytes[0] == DISMISS => return (End::Dismissed, spare),
             Ok(_) => {
-                heard = Instant::now();
-                beat = Beat::of(bytes[0]).unwrap_or(Beat::On);
+                received = Instant::now();
+                heartbeat = Heartbeat::of(bytes[0]).unwrap_or(Heartbeat::On);
                 answer(socket);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -397,7 +402,7 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
         if is_ready(process) {
             return (last_message(socket), spare);
         }
-        if beat == Beat::On && heard.elapsed() >= SILENCE {
+        if heartbeat == Heartbeat::On && received.elapsed() >= SILENCE {
             return (End::Hung, false);
         }
     }
@@ -410,7 +415,7 @@ fn last_message(socket: BorrowedFd<'_>) -> End {
     loop {
         match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
             Ok((_, 0)) | Err(Errno::AGAIN) => return End::Died,
-            Ok(_) if bytes[0] == DISMISSED => return End::Dismissed,
+            Ok(_) if bytes[0] == DISMISS => return End::Dismissed,
             Ok(_) | Err(Errno::INTR) => {}
             // A reset is reported once, before what was sent ahead of it.
             Err(_) if errors < 2 => errors += 1,
@@ -424,16 +429,16 @@ fn answer(socket: BorrowedFd<'_>) {
     let _ = send(socket, &[ANSWER], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// What is needed to reach the lines without opening another file.
-struct Hand {
+/// What is needed to drive the lines without opening another file.
+struct LineAccess {
     wiring: Wiring,
     registers: Option<Registers>,
     chip: Option<OpenChip>,
 }
 
-impl Hand {
-    fn reach(wiring: &Wiring) -> Result<Self, OutputError> {
-        let (wiring, registers) = settle(wiring)?;
+impl LineAccess {
+    fn new(wiring: &Wiring) -> Result<Self, OutputError> {
+        let (wiring, registers) = resolve_driver(wiring)?;
         let chip = chip_of(&wiring)?;
         Ok(Self {
             wiring,
@@ -443,8 +448,8 @@ impl Hand {
     }
 
     fn open(&self, wiring: &Wiring) -> Result<Box<dyn Outputs>, OutputError> {
-        let taken = take_as(wiring, self.chip.as_ref(), CONSUMER)?;
-        assemble(wiring, taken, self.registers.as_ref())
+        let lines = request_lines_as(wiring, self.chip.as_ref(), CONSUMER)?;
+        assemble(wiring, lines, self.registers.as_ref())
     }
 
     /// Turns the relay off, and the LEDs if they are available. Tries without end while the watched process still has the

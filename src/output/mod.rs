@@ -25,8 +25,8 @@
 //! then the guard.
 //!
 //! # Who opens what
-//! A process that may open no device is given lines that were requested elsewhere: [`take`] there, [`assemble`] here.
-//! [`open`] does both. [`settle`] maps rppal's registers, once.
+//! A process that may open no device is given lines that were requested elsewhere: [`request_lines`] there, [`assemble`] here.
+//! [`open`] does both. [`resolve_driver`] maps rppal's registers, once.
 
 mod chips;
 pub mod emergency;
@@ -129,17 +129,17 @@ fn open_patiently_as(
 }
 
 fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputError> {
-    let (wiring, registers) = settle(wiring)?;
-    let taken = take_as(&wiring, chip_of(&wiring)?.as_ref(), consumer)?;
-    assemble(&wiring, taken, registers.as_ref())
+    let (wiring, registers) = resolve_driver(wiring)?;
+    let lines = request_lines_as(&wiring, chip_of(&wiring)?.as_ref(), consumer)?;
+    assemble(&wiring, lines, registers.as_ref())
 }
 
 /// The wiring with the driver that this machine has for it, and rppal's registers if it is that driver: kernels other than
-/// Raspberry Pi's own have no registers to map, but a driver for the header. The result needs no second [`settle`].
+/// Raspberry Pi's own have no registers to map, but a driver for the header. The result needs no second [`resolve_driver`].
 ///
 /// # Errors
 /// [`OutputError`] if the wiring is impossible, or rppal cannot work and no other driver can replace it.
-pub fn settle(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputError> {
+pub fn resolve_driver(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputError> {
     wiring.validate()?;
     if wiring.driver != Driver::Rppal {
         return Ok((wiring.clone(), None));
@@ -156,19 +156,19 @@ pub fn settle(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), OutputErro
 
 /// Lines that were requested from the kernel, off, for the process that is to drive them.
 #[derive(Debug)]
-pub struct Taken {
+pub struct RequestedLines {
     /// Name of their chip; empty if there is none.
     pub chip: String,
     /// What is wired, and its line. With rppal it is only the button: no process holds registers.
     pub lines: Vec<(Part, OwnedFd)>,
 }
 
-/// Requests the lines of `wiring`, which [`settle`] has returned.
+/// Requests the lines of `wiring`, which [`resolve_driver`] has returned.
 ///
 /// # Errors
 /// [`OutputError`] if chip or lines are not available.
-pub fn take(wiring: &Wiring) -> Result<Taken, OutputError> {
-    take_as(wiring, chip_of(wiring)?.as_ref(), CONSUMER)
+pub fn request_lines(wiring: &Wiring) -> Result<RequestedLines, OutputError> {
+    request_lines_as(wiring, chip_of(wiring)?.as_ref(), CONSUMER)
 }
 
 /// The open chip of the wiring, if its driver has one.
@@ -180,11 +180,15 @@ fn chip_of(wiring: &Wiring) -> Result<Option<OpenChip>, OutputError> {
     }
 }
 
-fn take_as(wiring: &Wiring, chip: Option<&OpenChip>, consumer: &str) -> Result<Taken, OutputError> {
+fn request_lines_as(
+    wiring: &Wiring,
+    chip: Option<&OpenChip>,
+    consumer: &str,
+) -> Result<RequestedLines, OutputError> {
     let mut lines = Vec::new();
     let Some(chip) = chip else {
         let chip = String::new();
-        return Ok(Taken { chip, lines });
+        return Ok(RequestedLines { chip, lines });
     };
     for part in Part::DRIVEN {
         let Some(line) = part.line(wiring) else {
@@ -198,29 +202,27 @@ fn take_as(wiring: &Wiring, chip: Option<&OpenChip>, consumer: &str) -> Result<T
     if let Some(button) = wiring.button {
         lines.push((Part::Button, chip.button(button, consumer)?));
     }
-    Ok(Taken {
+    Ok(RequestedLines {
         chip: chip.name().to_owned(),
         lines,
     })
 }
 
-/// Outputs that drive what [`take`] has requested, with the registers of [`settle`] if they are rppal's.
+/// Outputs that drive what [`request_lines`] has requested, with the registers of [`resolve_driver`] if they are rppal's.
 ///
 /// # Errors
 /// [`OutputError`] if a line of the wiring is not among them, or a register is not available.
 pub fn assemble(
     wiring: &Wiring,
-    taken: Taken,
+    requested: RequestedLines,
     registers: Option<&Registers>,
 ) -> Result<Box<dyn Outputs>, OutputError> {
-    let Taken { chip, mut lines } = taken;
+    let RequestedLines { chip, mut lines } = requested;
     let mut line = |part: Part| {
         let at = lines.iter().position(|(p, _)| *p == part)?;
         Some(lines.swap_remove(at).1)
     };
-    let missing = |part: Part| OutputError::Broker {
-        cause: format!("no line came for {}", part.key()),
-    };
+    let missing = |part: Part| OutputError::broker(format!("no line came for {}", part.key()));
     let button = match wiring.button {
         Some(button) if wiring.driver != Driver::Log => {
             let fd = line(Part::Button).ok_or_else(|| missing(Part::Button))?;

@@ -7,7 +7,7 @@ use super::wiring::{Line, Part, Wiring};
 use super::{Leds, OutputError, Outputs};
 
 /// A line that drives something: off when it is created.
-pub(super) trait Drive: Send {
+pub(super) trait OutputLine: Send {
     /// The kernel's line, if it is driven through one.
     fn line_fd(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -19,7 +19,7 @@ pub(super) trait Drive: Send {
 }
 
 /// Everything that is wired. Off when it is dropped.
-pub(super) struct Panel<D: Drive> {
+pub(super) struct Panel<D: OutputLine> {
     relay: Option<D>,
     status: Option<D>,
     granted: Option<D>,
@@ -29,7 +29,7 @@ pub(super) struct Panel<D: Drive> {
     shown: Leds,
 }
 
-impl<D: Drive> Panel<D> {
+impl<D: OutputLine> Panel<D> {
     /// Opens every line of `wiring` that drives something. `output` is given the line's part.
     pub fn open(
         wiring: &Wiring,
@@ -51,7 +51,7 @@ impl<D: Drive> Panel<D> {
     }
 }
 
-impl<D: Drive> Outputs for Panel<D> {
+impl<D: OutputLine> Outputs for Panel<D> {
     fn set_relay(&mut self, on: bool) -> Result<(), OutputError> {
         self.relay.as_mut().map_or(Ok(()), |relay| relay.set(on))
     }
@@ -85,7 +85,7 @@ impl<D: Drive> Outputs for Panel<D> {
     }
 }
 
-impl<D: Drive> Drop for Panel<D> {
+impl<D: OutputLine> Drop for Panel<D> {
     fn drop(&mut self) {
         // An error means that the chip is gone, and the line with it.
         let _ = self.set_relay(false);

@@ -10,7 +10,7 @@ use ::rppal::gpio::{Error, Gpio, Level, OutputPin};
 
 use super::OutputError;
 use super::gpiochip::{Button, OpenChip};
-use super::panel::{Drive, Panel};
+use super::panel::{OutputLine, Panel};
 use super::wiring::{Active, Driver, Line, Wiring};
 
 /// The kernel's names of the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
@@ -88,7 +88,7 @@ impl Output {
     }
 }
 
-impl Drive for Output {
+impl OutputLine for Output {
     fn set(&mut self, on: bool) -> Result<(), OutputError> {
         self.pin.write(match (self.active, on) {
             (Active::High, true) | (Active::Low, false) => Level::High,

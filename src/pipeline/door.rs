@@ -4,18 +4,18 @@
 //! guards, broker) is a fault while it is broken, and a fault shuts the door; only the exit button works then.
 //!
 //! # What comes first
-//! Every fault goes through [`Keeper::fail`], and every change of the decision through [`Keeper::follow`]. Both turn the relay
-//! off on the driver before they do anything else: before they log a line, replace a guard or release a part. The
-//! tests of this room record the calls and check this for each fault.
+//! Every fault goes through [`Controller::fail`], and every change of the decision through [`Controller::apply`]. Both turn the
+//! relay off on the driver before they do anything else: before they log a line, replace a guard or drop the outputs. The tests
+//! of this room record the calls and check this for each fault.
 //!
 //! Nothing here waits for another process: the [broker](crate::broker) starts, ends and reaps guards and reopens lost lines,
-//! and its answers are read when they have come. The relay goes on once a guard has answered.
+//! and its responses are read when they have come. The relay goes on once a guard has answered.
 
 mod fault;
 mod guards;
 mod inbox;
 mod lines;
-mod parts;
+mod recovery;
 mod relay;
 mod start;
 #[cfg(test)]
@@ -32,68 +32,72 @@ pub use self::inbox::{GalleryUpdate, Inbox};
 use self::relay::Relay;
 use super::RunError;
 use super::gallery::Names;
-use crate::broker::{Ask, Hands};
+use crate::broker::{BrokerClient, Request};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::door::{Door, Event, Events, Signal};
-use crate::output::guard::BEAT;
+use crate::output::guard::HEARTBEAT;
 use crate::output::{Outputs, Player};
 
 /// How often lost outputs or a lost guard are retried.
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest sleep: half a heartbeat, so that none is missed.
-const NAP: Duration = Duration::from_nanos(BEAT.subsec_nanos() as u64 / 2);
+const LONGEST_SLEEP: Duration = Duration::from_nanos(HEARTBEAT.subsec_nanos() as u64 / 2);
 
 /// The door thread's state.
-pub struct Keeper {
+pub struct Controller {
     door: Door,
     // Dropped in this order: outputs off first, then the guards that watch over them.
     outputs: Option<Box<dyn Outputs>>,
     guards: Guards,
-    hands: Box<dyn Hands>,
+    broker: Box<dyn BrokerClient>,
     /// Requests to the broker that are not sent yet.
-    asks: Vec<Ask>,
+    requests: Vec<Request>,
     player: Player,
     /// Recognition whose loop has made no round for this long is stuck.
     watchdog: Duration,
     /// Recognition that has read no frame for this long, while the camera delivers, is also stuck.
-    blind: Duration,
+    read_timeout: Duration,
     /// Since when the camera delivers.
     camera_since: Timestamp,
     relay: Relay,
     faults: Faults,
     /// Faults that are logged.
     logged: Faults,
-    beaten: Timestamp,
-    retried: Timestamp,
+    last_heartbeat: Timestamp,
+    last_retry: Timestamp,
     /// Since when the outputs have been requested.
-    opening: Option<Timestamp>,
+    outputs_requested: Option<Timestamp>,
     /// Whether it is logged that no guard starts.
-    unguarded_logged: bool,
-    /// The source of pictures has ended: end when the door is shut.
-    ending: Option<Timestamp>,
-    call_by_name: bool,
+    no_guard_logged: bool,
+    /// When the source of pictures ended: end when the door is shut.
+    source_ended: Option<Timestamp>,
+    log_names: bool,
     /// Whether the LED shows that the newest setup has a mistake.
     notice: bool,
     names: Names,
-    /// Observations received.
+    /// Observations received, for a halted clock.
     received: u64,
     inbox: Inbox,
 }
 
-impl Keeper {
+impl Controller {
     /// Opens the outputs, all off, and waits until a guard watches.
     ///
     /// # Errors
     /// [`RunError`] if outputs or guard are not available, or the policy is invalid: a mistake in the configuration
     /// should be reported at start.
-    pub fn open(config: &Config, hands: Box<dyn Hands>, inbox: Inbox) -> Result<Self, RunError> {
-        let mut keeper = Self::new(config, hands, inbox)?;
-        keeper.begin()?;
-        Ok(keeper)
+    pub fn open(
+        config: &Config,
+        broker: Box<dyn BrokerClient>,
+        inbox: Inbox,
+    ) -> Result<Self, RunError> {
+        let mut controller = Self::new(config, broker, inbox)?;
+        controller.start()?;
+        Ok(controller)
     }
 
-    fn new(config: &Config, hands: Box<dyn Hands>, inbox: Inbox) -> Result<Self, RunError> {
+    fn new(config: &Config, broker: Box<dyn BrokerClient>, inbox: Inbox) -> Result<Self, RunError> {
         let door = Door::new(config.door.clone())?;
         let now = Timestamp::now();
         // Until the camera delivers, it is missing.
@@ -106,20 +110,22 @@ impl Keeper {
             door,
             outputs: None,
             guards: Guards::default(),
-            hands,
-            asks: Vec::with_capacity(16),
+            broker,
+            requests: Vec::with_capacity(16),
             watchdog: Duration::from_millis(config.recognition.watchdog_ms),
-            blind: Duration::from_millis(config.recognition.watchdog_ms + config.camera.stall_ms),
+            read_timeout: Duration::from_millis(
+                config.recognition.watchdog_ms + config.camera.stall_ms,
+            ),
             camera_since: now,
             relay: Relay::Off,
             faults,
             logged: faults,
-            beaten: now,
-            retried: now,
-            opening: None,
-            unguarded_logged: false,
-            ending: None,
-            call_by_name: config.log.names,
+            last_heartbeat: now,
+            last_retry: now,
+            outputs_requested: None,
+            no_guard_logged: false,
+            source_ended: None,
+            log_names: config.log.names,
             notice: config.notice,
             names: Names::new(),
             received: 0,
@@ -144,37 +150,37 @@ impl Keeper {
     /// Handles everything that has happened since the last round.
     fn round(&mut self) {
         let now = Timestamp::now();
-        self.hear_guards(now);
-        self.listen();
+        self.read_guards(now);
+        self.read_inbox();
         self.watch_recognition(now);
         // Later than the times at which the faults of this round shut the door.
         let now = Timestamp::now();
         let events = self.door.fault(now, self.faults.any());
-        self.follow(now, &events);
-        self.watch_button();
-        while let Ok(observation) = self.inbox.observed.try_recv() {
+        self.apply(now, &events);
+        self.read_button();
+        while let Ok(observation) = self.inbox.observations.try_recv() {
             let now = Timestamp::now();
             let events = self.door.observe(now, &observation);
-            self.follow(now, &events);
+            self.apply(now, &events);
             self.received += 1;
         }
         let now = Timestamp::now();
         let events = self.door.tick(now);
-        self.follow(now, &events);
-        self.take_up(now);
+        self.apply(now, &events);
+        self.recover(now);
         self.faults.log(self.logged);
         self.logged = self.faults;
-        let door = &self.inbox.shared.door;
-        door.store(Timestamp::now().as_nanos(), Ordering::Release);
+        let door_round = &self.inbox.shared.door_round;
+        door_round.store(Timestamp::now().as_nanos(), Ordering::Release);
         let waited = |since: Timestamp| now.since(since) > Duration::from_millis(500);
-        if self.ending.is_some_and(waited) && !self.door.relay() {
+        if self.source_ended.is_some_and(waited) && !self.door.relay() {
             log::info!("stopping source=ended");
             self.inbox.shared.stop();
         }
     }
 
     /// Handles a fault. The relay goes off before anything else is done about it, and by the driver itself: the state that
-    /// this thread has noted does not matter. The decision follows, then the part that broke, then the log.
+    /// this thread has noted does not matter. The decision follows, then what broke, then the log.
     fn fail(&mut self, fault: Fault) {
         let (was, off) = self.relay_off();
         let now = Timestamp::now();
@@ -186,11 +192,11 @@ impl Keeper {
             }
             Fault::Recognition => self.faults.recognition = true,
             // Dropping them turns off whatever still obeys. They are opened again later.
-            Fault::Relay(_) | Fault::Leds(_) | Fault::Button(_) => self.let_go(),
-            // Another guard may be in charge already. This is still a fault until the next round.
+            Fault::Relay(_) | Fault::Leds(_) | Fault::Button(_) => self.drop_outputs(),
+            // Another guard may be active already. This is still a fault until the next round.
             Fault::Guard(_) => {
                 (self.faults.guard, self.logged.guard) = (true, true);
-                self.retried = now;
+                self.last_retry = now;
             }
             Fault::NoGuard(_) => self.faults.guard = true,
             Fault::Broker(_) => self.inbox.shared.fail(),
@@ -198,17 +204,17 @@ impl Keeper {
             Fault::Clock | Fault::Stop => {}
         }
         if let Err(error) = off {
-            self.let_go();
+            self.drop_outputs();
             Fault::Relay(error).log();
         }
-        self.beat(now);
+        self.send_heartbeat(now);
         fault.log();
         self.log_events(now, &events);
         self.log_relay(was);
     }
 
     /// Applies the decision: off before the log, on after it was decided. Also shows the LEDs.
-    fn follow(&mut self, now: Timestamp, events: &Events) {
+    fn apply(&mut self, now: Timestamp, events: &Events) {
         if events.iter().any(|event| *event == Event::ClockJumped) {
             self.fail(Fault::Clock);
         }
@@ -217,13 +223,13 @@ impl Keeper {
             if let Err(error) = off {
                 self.fail(Fault::Relay(error));
             }
-            self.beat(now);
+            self.send_heartbeat(now);
             self.log_events(now, events);
             self.log_relay(was);
         } else {
             self.log_events(now, events);
         }
-        self.act();
+        self.drive_outputs();
     }
 
     /// What the LEDs show: a mistake in the setup only while there is nothing else.
@@ -240,18 +246,22 @@ impl Keeper {
     fn sleep(&mut self) {
         let now = Timestamp::now();
         let (_, led_change) = self.player.update(now, self.signal());
-        let due = [self.door.next_deadline(), led_change, self.guards.due()]
-            .into_iter()
-            .flatten()
-            .map(|at| at.since(now));
-        let time = due.fold(NAP, Duration::min);
+        let due = [
+            self.door.next_deadline(),
+            led_change,
+            self.guards.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|at| at.since(now));
+        let time = due.fold(LONGEST_SLEEP, Duration::min);
         let timeout = Timespec::try_from(time).ok();
         let wakeup = &self.inbox.shared.door_wakeup;
         let mut fds: [PollFd<'_>; 5] =
             std::array::from_fn(|_| PollFd::from_borrowed_fd(wakeup.fd(), PollFlags::IN));
         let others = [
             self.outputs.as_ref().and_then(|o| o.button_fd()),
-            self.hands.fd(),
+            self.broker.fd(),
         ];
         let guards = self.guards.all().map(|guard| guard.fd());
         let mut count = 1;
@@ -263,8 +273,8 @@ impl Keeper {
         wakeup.clear();
     }
 
-    /// Reads the exit button.
-    fn watch_button(&mut self) {
+    /// Handles a press of the exit button.
+    fn read_button(&mut self) {
         let pressed = match &mut self.outputs {
             Some(outputs) => outputs.button_pressed(),
             None => return,
@@ -274,7 +284,7 @@ impl Keeper {
             Ok(true) => {
                 let events = self.door.button(now);
                 log::info!("button");
-                self.follow(now, &events);
+                self.apply(now, &events);
             }
             Ok(false) => {}
             Err(error) => self.fail(Fault::Button(error)),

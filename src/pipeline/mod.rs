@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! capture ──slot──▶ recognition ──observations──▶ door ──▶ relay, LEDs
-//!    ▲  leases come home  │                         ▲ button
-//!    └────────────────────┘       main: signals, gallery, signs of life
+//!    ▲  leases come back  │                         ▲ button
+//!    └────────────────────┘       main: signals, gallery, notifications
 //! ```
 //!
 //! Each arrow is lock-free and bounded: the slot holds one frame, and an observation that finds its
@@ -13,7 +13,7 @@
 mod door;
 mod gallery;
 mod judge;
-mod life;
+mod liveness;
 mod recogniser;
 mod recognition;
 
@@ -85,11 +85,11 @@ pub(crate) struct Shared {
     /// The end is a failure: the broker is gone.
     failed: AtomicBool,
     /// When recognition last made a round of its loop, in nanoseconds of [`Timestamp`].
-    pulse: AtomicU64,
-    /// When it had last read a frame, in nanoseconds of [`Timestamp`].
-    looked: AtomicU64,
+    recognition_round: AtomicU64,
+    /// When recognition had last read a frame, in nanoseconds of [`Timestamp`].
+    frame_read: AtomicU64,
     /// When the door thread last made a round with its outputs as decided, in nanoseconds of [`Timestamp`].
-    door: AtomicU64,
+    door_round: AtomicU64,
     progress: Arc<Progress>,
     /// The door thread polls it; every message to that thread signals it.
     door_wakeup: Arc<Wakeup>,
@@ -167,9 +167,9 @@ pub fn run(
     let shared = Arc::new(Shared {
         stop: AtomicBool::new(false),
         failed: AtomicBool::new(false),
-        pulse: AtomicU64::new(Timestamp::now().as_nanos()),
-        looked: AtomicU64::new(Timestamp::now().as_nanos()),
-        door: AtomicU64::new(Timestamp::now().as_nanos()),
+        recognition_round: AtomicU64::new(Timestamp::now().as_nanos()),
+        frame_read: AtomicU64::new(Timestamp::now().as_nanos()),
+        door_round: AtomicU64::new(Timestamp::now().as_nanos()),
         progress: Arc::clone(progress),
         door_wakeup: Arc::new(Wakeup::new().map_err(|e| system("eventfd")(e.into()))?),
     });
@@ -190,19 +190,19 @@ pub fn run(
     let observations = WakingSender::new(observations, Arc::clone(wakeup));
     let camera_events = WakingSender::new(camera_events, Arc::clone(wakeup));
     let gallery_updates = WakingSender::new(gallery_updates, Arc::clone(wakeup));
-    let keeper = door::Keeper::open(
+    let controller = door::Controller::open(
         config,
-        broker.hands,
+        broker.client,
         door::Inbox {
             shared: Arc::clone(&shared),
-            observed,
+            observations: observed,
             camera: camera_inbox,
             gallery: gallery_inbox,
         },
     )?;
     let door_thread = std::thread::Builder::new()
         .name("door".to_owned())
-        .spawn(move || keeper.run())
+        .spawn(move || controller.run())
         .map_err(system("a thread for the door"))?;
 
     let (knowledge, learnt) = bounded(1);
@@ -240,8 +240,9 @@ pub fn run(
 
     if let Ok(camera) = &camera {
         let watchdog = Duration::from_millis(config.recognition.watchdog_ms);
-        let mut life = life::Life::new(watchdog, Arc::clone(camera.counters()));
-        let mut signs = life::Signs::new(config.log.alive_minutes, Arc::clone(camera.counters()));
+        let mut liveness = liveness::Liveness::new(watchdog, Arc::clone(camera.counters()));
+        let mut alive_log =
+            liveness::AliveLog::new(config.log.alive_minutes, Arc::clone(camera.counters()));
         supervisor.ready();
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
@@ -255,8 +256,8 @@ pub fn run(
             }
             // Freed here, not on the frame path.
             while forgotten.try_recv().is_ok() {}
-            signs.log(&shared);
-            if life.goes_on(&shared) {
+            alive_log.log(&shared);
+            if liveness.should_notify(&shared) {
                 supervisor.alive();
             }
             if let Some(signal) = wait(&signals, Duration::from_millis(250)) {

@@ -16,8 +16,8 @@ use crate::face::FaceError;
 use crate::frame::Slot;
 use crate::wakeup::WakingSender;
 
-/// The longest sleep when no frame comes: its pulse must continue.
-const NAP: Duration = Duration::from_millis(200);
+/// The longest sleep when no frame comes: its rounds must go on.
+const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
 /// Least time between two lines about looks: a console has no room for all of them.
 const LOOKS_APART: Duration = Duration::from_millis(100);
@@ -45,13 +45,13 @@ impl Worker {
         let mut look_logged = Timestamp::default();
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
-            self.shared.pulse.store(now, Ordering::Release);
+            self.shared.recognition_round.store(now, Ordering::Release);
             if let Ok(knowledge) = self.learnt.try_recv() {
                 let old = self.recogniser.exchange(knowledge);
                 let _ = self.retired.try_send(old);
             }
             let Some(lease) = self.slot.take() else {
-                std::thread::park_timeout(NAP);
+                std::thread::park_timeout(LONGEST_SLEEP);
                 continue;
             };
             let looked = self.recogniser.look(&lease);
@@ -59,7 +59,9 @@ impl Worker {
             match looked {
                 Ok(observation) => {
                     let now = Timestamp::now();
-                    self.shared.looked.store(now.as_nanos(), Ordering::Release);
+                    self.shared
+                        .frame_read
+                        .store(now.as_nanos(), Ordering::Release);
                     let (progress, stages) =
                         (&self.shared.progress, self.recogniser.reader().stages());
                     progress.looked.fetch_add(1, Ordering::Relaxed);

@@ -44,7 +44,7 @@ sleep 1
 echo "@@ fault $what $(now)"
 case $what in
     kill) kill -9 "$(job)" ;;
-    # Both guards: the one in charge, and the one that would take its place.
+    # Both guards: the active one, and its spare.
     # shellcheck disable=SC2046  # a list
     guard) kill -9 $(pidof latchkey-guard) ;;
     # As a guard that sleeps where no signal wakes it: it answers no heartbeat, and it does not end.

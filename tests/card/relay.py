@@ -80,7 +80,7 @@ def main():
             # The guard turns the relay off; the first process starts the job again.
             case "kill": fault("kill", "step=ready", 2)
             case "guard": fault("guard", "fault_over what=guard", 2)
-            # Another guard is in charge at once.
+            # The spare guard is active at once.
             case "guard-stopped": fault("guard-stopped", "fault_over what=guard", 2)
             # Without the broker no lost device could be opened again, so the job ends and is started again.
             case "broker": fault("broker", "step=ready", 2)

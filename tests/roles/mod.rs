@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use latchkey::clock::Timestamp;
-use latchkey::output::guard::{self, Beat, run_guard};
+use latchkey::output::guard::{self, Heartbeat, run_guard};
 use latchkey::output::{self, Guard, GuardError, Leds, Wiring};
 use rustix::process::{Pid, Signal};
 
@@ -39,7 +39,7 @@ pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), 
     let (child, socket) = guard::launch(command, wiring, std::os::fd::AsFd::as_fd(&this))?;
     let mut guard = Guard::new(socket, child.id(), Timestamp::now());
     while !guard.is_ready() {
-        guard.hear(Timestamp::now())?;
+        guard.read_answers(Timestamp::now())?;
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok((guard, child))
@@ -99,15 +99,19 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     let wiring: Wiring = serde_json::from_str(wiring).expect("a wiring");
     let mut outputs = output::open(&wiring).expect("the lines are free");
     let (mut guard, _child) = start_guard(guard_command(), &wiring).expect("the guard starts");
-    guard.beat(Beat::On, Timestamp::now()).expect("room");
+    guard
+        .send_heartbeat(Heartbeat::On, Timestamp::now())
+        .expect("room");
     // As in the door, the relay goes on once the guard has answered.
-    while !guard.knows() {
-        guard.hear(Timestamp::now()).expect("the guard is alive");
+    while !guard.has_answered() {
+        guard
+            .read_answers(Timestamp::now())
+            .expect("the guard is alive");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut send = move |beat: Option<Beat>| match beat {
+    let mut send = move |beat: Option<Heartbeat>| match beat {
         Some(beat) => guard
-            .beat(beat, Timestamp::now())
+            .send_heartbeat(beat, Timestamp::now())
             .expect("the guard is alive"),
         None => guard.dismiss(),
     };
@@ -123,7 +127,7 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     let mut beat = |times: u32| {
         for _ in 0..times {
             std::thread::sleep(Duration::from_millis(100));
-            send(Some(Beat::On));
+            send(Some(Heartbeat::On));
         }
     };
     match role {
@@ -147,7 +151,7 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
         "off" => {
             beat(5);
             outputs.set_relay(false).expect("the relay obeys");
-            send(Some(Beat::Off));
+            send(Some(Heartbeat::Off));
             std::thread::sleep(Duration::from_millis(2500));
             println!("still alive");
             drop(outputs);

@@ -68,10 +68,10 @@ check "guard killed: another one watches" logged_within 5 "$at" 'fault_over what
 back=$(logged_at "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
 row "both guards killed" "$off" "$(line_of guard_lost)" "$back"
 
-# The guard in charge is stopped and traced, as if it slept where no signal wakes it: not even its end is noticed.
+# The active guard is stopped and traced, as if it slept where no signal wakes it: not even its end is noticed.
 guards() { pidof latchkey-guard | tr ' ' '\n' | sort -n; }
 two_guards() { [ "$(guards | wc -l)" = 2 ]; }
-say "the guard in charge stopped and traced"
+say "the active guard stopped and traced"
 wait_for 10 two_guards
 relay_on
 stuck=$(guards | head -n 1)

@@ -1,5 +1,5 @@
-//! What can break while the door works, its log line, and which parts are broken. [`Keeper::fail`](super::Keeper::fail) handles
-//! each fault, and always begins in the same way: the relay goes off.
+//! What can break while the door works, its log line, and which parts are broken.
+//! [`Controller::fail`](super::Controller::fail) handles each fault, and always begins in the same way: the relay goes off.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub enum Fault {
     Leds(OutputError),
     /// The button's line does not answer.
     Button(OutputError),
-    /// The guard in charge is dead, silent, or reads nothing.
+    /// The active guard is dead, silent, or reads nothing.
     Guard(GuardError),
     /// There is no guard, and none can be started.
     NoGuard(GuardError),

@@ -1,148 +1,155 @@
-//! The two guards of the relay, one in charge and one that could replace it at once, and those that were given up.
+//! The two guards of the relay, the active one and a spare that could replace it at once, and those that were retired.
 //!
 //! Nothing here waits, and nothing here moves the relay: the caller reacts to a loss.
 
 use std::time::Duration;
 
 use super::RETRY;
-use crate::broker::Ask;
+use crate::broker::Request;
 use crate::clock::Timestamp;
-use crate::output::guard::{Beat, START};
+use crate::output::guard::{Heartbeat, START};
 use crate::output::{Guard, GuardError};
 
-/// How long the guard in charge may take to answer before the relay goes on; after that the other one is asked. A guard
+/// How long the active guard may take to answer before the relay goes on; after that the spare takes its place. A guard
 /// answers within a millisecond; a press of the button must be served within a fifth of a second.
-const PROMPT: Duration = Duration::from_millis(80);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(80);
 
-/// Guards that were given up and have not ended, at most; the broker starts no more either.
-const MOST_LEAVING: usize = 8;
+/// Guards that were retired and have not ended, at most; the broker starts no more either.
+const MOST_RETIRED: usize = 8;
 
 /// Whether the relay may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Armed {
-    /// The guard in charge knows.
-    Yes,
+pub enum Arming {
+    /// The active guard has acknowledged it.
+    Acknowledged,
     /// It has not answered yet.
-    NotYet,
+    Pending,
 }
 
 /// What is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// The guard in charge.
-    InCharge(GuardError),
-    /// One that was to replace it, lost before it watched, while no guard is in charge.
+    /// The active guard.
+    Active(GuardError),
+    /// One that was to replace it, lost before it watched, while no guard is active.
     Starting(GuardError),
 }
 
 /// The guards that there are.
 #[derive(Debug, Default)]
 pub struct Guards {
-    charge: Option<Guard>,
+    active: Option<Guard>,
     spare: Option<Guard>,
-    /// Given up. Their sockets stay open until they are dead: a guard takes the end of its socket for our death.
-    leaving: Vec<Guard>,
+    /// Not needed any more. Their sockets stay open until they are dead: a guard takes the end of its socket for our death.
+    retired: Vec<Guard>,
     /// Since when a guard has been requested.
-    asked: Option<Timestamp>,
-    /// When the guard in charge was asked whether it knows that the relay goes on.
+    requested: Option<Timestamp>,
+    /// When the active guard was informed that the relay goes on.
     arming: Option<Timestamp>,
 }
 
 impl Guards {
     /// Whether a guard watches.
     pub fn is_watched(&self) -> bool {
-        self.charge.as_ref().is_some_and(Guard::is_ready)
+        self.active.as_ref().is_some_and(Guard::is_ready)
     }
 
     /// Both guards, to be polled.
     pub fn all(&self) -> impl Iterator<Item = &Guard> {
-        self.charge.iter().chain(&self.spare)
+        self.active.iter().chain(&self.spare)
     }
 
     /// Reads the guards' answers.
     ///
     /// # Errors
-    /// The loss of the guard in charge; the other one is in charge then, if it watches. A lost spare is only
-    /// replaced.
-    pub fn hear(&mut self, now: Timestamp, asks: &mut Vec<Ask>) -> Result<(), Lost> {
-        if let Some(guard) = &mut self.charge
-            && let Err(why) = guard.hear(now)
+    /// The loss of the active guard; the spare is active then, if it watches. A lost spare is only replaced.
+    pub fn read_answers(
+        &mut self,
+        now: Timestamp,
+        requests: &mut Vec<Request>,
+    ) -> Result<(), Lost> {
+        if let Some(guard) = &mut self.active
+            && let Err(why) = guard.read_answers(now)
         {
-            self.replace(now, asks);
-            return Err(Lost::InCharge(why));
+            self.replace_active(now, requests);
+            return Err(Lost::Active(why));
         }
         if let Some(guard) = &mut self.spare
-            && let Err(why) = guard.hear(now)
+            && let Err(why) = guard.read_answers(now)
         {
             let started = guard.is_ready();
             let spare = self.spare.take();
-            self.retire(spare, now, asks);
-            if self.charge.is_none() {
+            self.retire(spare, now, requests);
+            if self.active.is_none() {
                 return Err(Lost::Starting(why));
             }
             if started {
                 log::warn!("spare_guard_lost why={:?}", why.to_string());
             }
         }
-        if self.charge.is_none() && self.spare.as_ref().is_some_and(Guard::is_ready) {
-            self.charge = self.spare.take();
+        if self.active.is_none() && self.spare.as_ref().is_some_and(Guard::is_ready) {
+            self.active = self.spare.take();
         }
-        self.leaving
-            .retain_mut(|guard| !matches!(guard.hear(now), Err(GuardError::Dead)));
+        self.retired
+            .retain_mut(|guard| !matches!(guard.read_answers(now), Err(GuardError::Dead)));
         Ok(())
     }
 
     /// Sends a heartbeat to both.
     ///
     /// # Errors
-    /// As [`Guards::hear`].
-    pub fn beat(
+    /// As [`Guards::read_answers`].
+    pub fn send_heartbeats(
         &mut self,
         on: bool,
         now: Timestamp,
-        asks: &mut Vec<Ask>,
+        requests: &mut Vec<Request>,
     ) -> Result<(), GuardError> {
-        let beat = if on { Beat::On } else { Beat::Off };
-        let sent = match &mut self.charge {
-            Some(guard) => guard.beat(beat, now),
+        let heartbeat = if on { Heartbeat::On } else { Heartbeat::Off };
+        let sent = match &mut self.active {
+            Some(guard) => guard.send_heartbeat(heartbeat, now),
             None => Ok(()),
         };
         if let Some(spare) = &mut self.spare
             && spare.is_ready()
         {
-            // If this fails, the next `hear` reports the reason.
-            let _ = spare.beat(Beat::Spare, now);
+            // If this fails, the next `read_answers` reports the reason.
+            let _ = spare.send_heartbeat(Heartbeat::Spare, now);
         }
         if sent.is_err() {
-            self.replace(now, asks);
+            self.replace_active(now, requests);
         }
         sent
     }
 
-    /// Whether the relay may go on: asks the guard in charge first, and the other one if that does not answer promptly.
+    /// Whether the relay may go on: informs the active guard first, and the spare if that does not answer promptly.
     ///
     /// # Errors
-    /// As [`Guards::hear`].
-    pub fn arm(&mut self, now: Timestamp, asks: &mut Vec<Ask>) -> Result<Armed, GuardError> {
+    /// As [`Guards::read_answers`].
+    pub fn arm(
+        &mut self,
+        now: Timestamp,
+        requests: &mut Vec<Request>,
+    ) -> Result<Arming, GuardError> {
         match self.arming {
             None => {
                 self.arming = self.is_watched().then_some(now);
-                self.beat(true, now, asks)?;
+                self.send_heartbeats(true, now, requests)?;
             }
-            Some(_) if self.charge.as_ref().is_some_and(Guard::knows) => {
+            Some(_) if self.active.as_ref().is_some_and(Guard::has_answered) => {
                 self.arming = None;
-                return Ok(Armed::Yes);
+                return Ok(Arming::Acknowledged);
             }
-            Some(since) if now.since(since) >= PROMPT => {
+            Some(since) if now.since(since) >= ANSWER_TIMEOUT => {
                 if self.spare.as_ref().is_some_and(Guard::is_ready) {
-                    std::mem::swap(&mut self.charge, &mut self.spare);
+                    std::mem::swap(&mut self.active, &mut self.spare);
                 }
                 self.arming = Some(now);
-                self.beat(true, now, asks)?;
+                self.send_heartbeats(true, now, requests)?;
             }
             Some(_) => {}
         }
-        Ok(Armed::NotYet)
+        Ok(Arming::Pending)
     }
 
     /// Ends the request: the relay is not to go on.
@@ -151,43 +158,43 @@ impl Guards {
     }
 
     /// The latest time at which [`Guards::arm`] must be called again.
-    pub fn due(&self) -> Option<Timestamp> {
-        self.arming.map(|since| since.plus(PROMPT))
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.arming.map(|since| since.plus(ANSWER_TIMEOUT))
     }
 
     /// Requests missing guards.
-    pub fn fill(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
-        let missing = self.charge.is_none() || self.spare.is_none();
-        let patience = |asked: Timestamp| now.since(asked) < START;
-        if missing && !self.asked.is_some_and(patience) && self.leaving.len() < MOST_LEAVING {
-            self.asked = Some(now);
-            asks.push(Ask::Guard);
+    pub fn request_missing(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
+        let missing = self.active.is_none() || self.spare.is_none();
+        let patience = |requested: Timestamp| now.since(requested) < START;
+        if missing && !self.requested.is_some_and(patience) && self.retired.len() < MOST_RETIRED {
+            self.requested = Some(now);
+            requests.push(Request::Guard);
         }
     }
 
-    /// Takes a guard that was started, or the reason why none was.
+    /// Adds a guard that was started, or handles the reason why none was.
     ///
     /// # Errors
-    /// Why there is none, if no other guard is in charge.
-    pub fn take(
+    /// Why there is none, if no guard is active.
+    pub fn add(
         &mut self,
         started: Result<Guard, GuardError>,
         now: Timestamp,
-        asks: &mut Vec<Ask>,
+        requests: &mut Vec<Request>,
     ) -> Result<(), GuardError> {
         match started {
             Ok(guard) => {
-                self.asked = None;
-                // In charge only once it watches.
+                self.requested = None;
+                // Active only once it watches.
                 let before = self.spare.replace(guard);
                 if before.is_some() {
-                    self.retire(before, now, asks);
+                    self.retire(before, now, requests);
                 }
                 Ok(())
             }
             Err(why) => {
-                self.hold_off(now);
-                if self.charge.is_none() {
+                self.delay_request(now);
+                if self.active.is_none() {
                     Err(why)
                 } else {
                     Ok(())
@@ -197,12 +204,12 @@ impl Guards {
     }
 
     /// The chip that they hold was lost: new guards are needed.
-    pub fn renew(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
+    pub fn replace_all(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
         self.arming = None;
-        let (charge, spare) = (self.charge.take(), self.spare.take());
-        self.retire(charge, now, asks);
-        self.retire(spare, now, asks);
-        self.asked = None;
+        let (active, spare) = (self.active.take(), self.spare.take());
+        self.retire(active, now, requests);
+        self.retire(spare, now, requests);
+        self.requested = None;
     }
 
     /// Asks all of them to end, because the process ends with its relay off.
@@ -210,32 +217,33 @@ impl Guards {
         self.all().for_each(Guard::dismiss);
     }
 
-    /// Replaces the guard in charge, which is lost.
-    fn replace(&mut self, now: Timestamp, asks: &mut Vec<Ask>) {
-        let lost = self.charge.take();
+    /// Replaces the active guard, which is lost.
+    fn replace_active(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
+        let lost = self.active.take();
         self.arming = None;
         if self.spare.as_ref().is_some_and(Guard::is_ready) {
-            self.charge = self.spare.take();
+            self.active = self.spare.take();
         }
-        self.retire(lost, now, asks);
+        self.retire(lost, now, requests);
     }
 
-    /// The next guard is requested only after the retry time that applies to everything else: what ended this one may end the next.
-    fn hold_off(&mut self, now: Timestamp) {
+    /// The next guard is requested only after the retry time that applies to everything else: what ended this one may end the
+    /// next.
+    fn delay_request(&mut self, now: Timestamp) {
         let due = (START - RETRY).as_nanos();
         let due = now
             .as_nanos()
             .saturating_sub(u64::try_from(due).unwrap_or(0));
-        self.asked = Some(Timestamp::from_nanos(due));
+        self.requested = Some(Timestamp::from_nanos(due));
     }
 
     /// Ends a guard that is not needed any more. The broker kills it; nothing waits for that.
-    fn retire(&mut self, guard: Option<Guard>, now: Timestamp, asks: &mut Vec<Ask>) {
-        self.hold_off(now);
+    fn retire(&mut self, guard: Option<Guard>, now: Timestamp, requests: &mut Vec<Request>) {
+        self.delay_request(now);
         if let Some(guard) = guard {
             guard.dismiss();
-            asks.push(Ask::End(guard.id()));
-            self.leaving.push(guard);
+            requests.push(Request::End(guard.id()));
+            self.retired.push(guard);
         }
     }
 }

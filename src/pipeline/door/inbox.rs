@@ -1,5 +1,5 @@
-//! What the other threads send to the door's: news of the camera and the gallery, and the signs that recognition works. What
-//! recognition sees goes to the decision in [the round](super::Keeper::round).
+//! What the other threads send to the door's: changes of the camera and the gallery, and the progress of recognition. The
+//! observations go to the decision in [the round](super::Controller::round).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 
 use super::fault::Fault;
-use super::{Keeper, lines};
+use super::{Controller, lines};
 use crate::capture::CameraEvent;
 use crate::clock::Timestamp;
 use crate::door::Observation;
 use crate::pipeline::Shared;
 use crate::pipeline::gallery::Names;
 
-/// News of the gallery from the main thread.
+/// A change of the gallery, from the main thread.
 pub enum GalleryUpdate {
     /// The gallery is in force; these are its people.
     Names(Names),
@@ -25,14 +25,14 @@ pub enum GalleryUpdate {
 /// Where the door thread receives from the other threads.
 pub struct Inbox {
     pub shared: Arc<Shared>,
-    pub observed: Receiver<Observation>,
+    pub observations: Receiver<Observation>,
     pub camera: Receiver<CameraEvent>,
     pub gallery: Receiver<GalleryUpdate>,
 }
 
-impl Keeper {
+impl Controller {
     /// Handles the events of the camera and the gallery.
-    pub(super) fn listen(&mut self) {
+    pub(super) fn read_inbox(&mut self) {
         while let Ok(update) = self.inbox.gallery.try_recv() {
             match update {
                 GalleryUpdate::Names(names) => self.names = names,
@@ -42,24 +42,24 @@ impl Keeper {
         while let Ok(event) = self.inbox.camera.try_recv() {
             match event {
                 CameraEvent::Up(camera) => {
-                    self.camera_delivers();
+                    self.camera_is_up();
                     log::info!("camera_up {}", lines::camera(&camera));
                 }
                 CameraEvent::Back { camera, away } => {
-                    self.camera_delivers();
+                    self.camera_is_up();
                     let away = away.as_millis();
                     log::info!("camera_back away_ms={away} {}", lines::camera(&camera));
                 }
                 CameraEvent::Down { why, path } => self.fail(Fault::Camera { why, path }),
                 CameraEvent::Ended => {
-                    self.ending = Some(Timestamp::now());
+                    self.source_ended = Some(Timestamp::now());
                 }
             }
         }
     }
 
     /// The camera delivers from now on.
-    fn camera_delivers(&mut self) {
+    fn camera_is_up(&mut self) {
         (self.faults.camera, self.logged.camera) = (false, false);
         self.camera_since = Timestamp::now();
     }
@@ -67,11 +67,11 @@ impl Keeper {
     /// Checks whether recognition, or the source of its frames, has stopped without an error.
     pub(super) fn watch_recognition(&mut self, now: Timestamp) {
         let shared = &self.inbox.shared;
-        let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
-        let looked = Timestamp::from_nanos(shared.looked.load(Ordering::Acquire));
-        let expected = !self.faults.camera && self.ending.is_none();
-        let stuck = now.since(pulse) > self.watchdog
-            || expected && now.since(looked.max(self.camera_since)) > self.blind;
+        let round = Timestamp::from_nanos(shared.recognition_round.load(Ordering::Acquire));
+        let read = Timestamp::from_nanos(shared.frame_read.load(Ordering::Acquire));
+        let expected = !self.faults.camera && self.source_ended.is_none();
+        let stuck = now.since(round) > self.watchdog
+            || expected && now.since(read.max(self.camera_since)) > self.read_timeout;
         if stuck && !self.faults.recognition {
             self.fail(Fault::Recognition);
         }

@@ -1,14 +1,14 @@
 //! What the door's thread writes to the log: a line for each event of the decision, and the description of a camera. The lines
 //! of faults are in [`fault`](super::fault).
 
-use super::Keeper;
+use super::Controller;
 use crate::capture::{CameraInfo, DeviceIdentity};
 use crate::clock::Timestamp;
 use crate::door::{Event, Events, OpenedBy};
 use crate::journal;
 use crate::people::PersonId;
 
-impl Keeper {
+impl Controller {
     /// Logs what the decision has done at `now`.
     pub(super) fn log_events(&self, now: Timestamp, events: &Events) {
         for event in events {
@@ -78,7 +78,7 @@ impl Keeper {
     fn name(&self, person: PersonId) -> String {
         let name = self.names.iter().find(|(id, _)| *id == person);
         match name {
-            Some((_, name)) if self.call_by_name => journal::value(name),
+            Some((_, name)) if self.log_names => journal::value(name),
             _ => person.to_string(),
         }
     }

@@ -1,9 +1,9 @@
 //! The relay's state and the moves of relay and LEDs. Whether the door is open is decided elsewhere; a relay that is to go off
-//! does so in [`Keeper::fail`] or [`Keeper::follow`].
+//! does so in [`Controller::fail`] or [`Controller::apply`].
 
 use super::fault::Fault;
-use super::guards::Armed;
-use super::{Keeper, NAP};
+use super::guards::Arming;
+use super::{Controller, LONGEST_SLEEP};
 use crate::clock::Timestamp;
 use crate::output::OutputError;
 
@@ -16,7 +16,7 @@ pub(super) enum Relay {
     On,
 }
 
-impl Keeper {
+impl Controller {
     /// Turns the relay off on the driver. Returns its previous state, and whether the driver obeyed.
     pub(super) fn relay_off(&mut self) -> (Relay, Result<(), OutputError>) {
         let off = match &mut self.outputs {
@@ -34,14 +34,14 @@ impl Keeper {
         }
     }
 
-    /// Sets relay and LEDs as decided. [`Keeper::follow`] turns the relay off.
-    pub(super) fn act(&mut self) {
+    /// Sets relay and LEDs as decided. [`Controller::apply`] turns the relay off.
+    pub(super) fn drive_outputs(&mut self) {
         let now = Timestamp::now();
         if self.door.relay() && self.relay != Relay::On {
             self.switch_on(now);
         }
-        if self.relay == Relay::On && now.since(self.beaten) >= NAP {
-            self.beat(now);
+        if self.relay == Relay::On && now.since(self.last_heartbeat) >= LONGEST_SLEEP {
+            self.send_heartbeat(now);
         }
         let (leds, _) = self.player.update(now, self.signal());
         if let Some(outputs) = &mut self.outputs
@@ -51,16 +51,16 @@ impl Keeper {
         }
     }
 
-    /// Switches the relay on, once a guard knows of it and there are outputs.
+    /// Switches the relay on, once a guard has acknowledged it and there are outputs.
     fn switch_on(&mut self, now: Timestamp) {
-        if self.outputs.is_some() && self.hands.is_guarded() {
-            let waiting = std::mem::replace(&mut self.relay, Relay::Arming);
-            if waiting != Relay::Arming && !self.guards.is_watched() {
+        if self.outputs.is_some() && self.broker.is_guarded() {
+            let before = std::mem::replace(&mut self.relay, Relay::Arming);
+            if before != Relay::Arming && !self.guards.is_watched() {
                 log::warn!("relay state=waiting why=\"no guard watches\"");
             }
-            match self.guards.arm(now, &mut self.asks) {
-                Ok(Armed::Yes) => {}
-                Ok(Armed::NotYet) => return,
+            match self.guards.arm(now, &mut self.requests) {
+                Ok(Arming::Acknowledged) => {}
+                Ok(Arming::Pending) => return,
                 Err(why) => return self.fail(Fault::Guard(why)),
             }
         }
@@ -79,10 +79,10 @@ impl Keeper {
     }
 
     /// Sends a heartbeat to the guards. If a guard is lost by that, it is a fault.
-    pub(super) fn beat(&mut self, now: Timestamp) {
-        self.beaten = now;
+    pub(super) fn send_heartbeat(&mut self, now: Timestamp) {
+        self.last_heartbeat = now;
         let on = self.relay != Relay::Off;
-        if let Err(why) = self.guards.beat(on, now, &mut self.asks) {
+        if let Err(why) = self.guards.send_heartbeats(on, now, &mut self.requests) {
             self.fail(Fault::Guard(why));
         }
     }

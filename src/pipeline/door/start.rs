@@ -1,11 +1,11 @@
 //! The start of the door's thread: it waits for the first outputs and the first guard. It may wait because nothing can be on
-//! yet; once the loop runs, lost [`parts`](super::parts) are replaced without waiting.
+//! yet; once the loop runs, what was lost is replaced without waiting (see [`recovery`](super::recovery)).
 
 use std::time::{Duration, Instant};
 
-use super::Keeper;
+use super::Controller;
 use super::guards::Lost;
-use crate::broker::{Answer, Ask};
+use crate::broker::{Request, Response};
 use crate::clock::Timestamp;
 use crate::output::guard::START;
 use crate::output::{GuardError, OutputError};
@@ -14,71 +14,74 @@ use crate::pipeline::RunError;
 /// How long the guard of a predecessor that has just died may hold the lines.
 const PREDECESSOR: Duration = Duration::from_secs(6);
 
-impl Keeper {
+impl Controller {
     /// Waits for the first outputs and the first guard: nothing can be on yet.
-    pub(super) fn begin(&mut self) -> Result<(), RunError> {
+    pub(super) fn start(&mut self) -> Result<(), RunError> {
         let begun = Instant::now();
-        let lost = |e: std::io::Error| OutputError::Broker {
-            cause: e.to_string(),
-        };
-        self.hands.ask(Ask::Outputs).map_err(lost)?;
+        self.broker
+            .request(Request::Outputs)
+            .map_err(OutputError::broker)?;
         loop {
-            match self.next_answer(START)? {
-                Answer::Outputs(Ok(outputs)) => {
-                    self.hold(outputs);
+            match self.next_response(START)? {
+                Response::Outputs(Ok(outputs)) => {
+                    self.set_outputs(outputs);
                     break;
                 }
-                Answer::Outputs(Err(OutputError::Busy { .. })) if begun.elapsed() < PREDECESSOR => {
+                Response::Outputs(Err(OutputError::Busy { .. }))
+                    if begun.elapsed() < PREDECESSOR =>
+                {
                     std::thread::sleep(Duration::from_millis(10));
-                    self.hands.ask(Ask::Outputs).map_err(lost)?;
+                    self.broker
+                        .request(Request::Outputs)
+                        .map_err(OutputError::broker)?;
                 }
-                Answer::Outputs(Err(error)) => return Err(error.into()),
-                Answer::Guard(_) => {}
+                Response::Outputs(Err(error)) => return Err(error.into()),
+                Response::Guard(_) => {}
             }
         }
-        if !self.hands.is_guarded() {
+        if !self.broker.is_guarded() {
             return Ok(());
         }
         let begun = Instant::now();
-        self.guards.fill(Timestamp::now(), &mut self.asks);
-        self.ask()?;
+        self.guards
+            .request_missing(Timestamp::now(), &mut self.requests);
+        self.send_requests()?;
         while !self.guards.is_watched() {
             if begun.elapsed() >= START {
                 return Err(GuardError::Start.into());
             }
-            if let Some(Answer::Guard(started)) = self.hands.answer().map_err(lost)? {
+            if let Some(Response::Guard(started)) =
+                self.broker.response().map_err(OutputError::broker)?
+            {
                 self.guards
-                    .take(started, Timestamp::now(), &mut self.asks)?;
+                    .add(started, Timestamp::now(), &mut self.requests)?;
             }
-            match self.guards.hear(Timestamp::now(), &mut self.asks) {
+            match self
+                .guards
+                .read_answers(Timestamp::now(), &mut self.requests)
+            {
                 Ok(()) => {}
-                Err(Lost::InCharge(why) | Lost::Starting(why)) => return Err(why.into()),
+                Err(Lost::Active(why) | Lost::Starting(why)) => return Err(why.into()),
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
 
-    /// Waits for the next answer.
-    fn next_answer(&mut self, patience: Duration) -> Result<Answer, OutputError> {
+    /// Waits for the broker's next response.
+    fn next_response(&mut self, patience: Duration) -> Result<Response, OutputError> {
         let begun = Instant::now();
         loop {
-            let answer = self.hands.answer();
-            match answer {
-                Ok(Some(answer)) => return Ok(answer),
+            match self.broker.response() {
+                Ok(Some(response)) => return Ok(response),
                 Ok(None) if begun.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(None) => {
-                    return Err(OutputError::Broker {
-                        cause: format!("no answer within {} s", patience.as_secs()),
-                    });
+                    let why = format!("no answer within {} s", patience.as_secs());
+                    return Err(OutputError::broker(why));
                 }
-                Err(error) => {
-                    return Err(OutputError::Broker {
-                        cause: error.to_string(),
-                    });
-                }
+                Err(error) => return Err(OutputError::broker(error)),
             }
         }
     }

@@ -14,8 +14,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::fault::Fault;
 use super::relay::Relay;
-use super::{GalleryUpdate, Inbox, Keeper};
-use crate::broker::{Answer, Ask, Hands};
+use super::{Controller, GalleryUpdate, Inbox};
+use crate::broker::{BrokerClient, Request, Response};
 use crate::capture::{CameraEvent, CameraFault, CameraInfo};
 use crate::clock::Timestamp;
 use crate::config::{Config, Overrides};
@@ -33,7 +33,7 @@ thread_local! {
     static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
     static PRESSED: Cell<bool> = const { Cell::new(false) };
     static BROKER_GONE: Cell<bool> = const { Cell::new(false) };
-    static ANSWERS: RefCell<VecDeque<Answer>> = const { RefCell::new(VecDeque::new()) };
+    static RESPONSES: RefCell<VecDeque<Response>> = const { RefCell::new(VecDeque::new()) };
 }
 
 fn record(what: impl Into<String>) {
@@ -95,15 +95,15 @@ impl Outputs for FakeOutputs {
 
 impl Drop for FakeOutputs {
     fn drop(&mut self) {
-        record("driver: let go");
+        record("driver: dropped");
     }
 }
 
-struct FakeHands {
+struct FakeBroker {
     guarded: bool,
 }
 
-impl FakeHands {
+impl FakeBroker {
     fn gone() -> io::Result<()> {
         if BROKER_GONE.get() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -112,20 +112,20 @@ impl FakeHands {
     }
 }
 
-impl Hands for FakeHands {
-    fn ask(&mut self, what: Ask) -> io::Result<()> {
+impl BrokerClient for FakeBroker {
+    fn request(&mut self, request: Request) -> io::Result<()> {
         Self::gone()?;
-        record(match what {
-            Ask::Outputs => "broker: outputs, please",
-            Ask::Guard => "broker: a guard, please",
-            Ask::End(_) => "broker: end that guard",
+        record(match request {
+            Request::Outputs => "broker: outputs requested",
+            Request::Guard => "broker: guard requested",
+            Request::End(_) => "broker: guard to be ended",
         });
         Ok(())
     }
 
-    fn answer(&mut self) -> io::Result<Option<Answer>> {
+    fn response(&mut self) -> io::Result<Option<Response>> {
         Self::gone()?;
-        Ok(ANSWERS.with_borrow_mut(VecDeque::pop_front))
+        Ok(RESPONSES.with_borrow_mut(VecDeque::pop_front))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -145,7 +145,7 @@ impl FakeGuard {
     fn start() -> Self {
         let (ours, theirs) = passing::pair().expect("sockets");
         let guard = Guard::new(ours, 0, Timestamp::now());
-        ANSWERS.with_borrow_mut(|answers| answers.push_back(Answer::Guard(Ok(guard))));
+        RESPONSES.with_borrow_mut(|responses| responses.push_back(Response::Guard(Ok(guard))));
         let fake = Self(theirs);
         fake.answer();
         fake
@@ -190,8 +190,8 @@ impl log::Log for Lines {
 
 /// A door with the relay off, two healthy guards, and a camera that delivers.
 struct Rig {
-    keeper: Keeper,
-    charge: Option<FakeGuard>,
+    controller: Controller,
+    active: Option<FakeGuard>,
     spare: Option<FakeGuard>,
     camera: Sender<CameraEvent>,
     gallery: Sender<GalleryUpdate>,
@@ -209,15 +209,15 @@ impl Rig {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            pulse: AtomicU64::new(now),
-            looked: AtomicU64::new(now),
-            door: AtomicU64::new(now),
+            recognition_round: AtomicU64::new(now),
+            frame_read: AtomicU64::new(now),
+            door_round: AtomicU64::new(now),
             progress: Arc::default(),
             door_wakeup: Arc::new(Wakeup::new().expect("a descriptor")),
         });
         let inbox = Inbox {
             shared,
-            observed,
+            observations: observed,
             camera: camera_events,
             gallery: gallery_updates,
         };
@@ -229,9 +229,9 @@ impl Rig {
         // Longer than any test.
         config.recognition.watchdog_ms = 3_600_000;
         config.door.hold_ms = 10_000;
-        let hands = Box::new(FakeHands { guarded: true });
-        let mut keeper = Keeper::new(&config, hands, inbox).expect("a policy");
-        keeper.hold(Box::new(FakeOutputs));
+        let broker = Box::new(FakeBroker { guarded: true });
+        let mut controller = Controller::new(&config, broker, inbox).expect("a policy");
+        controller.set_outputs(Box::new(FakeOutputs));
         let info = CameraInfo {
             name: "fake".to_owned(),
             path: "/dev/video0".into(),
@@ -242,8 +242,8 @@ impl Rig {
         };
         camera.send(CameraEvent::Up(info)).expect("room");
         let mut rig = Self {
-            keeper,
-            charge: Some(FakeGuard::start()),
+            controller,
+            active: Some(FakeGuard::start()),
             spare: None,
             camera,
             gallery,
@@ -251,16 +251,16 @@ impl Rig {
         rig.rounds(2);
         rig.spare = Some(FakeGuard::start());
         rig.rounds(2);
-        assert!(rig.keeper.guards.is_watched());
+        assert!(rig.controller.guards.is_watched());
         rig
     }
 
     fn rounds(&mut self, count: u32) {
         for _ in 0..count {
-            for guard in [&self.charge, &self.spare].into_iter().flatten() {
+            for guard in [&self.active, &self.spare].into_iter().flatten() {
                 guard.play();
             }
-            self.keeper.round();
+            self.controller.round();
         }
     }
 
@@ -271,10 +271,10 @@ impl Rig {
     }
 
     /// Makes `fault` happen, with the relay on.
-    fn strike(mut self, fault: &Fault) -> Vec<String> {
+    fn inject(mut self, fault: &Fault) -> Vec<String> {
         if !matches!(fault, Fault::Relay(_)) {
             self.open();
-            assert_eq!(self.keeper.relay, Relay::On, "{fault:?}");
+            assert_eq!(self.controller.relay, Relay::On, "{fault:?}");
         }
         recorded();
         match fault {
@@ -286,7 +286,7 @@ impl Rig {
                 self.rounds(1);
             }
             Fault::Recognition => {
-                self.keeper.watchdog = Duration::ZERO;
+                self.controller.watchdog = Duration::ZERO;
                 self.rounds(1);
             }
             // It refuses to go on: its state is unknown.
@@ -303,14 +303,14 @@ impl Rig {
                 self.rounds(1);
             }
             Fault::Guard(GuardError::Dead) => {
-                self.charge = None;
+                self.active = None;
                 self.rounds(1);
             }
-            // Like a process that is stopped, or sleeps where no signal wakes it: its socket exists, and takes beats.
+            // Like a process that is stopped, or sleeps where no signal wakes it: its socket exists, and takes heartbeats.
             Fault::Guard(GuardError::Silent) => {
                 let begun = Instant::now();
-                let stuck = self.charge.take();
-                while self.keeper.relay == Relay::On {
+                let stuck = self.active.take();
+                while self.controller.relay == Relay::On {
                     assert!(begun.elapsed() < Duration::from_secs(60), "never noticed");
                     std::thread::sleep(Duration::from_millis(20));
                     self.rounds(1);
@@ -318,31 +318,31 @@ impl Rig {
                 drop(stuck);
             }
             Fault::Guard(GuardError::Full) => {
-                let stuck = self.charge.take();
+                let stuck = self.active.take();
                 let now = Timestamp::now();
                 for _ in 0..100_000 {
-                    if self.keeper.relay == Relay::On {
-                        self.keeper.beat(now);
+                    if self.controller.relay == Relay::On {
+                        self.controller.send_heartbeat(now);
                     }
                 }
                 drop(stuck);
             }
-            // A guard in charge has started; one that has not is the next kind. Both errors are handled alike.
+            // A guard in active has started; one that has not is the next kind. Both errors are handled alike.
             Fault::Guard(GuardError::Spawn(_) | GuardError::Start) => {
-                self.keeper.fail(fault.clone());
+                self.controller.fail(fault.clone());
             }
             Fault::NoGuard(why) => {
-                (self.charge, self.spare) = (None, None);
+                (self.active, self.spare) = (None, None);
                 self.rounds(3);
                 recorded();
-                let none = Answer::Guard(Err(*why));
-                ANSWERS.with_borrow_mut(|answers| answers.push_back(none));
+                let none = Response::Guard(Err(*why));
+                RESPONSES.with_borrow_mut(|responses| responses.push_back(none));
                 self.rounds(1);
             }
             Fault::Broker(_) => {
                 BROKER_GONE.set(true);
                 self.rounds(1);
-                assert!(self.keeper.inbox.shared.stopping());
+                assert!(self.controller.inbox.shared.stopping());
             }
             Fault::Gallery(why) => {
                 self.gallery
@@ -352,23 +352,26 @@ impl Rig {
             }
             Fault::Clock => {
                 let past = Timestamp::from_nanos(1);
-                let events = self.keeper.door.tick(past);
-                self.keeper.follow(past, &events);
+                let events = self.controller.door.tick(past);
+                self.controller.apply(past, &events);
             }
             Fault::Stop => {
-                self.keeper.inbox.shared.stop();
-                self.keeper.run();
+                self.controller.inbox.shared.stop();
+                self.controller.run();
                 return recorded();
             }
         }
-        assert_eq!(self.keeper.relay, Relay::Off, "{fault:?}");
-        assert!(!self.keeper.door.relay(), "{fault:?}: the decision is void");
+        assert_eq!(self.controller.relay, Relay::Off, "{fault:?}");
+        assert!(
+            !self.controller.door.relay(),
+            "{fault:?}: the decision is void"
+        );
         recorded()
     }
 }
 
 /// The first of all faults, and the next one after each. A new kind does not compile without its place here and its trigger
-/// in [`Rig::strike`].
+/// in [`Rig::inject`].
 fn after(fault: Option<&Fault>) -> Option<Fault> {
     let gone = || OutputError::Gone {
         chip: "chip".to_owned(),
@@ -403,7 +406,7 @@ fn the_relay_goes_off_before_anything_else_whatever_breaks() {
     println!("fault | calls in order");
     let mut fault = after(None);
     while let Some(struck) = fault {
-        let calls = Rig::new().strike(&struck);
+        let calls = Rig::new().inject(&struck);
         let name = format!("{struck:?}");
         let name = name.split(" {").next().unwrap_or_default();
         println!("{name} | {}", calls.join(", "));
@@ -425,8 +428,8 @@ fn the_end_of_the_hold_time_turns_the_relay_off_before_it_is_logged() {
     rig.open();
     recorded();
     let late = Timestamp::now().plus(Duration::from_secs(11));
-    let events = rig.keeper.door.tick(late);
-    rig.keeper.follow(late, &events);
+    let events = rig.controller.door.tick(late);
+    rig.controller.apply(late, &events);
     let calls = recorded();
     println!("hold time over | {}", calls.join(", "));
     assert_eq!(
@@ -441,25 +444,25 @@ fn the_relay_goes_on_only_once_a_guard_has_answered() {
     let mut rig = Rig::new();
     recorded();
     PRESSED.set(true);
-    rig.keeper.round();
-    rig.keeper.round();
-    assert_eq!(rig.keeper.relay, Relay::Arming);
+    rig.controller.round();
+    rig.controller.round();
+    assert_eq!(rig.controller.relay, Relay::Arming);
     assert!(!recorded().contains(&"driver: relay on".to_owned()));
     rig.rounds(2);
-    assert_eq!(rig.keeper.relay, Relay::On);
+    assert_eq!(rig.controller.relay, Relay::On);
 }
 
 #[test]
 fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
     let mut rig = Rig::new();
-    // It takes beats, but answers none.
-    let stuck = rig.charge.take();
+    // It takes heartbeats, but answers none.
+    let stuck = rig.active.take();
     recorded();
     PRESSED.set(true);
     let pressed = Instant::now();
-    while rig.keeper.relay != Relay::On {
+    while rig.controller.relay != Relay::On {
         assert!(pressed.elapsed() < Duration::from_secs(60), "never served");
-        rig.keeper.sleep();
+        rig.controller.sleep();
         rig.rounds(1);
         // The other guard answers at once.
         rig.spare.iter().for_each(FakeGuard::play);
@@ -472,29 +475,29 @@ fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
     // The stuck guard is given up without touching the relay, which the other one watches.
     let on = Instant::now();
     while on.elapsed() < Duration::from_millis(900) {
-        rig.keeper.sleep();
+        rig.controller.sleep();
         rig.rounds(1);
     }
-    assert_eq!(rig.keeper.relay, Relay::On);
-    assert!(recorded().contains(&"broker: end that guard".to_owned()));
+    assert_eq!(rig.controller.relay, Relay::On);
+    assert!(recorded().contains(&"broker: guard to be ended".to_owned()));
     drop(stuck);
 }
 
 #[test]
 fn a_press_while_no_guard_is_there_waits_for_one_and_blocks_nothing() {
     let mut rig = Rig::new();
-    (rig.charge, rig.spare) = (None, None);
+    (rig.active, rig.spare) = (None, None);
     rig.rounds(3);
     PRESSED.set(true);
     rig.rounds(3);
-    assert_eq!(rig.keeper.relay, Relay::Arming);
+    assert_eq!(rig.controller.relay, Relay::Arming);
     // The person at the door sees that nothing opens yet, and the log has the reason.
-    assert_eq!(rig.keeper.signal(), Signal::Fault);
+    assert_eq!(rig.controller.signal(), Signal::Fault);
     assert!(recorded().contains(&"log: relay".to_owned()));
-    rig.charge = Some(FakeGuard::start());
+    rig.active = Some(FakeGuard::start());
     rig.rounds(5);
-    assert_eq!(rig.keeper.relay, Relay::On);
-    assert_eq!(rig.keeper.signal(), Signal::Granted);
+    assert_eq!(rig.controller.relay, Relay::On);
+    assert_eq!(rig.controller.signal(), Signal::Granted);
 }
 
 #[test]
@@ -503,21 +506,21 @@ fn outputs_that_come_back_are_off_and_get_new_guards() {
     rig.open();
     BROKEN.set(Some(Part::Button));
     rig.rounds(1);
-    rig.keeper.retried = Timestamp::from_nanos(0);
+    rig.controller.last_retry = Timestamp::from_nanos(0);
     recorded();
     rig.rounds(1);
-    assert!(recorded().contains(&"broker: outputs, please".to_owned()));
+    assert!(recorded().contains(&"broker: outputs requested".to_owned()));
     let back: Box<dyn Outputs> = Box::new(FakeOutputs);
-    ANSWERS.with_borrow_mut(|answers| answers.push_back(Answer::Outputs(Ok(back))));
+    RESPONSES.with_borrow_mut(|responses| responses.push_back(Response::Outputs(Ok(back))));
     rig.rounds(2);
     let calls = recorded();
     assert!(
-        calls.contains(&"broker: end that guard".to_owned()),
+        calls.contains(&"broker: guard to be ended".to_owned()),
         "{calls:?}"
     );
     assert!(!calls.contains(&"driver: relay on".to_owned()), "{calls:?}");
-    (rig.charge, rig.spare) = (Some(FakeGuard::start()), Some(FakeGuard::start()));
+    (rig.active, rig.spare) = (Some(FakeGuard::start()), Some(FakeGuard::start()));
     rig.rounds(4);
     rig.open();
-    assert_eq!(rig.keeper.relay, Relay::On);
+    assert_eq!(rig.controller.relay, Relay::On);
 }

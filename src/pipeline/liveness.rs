@@ -1,4 +1,4 @@
-//! Whether the loop makes progress: an occasional line for people, and the progress of every thread for the service manager.
+//! Whether the loop makes progress: the log's `alive` line for people, and notifications for the service manager.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,59 +16,59 @@ const SOURCE: Duration = Duration::from_secs(10);
 const DOOR: Duration = Duration::from_secs(3);
 
 /// Checks that each thread makes rounds. If one does not, the service manager is not notified.
-pub struct Life {
+pub struct Liveness {
     watchdog: Duration,
     counters: Arc<Counters>,
     rounds: u64,
     /// When the source was last seen to have made a round.
-    source: Timestamp,
-    notified: Option<Timestamp>,
+    source_round: Timestamp,
+    last_notified: Option<Timestamp>,
 }
 
-impl Life {
+impl Liveness {
     /// Recognition counts as stuck after `watchdog`; `counters` are the source's.
     pub fn new(watchdog: Duration, counters: Arc<Counters>) -> Self {
         Self {
             watchdog,
             counters,
             rounds: 0,
-            source: Timestamp::now(),
-            notified: None,
+            source_round: Timestamp::now(),
+            last_notified: None,
         }
     }
 
     /// Whether to notify the service manager that all is well. A play with its own time always does.
-    pub fn goes_on(&mut self, shared: &Shared) -> bool {
+    pub fn should_notify(&mut self, shared: &Shared) -> bool {
         let now = Timestamp::now();
         let rounds = Counters::get(&self.counters.rounds);
         if rounds != self.rounds {
-            (self.rounds, self.source) = (rounds, now);
+            (self.rounds, self.source_round) = (rounds, now);
         }
-        if self.notified.is_some_and(|at| now.since(at) < NOTIFY) {
+        if self.last_notified.is_some_and(|at| now.since(at) < NOTIFY) {
             return false;
         }
-        let pulse = Timestamp::from_nanos(shared.pulse.load(Ordering::Acquire));
-        let door = Timestamp::from_nanos(shared.door.load(Ordering::Acquire));
-        let all = now.since(pulse) <= self.watchdog
-            && now.since(self.source) <= SOURCE
+        let recognition = Timestamp::from_nanos(shared.recognition_round.load(Ordering::Acquire));
+        let door = Timestamp::from_nanos(shared.door_round.load(Ordering::Acquire));
+        let all = now.since(recognition) <= self.watchdog
+            && now.since(self.source_round) <= SOURCE
             && now.since(door) <= DOOR;
         if all || clock::halted() {
-            self.notified = Some(now);
+            self.last_notified = Some(now);
             return true;
         }
         false
     }
 }
 
-/// Logs an occasional line about the loop.
-pub struct Signs {
+/// Logs the `alive` line.
+pub struct AliveLog {
     every: Option<Duration>,
     begun: Instant,
     last: Instant,
     counters: Arc<Counters>,
 }
 
-impl Signs {
+impl AliveLog {
     pub fn new(minutes: u32, counters: Arc<Counters>) -> Self {
         let every = (minutes > 0).then(|| Duration::from_secs(60 * u64::from(minutes)));
         let now = Instant::now();
