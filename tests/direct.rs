@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey::capture::{self, CameraEvent, CameraSettings};
-use latchkey::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
+use latchkey::doorstep::{HEIGHT, Play, SceneRenderer, Script, WIDTH, picture};
 use latchkey::face::{Detection, Detector, Stages};
 use latchkey::frame::{BEHIND, Image, Layout, PixelFormat, Range, Sampler, Slot};
 use latchkey::nn::{EngineSettings, Manifest, ModelFile};
@@ -41,9 +41,9 @@ fn moments() -> Vec<Vec<u8>> {
         .iter()
         .map(|v| 0.5 * (v.from + v.until))
         .collect();
-    let (mut stage, mut canvas) = (Stage::new(play), picture());
+    let (mut renderer, mut canvas) = (SceneRenderer::new(play), picture());
     let mut luma = |t: &f32| {
-        stage.draw(*t, &mut canvas);
+        renderer.draw(*t, &mut canvas);
         let grey = |p: &image::Rgb<u8>| {
             let [r, g, b] = p.0.map(u32::from);
             ((77 * r + 150 * g + 29 * b) >> 8) as u8

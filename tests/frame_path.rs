@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use latchkey::broker::Broker;
 use latchkey::capture::Photo;
 use latchkey::config::{Config, Overrides};
-use latchkey::doorstep::{Play, Script, Stage, picture};
+use latchkey::doorstep::{Play, SceneRenderer, Script, picture};
 use latchkey::face::{Reader, Settings};
 use latchkey::nn::Manifest;
 use latchkey::people::Rule;
@@ -337,9 +337,9 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
     counters_count();
     let folder = tempfile::tempdir().unwrap();
     let photo = folder.path().join("photo.png");
-    let mut stage = Stage::new(Play::new(&Script::default()));
+    let mut renderer = SceneRenderer::new(Play::new(&Script::default()));
     let mut canvas = picture();
-    stage.photo(0, 0, &mut canvas);
+    renderer.photo(0, 0, &mut canvas);
     canvas.save(&photo).unwrap();
     let mut config = Config::load(&Overrides {
         board: Some("host".to_owned()),

@@ -11,7 +11,7 @@ use super::convert::from_rgb;
 use super::frame_sender::FrameSender;
 use super::{CameraEvent, CameraInfo, CameraSettings, CaptureError, RunningSource};
 use crate::clock::{self, Timestamp};
-use crate::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
+use crate::doorstep::{HEIGHT, Play, SceneRenderer, Script, WIDTH, picture};
 use crate::frame::{PixelFormat, Slot};
 use crate::wakeup::WakingSender;
 
@@ -36,7 +36,7 @@ pub fn start(
 }
 
 fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
-    let mut stage = Stage::new(Play::new(script));
+    let mut renderer = SceneRenderer::new(Play::new(script));
     let mut pool = BufferPool::new(settings.buffers, sender);
     let format = settings.format.unwrap_or(PixelFormat::Yuyv);
     let period = Duration::from_secs(1) / settings.fps.max(1);
@@ -46,10 +46,10 @@ fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
     loop {
         // What is visible at that time.
         let at = next.since(begun).as_secs_f32();
-        if at > stage.play().end() {
+        if at > renderer.play().end() {
             break;
         }
-        stage.draw(at, &mut canvas);
+        renderer.draw(at, &mut canvas);
         let layout = match from_rgb(&canvas, WIDTH as u32, HEIGHT as u32, format, &mut bytes) {
             Ok(layout) => layout,
             Err(error) => {

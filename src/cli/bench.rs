@@ -150,7 +150,7 @@ impl Subject {
         let reader = loaded.reader(loaded.gated())?;
         gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
         let engine = reader.engine().to_owned();
-        let known = gallery.known(reader.embedder_sha256());
+        let known = gallery.enrolled(reader.embedder_sha256());
         let identifier = Identifier::new(known, loaded.rule, loaded.bank()?.as_ref());
         let mut recogniser = Recogniser::new(reader, identifier);
         let room = || Vec::with_capacity(frames as usize);

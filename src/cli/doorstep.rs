@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::{Exit, Failure, print_json};
 use crate::config::Overrides;
-use crate::doorstep::{Play, Script, Seen};
+use crate::doorstep::{GroundTruth, Play, Script};
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -95,6 +95,6 @@ fn visits(arguments: &Visits) {
 }
 
 /// Who a face is and where it is, as JSON.
-fn truth(play: &Play, seen: &Seen) -> serde_json::Value {
+fn truth(play: &Play, seen: &GroundTruth) -> serde_json::Value {
     serde_json::json!({ "who": play.name(seen.who), "box": seen.bbox, "landmarks": seen.landmarks })
 }

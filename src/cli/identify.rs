@@ -61,8 +61,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let known = gallery.known(reader.embedder_sha256());
-    let identifier = Identifier::new(known, loaded.rule, loaded.bank()?.as_ref());
+    let enrolled = gallery.enrolled(reader.embedder_sha256());
+    let identifier = Identifier::new(enrolled, loaded.rule, loaded.bank()?.as_ref());
 
     let (mut reports, mut anybody, mut broken) = (Vec::new(), false, None);
     for path in &photos {

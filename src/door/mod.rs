@@ -53,4 +53,4 @@ mod tests;
 pub use event::{Event, Events, OpenedBy};
 pub use observation::{Observation, Sighting, Verdict};
 pub use policy::{Companions, MAX_VOTES, Policy, PolicyError, Retrigger};
-pub use state::{Door, Signal};
+pub use state::{Door, Indication};

@@ -34,7 +34,7 @@ const FACE_SHOWN: Duration = Duration::from_millis(500);
 
 /// What the LEDs should show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signal {
+pub enum Indication {
     /// No one is there; everything works.
     Ready,
     /// A face is in view; the decision is still open or has been made.
@@ -47,7 +47,7 @@ pub enum Signal {
     LockedOut,
     /// Something the door depends on is broken.
     Fault,
-    /// No one is there, everything works, and the owner's newest setup has a mistake. The door itself never gives this signal.
+    /// No one is there, everything works, and the owner's newest setup has a mistake. The door itself never gives this one.
     Notice,
 }
 
@@ -124,24 +124,24 @@ impl Door {
 
     /// What the LEDs should show, as of the last call.
     #[must_use]
-    pub const fn signal(&self) -> Signal {
+    pub const fn indication(&self) -> Indication {
         if self.open.is_some() {
-            Signal::Granted
+            Indication::Granted
         } else if self.faulty {
-            Signal::Fault
+            Indication::Fault
         } else if self.penalty.locked_until().is_some() {
-            Signal::LockedOut
+            Indication::LockedOut
         } else if self.refused_shown_until.is_some() {
-            Signal::Refused
+            Indication::Refused
         } else if self.face_shown_until.is_some() {
-            Signal::FaceSeen
+            Indication::FaceSeen
         } else {
-            Signal::Ready
+            Indication::Ready
         }
     }
 
     /// When [`Door::tick`] must be called next, if nothing else happens before: the earliest time at
-    /// which [`Door::relay`] or [`Door::signal`] may change by themselves.
+    /// which [`Door::relay`] or [`Door::indication`] may change by themselves.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let opened = self.open.map(|open| open.until);

@@ -122,7 +122,7 @@ fn the_third_vote_opens_for_the_hold_time() {
     let by = OpenedBy::Person(ANN);
     assert_eq!(events, [decided, Event::Opened { by }]);
     assert!(door.relay());
-    assert_eq!(door.signal(), Signal::Granted);
+    assert_eq!(door.indication(), Indication::Granted);
     assert!(door.tick(ms(4199)).is_empty());
     assert!(door.relay());
     let held = Duration::from_secs(3);
@@ -257,8 +257,8 @@ fn a_track_of_strangers_is_one_refusal() {
     };
     assert_eq!(events, [refusal]);
     assert_eq!(
-        door.signal(),
-        Signal::FaceSeen,
+        door.indication(),
+        Indication::FaceSeen,
         "refused is shown for 2 s only"
     );
     // The same face after an absence, and another face.
@@ -269,7 +269,7 @@ fn a_track_of_strangers_is_one_refusal() {
         &[&[(2, stranger()), (3, stranger())][..]; 9],
     );
     assert_eq!(refused(&events), 2);
-    assert_eq!(door.signal(), Signal::Refused);
+    assert_eq!(door.indication(), Indication::Refused);
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_fault_closes_and_voids_but_the_button_still_opens() {
     let held = Duration::from_millis(100);
     let closed = [Event::Closed { held }];
     assert_eq!(door.fault(ms(300), true).as_slice(), closed);
-    assert_eq!(door.signal(), Signal::Fault);
+    assert_eq!(door.indication(), Indication::Fault);
     assert_eq!(show(&mut door, 400, 100, &[a; 30]), []);
     door.button(ms(4000));
     assert!(door.fault(ms(4100), true).is_empty(), "no news");
@@ -371,9 +371,9 @@ fn neither_fault_nor_clock_ends_a_lockout() {
     show(&mut door, 50_000, 10, &[s; 5]);
     door.fault(ms(51_000), true);
     door.fault(ms(52_000), false);
-    assert_eq!(door.signal(), Signal::LockedOut);
+    assert_eq!(door.indication(), Indication::LockedOut);
     assert_eq!(door.tick(ms(1000)).as_slice(), [Event::ClockJumped]);
-    assert_eq!(door.signal(), Signal::LockedOut);
+    assert_eq!(door.indication(), Indication::LockedOut);
     assert_eq!(
         door.next_deadline(),
         Some(ms(29_020)),

@@ -1,8 +1,8 @@
 //! The doorstep: synthetic people before a door that does not exist, with the ground truth about them.
 //!
-//! `script` describes a play, `play` decides who comes when, and `stage` draws it: a `place`, and before it each `person`, a
-//! face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` gives every surface its grain. For
-//! demonstrations, tests and training; the pictures show no real person.
+//! `script` describes a play, `play` decides who comes when, and `scene_renderer` draws it: a `place`, and before it each
+//! `person`, a face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` gives every surface its
+//! grain. For demonstrations, tests and training; the pictures show no real person.
 
 mod head;
 mod model;
@@ -11,8 +11,8 @@ mod person;
 mod place;
 mod play;
 mod raster;
+mod scene_renderer;
 mod script;
-mod stage;
 mod view;
 
 pub use model::{Model, Moves};
@@ -21,6 +21,6 @@ pub use person::{Drawn, Person, Scratch};
 pub use place::{HEIGHT, WIDTH};
 pub use play::{NAMES, Play, Role, Visit, Who};
 pub use raster::{Canvas, Colour, mix};
+pub use scene_renderer::{GroundTruth, SceneRenderer, picture};
 pub use script::{Script, ScriptError};
-pub use stage::{Seen, Stage, picture};
 pub use view::{Light, Pose};

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::MAX_FACES;
 use super::geometry::Rect;
+use super::numbers::Numbers;
 use crate::clock::Timestamp;
 
 /// Least overlap of a face with where it was.
-const SAME: f32 = 0.15;
+const MIN_OVERLAP: f32 = 0.15;
 /// How long a face may be out of sight and keep its number: a gap of the detector, not a visit. A
 /// face of the previous frame has not been out of sight, however long that frame took to read.
-const FORGET: Duration = Duration::from_millis(1000);
+const LONGEST_GAP: Duration = Duration::from_millis(1000);
 
 #[derive(Clone, Copy)]
 struct Track {
@@ -27,9 +28,9 @@ struct Track {
 #[derive(Default)]
 pub struct Tracker {
     tracks: [Option<Track>; MAX_FACES],
-    given: u32,
+    numbers: Numbers,
     /// When the previous frame was taken.
-    before: Timestamp,
+    previous: Timestamp,
 }
 
 impl Tracker {
@@ -39,11 +40,11 @@ impl Tracker {
         let boxes = &boxes[..boxes.len().min(MAX_FACES)];
         let mut numbers = [0; MAX_FACES];
         for track in &mut self.tracks {
-            if track.is_some_and(|t| t.seen != self.before && now.since(t.seen) > FORGET) {
+            if track.is_some_and(|t| t.seen != self.previous && now.since(t.seen) > LONGEST_GAP) {
                 *track = None;
             }
         }
-        self.before = now;
+        self.previous = now;
         // The best overlap first, until no pair is left: at most 8 x 8 pairs.
         let mut taken = [false; MAX_FACES];
         loop {
@@ -51,7 +52,7 @@ impl Tracker {
             for (f, bbox) in boxes.iter().enumerate().filter(|(f, _)| numbers[*f] == 0) {
                 for (t, track) in self.tracks.iter().enumerate().filter(|(t, _)| !taken[*t]) {
                     let overlap = track.map_or(0.0, |track| track.bbox.overlap(bbox));
-                    if overlap > best.map_or(SAME, |(_, _, o)| o) {
+                    if overlap > best.map_or(MIN_OVERLAP, |(_, _, o)| o) {
                         best = Some((f, t, overlap));
                     }
                 }
@@ -70,10 +71,9 @@ impl Tracker {
                 .min_by_key(|t| self.tracks[*t].map_or(Timestamp::default(), |track| track.seen));
             let Some(t) = longest_unseen else { break };
             taken[t] = true;
-            self.given = self.given.wrapping_add(1).max(1);
-            *number = self.given;
+            *number = self.numbers.next_number();
             self.tracks[t] = Some(Track {
-                number: self.given,
+                number: *number,
                 bbox: *bbox,
                 seen: now,
             });

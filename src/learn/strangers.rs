@@ -3,7 +3,7 @@
 //! They are alike because of how they are drawn, so they show the head what the class *nobody* looks like, but prove nothing
 //! about how often real strangers are taken for an enrolled person.
 
-use crate::doorstep::{Play, Script, Stage, picture};
+use crate::doorstep::{Play, SceneRenderer, Script, picture};
 use crate::face::{Embedding, FaceError, Landmarks, Reader};
 use crate::frame::{Image, Layout, PixelFormat};
 
@@ -40,7 +40,7 @@ pub fn drawn(
         visits: 1,
         ..Script::default()
     };
-    let mut stage = Stage::new(Play::new(&script));
+    let mut stage = SceneRenderer::new(Play::new(&script));
     let mut canvas = picture();
     for who in 1..=PEOPLE as usize {
         let seen = stage.photo(who, who as u32, &mut canvas);

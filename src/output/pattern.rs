@@ -1,6 +1,6 @@
-//! What the LEDs show. Pure: from a signal and how long it has lasted to which LEDs are on.
+//! What the LEDs show. Pure: from an indication and how long it has lasted to which LEDs are on.
 //!
-//! | signal | LED | shape, ms |
+//! | indication | LED | shape, ms |
 //! |---|---|---|
 //! | ready | status | a flash of 50 every 2000 |
 //! | face seen | status | on, winking: 450 on, 50 off |
@@ -10,7 +10,7 @@
 //! | fault | refused | fast: 100 on, 100 off |
 //! | notice | refused | two flashes of 50, 150 apart, every 2000 |
 //!
-//! Every signal has a shape of its own, so one LED is enough to distinguish them. A signal whose LED
+//! Every indication has a shape of its own, so one LED is enough to distinguish them. An indication whose LED
 //! is not wired uses the first wired one, in the order status, refused, granted.
 
 use std::fmt;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::wiring::Wired;
 use crate::clock::Timestamp;
-use crate::door::Signal;
+use crate::door::Indication;
 
 /// Which LEDs are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,15 +52,15 @@ struct Shape {
     repeats: bool,
 }
 
-const fn shape(signal: Signal) -> Shape {
-    let (turns, repeats): (&[u64], bool) = match signal {
-        Signal::Ready => (&[50, 1950], true),
-        Signal::FaceSeen => (&[450, 50], true),
-        Signal::Granted => (&[], false),
-        Signal::Refused => (&[200, 200, 200, 200, 200], false),
-        Signal::LockedOut => (&[500, 500], true),
-        Signal::Fault => (&[100, 100], true),
-        Signal::Notice => (&[50, 150, 50, 1750], true),
+const fn shape(indication: Indication) -> Shape {
+    let (turns, repeats): (&[u64], bool) = match indication {
+        Indication::Ready => (&[50, 1950], true),
+        Indication::FaceSeen => (&[450, 50], true),
+        Indication::Granted => (&[], false),
+        Indication::Refused => (&[200, 200, 200, 200, 200], false),
+        Indication::LockedOut => (&[500, 500], true),
+        Indication::Fault => (&[100, 100], true),
+        Indication::Notice => (&[50, 150, 50, 1750], true),
     };
     Shape { turns, repeats }
 }
@@ -92,22 +92,26 @@ fn at(shape: &Shape, elapsed: Duration) -> (bool, Option<Duration>) {
     (on, None)
 }
 
-/// Which of the LEDs that are wired are on, `elapsed` after the signal began.
+/// Which of the LEDs that are wired are on, `elapsed` after the indication began.
 #[must_use]
-pub fn pattern(signal: Signal, elapsed: Duration, wired: Wired) -> Leds {
-    let (on, _) = at(&shape(signal), elapsed);
+pub fn pattern(indication: Indication, elapsed: Duration, wired: Wired) -> Leds {
+    let (on, _) = at(&shape(indication), elapsed);
     let mut leds = Leds::default();
     if !on {
         return leds;
     }
-    let wanted = match signal {
-        Signal::Ready | Signal::FaceSeen => wired.status,
-        Signal::Granted => wired.granted,
-        Signal::Refused | Signal::LockedOut | Signal::Fault | Signal::Notice => wired.refused,
+    let wanted = match indication {
+        Indication::Ready | Indication::FaceSeen => wired.status,
+        Indication::Granted => wired.granted,
+        Indication::Refused | Indication::LockedOut | Indication::Fault | Indication::Notice => {
+            wired.refused
+        }
     };
-    match signal {
-        Signal::Granted if wanted => leds.granted = true,
-        Signal::Refused | Signal::LockedOut | Signal::Fault | Signal::Notice if wanted => {
+    match indication {
+        Indication::Granted if wanted => leds.granted = true,
+        Indication::Refused | Indication::LockedOut | Indication::Fault | Indication::Notice
+            if wanted =>
+        {
             leds.refused = true;
         }
         _ if wired.status => leds.status = true,
@@ -117,39 +121,39 @@ pub fn pattern(signal: Signal, elapsed: Duration, wired: Wired) -> Leds {
     leds
 }
 
-/// When [`pattern`] next changes, counted from the signal's beginning. None: it stays.
+/// When [`pattern`] next changes, counted from the indication's beginning. None: it stays.
 #[must_use]
-pub fn next_change(signal: Signal, elapsed: Duration) -> Option<Duration> {
-    at(&shape(signal), elapsed).1
+pub fn next_change(indication: Indication, elapsed: Duration) -> Option<Duration> {
+    at(&shape(indication), elapsed).1
 }
 
-/// Plays the patterns: remembers when the signal began.
+/// Plays the patterns: remembers when the indication began.
 #[derive(Clone, Copy, Debug)]
 pub struct Player {
     wired: Wired,
-    signal: Signal,
+    indication: Indication,
     since: Timestamp,
 }
 
 impl Player {
-    /// Begins with `signal` at `now`.
+    /// Begins with `indication` at `now`.
     #[must_use]
-    pub const fn new(wired: Wired, signal: Signal, now: Timestamp) -> Self {
+    pub const fn new(wired: Wired, indication: Indication, now: Timestamp) -> Self {
         Self {
             wired,
-            signal,
+            indication,
             since: now,
         }
     }
 
     /// Which LEDs must be on now, and when to ask next.
-    pub fn update(&mut self, now: Timestamp, signal: Signal) -> (Leds, Option<Timestamp>) {
-        if signal != self.signal {
-            (self.signal, self.since) = (signal, now);
+    pub fn update(&mut self, now: Timestamp, indication: Indication) -> (Leds, Option<Timestamp>) {
+        if indication != self.indication {
+            (self.indication, self.since) = (indication, now);
         }
         let elapsed = now.since(self.since);
-        let leds = pattern(signal, elapsed, self.wired);
-        let next = next_change(signal, elapsed).map(|after| self.since.plus(after));
+        let leds = pattern(indication, elapsed, self.wired);
+        let next = next_change(indication, elapsed).map(|after| self.since.plus(after));
         (leds, next)
     }
 }
@@ -160,14 +164,14 @@ mod tests {
 
     use super::*;
 
-    const SIGNALS: [Signal; 7] = [
-        Signal::Ready,
-        Signal::FaceSeen,
-        Signal::Granted,
-        Signal::Refused,
-        Signal::LockedOut,
-        Signal::Fault,
-        Signal::Notice,
+    const INDICATIONS: [Indication; 7] = [
+        Indication::Ready,
+        Indication::FaceSeen,
+        Indication::Granted,
+        Indication::Refused,
+        Indication::LockedOut,
+        Indication::Fault,
+        Indication::Notice,
     ];
 
     fn wired(bits: u8) -> Wired {
@@ -182,11 +186,11 @@ mod tests {
         leds.status || leds.granted || leds.refused
     }
 
-    /// The first four seconds of a signal, a character every 50 ms.
-    fn seen(signal: Signal, wired: Wired) -> String {
+    /// The first four seconds of an indication, a character every 50 ms.
+    fn seen(indication: Indication, wired: Wired) -> String {
         (0..80)
             .map(|i| {
-                let leds = pattern(signal, Duration::from_millis(i * 50), wired);
+                let leds = pattern(indication, Duration::from_millis(i * 50), wired);
                 match (leds.status, leds.granted, leds.refused) {
                     (false, false, false) => '.',
                     (true, false, false) => 's',
@@ -201,24 +205,27 @@ mod tests {
     #[test]
     fn three_leds_follow_the_table() {
         let all = wired(7);
-        let shown = |signal| seen(signal, all);
-        assert_eq!(shown(Signal::Granted), "g".repeat(80));
-        assert_eq!(shown(Signal::Fault), "rr..".repeat(20));
+        let shown = |indication| seen(indication, all);
+        assert_eq!(shown(Indication::Granted), "g".repeat(80));
+        assert_eq!(shown(Indication::Fault), "rr..".repeat(20));
         let blink = "rrrr....";
-        assert_eq!(shown(Signal::Refused), blink.repeat(3) + &".".repeat(56));
+        assert_eq!(
+            shown(Indication::Refused),
+            blink.repeat(3) + &".".repeat(56)
+        );
         let flash = format!("s{}", ".".repeat(39));
-        assert_eq!(shown(Signal::Ready), flash.repeat(2));
-        assert_eq!(shown(Signal::FaceSeen), "sssssssss.".repeat(8));
+        assert_eq!(shown(Indication::Ready), flash.repeat(2));
+        assert_eq!(shown(Indication::FaceSeen), "sssssssss.".repeat(8));
         let notice = format!("r...r{}", ".".repeat(35));
-        assert_eq!(shown(Signal::Notice), notice.repeat(2));
+        assert_eq!(shown(Indication::Notice), notice.repeat(2));
         let slow = "r".repeat(10) + &".".repeat(10);
-        assert_eq!(shown(Signal::LockedOut), slow.repeat(4));
+        assert_eq!(shown(Indication::LockedOut), slow.repeat(4));
     }
 
     #[test]
     fn any_set_of_leds_distinguishes_all_signals() {
         for bits in 1..8 {
-            let shown = SIGNALS.map(|signal| seen(signal, wired(bits)));
+            let shown = INDICATIONS.map(|indication| seen(indication, wired(bits)));
             for i in 0..shown.len() {
                 for j in 0..i {
                     assert_ne!(shown[i], shown[j], "LEDs {bits:03b}");
@@ -230,29 +237,29 @@ mod tests {
     proptest! {
         #[test]
         fn only_wired_leds_go_on_and_only_at_the_announced_times(
-            signal in prop::sample::select(&SIGNALS[..]),
+            indication in prop::sample::select(&INDICATIONS[..]),
             bits in 0_u8..8,
             elapsed in 0_u64..10_000_000_000,
             part in 0.0_f64..1.0,
         ) {
             let wired = wired(bits);
             let elapsed = Duration::from_nanos(elapsed);
-            let leds = pattern(signal, elapsed, wired);
+            let leds = pattern(indication, elapsed, wired);
             prop_assert!(!leds.status || wired.status);
             prop_assert!(!leds.granted || wired.granted);
             prop_assert!(!leds.refused || wired.refused);
-            match next_change(signal, elapsed) {
+            match next_change(indication, elapsed) {
                 Some(next) => {
                     prop_assert!(next > elapsed);
                     let between = elapsed + (next - elapsed).mul_f64(part * 0.999);
-                    prop_assert_eq!(pattern(signal, between, wired), leds);
+                    prop_assert_eq!(pattern(indication, between, wired), leds);
                     if bits != 0 {
-                        prop_assert_ne!(any_on(pattern(signal, next, wired)), any_on(leds));
+                        prop_assert_ne!(any_on(pattern(indication, next, wired)), any_on(leds));
                     }
                 }
                 None => {
                     let later = elapsed + Duration::from_secs(3600).mul_f64(part);
-                    prop_assert_eq!(pattern(signal, later, wired), leds);
+                    prop_assert_eq!(pattern(indication, later, wired), leds);
                 }
             }
         }

@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use super::head::likeness;
+use super::linear_head::likeness;
 use crate::face::Embedding;
 use crate::nn::{EmbedderManifest, ModelError, ModelFile};
 use crate::rates::{admissible, proven_far};

@@ -2,7 +2,7 @@
 //!
 //! The embedding of every usable photo is kept: the head is learnt from them.
 
-use super::same::groups;
+use super::grouping::groups;
 use crate::face::{Embedding, Face, Unfit};
 
 /// The templates gathered for one person.

@@ -10,16 +10,16 @@
 //! fixture: a thing that looks like a face, or a picture of one.
 //!
 //! The mean is not scaled back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
-//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Held
+//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Entry
 //! inline: nothing is allocated.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::face::{Embedding, MAX_FACES, Rect};
+use crate::face::{Embedding, MAX_FACES, Numbers, Rect};
 
 /// How much of the previous evidence a frame keeps: five frames later a third is left.
-const KEEP: f32 = 0.8;
+const DECAY: f32 = 0.8;
 
 /// Presentations that are remembered: those in view, and things that are out of sight.
 const MAX: usize = 4 * MAX_FACES;
@@ -94,7 +94,7 @@ impl Mean {
 
     fn add(&mut self, face: &Embedding) {
         self.len = face.values().len();
-        let weight = KEEP.mul_add(self.weight, 1.0);
+        let weight = DECAY.mul_add(self.weight, 1.0);
         let share = 1.0 / weight;
         for (mean, new) in self.values.iter_mut().zip(face.values()) {
             *mean = (new - *mean).mul_add(share, *mean);
@@ -105,7 +105,7 @@ impl Mean {
 
 /// One presentation.
 #[derive(Clone, Copy)]
-struct Held {
+struct Entry {
     /// Its number; 0 is a free place.
     number: u32,
     /// The track that it is in, or was in last.
@@ -122,11 +122,11 @@ struct Held {
     since: Timestamp,
     moved: bool,
     /// Whether it was named as an enrolled person's.
-    person: bool,
+    enrolled: bool,
     seen: Timestamp,
 }
 
-const FREE: Held = Held {
+const FREE: Entry = Entry {
     number: 0,
     track: 0,
     current: false,
@@ -141,23 +141,23 @@ const FREE: Held = Held {
     },
     since: Timestamp::from_nanos(0),
     moved: false,
-    person: false,
+    enrolled: false,
     seen: Timestamp::from_nanos(0),
 };
 
-impl Held {
+impl Entry {
     fn motion(&self) -> Motion {
         let stays = self.seen.since(self.since);
         match self.moved {
-            true if stays >= SETTLES && !self.person => Motion::Fixture,
-            false if stays >= STAYS && !self.person => Motion::Fixture,
+            true if stays >= SETTLES && !self.enrolled => Motion::Fixture,
+            false if stays >= STAYS && !self.enrolled => Motion::Fixture,
             true => Motion::Moved,
             false => Motion::Still,
         }
     }
 
     /// Records that it is at `bbox`.
-    fn go(&mut self, now: Timestamp, bbox: &Rect) {
+    fn move_to(&mut self, now: Timestamp, bbox: &Rect) {
         // A face out of sight does not stay: a person may have gone, and come back to the same place.
         let unseen = now.since(self.seen);
         if unseen > LOST {
@@ -187,15 +187,15 @@ pub struct Presented<'a> {
 
 /// The presentations before the door.
 pub struct Evidence {
-    held: [Held; MAX],
-    given: u32,
+    entries: [Entry; MAX],
+    numbers: Numbers,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         Self {
-            held: [FREE; MAX],
-            given: 0,
+            entries: [FREE; MAX],
+            numbers: Numbers::default(),
         }
     }
 }
@@ -203,13 +203,13 @@ impl Default for Evidence {
 impl Evidence {
     /// Forgets all looks. Numbers go on.
     pub fn clear(&mut self) {
-        for held in &mut self.held {
-            held.number = 0;
+        for entry in &mut self.entries {
+            entry.number = 0;
         }
     }
 
     /// Records that the face of `track` is at `bbox` in a new frame and cannot be recognised in it.
-    pub fn glimpse(&mut self, now: Timestamp, track: u32, bbox: &Rect) -> Presented<'_> {
+    pub fn update_position(&mut self, now: Timestamp, track: u32, bbox: &Rect) -> Presented<'_> {
         let Some(place) = self.in_track(track) else {
             return Presented {
                 number: 0,
@@ -217,11 +217,11 @@ impl Evidence {
                 mean: None,
             };
         };
-        let held = &mut self.held[place];
-        held.go(now, bbox);
+        let entry = &mut self.entries[place];
+        entry.move_to(now, bbox);
         Presented {
-            number: held.number,
-            motion: held.motion(),
+            number: entry.number,
+            motion: entry.motion(),
             mean: None,
         }
     }
@@ -238,88 +238,86 @@ impl Evidence {
     ) -> Presented<'_> {
         let place = match self.in_track(track) {
             None => self.begin(now, track, bbox, Mean::of(face), same),
-            Some(place) if self.held[place].mean.fits(face, same) => {
-                let held = &mut self.held[place];
-                held.mean.add(face);
-                held.looks = held.looks.saturating_add(1);
-                held.rival = None;
+            Some(place) if self.entries[place].mean.fits(face, same) => {
+                let entry = &mut self.entries[place];
+                entry.mean.add(face);
+                entry.looks = entry.looks.saturating_add(1);
+                entry.rival = None;
                 place
             }
             Some(place) => {
-                let held = &mut self.held[place];
-                let rival = held.rival.take().filter(|rival| rival.fits(face, same));
+                let entry = &mut self.entries[place];
+                let rival = entry.rival.take().filter(|rival| rival.fits(face, same));
                 // One look has no claim to the track; a second one that agrees has.
-                if let (None, 2..) = (rival, held.looks) {
-                    held.rival = Some(Mean::of(face));
-                    held.go(now, bbox);
+                if let (None, 2..) = (rival, entry.looks) {
+                    entry.rival = Some(Mean::of(face));
+                    entry.move_to(now, bbox);
                     return Presented {
-                        number: held.number,
-                        motion: held.motion(),
+                        number: entry.number,
+                        motion: entry.motion(),
                         mean: None,
                     };
                 }
-                held.current = false;
+                entry.current = false;
                 let mut mean = rival.unwrap_or(Mean::EMPTY);
                 mean.add(face);
                 self.begin(now, track, bbox, mean, same)
             }
         };
-        let held = &mut self.held[place];
-        let was = held.motion();
-        held.go(now, bbox);
+        let entry = &mut self.entries[place];
+        let was = entry.motion();
+        entry.move_to(now, bbox);
         // A thing that moves is judged again from the beginning.
-        if was == Motion::Fixture && held.motion() != Motion::Fixture {
-            self.given = self.given.wrapping_add(1).max(1);
-            let held = &mut self.held[place];
-            (held.number, held.moved) = (self.given, true);
+        if was == Motion::Fixture && entry.motion() != Motion::Fixture {
+            (entry.number, entry.moved) = (self.numbers.next_number(), true);
         }
-        let held = &self.held[place];
+        let entry = &self.entries[place];
         Presented {
-            number: held.number,
-            motion: held.motion(),
-            mean: Some(held.mean.values()),
+            number: entry.number,
+            motion: entry.motion(),
+            mean: Some(entry.mean.values()),
         }
     }
 
     /// The presentation may be an enrolled person's, and is if they are `named`: then it is no thing, however still they
     /// stand, and wherever they look.
-    pub fn known(&mut self, number: u32, named: bool) {
-        let mut held = self.held.iter_mut();
-        if let Some(held) = held.find(|h| h.number == number && number != 0) {
-            held.since = held.seen;
-            held.person |= named;
+    pub fn mark_enrolled(&mut self, number: u32, named: bool) {
+        let mut entries = self.entries.iter_mut();
+        if let Some(entry) = entries.find(|h| h.number == number && number != 0) {
+            entry.since = entry.seen;
+            entry.enrolled |= named;
         }
     }
 
     fn in_track(&self, track: u32) -> Option<usize> {
-        let here = |h: &Held| h.number != 0 && h.current && h.track == track;
-        self.held.iter().position(here)
+        let here = |h: &Entry| h.number != 0 && h.current && h.track == track;
+        self.entries.iter().position(here)
     }
 
     /// Finds the presentation of a face that has none in its track: one that has not moved and is found again, or a new one.
     fn begin(&mut self, now: Timestamp, track: u32, bbox: &Rect, mean: Mean, same: f32) -> usize {
-        for held in &mut self.held {
+        for entry in &mut self.entries {
             // A track that was in none of the latest frames has ended; one may be in at most two of them.
-            held.current &= held.track != track;
+            entry.current &= entry.track != track;
         }
         let direction = Embedding::normalised(mean.values().iter().copied());
-        let again = |h: &Held| {
+        let again = |h: &Entry| {
             let away = !h.current || h.seen < now;
             let here = h.place.overlap(bbox) >= PLACE;
             let alike = direction.as_ref().is_some_and(|d| h.mean.fits(d, same));
             h.number != 0 && away && !h.moved && here && alike
         };
-        if let Some(place) = self.held.iter().position(again) {
-            let held = &mut self.held[place];
-            (held.track, held.current) = (track, true);
+        if let Some(place) = self.entries.iter().position(again) {
+            let entry = &mut self.entries[place];
+            (entry.track, entry.current) = (track, true);
             if let Some(face) = &direction {
-                held.mean.add(face);
+                entry.mean.add(face);
             }
             return place;
         }
         // Presentations in view are dropped last, and before them things that have never moved: only those are found again.
         let rank = |i: &usize| {
-            let h = &self.held[*i];
+            let h = &self.entries[*i];
             (
                 h.number != 0,
                 now.since(h.seen) <= LOST,
@@ -329,9 +327,8 @@ impl Evidence {
             )
         };
         let place = (0..MAX).min_by_key(rank).unwrap_or(0);
-        self.given = self.given.wrapping_add(1).max(1);
-        self.held[place] = Held {
-            number: self.given,
+        self.entries[place] = Entry {
+            number: self.numbers.next_number(),
             track,
             current: true,
             mean,
@@ -340,7 +337,7 @@ impl Evidence {
             place: *bbox,
             since: now,
             moved: false,
-            person: false,
+            enrolled: false,
             seen: now,
         };
         place
@@ -355,7 +352,7 @@ mod tests {
     use proptest::prelude::*;
     use std::path::Path;
 
-    const SAME: f32 = 0.5;
+    const THRESHOLD: f32 = 0.5;
 
     fn at(x: f32) -> Rect {
         Rect {
@@ -386,12 +383,12 @@ mod tests {
         for k in 0..10 {
             let frame = noisy(&direction, 0.12, &mut chance);
             frames.push(frame);
-            let seen = evidence.look(ms(k), 7, &at(0.0), &frame, SAME);
+            let seen = evidence.look(ms(k), 7, &at(0.0), &frame, THRESHOLD);
             let mean = seen.mean.unwrap();
             // The weights, computed directly.
             let weights: Vec<f32> = (0..frames.len())
                 .rev()
-                .map(|age| KEEP.powi(age as i32))
+                .map(|age| DECAY.powi(age as i32))
                 .collect();
             for (k, have) in mean.iter().enumerate() {
                 let sum: f32 = frames
@@ -409,14 +406,14 @@ mod tests {
         let mut evidence = Evidence::default();
         let [ada, other] = [[1.0, 0.0], [0.1, 1.0]].map(|d| e(&d));
         for k in 0..5 {
-            let seen = evidence.look(ms(k), 1, &at(0.0), &ada, SAME);
+            let seen = evidence.look(ms(k), 1, &at(0.0), &ada, THRESHOLD);
             assert_eq!(seen.number, 1);
         }
-        let seen = evidence.look(ms(5), 1, &at(0.0), &other, SAME);
+        let seen = evidence.look(ms(5), 1, &at(0.0), &other, THRESHOLD);
         assert_eq!((seen.number, seen.mean), (1, None), "a doubt at first");
-        let seen = evidence.look(ms(6), 1, &at(0.0), &other, SAME);
+        let seen = evidence.look(ms(6), 1, &at(0.0), &other, THRESHOLD);
         assert_eq!((seen.number, seen.mean), (2, Some(other.values())));
-        let seen = evidence.look(ms(7), 2, &at(300.0), &ada, SAME);
+        let seen = evidence.look(ms(7), 2, &at(300.0), &ada, THRESHOLD);
         assert_eq!((seen.number, seen.mean), (3, Some(ada.values())));
     }
 
@@ -424,7 +421,7 @@ mod tests {
     fn a_bad_look_neither_ends_nor_holds_a_presentation() {
         let mut evidence = Evidence::default();
         let [ada, bad, worse] = [[1.0, 0.0, 0.0], [0.1, 1.0, 0.0], [0.0, 0.1, 1.0]].map(|d| e(&d));
-        let mut look = |k, face| evidence.look(ms(k), 1, &at(0.0), face, SAME).number;
+        let mut look = |k, face| evidence.look(ms(k), 1, &at(0.0), face, THRESHOLD).number;
         assert_eq!(look(0, &bad), 1);
         assert_eq!([look(1, &ada), look(2, &ada)], [2, 2]);
         assert_eq!([look(3, &bad), look(4, &ada)], [2, 2]);
@@ -439,24 +436,30 @@ mod tests {
         let mut track = 0;
         for k in 0..20 {
             track += 1;
-            let seen = evidence.look(ms(1000 * k), track, &at(3.0 * (k % 3) as f32), &thing, SAME);
+            let seen = evidence.look(
+                ms(1000 * k),
+                track,
+                &at(3.0 * (k % 3) as f32),
+                &thing,
+                THRESHOLD,
+            );
             assert_eq!((seen.number, seen.motion), (1, Motion::Still), "{k}");
         }
-        let seen = evidence.look(ms(20_000), 99, &at(0.0), &thing, SAME);
+        let seen = evidence.look(ms(20_000), 99, &at(0.0), &thing, THRESHOLD);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
         // Another person in the same place has another presentation.
-        let seen = evidence.look(ms(21_000), 100, &at(0.0), &e(&[0.0, 1.0]), SAME);
+        let seen = evidence.look(ms(21_000), 100, &at(0.0), &e(&[0.0, 1.0]), THRESHOLD);
         assert_eq!((seen.number, seen.motion), (2, Motion::Still));
-        let seen = evidence.look(ms(22_000), 99, &at(0.0), &thing, SAME);
+        let seen = evidence.look(ms(22_000), 99, &at(0.0), &thing, THRESHOLD);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
-        let seen = evidence.look(ms(22_100), 99, &at(60.0), &thing, SAME);
+        let seen = evidence.look(ms(22_100), 99, &at(60.0), &thing, THRESHOLD);
         assert_eq!((seen.number, seen.motion), (3, Motion::Moved));
         // A known person may stand still without limit.
         for k in 0..600 {
-            let seen = evidence.look(ms(30_000 + 100 * k), 200, &at(400.0), &thing, SAME);
+            let seen = evidence.look(ms(30_000 + 100 * k), 200, &at(400.0), &thing, THRESHOLD);
             assert_eq!(seen.motion, Motion::Still);
             let number = seen.number;
-            evidence.known(number, false);
+            evidence.mark_enrolled(number, false);
         }
     }
 
@@ -471,15 +474,15 @@ mod tests {
                     1,
                     &at(if k == 0 { 0.0 } else { moved }),
                     &ada,
-                    SAME,
+                    THRESHOLD,
                 );
             }
-            evidence.known(1, true);
+            evidence.mark_enrolled(1, true);
             for k in 5..3000 {
-                let seen = evidence.glimpse(ms(100 * k), 1, &at(moved));
+                let seen = evidence.update_position(ms(100 * k), 1, &at(moved));
                 assert_ne!(seen.motion, Motion::Fixture, "{k}");
             }
-            let seen = evidence.look(ms(300_000), 1, &at(moved), &ada, SAME);
+            let seen = evidence.look(ms(300_000), 1, &at(moved), &ada, THRESHOLD);
             assert_eq!(seen.number, 1);
             assert_ne!(seen.motion, Motion::Fixture);
         }
@@ -493,7 +496,7 @@ mod tests {
         for visit in 0..4_u32 {
             for k in 0..5 {
                 let t = ms(30_000 * u64::from(visit) + 100 * k);
-                let seen = evidence.look(t, visit + 1, &at(0.0), &ada, SAME);
+                let seen = evidence.look(t, visit + 1, &at(0.0), &ada, THRESHOLD);
                 assert_eq!(seen.motion, Motion::Still, "visit {visit}, look {k}");
             }
         }
@@ -504,14 +507,14 @@ mod tests {
         let mut evidence = Evidence::default();
         let [thing, person] = [[1.0, 0.0], [0.0, 1.0]].map(|d| e(&d));
         for k in 0..=20 {
-            evidence.look(ms(1000 * k), 1, &at(0.0), &thing, SAME);
+            evidence.look(ms(1000 * k), 1, &at(0.0), &thing, THRESHOLD);
         }
         for k in 0..500_u32 {
             let x = 150.0 + (k % 7) as f32 * 150.0;
             let t = ms(21_000 + 1000 * u64::from(k));
-            evidence.look(t, 10 + k, &at(x), &person, SAME);
+            evidence.look(t, 10 + k, &at(x), &person, THRESHOLD);
         }
-        let seen = evidence.look(ms(600_000), 9000, &at(0.0), &thing, SAME);
+        let seen = evidence.look(ms(600_000), 9000, &at(0.0), &thing, THRESHOLD);
         assert_eq!((seen.number, seen.motion), (1, Motion::Fixture));
     }
 
@@ -527,7 +530,7 @@ mod tests {
             for second in 0..63 {
                 let t = ms(70_000 * u64::from(k) + 1000 * second);
                 let x = if second == 0 { 0.0 } else { moved };
-                evidence.look(t, k + 1, &at(x), &picture, SAME);
+                evidence.look(t, k + 1, &at(x), &picture, THRESHOLD);
             }
         }
         let two = [random_person(), random_person()];
@@ -536,7 +539,7 @@ mod tests {
             for (who, face) in two.iter().enumerate() {
                 let track = 1000 + who as u32;
                 let t = ms(6_000_000 + 100 * k);
-                let seen = evidence.look(t, track, &at(400.0 * who as f32), face, SAME);
+                let seen = evidence.look(t, track, &at(400.0 * who as f32), face, THRESHOLD);
                 assert!(k == 0 || seen.number == numbers[who], "look {k} of {who}");
                 numbers[who] = seen.number;
             }
@@ -561,8 +564,8 @@ mod tests {
             let mut gallery = Gallery::default();
             gallery.add("Ada", &[e(&resident)], &[], "aa", Path::new("test")).unwrap();
             gallery.learn();
-            let rule = Rule { threshold: SAME, fixed: true, margin: 0.05 };
-            let identifier = Identifier::new(gallery.known("aa"), rule, None);
+            let rule = Rule { threshold: THRESHOLD, fixed: true, margin: 0.05 };
+            let identifier = Identifier::new(gallery.enrolled("aa"), rule, None);
             let mut evidence = Evidence::default();
             let mut whose = std::collections::HashMap::new();
             let mut now = 0;
@@ -573,10 +576,10 @@ mod tests {
                     let face = noisy(direction, 0.25 * much, &mut chance);
                     let other = if who { &stranger } else { &resident };
                     // Looks that the network itself takes for the other person's are not tested here.
-                    if face.cosine(e(other).values()) >= SAME - 0.15 && much > 0.0 {
+                    if face.cosine(e(other).values()) >= THRESHOLD - 0.15 && much > 0.0 {
                         continue;
                     }
-                    let seen = evidence.look(ms(now), 1, &at(0.0), &face, SAME);
+                    let seen = evidence.look(ms(now), 1, &at(0.0), &face, THRESHOLD);
                     let Some(mean) = seen.mean else { continue };
                     let named = identifier.identify_visit(&face, mean).who;
                     let alone = identifier.identify(&face).who;

@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::error::GalleryError;
 pub(crate) use self::file::write_whole;
-use super::head::directions;
+use super::linear_head::directions;
 use super::{name, tuned};
 use crate::face::Embedding;
 use crate::fault;
@@ -33,7 +33,7 @@ use crate::nn::Patch;
 
 const MAGIC: &[u8; 8] = b"LATCHGAL";
 const VERSION: u32 = 4;
-const HEAD: usize = 8 + 4 + 8 + 32;
+const HEADER: usize = 8 + 4 + 8 + 32;
 /// More than a hundred people with a hundred templates of 512 dimensions need.
 const MAX_BYTES: u64 = 32 << 20;
 
@@ -106,13 +106,13 @@ pub struct TunedPerson {
 
 /// What faces are compared with, for one embedder.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct EnrolledPeople<'a> {
     people: &'a [Person],
     tuned: Option<&'a Tuned>,
     own: Option<&'a Operating>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> EnrolledPeople<'a> {
     /// Everyone enrolled: their direction and their templates.
     pub fn people(self) -> impl Iterator<Item = (PersonId, &'a [f32], &'a [Vec<f32>])> {
         self.people.iter().enumerate().map(move |(place, person)| {
@@ -206,15 +206,15 @@ impl Gallery {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(damaged(format!("more than {} MiB", MAX_BYTES >> 20)));
         }
-        let Some((head, body)) = bytes.split_at_checked(HEAD) else {
+        let Some((header, body)) = bytes.split_at_checked(HEADER) else {
             return Err(damaged(format!(
-                "{} bytes, a gallery begins with {HEAD}",
+                "{} bytes, a gallery begins with {HEADER}",
                 bytes.len()
             )));
         };
-        let (magic, head) = head.split_at(8);
-        let (version, head) = head.split_at(4);
-        let (length, checksum) = head.split_at(8);
+        let (magic, header) = header.split_at(8);
+        let (version, header) = header.split_at(4);
+        let (length, checksum) = header.split_at(8);
         if magic != MAGIC {
             return Err(damaged("it does not begin as a gallery does".to_owned()));
         }
@@ -291,7 +291,7 @@ impl Gallery {
 
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         let body = postcard::to_stdvec(self)?;
-        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        let mut bytes = Vec::with_capacity(HEADER + body.len());
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
@@ -442,9 +442,9 @@ impl Gallery {
     /// What faces are compared with, for the embedder of this checksum, which the gallery must suit. The head must have been
     /// learnt.
     #[must_use]
-    pub fn known(&self, embedder_sha256: &str) -> Known<'_> {
+    pub fn enrolled(&self, embedder_sha256: &str) -> EnrolledPeople<'_> {
         let tuned = self.tuned.as_ref();
-        Known {
+        EnrolledPeople {
             people: &self.people,
             tuned: tuned.filter(|t| t.embedder_sha256 == embedder_sha256),
             own: self.operating.as_ref(),

@@ -5,8 +5,8 @@
 //! the directions.
 
 use super::bank::{Bank, Cohort, Enrolled, FAR};
-use super::gallery::{Gallery, Known, PersonId};
-use super::head::likeness;
+use super::gallery::{EnrolledPeople, Gallery, PersonId};
+use super::linear_head::likeness;
 use crate::face::Embedding;
 
 /// A likeness is strong at this share of the way from the threshold to 1.
@@ -59,15 +59,16 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Knows everyone in `known`. A person who is like some of the strangers in the set's `bank` needs more than the threshold.
-    /// The bank is not used with a fine-tuned embedder, to which it does not apply, or against a threshold that the owner set.
+    /// Recognises everyone in `enrolled`. A person who is like some of the strangers in the set's `bank` needs more than the
+    /// threshold. The bank is not used with a fine-tuned embedder, to which it does not apply, or against a threshold that the
+    /// owner set.
     #[must_use]
-    pub fn new(known: Known<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
-        let measured = known.operating().filter(|_| !rule.fixed);
+    pub fn new(enrolled: EnrolledPeople<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
+        let measured = enrolled.operating().filter(|_| !rule.fixed);
         let threshold = measured.map_or(rule.threshold, |o| o.threshold);
         let (mut people, mut rows, mut dimensions) = (Vec::new(), Vec::new(), 0);
-        let mut enrolled: Vec<Enrolled<'_>> = Vec::new();
-        for (id, direction, templates) in known.people() {
+        let mut rows_of: Vec<Enrolled<'_>> = Vec::new();
+        for (id, direction, templates) in enrolled.people() {
             dimensions = direction.len();
             people.push(Candidate {
                 id,
@@ -76,13 +77,14 @@ impl Identifier {
             });
             rows.extend_from_slice(direction);
             rows.extend(templates.iter().flatten());
-            enrolled.push((direction, templates.iter().map(Vec::as_slice).collect()));
+            rows_of.push((direction, templates.iter().map(Vec::as_slice).collect()));
         }
-        let usable = |b: &&Bank| !rule.fixed && !known.is_tuned() && b.dimensions() == dimensions;
+        let usable =
+            |b: &&Bank| !rule.fixed && !enrolled.is_tuned() && b.dimensions() == dimensions;
         let far = measured.map_or(FAR, |o| o.far);
         let cohort = bank
             .filter(usable)
-            .map(|bank| bank.cohort(&enrolled, threshold, far));
+            .map(|bank| bank.cohort(&rows_of, threshold, far));
         let raised = cohort.iter().flat_map(|cohort| &cohort.thresholds);
         for (person, raised) in people.iter_mut().zip(raised) {
             person.threshold = *raised;
@@ -97,10 +99,10 @@ impl Identifier {
         }
     }
 
-    /// Knows no one.
+    /// Recognises no one.
     #[must_use]
     pub fn empty(rule: Rule) -> Self {
-        Self::new(Gallery::default().known(""), rule, None)
+        Self::new(Gallery::default().enrolled(""), rule, None)
     }
 
     /// Lowest likeness that is an enrolled person; some people may need more.
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn near_one_person_is_that_person_and_between_two_is_no_one() {
-        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
+        let identifier = Identifier::new(gallery().enrolled("aa"), RULE, None);
         assert_eq!(
             identifier.identify(&e(&[1.0, 0.05, 0.0])).who,
             Some(PersonId(1))
@@ -236,11 +238,11 @@ mod tests {
             ..RULE
         };
         assert_eq!(
-            Identifier::new(gallery.known("aa"), free, None).threshold(),
+            Identifier::new(gallery.enrolled("aa"), free, None).threshold(),
             0.9
         );
         assert_eq!(
-            Identifier::new(gallery.known("aa"), RULE, None).threshold(),
+            Identifier::new(gallery.enrolled("aa"), RULE, None).threshold(),
             0.5
         );
     }
@@ -258,7 +260,7 @@ mod tests {
             fixed: false,
             ..RULE
         };
-        let known = |rule, bank| Identifier::new(gallery().known("aa"), rule, bank);
+        let known = |rule, bank| Identifier::new(gallery().enrolled("aa"), rule, bank);
         let near = e(&[1.0, 0.3, 0.0]);
         assert_eq!(known(free, None).identify(&near).who, Some(PersonId(1)));
         let raised = known(free, Some(&bank));
@@ -279,13 +281,13 @@ mod tests {
     fn an_empty_gallery_or_another_length_names_no_one() {
         let empty = Identifier::empty(RULE);
         assert_eq!(empty.identify(&e(&[1.0, 0.0, 0.0])).who, None);
-        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
+        let identifier = Identifier::new(gallery().enrolled("aa"), RULE, None);
         assert_eq!(identifier.identify(&e(&[1.0, 0.0])).who, None);
     }
 
     #[test]
     fn a_frame_that_disagrees_with_its_visit_names_no_one() {
-        let identifier = Identifier::new(gallery().known("aa"), RULE, None);
+        let identifier = Identifier::new(gallery().enrolled("aa"), RULE, None);
         let ada = e(&[1.0, 0.05, 0.0]);
         let who =
             |face: &Embedding, mean: &Embedding| identifier.identify_visit(face, mean.values()).who;
@@ -328,7 +330,7 @@ mod tests {
             let mut scores: Vec<(f32, usize)> = likenesses.enumerate().map(|(i, c)| (c, i)).collect();
             scores.sort_by(|a, b| b.0.total_cmp(&a.0));
             let next = scores.get(1).map_or(-1.0, |s| s.0);
-            let found = Identifier::new(gallery.known("aa"), RULE, None).identify(&probe);
+            let found = Identifier::new(gallery.enrolled("aa"), RULE, None).identify(&probe);
             prop_assert!((found.score - scores[0].0).abs() < 1e-6 && (found.next - next).abs() < 1e-6);
             let sure = scores[0].0 >= 0.5 && scores[0].0 - next >= 0.05;
             prop_assert_eq!(found.who.is_some(), sure);

@@ -5,25 +5,27 @@
 
 mod bank;
 mod enrol;
+mod enrolment_guide;
 mod evidence;
 pub mod folders;
 mod gallery;
-mod guide;
-mod head;
+mod grouping;
 mod identify;
+mod linear_head;
 pub mod name;
-mod places;
-mod same;
 pub mod tuned;
+mod unsteady_regions;
 
 pub use bank::{Bank, BankError, Cohort, Enrolled, FAR};
 pub use enrol::{DUPLICATE, Enrolment, EnrolmentError, Refusal};
+pub use enrolment_guide::{EnrolmentFrame, EnrolmentGuide, Prompt};
 pub use evidence::{Evidence, Motion, Presented};
 pub(crate) use gallery::write_whole;
-pub use gallery::{Gallery, GalleryError, Known, Operating, Person, PersonId, Tuned, TunedPerson};
-pub use guide::{Advice, Guide, Look};
-pub use head::{directions, likeness};
+pub use gallery::{
+    EnrolledPeople, Gallery, GalleryError, Operating, Person, PersonId, Tuned, TunedPerson,
+};
+pub use grouping::{GROUPING_FRACTION, group_by_person};
 pub use identify::{Identification, Identifier, Rule};
-pub use places::Places;
-pub use same::{SAME, people_of};
+pub use linear_head::{directions, likeness};
 pub use tuned::TunedError;
+pub use unsteady_regions::UnsteadyRegions;

@@ -35,7 +35,7 @@ use super::gallery::Names;
 use crate::broker::{BrokerClient, Request};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
-use crate::door::{Door, Event, Events, Signal};
+use crate::door::{Door, Event, Events, Indication};
 use crate::output::guard::HEARTBEAT;
 use crate::output::{Outputs, Player};
 
@@ -106,7 +106,7 @@ impl Controller {
             ..Faults::default()
         };
         Ok(Self {
-            player: Player::new(config.output.leds.wired(), door.signal(), now),
+            player: Player::new(config.output.leds.wired(), door.indication(), now),
             door,
             outputs: None,
             guards: Guards::default(),
@@ -233,19 +233,19 @@ impl Controller {
     }
 
     /// What the LEDs show: a mistake in the setup only while there is nothing else.
-    fn signal(&self) -> Signal {
-        match self.door.signal() {
-            Signal::Ready if self.notice => Signal::Notice,
+    fn indication(&self) -> Indication {
+        match self.door.indication() {
+            Indication::Ready if self.notice => Indication::Notice,
             // The relay does not go on before a guard watches.
-            _ if self.relay == Relay::Arming && !self.guards.is_watched() => Signal::Fault,
-            signal => signal,
+            _ if self.relay == Relay::Arming && !self.guards.is_watched() => Indication::Fault,
+            indication => indication,
         }
     }
 
     /// Waits until something happens or is due.
     fn sleep(&mut self) {
         let now = Timestamp::now();
-        let (_, led_change) = self.player.update(now, self.signal());
+        let (_, led_change) = self.player.update(now, self.indication());
         let due = [
             self.door.next_deadline(),
             led_change,

@@ -157,7 +157,7 @@ impl Watch {
         }
         self.in_force.clone_from(&sha256);
         let identifier = Identifier::new(
-            gallery.known(&sha256),
+            gallery.enrolled(&sha256),
             self.rule,
             self.networks.bank.as_ref(),
         );

@@ -12,7 +12,7 @@
 
 mod door;
 mod gallery;
-mod judge;
+mod identity_tracker;
 mod liveness;
 mod recogniser;
 mod recognition;
@@ -40,7 +40,7 @@ use crate::people::{Bank, BankError, Identifier, Rule};
 use crate::supervisor::Supervisor;
 use crate::wakeup::{Wakeup, WakingSender};
 
-pub use judge::Judge;
+pub use identity_tracker::IdentityTracker;
 pub use recogniser::{LookError, Recogniser};
 
 /// How far the loop has come. Readable from any thread.

@@ -2,17 +2,17 @@
 //!
 //! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
 
-use super::Judge;
+use super::IdentityTracker;
 use super::gallery::Knowledge;
 use crate::door::Observation;
 use crate::face::{FaceError, Reader};
 use crate::frame::{ImageError, Lease};
 use crate::people::Identifier;
 
-/// Reader and judge together.
+/// Reader and identity tracker together.
 pub struct Recogniser {
     reader: Reader,
-    judge: Judge,
+    tracker: IdentityTracker,
 }
 
 /// Why a frame could not be used.
@@ -32,7 +32,7 @@ impl Recogniser {
     pub fn new(reader: Reader, identifier: Identifier) -> Self {
         Self {
             reader,
-            judge: Judge::new(identifier),
+            tracker: IdentityTracker::new(identifier),
         }
     }
 
@@ -40,11 +40,11 @@ impl Recogniser {
     pub(super) fn exchange(&mut self, new: Knowledge) -> Knowledge {
         let embedder = new.embedder.map(|e| {
             // Another network's looks at a face have no meaning for this one.
-            self.judge.forget();
+            self.tracker.forget();
             self.reader.exchange(e)
         });
         Knowledge {
-            identifier: self.judge.exchange(new.identifier),
+            identifier: self.tracker.exchange(new.identifier),
             embedder,
         }
     }
@@ -56,7 +56,7 @@ impl Recogniser {
     pub fn look(&mut self, lease: &Lease) -> Result<Observation, LookError> {
         let image = lease.image()?;
         let faces = self.reader.read(&image)?;
-        Ok(self.judge.observe(lease.captured(), faces))
+        Ok(self.tracker.observe(lease.captured(), faces))
     }
 
     /// The reader, for the costs of the last frame and its networks.

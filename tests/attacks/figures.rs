@@ -17,7 +17,7 @@ use latchkey::face::{Embedding, Face, Reader, Settings};
 use latchkey::frame::{Image, Layout, PixelFormat};
 use latchkey::nn::{EngineSettings, Manifest};
 use latchkey::people::{Bank, Gallery, Identifier, Rule};
-use latchkey::pipeline::Judge;
+use latchkey::pipeline::IdentityTracker;
 
 const SIZE: (u32, u32) = (640, 480);
 /// Frames a second.
@@ -150,7 +150,7 @@ impl House {
         };
         let bank = Bank::open(embedder, &folders()).unwrap();
         Identifier::new(
-            self.gallery.known(self.reader.embedder_sha256()),
+            self.gallery.enrolled(self.reader.embedder_sha256()),
             rule,
             bank.as_ref(),
         )
@@ -233,7 +233,7 @@ fn central(faces: &[Face]) -> Option<Embedding> {
 
 /// The running door, in simulated time.
 struct Run {
-    judge: Judge,
+    tracker: IdentityTracker,
     door: Door,
     now: u64,
     began: u64,
@@ -247,7 +247,7 @@ struct Run {
 impl Run {
     fn new(house: &House) -> Self {
         Self {
-            judge: Judge::new(house.identifier()),
+            tracker: IdentityTracker::new(house.identifier()),
             door: Door::new(Policy::default()).unwrap(),
             now: 1_000_000,
             began: 1_000_000,
@@ -261,7 +261,7 @@ impl Run {
 
     fn frame(&mut self, faces: &[Face], step: u64) {
         let at = Timestamp::from_millis(self.now);
-        let seen = self.judge.observe(at, faces);
+        let seen = self.tracker.observe(at, faces);
         let events = self.door.observe(at, &seen);
         for event in &events {
             let text = format!("{event:?}");
@@ -274,7 +274,7 @@ impl Run {
             }
             *self.counts.entry(name).or_default() += 1;
         }
-        let locked = self.door.signal() == latchkey::door::Signal::LockedOut;
+        let locked = self.door.indication() == latchkey::door::Indication::LockedOut;
         self.locked_ms += if locked { step } else { 0 };
         self.strict_ms += if self.strict && !locked { step } else { 0 };
         self.now += step;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use image::{Rgb, RgbImage};
 use latchkey::capture::convert;
-use latchkey::doorstep::{HEIGHT, Play, Script, Stage, WIDTH, picture};
+use latchkey::doorstep::{HEIGHT, Play, SceneRenderer, Script, WIDTH, picture};
 use latchkey::frame::PixelFormat;
 
 #[derive(Parser)]
@@ -63,15 +63,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         "grey" => (2, PixelFormat::Grey),
         other => return Err(format!("--format {other}: yuyv, nv12 or grey").into()),
     };
-    let mut stage = Stage::new(Play::new(&PLAY.parse::<Script>()?));
+    let mut renderer = SceneRenderer::new(Play::new(&PLAY.parse::<Script>()?));
     let mut canvas = picture();
     std::fs::create_dir_all(&arguments.out)?;
 
     let mut enrolment = String::new();
     for who in 0..2 {
-        let name = stage.play().name(who);
+        let name = renderer.play().name(who);
         for k in 0..ENROLMENT {
-            stage.photo(who, k, &mut canvas);
+            renderer.photo(who, k, &mut canvas);
             let file = arguments.out.join(format!("{name}-{k}.jpg"));
             canvas.save(&file)?;
             writeln!(enrolment, "{name} {}", file.display())?;
@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut truth = String::new();
     for (scene, shown) in SCENES {
-        let play = stage.play();
+        let play = renderer.play();
         let (label, at) = match shown {
             Shown::Resident(who, nth) => (
                 play.name(who),
@@ -104,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let at = at.ok_or("the play has too few visits")?;
         for step in 0..FRAMES {
-            stage.draw(0.1f32.mul_add(step as f32, at), &mut canvas);
+            renderer.draw(0.1f32.mul_add(step as f32, at), &mut canvas);
             if let Shown::Things = shown {
                 things(&mut canvas, 2 * step);
             }

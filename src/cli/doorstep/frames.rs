@@ -6,7 +6,7 @@ use super::photos::{save, unwritten};
 use super::{Exit, Failure, Of, truth};
 use crate::capture::convert::from_rgb;
 use crate::cli::pixel_format;
-use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
+use crate::doorstep::{HEIGHT, SceneRenderer, WIDTH, picture};
 use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut stage = Stage::new(arguments.of.play());
+    let mut stage = SceneRenderer::new(arguments.of.play());
     std::fs::create_dir_all(&arguments.out).map_err(|e| unwritten(&arguments.out, &e))?;
     let visits = stage.play().visits().to_vec();
     let (mut canvas, mut bytes) = (picture(), Vec::new());

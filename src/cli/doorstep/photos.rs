@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{GenericImage, RgbImage};
 
 use super::{Exit, Failure, Of, truth};
-use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
+use crate::doorstep::{HEIGHT, SceneRenderer, WIDTH, picture};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -32,7 +32,7 @@ pub struct Cast {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut stage = Stage::new(arguments.of.play());
+    let mut stage = SceneRenderer::new(arguments.of.play());
     let script = stage.play().script();
     let people = script.residents
         + if arguments.strangers {
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
     const SIDE: u32 = 160;
     const ROW: u32 = 11;
-    let mut stage = Stage::new(arguments.of.play());
+    let mut stage = SceneRenderer::new(arguments.of.play());
     let people = stage.play().script().residents + stage.play().script().strangers;
     let mut sheet = RgbImage::new(ROW.min(people) * SIDE, people.div_ceil(ROW) * SIDE);
     let mut canvas = picture();

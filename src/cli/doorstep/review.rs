@@ -14,7 +14,7 @@ use super::{Exit, Failure, Of, Overrides};
 use crate::capture::convert::from_rgb;
 use crate::cli::identify::name;
 use crate::cli::{Loaded, draw};
-use crate::doorstep::{HEIGHT, Play, Stage, Visit, WIDTH, picture};
+use crate::doorstep::{HEIGHT, Play, SceneRenderer, Visit, WIDTH, picture};
 use crate::frame::{Image, PixelFormat};
 use crate::people::{Gallery, Identifier};
 
@@ -231,13 +231,13 @@ fn sheet(
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let known = gallery.known(reader.embedder_sha256());
+    let known = gallery.enrolled(reader.embedder_sha256());
     let identifier = Identifier::new(known, loaded.rule, loaded.bank()?.as_ref());
     let format = loaded.config.camera.format.unwrap_or(PixelFormat::Yuyv);
 
     let (across, down) = (TILE.0 + GAP, TILE.1 + STRIP + GAP);
     let mut sheet = RgbImage::from_pixel(GAP + COLUMNS * across, GAP + ROWS * down, PAPER);
-    let mut stage = Stage::new(play);
+    let mut stage = SceneRenderer::new(play);
     let (mut canvas, mut bytes) = (picture(), Vec::new());
     for (place, k) in chosen(stage.play(), (COLUMNS * ROWS) as usize)
         .into_iter()

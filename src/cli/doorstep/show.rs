@@ -12,7 +12,7 @@ use v4l::{Device, Format, FourCC};
 use super::{Exit, Failure, Of};
 use crate::capture::convert::from_rgb;
 use crate::cli::pixel_format;
-use crate::doorstep::{HEIGHT, Stage, WIDTH, picture};
+use crate::doorstep::{HEIGHT, SceneRenderer, WIDTH, picture};
 use crate::frame::PixelFormat;
 
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         OutputStream::queue(&mut stream, index).map_err(unusable)?;
     }
     stream.start().map_err(unusable)?;
-    let mut stage = Stage::new(arguments.of.play());
+    let mut stage = SceneRenderer::new(arguments.of.play());
     let (mut canvas, mut bytes) = (picture(), Vec::new());
     let (begun, end) = (Instant::now(), stage.play().end());
     for k in 0_u32.. {

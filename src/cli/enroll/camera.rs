@@ -11,16 +11,16 @@ use super::super::{Failure, Loaded};
 use super::Arguments;
 use crate::capture::{self, CameraEvent};
 use crate::clock::Timestamp;
-use crate::door::Signal;
+use crate::door::Indication;
 use crate::face::{Face, FaceError, Reader};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Slot};
 use crate::learn::{FaceCut, rgb};
 use crate::output::{self, Outputs, Player};
-use crate::people::{Enrolment, Guide, Look, write_whole};
+use crate::people::{Enrolment, EnrolmentFrame, EnrolmentGuide, write_whole};
 use crate::wakeup::{Wakeup, WakingSender};
 
 /// How long pictures are taken, at most.
-const TIME: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(60);
 /// Between two pictures of one person, so that they differ.
 const APART: Duration = Duration::from_millis(400);
 /// How long the green LED shows that a picture was taken.
@@ -44,7 +44,7 @@ pub fn pictures(
     let (sender, events) = crossbeam_channel::bounded(16);
     // Events are read between frames; no thread waits for the wakeup.
     let wakeup = Wakeup::new().map_err(|e| Failure::machine(format!("eventfd: {e}")))?;
-    let mut lights = Lights::open(loaded);
+    let mut leds = StatusLeds::open(loaded);
     let camera = capture::start(
         &loaded.config.camera,
         Arc::clone(&slot),
@@ -52,12 +52,12 @@ pub fn pictures(
         WakingSender::new(sender, Arc::new(wakeup)),
     )?;
     let count = usize::from(arguments.count);
-    let mut guide = Guide::new(count);
-    let mut eyes = Eyes {
+    let mut guide = EnrolmentGuide::new(count);
+    let mut frames = FrameReader {
         reader,
         jpeg: JpegDecoder::new(),
         sampler: Sampler::new(1920, 256),
-        keeps: arguments.keep.is_some(),
+        keep_pictures: arguments.keep.is_some(),
     };
     let (begun, mut last, mut printed) = (Instant::now(), None::<Instant>, String::new());
     let mut print = |text: String| {
@@ -69,7 +69,7 @@ pub fn pictures(
     let mut taken = Vec::new();
     let (mut was_up, mut down) = (false, None);
     print("look at the camera".to_owned());
-    while taken.len() < count && begun.elapsed() < TIME {
+    while taken.len() < count && begun.elapsed() < LONGEST {
         while let Ok(event) = events.try_recv() {
             match event {
                 CameraEvent::Down { why, path } => {
@@ -87,47 +87,46 @@ pub fn pictures(
         }
         let Some(lease) = slot.take() else {
             std::thread::park_timeout(Duration::from_millis(50));
-            lights.go_on();
+            leds.update();
             continue;
         };
         if last.is_some_and(|last| last.elapsed() < APART) {
-            lights.go_on();
+            leds.update();
             continue;
         }
         let Ok(image) = lease.image() else { continue };
         // A damaged frame is skipped.
-        let Ok(seen) = eyes.see(&image, enrolment) else {
+        let Ok(seen) = frames.read(&image, enrolment) else {
             continue;
         };
         let elapsed = begun.elapsed();
-        let verdict = guide.judge(&seen.look, elapsed);
-        match verdict {
+        match guide.check(&seen.frame, elapsed) {
             // What the guide accepts is fit to be enrolled. The enrolment also refuses the same picture twice.
             Ok(()) if enrolment.add(&seen.faces).is_ok() => {
                 last = Some(Instant::now());
                 taken.push(seen.jpeg);
                 print(format!("{} of {count}", taken.len()));
-                lights.show(Signal::Granted, FLASH);
+                leds.show(Indication::Granted, FLASH);
             }
             Ok(()) => {}
-            Err(advice) => {
-                print(advice.to_string());
-                let signal = match seen.look.faces {
-                    0 => Signal::Ready,
-                    1 if seen.look.unfit.is_none() => Signal::FaceSeen,
-                    _ => Signal::Refused,
+            Err(prompt) => {
+                print(prompt.to_string());
+                let indication = match seen.frame.faces {
+                    0 => Indication::Ready,
+                    1 if seen.frame.unfit.is_none() => Indication::FaceSeen,
+                    _ => Indication::Refused,
                 };
-                lights.show(signal, Duration::ZERO);
+                leds.show(indication, Duration::ZERO);
             }
         }
-        lights.go_on();
+        leds.update();
     }
     camera.stop();
     if taken.len() == count {
         let end = Instant::now() + DONE;
-        lights.show(Signal::Granted, DONE);
-        while lights.outputs.is_some() && Instant::now() < end {
-            lights.go_on();
+        leds.show(Indication::Granted, DONE);
+        while leds.outputs.is_some() && Instant::now() < end {
+            leds.update();
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -138,7 +137,10 @@ pub fn pictures(
 }
 
 /// Writes `pictures` into `folder` under names that are free; returns their number.
-pub fn keep<'a>(folder: &Path, pictures: impl Iterator<Item = &'a [u8]>) -> Result<usize, Failure> {
+pub fn write_pictures<'a>(
+    folder: &Path,
+    pictures: impl Iterator<Item = &'a [u8]>,
+) -> Result<usize, Failure> {
     let failed = |e: std::io::Error| {
         Failure::machine(format!(
             "{}: the pictures cannot be kept: {e}",
@@ -161,41 +163,49 @@ pub fn keep<'a>(folder: &Path, pictures: impl Iterator<Item = &'a [u8]>) -> Resu
     Ok(count)
 }
 
-/// What reads frames.
-struct Eyes<'a> {
+/// Finds in a frame what the guide and the enrolment need.
+struct FrameReader<'a> {
     reader: &'a mut Reader,
     jpeg: JpegDecoder,
     sampler: Sampler,
     /// Whether pictures may be kept.
-    keeps: bool,
+    keep_pictures: bool,
 }
 
 /// What a frame shows.
-struct Seen {
-    look: Look,
+struct FrameContents {
+    frame: EnrolmentFrame,
     faces: Vec<Face>,
     /// The frame; empty if it must not be kept.
     jpeg: Vec<u8>,
 }
 
-impl Eyes<'_> {
-    fn see(&mut self, image: &Image<'_>, enrolment: &Enrolment) -> Result<Seen, FaceError> {
+impl FrameReader<'_> {
+    fn read(
+        &mut self,
+        image: &Image<'_>,
+        enrolment: &Enrolment,
+    ) -> Result<FrameContents, FaceError> {
         if image.layout().format == PixelFormat::Mjpeg {
             let mut jpeg = std::mem::take(&mut self.jpeg);
             let seen = jpeg
                 .decode(image.bytes(), (640, 360))
                 .map_err(FaceError::from)
-                .and_then(|image| self.see_pixels(&image, enrolment));
+                .and_then(|image| self.read_image(&image, enrolment));
             self.jpeg = jpeg;
             return seen;
         }
-        self.see_pixels(image, enrolment)
+        self.read_image(image, enrolment)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "pixels of a frame")]
-    fn see_pixels(&mut self, image: &Image<'_>, enrolment: &Enrolment) -> Result<Seen, FaceError> {
+    fn read_image(
+        &mut self,
+        image: &Image<'_>,
+        enrolment: &Enrolment,
+    ) -> Result<FrameContents, FaceError> {
         let faces = self.reader.read(image)?.to_vec();
-        let mut look = Look {
+        let mut frame = EnrolmentFrame {
             faces: Enrolment::rivals(&faces),
             unfit: None,
             quality: Default::default(),
@@ -209,33 +219,33 @@ impl Eyes<'_> {
             let b = face.bbox;
             let inside =
                 b.x >= 0.0 && b.y >= 0.0 && b.x + b.width <= width && b.y + b.height <= height;
-            look.too_near = !inside || b.width > NEAR * height;
-            look.unfit = face.embedding.err();
-            look.quality = face.quality;
+            frame.too_near = !inside || b.width > NEAR * height;
+            frame.unfit = face.embedding.err();
+            frame.quality = face.quality;
             let cut = FaceCut::new(image, &face.landmarks, &mut self.sampler)?;
-            look.light = cut.map_or(0.0, |cut| cut.light());
-            look.nearest = face.embedding.map_or(-1.0, |e| enrolment.nearest(&e));
-            if self.keeps {
+            frame.light = cut.map_or(0.0, |cut| cut.light());
+            frame.nearest = face.embedding.map_or(-1.0, |e| enrolment.nearest(&e));
+            if self.keep_pictures {
                 let picture = rgb(image, &mut self.sampler)?;
                 // Writing into memory does not fail.
                 let encoder = JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY);
                 let _ = picture.write_with_encoder(encoder);
             }
         }
-        Ok(Seen { look, faces, jpeg })
+        Ok(FrameContents { frame, faces, jpeg })
     }
 }
 
 /// The LEDs, if they can be opened.
-struct Lights {
+struct StatusLeds {
     outputs: Option<Box<dyn Outputs>>,
     player: Player,
-    signal: Signal,
+    indication: Indication,
     /// Until when it is shown, whatever else comes.
     until: Instant,
 }
 
-impl Lights {
+impl StatusLeds {
     fn open(loaded: &Loaded) -> Self {
         let wiring = &loaded.config.output;
         let outputs = output::open(wiring);
@@ -244,25 +254,26 @@ impl Lights {
         }
         Self {
             outputs: outputs.ok(),
-            player: Player::new(wiring.leds.wired(), Signal::Ready, Timestamp::now()),
-            signal: Signal::Ready,
+            player: Player::new(wiring.leds.wired(), Indication::Ready, Timestamp::now()),
+            indication: Indication::Ready,
             until: Instant::now(),
         }
     }
 
-    /// Shows `signal` from now on, for `time` at least. Only `Granted` replaces a signal whose time is not over.
-    fn show(&mut self, signal: Signal, time: Duration) {
+    /// Shows `indication` from now on, for `time` at least. Only `Granted` replaces an indication whose time is not over.
+    fn show(&mut self, indication: Indication, time: Duration) {
         let now = Instant::now();
-        if now >= self.until || signal == Signal::Granted {
-            (self.signal, self.until) = (signal, now + time);
+        if now >= self.until || indication == Indication::Granted {
+            (self.indication, self.until) = (indication, now + time);
         }
     }
 
-    fn go_on(&mut self) {
-        if self.signal == Signal::Granted && Instant::now() >= self.until {
-            self.signal = Signal::FaceSeen;
+    /// Sets the LEDs as the pattern has them now.
+    fn update(&mut self) {
+        if self.indication == Indication::Granted && Instant::now() >= self.until {
+            self.indication = Indication::FaceSeen;
         }
-        let (leds, _) = self.player.update(Timestamp::now(), self.signal);
+        let (leds, _) = self.player.update(Timestamp::now(), self.indication);
         if let Some(outputs) = &mut self.outputs
             && let Err(e) = outputs.set_leds(leds)
         {

@@ -61,9 +61,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     // Checked here so that an error comes before all photos are read.
     let before = Gallery::load(path)?;
     before.suits(&sha256, path)?;
-    let mut eyes = match arguments.camera {
-        true => Eyes::Camera(Box::new(loaded.reader(loaded.gated())?)),
-        false => Eyes::Learner(Box::new(Learner::start(&loaded)?)),
+    let mut source = match arguments.camera {
+        true => FaceSource::Camera(Box::new(loaded.reader(loaded.gated())?)),
+        false => FaceSource::Learner(Box::new(Learner::start(&loaded)?)),
     };
 
     let known = before.find(&written);
@@ -80,8 +80,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let had = known.len();
     let mut enrolment = Enrolment::of(known);
     let mut taken = Vec::new();
-    let mut outcomes = match &mut eyes {
-        Eyes::Camera(reader) => {
+    let mut outcomes = match &mut source {
+        FaceSource::Camera(reader) => {
             taken = camera::pictures(&loaded, reader, &mut enrolment, arguments)?;
             let number = |k| Outcome {
                 picture: format!("picture {k}"),
@@ -90,7 +90,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             };
             (1..=taken.len()).map(number).collect()
         }
-        Eyes::Learner(learner) => from_photos(&photos, learner, &mut enrolment)?,
+        FaceSource::Learner(learner) => from_photos(&photos, learner, &mut enrolment)?,
     };
     let used: Vec<usize> = (0..outcomes.len())
         .filter(|i| outcomes[*i].refused.is_none())
@@ -121,9 +121,9 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     warn_of_likeness(&before, name, loaded.rule, &enrolment);
     let mut strangers = Vec::new();
     if before.strangers().is_empty() {
-        strangers = eyes.drawn()?.into_iter().map(|s| vec![s]).collect();
+        strangers = source.drawn()?.into_iter().map(|s| vec![s]).collect();
     }
-    drop(eyes);
+    drop(source);
     end_when_unread();
     let id = Gallery::update(path, |g| {
         let id = g.add(name, enrolment.templates(), &[], &sha256, path)?;
@@ -142,7 +142,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             .filter(|(_, o)| o.refused.is_none())
             .map(|(jpeg, _)| &jpeg[..]);
         let folder = folder.join(name);
-        let count = camera::keep(&folder, used)?;
+        let count = camera::write_pictures(&folder, used)?;
         eprintln!("latchkey: {count} pictures kept in {}", folder.display());
     }
     if arguments.json {
@@ -195,14 +195,14 @@ fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrol
 }
 
 /// What reads the pictures.
-enum Eyes {
+enum FaceSource {
     /// This process, as the camera's frames come from this machine only.
     Camera(Box<Reader>),
     /// A confined process, as photos may come from anyone.
     Learner(Box<Learner>),
 }
 
-impl Eyes {
+impl FaceSource {
     /// One embedding of each synthetic person.
     fn drawn(&mut self) -> Result<Vec<Embedding>, Failure> {
         let reader = match self {

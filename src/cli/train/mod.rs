@@ -20,7 +20,9 @@ use crate::config::{Config, Overrides};
 use crate::face::Embedding;
 use crate::learn::{Change, Changes, calibrate, measure};
 use crate::people::folders::{UNKNOWN, special};
-use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
+use crate::people::{
+    GROUPING_FRACTION, Gallery, GalleryError, Operating, Person, Tuned, TunedPerson,
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -98,7 +100,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = &loaded.config.gallery;
     let embedder = loaded.manifest.embedder();
     let sha256 = embedder.sha256.clone();
-    let same = SAME * embedder.threshold;
+    let same = GROUPING_FRACTION * embedder.threshold;
     if loaded.rule.fixed && arguments.fine_tune {
         return Err(Failure {
             exit: Exit::Usage,

@@ -7,7 +7,7 @@ use crate::cli::Failure;
 use crate::cli::folder::{self, Named};
 use crate::cli::learner::{Learner, largest, read_all};
 use crate::face::{Embedding, Landmarks};
-use crate::people::{DUPLICATE, Enrolment, Refusal, people_of};
+use crate::people::{DUPLICATE, Enrolment, Refusal, group_by_person};
 
 /// Fewer photos of a person than this are too few to be good.
 const FEW_PHOTOS: usize = 10;
@@ -208,7 +208,7 @@ pub fn strangers(
         .iter()
         .map(|s| s.embedding.values())
         .collect();
-    strangers.people = people_of(&faces, same);
+    strangers.people = group_by_person(&faces, same);
     Ok(strangers)
 }
 

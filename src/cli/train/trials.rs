@@ -9,7 +9,7 @@ use crate::cli::folder::{self, Named};
 use crate::cli::learner::{Learner, largest, read_all};
 use crate::face::Embedding;
 use crate::people::folders::special;
-use crate::people::{Enrolled, Person, directions, likeness, name, people_of};
+use crate::people::{Enrolled, Person, directions, group_by_person, likeness, name};
 
 /// Parts into which photos are divided. Each part is tried with a head that learnt from the rest.
 pub const PARTS: usize = 5;
@@ -234,7 +234,7 @@ pub fn given(
     }
     let theirs = given.faces.iter().map(Embedding::values);
     let all: Vec<&[f32]> = before.iter().copied().chain(theirs).collect();
-    let mut groups = people_of(&all, same);
+    let mut groups = group_by_person(&all, same);
     for number in 0..people.len() {
         let of_folder = |group: &Vec<usize>| {
             let mut owned = group

@@ -69,7 +69,7 @@ fn ten_attempts_lock_and_only_the_button_opens() {
     let events = show(&mut door, 500, 100, &[&strangers(11)[..]; 5]);
     let until = ms(30_700);
     assert_eq!(events, [Event::LockedOut { until }], "at their last looks");
-    assert_eq!(door.signal(), Signal::LockedOut);
+    assert_eq!(door.indication(), Indication::LockedOut);
 
     let a: &[_] = &[(99, known(ANN))];
     let events = show(&mut door, 1000, 100, &[a; 290]);
@@ -323,7 +323,7 @@ fn faces_held_still_together_are_no_more_than_the_policy_allows() {
         let mut door = door(|_| {});
         let (mut now, mut number, mut strict, mut tries) = (0, 0, false, 0);
         while now < 3_600_000 {
-            let shown = !strict && door.signal() != Signal::LockedOut;
+            let shown = !strict && door.indication() != Indication::LockedOut;
             for look in 0..12 {
                 let mut seen = Observation::new(ms(now));
                 if shown && look < 8 {

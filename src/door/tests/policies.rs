@@ -44,7 +44,7 @@ proptest! {
                         _ => {}
                     }
                 }
-                let open = door.signal() != Signal::LockedOut && !strict;
+                let open = door.indication() != Indication::LockedOut && !strict;
                 // Looks that are too far apart never add up before the door knows that the camera is slow.
                 let add_up = 2 * step <= policy.vote_window_ms || frames > 5;
                 if open && add_up && look == u64::from(policy.votes) {

@@ -475,18 +475,18 @@ proptest! {
         for (dt, call) in &steps {
             now = at(now, *dt);
             apply(&mut door, now, call);
-            let shows = (door.relay(), door.signal());
+            let shows = (door.relay(), door.indication());
             let mut later = door.clone();
             if let Some(deadline) = door.next_deadline() {
                 prop_assert!(deadline > now);
                 let before = deadline.since(now).mul_f64(part).saturating_sub(Duration::from_nanos(1));
                 later.tick(now.plus(before));
-                prop_assert_eq!((later.relay(), later.signal()), shows);
+                prop_assert_eq!((later.relay(), later.indication()), shows);
                 later.tick(deadline);
                 prop_assert!(later.next_deadline().is_none_or(|next| next > deadline));
             } else {
                 later.tick(now.plus(Duration::from_secs(86_400)));
-                prop_assert_eq!((later.relay(), later.signal()), shows);
+                prop_assert_eq!((later.relay(), later.indication()), shows);
             }
         }
     }
@@ -516,7 +516,7 @@ proptest! {
             };
             let (a, b) = (apply(&mut one, now, &call), apply(&mut two, now, &other));
             prop_assert_eq!(a.as_slice(), b.as_slice());
-            prop_assert_eq!((one.relay(), one.signal()), (two.relay(), two.signal()));
+            prop_assert_eq!((one.relay(), one.indication()), (two.relay(), two.indication()));
         }
     }
 

@@ -233,7 +233,7 @@ fn a_changed_head_loses_its_measurements() {
     gallery
         .add("Eve", &[direction(9)], &[], "aa", path)
         .unwrap();
-    let now = gallery.known("aa").operating().unwrap();
+    let now = gallery.enrolled("aa").operating().unwrap();
     assert_eq!((now.threshold, now.trials), (0.6, 0));
 }
 
@@ -276,7 +276,7 @@ fn a_fine_tuned_network_is_used_until_the_people_change_and_then_deleted() {
     let files = || std::fs::read_dir(folder.path()).unwrap().count();
     let first = |sha: &str| {
         let gallery = Gallery::load(&path).unwrap();
-        let (_, direction, _) = gallery.known(sha).people().next().unwrap();
+        let (_, direction, _) = gallery.enrolled(sha).people().next().unwrap();
         direction.to_vec()
     };
     with_two(&path);
@@ -368,7 +368,7 @@ fn a_gallery_of_the_second_version_is_read() {
     // The same as the third, but without the mark that nothing is fine-tuned.
     as_of_the_third(&path, false);
     let bytes = std::fs::read(&path).unwrap();
-    let body = &bytes[HEAD..bytes.len() - 1];
+    let body = &bytes[HEADER..bytes.len() - 1];
     let mut old = MAGIC.to_vec();
     old.extend_from_slice(&2_u32.to_le_bytes());
     old.extend_from_slice(&(body.len() as u64).to_le_bytes());

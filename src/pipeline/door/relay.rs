@@ -43,7 +43,7 @@ impl Controller {
         if self.relay == Relay::On && now.since(self.last_heartbeat) >= LONGEST_SLEEP {
             self.send_heartbeat(now);
         }
-        let (leds, _) = self.player.update(now, self.signal());
+        let (leds, _) = self.player.update(now, self.indication());
         if let Some(outputs) = &mut self.outputs
             && let Err(error) = outputs.set_leds(leds)
         {

@@ -19,7 +19,7 @@ use crate::broker::{BrokerClient, Request, Response};
 use crate::capture::{CameraEvent, CameraFault, CameraInfo};
 use crate::clock::Timestamp;
 use crate::config::{Config, Overrides};
-use crate::door::Signal;
+use crate::door::Indication;
 use crate::frame::{Layout, PixelFormat};
 use crate::output::{Guard, GuardError, Leds, OutputError, Outputs, Part};
 use crate::passing;
@@ -492,12 +492,12 @@ fn a_press_while_no_guard_is_there_waits_for_one_and_blocks_nothing() {
     rig.rounds(3);
     assert_eq!(rig.controller.relay, Relay::Arming);
     // The person at the door sees that nothing opens yet, and the log has the reason.
-    assert_eq!(rig.controller.signal(), Signal::Fault);
+    assert_eq!(rig.controller.indication(), Indication::Fault);
     assert!(recorded().contains(&"log: relay".to_owned()));
     rig.active = Some(FakeGuard::start());
     rig.rounds(5);
     assert_eq!(rig.controller.relay, Relay::On);
-    assert_eq!(rig.controller.signal(), Signal::Granted);
+    assert_eq!(rig.controller.indication(), Indication::Granted);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::cli::{Exit, Failure, Loaded};
 use crate::face::Embedding;
 use crate::learn::built_in;
 use crate::people::{Bank, Gallery, Identifier, PersonId};
-use crate::pipeline::Judge;
+use crate::pipeline::IdentityTracker;
 use crate::rates::wilson;
 
 /// What a photo stands for in a visit.
@@ -300,14 +300,17 @@ impl<'a> House<'a> {
         }
         gallery.set_strangers(&unknown_faces);
         gallery.learn();
-        let identifier = Identifier::new(gallery.known(sha256), self.loaded.rule, self.bank);
+        let identifier = Identifier::new(gallery.enrolled(sha256), self.loaded.rule, self.bank);
         let raised = identifier.cohort().map_or(&[][..], |c| &c.thresholds);
         let highest = raised
             .iter()
             .copied()
             .fold(identifier.threshold(), f32::max);
         tally.thresholds = [identifier.threshold(), highest.max(tally.thresholds[1])];
-        let mut play = Play::new(Judge::new(identifier), self.loaded.config.door.clone())?;
+        let mut play = Play::new(
+            IdentityTracker::new(identifier),
+            self.loaded.config.door.clone(),
+        )?;
 
         let faceless = |film: &Film<'_>| film.iter().all(|faces| faces.is_empty());
         for (who, (id, film)) in whose.iter().zip(&residents) {

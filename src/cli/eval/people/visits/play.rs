@@ -4,10 +4,10 @@ use super::film::Film;
 use crate::chance::Chance;
 use crate::cli::Failure;
 use crate::clock::Timestamp;
-use crate::door::{Door, Event, Policy, Signal};
+use crate::door::{Door, Event, Indication, Policy};
 use crate::face::Face;
 use crate::people::PersonId;
-use crate::pipeline::Judge;
+use crate::pipeline::IdentityTracker;
 
 /// Between two looks, in ms.
 const STEP: u64 = 100;
@@ -33,7 +33,7 @@ pub struct Hours {
 
 /// A door in simulated time.
 pub struct Play {
-    judge: Judge,
+    judge: IdentityTracker,
     policy: Policy,
     door: Door,
     now: u64,
@@ -41,7 +41,7 @@ pub struct Play {
 }
 
 impl Play {
-    pub fn new(judge: Judge, policy: Policy) -> Result<Self, Failure> {
+    pub fn new(judge: IdentityTracker, policy: Policy) -> Result<Self, Failure> {
         Ok(Self {
             judge,
             door: Door::new(policy.clone())?,
@@ -112,7 +112,7 @@ impl Play {
                 // A stranger counts as let in under any name, a resident only under the right one.
                 granted |= person.is_some() && (who.is_none() || person == who);
                 hours.refused += refused;
-                let locked = self.door.signal() == Signal::LockedOut;
+                let locked = self.door.indication() == Indication::LockedOut;
                 hours.locked_ms += if locked { STEP } else { 0 };
                 hours.strict_ms += if self.strict && !locked { STEP } else { 0 };
             }

@@ -4,21 +4,21 @@
 use crate::clock::Timestamp;
 use crate::door::{Observation, Sighting, Verdict};
 use crate::face::{Face, MAX_FACES, Rect, Tracker};
-use crate::people::{Evidence, Identifier, Motion, Places};
+use crate::people::{Evidence, Identifier, Motion, UnsteadyRegions};
 
 /// Follows faces from frame to frame and names them.
-pub struct Judge {
+pub struct IdentityTracker {
     identifier: Identifier,
     tracker: Tracker,
     evidence: Evidence,
-    places: Places,
+    regions: UnsteadyRegions,
     /// The newest presentation so far.
     newest: u32,
 }
 
 /// A face of a frame that is not a thing; parts of it may look like smaller faces.
 #[derive(Clone, Copy)]
-struct Whole {
+struct OuterFace {
     bbox: Rect,
     score: f32,
     known: bool,
@@ -27,15 +27,15 @@ struct Whole {
 /// A face with more of its area than this inside another one is a part of it.
 const PART: f32 = 0.5;
 
-impl Whole {
+impl OuterFace {
     /// Whether `face`, which is smaller, is a part of this one. If this one is not a known person's, the smaller one may be
     /// the face and the larger a mistake: the more certain one is the face.
-    fn holds(&self, face: &Face) -> bool {
+    fn has_part(&self, face: &Face) -> bool {
         face.bbox.within(&self.bbox) > PART && (self.known || self.score >= face.score)
     }
 }
 
-impl Judge {
+impl IdentityTracker {
     /// Names faces with `identifier`.
     #[must_use]
     pub fn new(identifier: Identifier) -> Self {
@@ -43,7 +43,7 @@ impl Judge {
             identifier,
             tracker: Tracker::default(),
             evidence: Evidence::default(),
-            places: Places::default(),
+            regions: UnsteadyRegions::default(),
             newest: 0,
         }
     }
@@ -58,7 +58,7 @@ impl Judge {
     /// Forgets all looks so far.
     pub fn forget(&mut self) {
         self.evidence.clear();
-        self.places.clear();
+        self.regions.clear();
     }
 
     /// What the door needs to know of a frame taken at `captured` with these faces, largest first. Those beyond
@@ -73,24 +73,28 @@ impl Judge {
         let tracks = self.tracker.follow(captured, &boxes[..faces.len()]);
         let mut observation = Observation::new(captured);
         // Larger faces first: a face that lies in another one is a part of it.
-        let mut whole = [None; MAX_FACES];
+        let mut outer = [None; MAX_FACES];
         for (place, (face, track)) in faces.iter().zip(tracks).enumerate() {
             let (now, bbox) = (captured, &face.bbox);
             let mut sighting = Sighting::passed_over(track);
-            if whole.iter().flatten().any(|w: &Whole| w.holds(face)) {
+            if outer
+                .iter()
+                .flatten()
+                .any(|outer: &OuterFace| outer.has_part(face))
+            {
                 observation.push(sighting);
                 continue;
             }
-            let seen = match &face.embedding {
-                Err(_) => self.evidence.glimpse(now, track, bbox),
+            let presented = match &face.embedding {
+                Err(_) => self.evidence.update_position(now, track, bbox),
                 Ok(face) => {
                     let same = self.identifier.threshold();
                     self.evidence.look(now, track, bbox, face, same)
                 }
             };
-            (sighting.presentation, sighting.motion) = (seen.number, seen.motion);
+            (sighting.presentation, sighting.motion) = (presented.number, presented.motion);
             let mut known = false;
-            if let (Ok(embedding), Some(mean)) = (&face.embedding, seen.mean) {
+            if let (Ok(embedding), Some(mean)) = (&face.embedding, presented.mean) {
                 let found = self.identifier.identify_visit(embedding, mean);
                 sighting.verdict = match found.who {
                     Some(person) => Verdict::Known {
@@ -104,28 +108,28 @@ impl Judge {
                 };
                 known = found.who.is_some() || found.doubt;
             }
-            // Also in an unsteady place: a person who is known there is not a thing when it is steady again.
+            // Also in an unsteady region: a person who is known there is not a thing when it is steady again.
             if known && !sighting.motion.is_thing() {
                 let named = matches!(sighting.verdict, Verdict::Known { .. });
-                self.evidence.known(sighting.presentation, named);
+                self.evidence.mark_enrolled(sighting.presentation, named);
             }
-            let was_unsteady = self.places.unsteady(now, bbox);
+            let was_unsteady = self.regions.is_unsteady(now, bbox);
             let is_new = sighting.presentation > self.newest;
             self.newest = self.newest.max(sighting.presentation);
             if is_new && !known {
-                self.places.begin(now, bbox);
+                self.regions.record(now, bbox);
             }
-            // A face in an unsteady place is never let in and costs nothing. The door logs one line about each place.
+            // A face in an unsteady region is never let in and costs nothing. The door logs one line about each region.
             if was_unsteady {
                 observation.push(Sighting::passed_over(track));
                 continue;
             }
-            if is_new && self.places.unsteady(now, bbox) {
+            if is_new && self.regions.is_unsteady(now, bbox) {
                 sighting.motion = Motion::Unsteady;
             }
             if !sighting.motion.is_thing() {
                 let (bbox, score) = (face.bbox, face.score);
-                whole[place] = Some(Whole { bbox, score, known });
+                outer[place] = Some(OuterFace { bbox, score, known });
             }
             observation.push(sighting);
         }
@@ -143,7 +147,7 @@ mod tests {
     use crate::face::{Embedding, Point, Quality};
     use crate::people::{Gallery, Rule};
 
-    fn judge(ada: &Embedding) -> Judge {
+    fn tracker(ada: &Embedding) -> IdentityTracker {
         let mut gallery = Gallery::default();
         gallery
             .add("Ada", &[*ada], &[], "aa", Path::new("test"))
@@ -154,7 +158,7 @@ mod tests {
             fixed: true,
             margin: 0.05,
         };
-        Judge::new(Identifier::new(gallery.known("aa"), rule, None))
+        IdentityTracker::new(Identifier::new(gallery.enrolled("aa"), rule, None))
     }
 
     fn random_person(chance: &mut Chance) -> Embedding {
@@ -182,17 +186,17 @@ mod tests {
     fn a_resident_who_is_removed_is_refused() {
         let mut chance = Chance::new(8);
         let (ada, bob) = (random_person(&mut chance), random_person(&mut chance));
-        let mut judge = judge(&ada);
+        let mut tracker = tracker(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let mut refused = Vec::new();
         for frame in 0..40_u64 {
             let now = Timestamp::from_millis(1_000_000 + 100 * frame);
             if frame == 20 {
                 assert!(door.relay());
-                let other = self::judge(&bob);
-                judge.exchange(other.identifier);
+                let other = self::tracker(&bob);
+                tracker.exchange(other.identifier);
             }
-            for event in &door.observe(now, &judge.observe(now, &[face(200.0, ada)])) {
+            for event in &door.observe(now, &tracker.observe(now, &[face(200.0, ada)])) {
                 if matches!(event, Event::Refused { .. }) {
                     refused.push(frame);
                 }
@@ -206,7 +210,7 @@ mod tests {
     fn pictures_that_are_held_still_one_after_the_other_are_attempts() {
         let mut chance = Chance::new(9);
         let ada = random_person(&mut chance);
-        let mut judge = judge(&ada);
+        let mut tracker = tracker(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let (mut now, mut strict_at) = (1_000_000, None);
         for picture in 0..40 {
@@ -228,7 +232,7 @@ mod tests {
             for _ in 0..205 {
                 now += 100;
                 let at = Timestamp::from_millis(now);
-                for event in &door.observe(at, &judge.observe(at, &[face(200.0, shown)])) {
+                for event in &door.observe(at, &tracker.observe(at, &[face(200.0, shown)])) {
                     match event {
                         Event::Strict => strict_at = strict_at.or(Some(picture)),
                         Event::Granted { .. } => assert!(picture < 5, "picture {picture}"),
@@ -249,7 +253,7 @@ mod tests {
     fn a_place_of_changing_faces_never_locks_the_door_and_is_never_let_in() {
         let mut chance = Chance::new(7);
         let ada = random_person(&mut chance);
-        let mut judge = judge(&ada);
+        let mut tracker = tracker(&ada);
         let mut door = Door::new(Policy::default()).unwrap();
         let (mut attempts, mut unsteady, mut granted) = (0, 0, Vec::new());
         let mut bush = random_person(&mut chance);
@@ -268,7 +272,7 @@ mod tests {
             if frame % 600 > 570 {
                 faces.push(face(340.0, ada));
             }
-            for event in &door.observe(now, &judge.observe(now, &faces)) {
+            for event in &door.observe(now, &tracker.observe(now, &faces)) {
                 match event {
                     Event::Refused { .. } | Event::Undecided { .. } => attempts += 1,
                     Event::Unsteady { .. } => unsteady += 1,

@@ -13,7 +13,7 @@ use crate::face::{Landmarks, Rect};
 
 /// A person in a frame: the ground truth about them.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct GroundTruth {
     /// Who.
     pub who: Who,
     /// The face's box, which may reach over the edge of the picture.
@@ -23,7 +23,7 @@ pub struct Seen {
 }
 
 /// A play with everything that is needed to draw it.
-pub struct Stage {
+pub struct SceneRenderer {
     play: Play,
     model: Model,
     cast: Vec<Person>,
@@ -55,7 +55,7 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
     cast
 }
 
-impl Stage {
+impl SceneRenderer {
     /// Everyone in the play, drawn from the built-in model.
     #[must_use]
     pub fn new(play: Play) -> Self {
@@ -84,7 +84,7 @@ impl Stage {
     }
 
     /// Draws second `t` onto `picture`, 640x480, and returns who is in it.
-    pub fn draw(&mut self, t: f32, picture: &mut RgbImage) -> Vec<Seen> {
+    pub fn draw(&mut self, t: f32, picture: &mut RgbImage) -> Vec<GroundTruth> {
         let (light, dark) = (self.play.light(t), self.play.evening(t));
         self.empty(&light, dark);
         let roles = self.play.roles(t);
@@ -102,7 +102,7 @@ impl Stage {
     }
 
     /// Photo `k` of a person, as people take them for enrolment: near, from several sides, in different light.
-    pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> Seen {
+    pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> GroundTruth {
         let mut chance = Chance::new(bits(self.numbers[who], 7000 + u64::from(k)));
         let dark = if k % 4 == 3 { 1.0 } else { 0.0 };
         let mut light = self.play.light(dark * self.play.end());
@@ -138,7 +138,7 @@ impl Stage {
         }
     }
 
-    fn person(&mut self, who: Who, pose: &Pose, light: &Light) -> Seen {
+    fn person(&mut self, who: Who, pose: &Pose, light: &Light) -> GroundTruth {
         let drawn = self.cast[who].draw(
             &self.model,
             pose,
@@ -146,7 +146,7 @@ impl Stage {
             &mut self.canvas,
             &mut self.scratch,
         );
-        Seen {
+        GroundTruth {
             who,
             bbox: drawn.bbox,
             landmarks: drawn.landmarks,
@@ -188,7 +188,7 @@ impl Stage {
     }
 }
 
-/// A picture for [`Stage`] to draw on.
+/// A picture for [`SceneRenderer`] to draw on.
 #[must_use]
 pub fn picture() -> RgbImage {
     RgbImage::new(WIDTH as u32, HEIGHT as u32)

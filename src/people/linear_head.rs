@@ -1,4 +1,4 @@
-//! The head on the frozen embedding: one direction a person, learnt against everyone else's and strangers' embeddings.
+//! The linear head on the frozen embedding: one direction a person, learnt against everyone else's and strangers' embeddings.
 //!
 //! Multinomial logistic regression with a class *nobody*, its prior a Gaussian around each person's mean embedding
 //! (maximum a posteriori). With logits `SCALE * w_i . x` for person i and `SCALE * b` for nobody, it minimises

@@ -8,19 +8,19 @@
 ///
 /// Chosen on 200 pairs of the first half of LFW's fold 5, which the embedder of `models/judged.toml` has not seen: 95 of 100
 /// pairs of one person are together, and none of 100 of different people. On 200 pairs of the second half: 94 of 100, and none.
-pub const SAME: f32 = 0.6;
+pub const GROUPING_FRACTION: f32 = 0.6;
 
 /// So many faces of one person come from looks of every kind, also poor ones, which are like none of the others.
-const MANY: usize = 10;
+const LARGE_GROUP: usize = 10;
 /// From this fraction of the likeness on, a smaller group is more looks at such a person. It errs toward too few people, as
 /// above.
-const STRAY: f32 = 0.5;
+const STRAY_FRACTION: f32 = 0.5;
 
 /// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first
 /// face. Two faces with a cosine of `threshold` or more are one person, and a person of fewer than ten faces is one with a
 /// person of more faces from half of that on.
 #[must_use]
-pub fn people_of(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
+pub fn group_by_person(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     let mut groups = groups(faces, threshold);
     join_strays(faces, threshold, &mut groups);
     let mut people: Vec<Vec<usize>> = Vec::new();
@@ -44,20 +44,21 @@ fn join_strays(faces: &[&[f32]], threshold: f32, groups: &mut [usize]) {
     let of_size = |large: bool| {
         let groups = &*groups;
         let sizes = &sizes;
-        (0..faces.len()).filter(move |face| (sizes[groups[*face]] >= MANY) == large)
+        (0..faces.len()).filter(move |face| (sizes[groups[*face]] >= LARGE_GROUP) == large)
     };
     // The most alike face of a large group, for each small group by its number.
     let mut nearest: Vec<Option<(f32, usize)>> = vec![None; faces.len()];
     for face in of_size(false) {
         let alike = of_size(true).map(|other| (cosine(faces[face], faces[other]), other));
         let best = alike.max_by(|a, b| a.0.total_cmp(&b.0));
-        let held = &mut nearest[groups[face]];
-        if best.map(|b| b.0) > held.map(|h| h.0) {
-            *held = best;
+        let nearest = &mut nearest[groups[face]];
+        if best.map(|b| b.0) > nearest.map(|n| n.0) {
+            *nearest = best;
         }
     }
     for (small, found) in nearest.into_iter().enumerate() {
-        let Some((_, face)) = found.filter(|(likeness, _)| *likeness >= STRAY * threshold) else {
+        let Some((_, face)) = found.filter(|(likeness, _)| *likeness >= STRAY_FRACTION * threshold)
+        else {
             continue;
         };
         // The number of a group is its smallest place.
@@ -113,8 +114,8 @@ mod tests {
         let faces: Vec<&[f32]> = burst.iter().map(|f| &f[..]).collect();
         // The first and the last look away from each other.
         assert!(burst[0][0] * burst[119][0] + burst[0][1] * burst[119][1] < -0.7);
-        assert_eq!(people_of(&faces, 0.4), [(0..120).collect::<Vec<_>>()]);
-        assert!(people_of(&[], 0.4).is_empty());
+        assert_eq!(group_by_person(&faces, 0.4), [(0..120).collect::<Vec<_>>()]);
+        assert!(group_by_person(&[], 0.4).is_empty());
     }
 
     #[test]
@@ -129,10 +130,10 @@ mod tests {
         faces.extend([at(91.0), at(180.0)]);
         let faces: Vec<&[f32]> = faces.iter().map(|f| &f[..]).collect();
         let man: Vec<usize> = (0..14).collect();
-        assert_eq!(people_of(&faces, 0.3), [man, vec![14]]);
+        assert_eq!(group_by_person(&faces, 0.3), [man, vec![14]]);
         // With few faces, poor looks are not joined.
         let few: Vec<&[f32]> = faces[..6].to_vec();
-        assert_eq!(people_of(&few, 0.3).len(), 2);
+        assert_eq!(group_by_person(&few, 0.3).len(), 2);
     }
 
     proptest! {
@@ -142,7 +143,7 @@ mod tests {
             threshold in -1f32..1.0,
         ) {
             let faces: Vec<&[f32]> = faces.iter().map(|f| &f[..]).collect();
-            let people = people_of(&faces, threshold);
+            let people = group_by_person(&faces, threshold);
             let mut all: Vec<usize> = people.iter().flatten().copied().collect();
             all.sort_unstable();
             prop_assert_eq!(all, (0..faces.len()).collect::<Vec<_>>());
