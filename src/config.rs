@@ -99,12 +99,12 @@ struct OwnerFile {
 }
 
 impl Config {
-    /// The configuration that `asked` leads to.
+    /// The configuration that `overrides` leads to.
     ///
     /// # Errors
     /// [`ConfigError`]: the first mistake found, with file, key and fix.
-    pub fn load(asked: &Overrides) -> Result<Self, ConfigError> {
-        let file = match &asked.config {
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let file = match &overrides.config {
             Some(file) => Some(file.clone()),
             None => usual_file()?,
         };
@@ -121,7 +121,7 @@ impl Config {
             ),
         };
 
-        let board = asked.board.clone().or(owner.board);
+        let board = overrides.board.clone().or(owner.board);
         let board = board.unwrap_or_else(|| this_board().to_owned());
         let (board_name, hardware) = BoardFile::find(&board)?;
 
@@ -156,17 +156,17 @@ impl Config {
             network: owner.network,
         };
 
-        engine.threads = asked.threads.unwrap_or(engine.threads);
-        engine.xnnpack = asked.xnnpack.unwrap_or(engine.xnnpack);
-        let models = asked.models.clone().or(owner.models);
+        engine.threads = overrides.threads.unwrap_or(engine.threads);
+        engine.xnnpack = overrides.xnnpack.unwrap_or(engine.xnnpack);
+        let models = overrides.models.clone().or(owner.models);
         let Ok(models) = models.as_deref().unwrap_or("latchkey").parse();
-        let model_files = match (&asked.model_files, owner.model_files) {
+        let model_files = match (&overrides.model_files, owner.model_files) {
             (Some(folder), _) => Some(folder.clone()),
             (None, Some(folder)) => Some(folder),
             (None, None) => None,
         };
         let model_files = model_files.into_iter().chain(model_folders()).collect();
-        let gallery = match (&asked.gallery, owner.gallery) {
+        let gallery = match (&overrides.gallery, owner.gallery) {
             (Some(path), _) => path.clone(),
             (None, Some(path)) => path,
             (None, None) => folder.join("latchkey.gallery"),

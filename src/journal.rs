@@ -53,19 +53,19 @@ pub fn start_plain() {
 }
 
 fn install(target: Option<env_logger::Target>, level: &str) {
-    let asked = std::env::var("LATCHKEY_LOG").unwrap_or_else(|_| level.to_owned());
+    let filter = std::env::var("LATCHKEY_LOG").unwrap_or_else(|_| level.to_owned());
     // A single word that is not a level would be taken for the name of a module, and all lines would be lost.
-    let module = !asked.contains(['=', ',']) && asked.parse::<log::LevelFilter>().is_err();
+    let module = !filter.contains(['=', ',']) && filter.parse::<log::LevelFilter>().is_err();
     let mut builder = env_logger::Builder::new();
     builder.format(format);
-    builder.parse_filters(if module { level } else { &asked });
+    builder.parse_filters(if module { level } else { &filter });
     if let Some(target) = target {
         builder.target(target);
     }
     // A second call (tests do that) keeps the first log.
     if builder.try_init().is_ok() && module {
         log::warn!(
-            "log_level asked={asked:?} why=\"no level: off, error, warn, info, debug or trace\""
+            "log_level asked={filter:?} why=\"no level: off, error, warn, info, debug or trace\""
         );
     }
 }

@@ -20,7 +20,7 @@ thread_local! {
 ///
 /// Before the message, and before anything else, a panic that ends the process calls `first`, which turns the relay off. The
 /// message must not keep the process from ending, because the guard waits for that: a console that accepts nothing is given
-/// up after `CONSOLE`.
+/// up after `STDERR_TIMEOUT`.
 pub fn abort(first: fn()) {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -38,13 +38,13 @@ pub fn abort(first: fn()) {
 }
 
 /// How long the message of a panic may wait until standard error accepts it.
-const CONSOLE: Duration = Duration::from_millis(200);
+const STDERR_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Whether standard error accepts a message.
 fn accepts_output() -> bool {
     let error = std::io::stderr();
     let mut fds = [PollFd::from_borrowed_fd(error.as_fd(), PollFlags::OUT)];
-    let timeout = Timespec::try_from(CONSOLE).ok();
+    let timeout = Timespec::try_from(STDERR_TIMEOUT).ok();
     poll(&mut fds, timeout.as_ref()).is_ok_and(|ready| ready > 0)
 }
 

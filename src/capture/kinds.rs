@@ -126,9 +126,9 @@ impl Kind {
             .unwrap_or(head)
             .trim_ascii_start();
         let web: [&[u8]; 4] = [b"<svg", b"<?xml", b"<!doctype", b"<html"];
-        let begins = |word: &&[u8]| {
-            text.get(..word.len())
-                .is_some_and(|t| t.eq_ignore_ascii_case(word))
+        let begins = |start: &&[u8]| {
+            text.get(..start.len())
+                .is_some_and(|t| t.eq_ignore_ascii_case(start))
         };
         if web.iter().any(begins) {
             return Self::Other(SVG);

@@ -1,4 +1,4 @@
-//! What the first process asks of the kernel: file systems, drivers, the clock, the owner of devices.
+//! What the first process needs of the kernel: file systems, drivers, the clock, the owner of devices.
 
 use std::fs::File;
 use std::io;

@@ -49,7 +49,7 @@ impl Named {
 }
 
 /// Ends with [`Exit::No`] if no photo shows anybody enrolled.
-pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let photos = pictures(&arguments.photos)?;
     if let (Some(_), false) = (&arguments.draw, photos.len() == 1) {
         return Err(Failure {
@@ -57,7 +57,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
             text: format!("--draw takes one photo, {} were given", photos.len()),
         });
     }
-    let loaded = Loaded::at_the_door(asked)?;
+    let loaded = Loaded::at_the_door(overrides)?;
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
     gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;

@@ -196,14 +196,14 @@ pub fn main() -> ExitCode {
     };
     // Faces and templates are in this process's memory: no core file and no debugger may get them.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let asked = &arguments.overrides;
+    let overrides = &arguments.overrides;
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
     }
     if name == learner::NAME {
         return match &arguments.command {
-            Command::Enroll(a) => enroll::learn(asked, a),
-            Command::Train(a) => train::learn(asked, a),
+            Command::Enroll(a) => enroll::learn(overrides, a),
+            Command::Train(a) => train::learn(overrides, a),
             _ => Exit::Usage.into(),
         };
     }
@@ -226,15 +226,15 @@ pub fn main() -> ExitCode {
         _ => {}
     }
     let result = match &arguments.command {
-        Command::Run(a) => run::run(asked, a),
-        Command::Identify(a) => identify::run(asked, a),
-        Command::Enroll(a) => enroll::run(asked, a),
-        Command::Train(a) => train::run(asked, a),
-        Command::People(a) => people::run(asked, a),
-        Command::Eval(a) => eval::run(asked, a),
-        Command::Bench(a) => bench::run(asked, a),
-        Command::Doorstep(a) => doorstep::run(asked, a),
-        Command::Probe(a) => probe::run(asked, a),
+        Command::Run(a) => run::run(overrides, a),
+        Command::Identify(a) => identify::run(overrides, a),
+        Command::Enroll(a) => enroll::run(overrides, a),
+        Command::Train(a) => train::run(overrides, a),
+        Command::People(a) => people::run(overrides, a),
+        Command::Eval(a) => eval::run(overrides, a),
+        Command::Bench(a) => bench::run(overrides, a),
+        Command::Doorstep(a) => doorstep::run(overrides, a),
+        Command::Probe(a) => probe::run(overrides, a),
         Command::Guard | Command::Broker => Ok(Exit::Done),
     };
     match result {
@@ -264,8 +264,8 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(asked: &Overrides) -> Result<Self, Failure> {
-        let config = Config::load(asked)?;
+    fn new(overrides: &Overrides) -> Result<Self, Failure> {
+        let config = Config::load(overrides)?;
         let manifest = Manifest::load(&config.models)?;
         let embedder = manifest.embedder();
         let rule = Rule {
@@ -282,8 +282,8 @@ impl Loaded {
     }
 
     /// As [`Loaded::new`], with the embedder that was fine-tuned for the gallery in place of the set's own, if there is one.
-    fn at_the_door(asked: &Overrides) -> Result<Self, Failure> {
-        let mut loaded = Self::new(asked)?;
+    fn at_the_door(overrides: &Overrides) -> Result<Self, Failure> {
+        let mut loaded = Self::new(overrides)?;
         let path = &loaded.config.gallery;
         let gallery = Gallery::load(path)?;
         if gallery.was_tuned_earlier() {

@@ -31,8 +31,8 @@ enum Command {
 
 /// Listing an empty gallery ends with [`Exit::Done`], removing a person who is not in it with [`Exit::No`], as does the
 /// check of a gallery that only enrolling everyone again can fix.
-pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
-    let path = Config::load(asked)?.gallery;
+pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let path = Config::load(overrides)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {
         let removed = Gallery::update(&path, |g| {
             let tuned = g.tuned().is_some() || g.was_tuned_earlier();
@@ -53,7 +53,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     if let Some(Command::Check) = &arguments.command {
-        return check(asked, arguments.json);
+        return check(overrides, arguments.json);
     }
     let gallery = Gallery::load(&path)?;
     if arguments.json {
@@ -78,8 +78,8 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn check(asked: &Overrides, json: bool) -> Result<Exit, Failure> {
-    let loaded = Loaded::new(asked)?;
+fn check(overrides: &Overrides, json: bool) -> Result<Exit, Failure> {
+    let loaded = Loaded::new(overrides)?;
     let path = &loaded.config.gallery;
     let whole = Gallery::load(path).and_then(|g| {
         let suits = g.suits(&loaded.manifest.embedder().sha256, path);

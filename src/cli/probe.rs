@@ -19,8 +19,8 @@ pub struct Arguments {
 }
 
 /// Ends with [`Exit::No`] if something that the configuration needs is missing or wrong.
-pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
-    let config = Config::load(asked)?;
+pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = Config::load(overrides)?;
     let manifest = Manifest::load(&config.models)?;
     let sections = [
         ("cameras", cameras(&config.camera)),

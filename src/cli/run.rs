@@ -30,8 +30,8 @@ pub struct Arguments {
     notice: bool,
 }
 
-pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
-    let mut loaded = Loaded::new(asked)?;
+pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    let mut loaded = Loaded::new(overrides)?;
     if arguments.check {
         loaded.config.card.read()?;
     }
@@ -88,7 +88,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         if let Source::Pictures(folder) = loaded.config.camera.parsed_source() {
             crate::capture::pictures::list(&folder)?;
         }
-        let door = Loaded::at_the_door(asked)?;
+        let door = Loaded::at_the_door(overrides)?;
         door.reader(door.gated())?;
         door.bank()?;
         if arguments.outputs {

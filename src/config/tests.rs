@@ -27,12 +27,12 @@ fn no_error_message_contains_a_password() {
         "[system]\nconsole = [ \"hunter22\" ]\n".to_owned(),
     ] {
         std::fs::write(&path, &text).unwrap();
-        let asked = Overrides {
+        let overrides = Overrides {
             config: Some(path.clone()),
             board: Some("host".to_owned()),
             ..Overrides::default()
         };
-        let read = Config::load(&asked).and_then(|c| c.card.read());
+        let read = Config::load(&overrides).and_then(|c| c.card.read());
         let why = read.unwrap_err().to_string();
         assert!(!why.contains("hunter2"), "{text}\n{why}");
         assert!(why.contains("latchkey.toml: "), "{why}");
@@ -46,12 +46,12 @@ fn the_boards_wiring_can_be_removed() {
     let path = folder.path().join("latchkey.toml");
     let wiring_of = |board: &str, text: &str| {
         std::fs::write(&path, text).unwrap();
-        let asked = Overrides {
+        let overrides = Overrides {
             config: Some(path.clone()),
             board: Some(board.to_owned()),
             ..Overrides::default()
         };
-        Config::load(&asked).map(|c| c.output)
+        Config::load(&overrides).map(|c| c.output)
     };
     let wiring = |text: &str| wiring_of("pi3", text);
     let whole = wiring("").unwrap();
@@ -109,12 +109,12 @@ fn every_key_that_takes_a_path_counts_it_from_the_files_folder() {
             let place = place.trim_start_matches('.');
             for value in ["some/where.toml", "pictures:some/where.toml"] {
                 std::fs::write(&path, format!("{place} = \"{value}\"\n")).unwrap();
-                let asked = Overrides {
+                let overrides = Overrides {
                     config: Some(path.clone()),
                     board: (place != "board").then(|| "host".to_owned()),
                     ..Overrides::default()
                 };
-                let read = match Config::load(&asked) {
+                let read = match Config::load(&overrides) {
                     Ok(config) => format!("{config:?} {:?}", config.card.read().ok()),
                     Err(ConfigError::Unreadable { file, .. }) => file,
                     // The key takes no text, or not this text.
@@ -151,11 +151,11 @@ fn a_board_files_paths_count_from_its_own_folder() {
     std::fs::write(boards.join("own.toml"), board).unwrap();
     let path = folder.path().join("latchkey.toml");
     std::fs::write(&path, "board = 'boards/own.toml'\n").unwrap();
-    let asked = Overrides {
+    let overrides = Overrides {
         config: Some(path),
         ..Overrides::default()
     };
-    let config = Config::load(&asked).unwrap();
+    let config = Config::load(&overrides).unwrap();
     let pictures = format!("pictures:{}", boards.join("pics").display());
     assert_eq!(config.camera.source, pictures);
 }
@@ -180,11 +180,11 @@ fn a_configuration_is_read_in_every_encoding_that_editors_save() {
         text.replace("\r\n", "\n").into_bytes(),
     ] {
         std::fs::write(&path, &bytes).unwrap();
-        let asked = Overrides {
+        let overrides = Overrides {
             config: Some(path.clone()),
             ..Overrides::default()
         };
-        let config = Config::load(&asked).unwrap_or_else(|e| panic!("{bytes:x?}: {e}"));
+        let config = Config::load(&overrides).unwrap_or_else(|e| panic!("{bytes:x?}: {e}"));
         assert_eq!(config.door.hold_ms, 5000);
     }
 }

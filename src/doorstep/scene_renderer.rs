@@ -38,7 +38,7 @@ pub struct SceneRenderer {
 /// The people of a cast. For each part a few people are candidates, and the one who is least like all people chosen so
 /// far is taken: siblings would make it another play.
 fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
-    const ASKED: u64 = 12;
+    const CANDIDATES: u64 = 12;
     let mut cast: Vec<u64> = Vec::with_capacity(people);
     for who in 0..people as u64 {
         let alone = |n: &u64| {
@@ -46,9 +46,9 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
             unlike.fold(f32::INFINITY, f32::min)
         };
         // In a large crowd the first candidate is taken: their faces cannot all be kept apart.
-        let asked = if who < 64 { ASKED } else { 1 };
-        let best = (0..asked)
-            .map(|k| bits(seed, 100_000 + who * ASKED + k))
+        let candidates = if who < 64 { CANDIDATES } else { 1 };
+        let best = (0..candidates)
+            .map(|k| bits(seed, 100_000 + who * CANDIDATES + k))
             .max_by(|a, b| alone(a).total_cmp(&alone(b)));
         cast.extend(best);
     }

@@ -34,9 +34,9 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
     let classes = people.len() + 1;
     let means = means(people, dimensions);
     // One row an example, one column a class; a class counts the same however many examples it has.
-    let seen = |p: &&Vec<&[f32]>| !p.is_empty();
-    let others = strangers.iter().filter(seen).count();
-    let given = people.iter().filter(seen).count() + usize::from(others > 0);
+    let has_examples = |p: &&Vec<&[f32]>| !p.is_empty();
+    let others = strangers.iter().filter(has_examples).count();
+    let filled = people.iter().filter(has_examples).count() + usize::from(others > 0);
     let (mut rows, mut owners, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     // Their class, how many share it, and their examples.
     let known = people.iter().enumerate().map(|(class, p)| (class, 1, p));
@@ -45,7 +45,7 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
         for example in examples {
             rows.extend_from_slice(example);
             owners.push(class);
-            weights.push(1.0 / (given * share * examples.len()) as f32);
+            weights.push(1.0 / (filled * share * examples.len()) as f32);
         }
     }
     let Ok(x) = Array2::from_shape_vec((owners.len(), dimensions), rows) else {

@@ -12,16 +12,16 @@ use crate::nn::{EngineSettings, Manifest};
 use crate::people::{Bank, Gallery, Identifier, PersonId, Rule, Tuned, TunedError, tuned};
 
 /// How often the file is checked.
-const EVERY: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What distinguishes one state of the file from another: inode, size, time of change.
-type Mark = Option<(u64, u64, i64, i64)>;
+/// What distinguishes one version of the file from another: inode, size, time of change.
+type FileVersion = Option<(u64, u64, i64, i64)>;
 
 /// Names by number, for the log.
 pub type Names = Vec<(PersonId, String)>;
 
-/// What recognition uses to name faces.
-pub struct Knowledge {
+/// What recognition compares faces with from now on.
+pub struct MatcherUpdate {
     /// The residents.
     pub identifier: Identifier,
     /// The embedder that it needs, if another one than before.
@@ -30,7 +30,7 @@ pub struct Knowledge {
 
 /// A gallery that was read.
 pub struct Change {
-    pub knowledge: Knowledge,
+    pub matcher: MatcherUpdate,
     /// For the door thread, which logs why a gallery cannot be used.
     pub update: GalleryUpdate,
 }
@@ -62,30 +62,30 @@ impl Networks {
 }
 
 /// Watches one gallery file.
-pub struct Watch {
+pub struct GalleryWatcher {
     path: PathBuf,
     rule: Rule,
     networks: Networks,
     /// Checksum of the embedder that recognition has; empty if unknown.
-    in_force: String,
-    /// The state that was last read; `None` before the first check, and while the file cannot be used.
-    seen: Option<Mark>,
+    current_embedder: String,
+    /// The version that was last read; `None` before the first check, and while the file cannot be used.
+    last_read: Option<FileVersion>,
     /// The logged reason why it cannot be used.
     refused: Option<String>,
-    looked: Option<Instant>,
+    last_check: Option<Instant>,
 }
 
-impl Watch {
-    /// Watches `path` for people whose faces are recognised with `networks`; recognition has the embedder `in_force`.
-    pub fn new(path: &Path, rule: Rule, networks: Networks, in_force: &str) -> Self {
+impl GalleryWatcher {
+    /// Watches `path` for people whose faces are recognised with `networks`; recognition has the embedder `current_embedder`.
+    pub fn new(path: &Path, rule: Rule, networks: Networks, current_embedder: &str) -> Self {
         Self {
             path: path.to_owned(),
             rule,
             networks,
-            in_force: in_force.to_owned(),
-            seen: None,
+            current_embedder: current_embedder.to_owned(),
+            last_read: None,
             refused: None,
-            looked: None,
+            last_check: None,
         }
     }
 
@@ -93,30 +93,33 @@ impl Watch {
     /// removed person must not come in because the change cannot be read. The reason is logged once, and the
     /// file is tried again until it can be used.
     pub fn poll(&mut self) -> Option<Change> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < EVERY) {
+        if self
+            .last_check
+            .is_some_and(|last| last.elapsed() < INTERVAL)
+        {
             return None;
         }
-        self.looked = Some(Instant::now());
-        let mark = std::fs::metadata(&self.path)
+        self.last_check = Some(Instant::now());
+        let version = std::fs::metadata(&self.path)
             .ok()
             .map(|m| (m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
-        if self.seen == Some(mark) {
+        if self.last_read == Some(version) {
             return None;
         }
         match self.read() {
             Ok(change) => {
-                self.seen = Some(mark);
+                self.last_read = Some(version);
                 self.refused = None;
                 Some(change)
             }
             Err(why) => {
-                self.seen = None;
+                self.last_read = None;
                 if self.refused.as_ref() == Some(&why) {
                     return None;
                 }
                 self.refused = Some(why.clone());
                 Some(Change {
-                    knowledge: Knowledge {
+                    matcher: MatcherUpdate {
                         identifier: Identifier::empty(self.rule),
                         embedder: None,
                     },
@@ -140,8 +143,8 @@ impl Watch {
                 // The people are also enrolled with the set's own embedder, and the owner's threshold is for that.
                 let why = TunedError::Threshold(self.rule.threshold).to_string();
                 log::error!("tuned_refused why={why:?}");
-            } else if tuned.embedder_sha256 == self.in_force {
-                sha256.clone_from(&self.in_force);
+            } else if tuned.embedder_sha256 == self.current_embedder {
+                sha256.clone_from(&self.current_embedder);
             } else {
                 match self.networks.tuned(tuned) {
                     Ok(network) => {
@@ -152,10 +155,10 @@ impl Watch {
                 }
             }
         }
-        if sha256 != self.in_force && embedder.is_none() {
+        if sha256 != self.current_embedder && embedder.is_none() {
             embedder = Some(self.networks.own()?);
         }
-        self.in_force.clone_from(&sha256);
+        self.current_embedder.clone_from(&sha256);
         let identifier = Identifier::new(
             gallery.enrolled(&sha256),
             self.rule,
@@ -186,7 +189,7 @@ impl Watch {
         }
         let names = gallery.people().iter().map(|p| (p.id, p.name.clone()));
         Ok(Change {
-            knowledge: Knowledge {
+            matcher: MatcherUpdate {
                 identifier,
                 embedder,
             },
@@ -194,11 +197,11 @@ impl Watch {
         })
     }
 
-    /// Makes the next [`Watch::poll`] read the file again.
-    pub fn again(&mut self) {
-        self.seen = None;
+    /// Makes the next [`GalleryWatcher::poll`] read the file again.
+    pub fn invalidate(&mut self) {
+        self.last_read = None;
         self.refused = None;
-        self.in_force.clear();
+        self.current_embedder.clear();
     }
 }
 
@@ -229,11 +232,11 @@ mod tests {
             engine: EngineSettings::default(),
             bank: None,
         };
-        let mut watch = Watch::new(&path, RULE, networks, &own);
+        let mut watcher = GalleryWatcher::new(&path, RULE, networks, &own);
         let mut poll = || {
-            watch.looked = None;
-            let change = watch.poll()?;
-            Some(change.knowledge.identifier.identify(&ada).who.is_some())
+            watcher.last_check = None;
+            let change = watcher.poll()?;
+            Some(change.matcher.identifier.identify(&ada).who.is_some())
         };
         assert_eq!(poll(), Some(true));
         assert_eq!(poll(), None, "nothing has changed");
@@ -289,7 +292,7 @@ mod tests {
         patch.put(&mut network).expect("fits");
         let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(network.bytes()));
         // Whether the tuned network, which does not know Ada, is in use.
-        let serves = |rule: Rule| {
+        let in_use = |rule: Rule| {
             let networks = Networks {
                 set: set.clone(),
                 folders: vec![models.clone()],
@@ -298,11 +301,11 @@ mod tests {
             };
             let ada = Gallery::load(&path).expect("whole").people()[0].templates[0].clone();
             let ada = Embedding::normalised(ada).expect("a direction");
-            let change = Watch::new(&path, rule, networks, &own)
+            let change = GalleryWatcher::new(&path, rule, networks, &own)
                 .poll()
                 .expect("read");
-            let knows = change.knowledge.identifier.identify(&ada).who.is_some();
-            let loaded = change.knowledge.embedder.map(|e| e.sha256().to_owned());
+            let knows = change.matcher.identifier.identify(&ada).who.is_some();
+            let loaded = change.matcher.embedder.map(|e| e.sha256().to_owned());
             assert_eq!(
                 loaded.as_deref(),
                 (!knows).then_some(&*sha256),
@@ -315,22 +318,22 @@ mod tests {
             ..RULE
         };
         with_weights(&path, &own, patch.clone(), &sha256);
-        assert!(serves(measured));
-        assert!(!serves(RULE), "the owner's threshold is for the set's own");
+        assert!(in_use(measured));
+        assert!(!in_use(RULE), "the owner's threshold is for the set's own");
         // Weights other than those that were tried, impossible weights, and weights of another network.
         let mut other = patch.clone();
         other.0[2].weights[7] *= 1.5;
         with_weights(&path, &own, other, &sha256);
-        assert!(!serves(measured));
+        assert!(!in_use(measured));
         let mut wild = patch.clone();
         wild.0[0].bias[0] = f32::NAN;
         with_weights(&path, &own, wild, &sha256);
-        assert!(!serves(measured));
+        assert!(!in_use(measured));
         let mut short = patch.clone();
         short.0[1].weights.truncate(9);
         with_weights(&path, &own, short, &sha256);
-        assert!(!serves(measured));
+        assert!(!in_use(measured));
         with_weights(&path, &own, patch, &"0".repeat(64));
-        assert!(!serves(measured));
+        assert!(!in_use(measured));
     }
 }

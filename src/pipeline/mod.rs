@@ -8,7 +8,7 @@
 //!
 //! Each arrow is lock-free and bounded: the slot holds one frame, and an observation that finds its
 //! queue full is dropped, for a newer one follows. The door thread owns the outputs and trusts no other thread:
-//! if it does not hear from the others within bounded times, the door is shut.
+//! if the others make no progress within bounded times, the door is shut.
 
 mod door;
 mod gallery;
@@ -180,7 +180,7 @@ pub fn run(
         bank: Bank::open(set.embedder(), &config.model_files)?,
     };
     let mut gallery =
-        gallery::Watch::new(&config.gallery, rule, networks, reader.embedder_sha256());
+        gallery::GalleryWatcher::new(&config.gallery, rule, networks, reader.embedder_sha256());
 
     // The outputs first: whatever happens after this, they are off and held.
     let (observations, observed) = bounded(8);
@@ -205,8 +205,8 @@ pub fn run(
         .spawn(move || controller.run())
         .map_err(system("a thread for the door"))?;
 
-    let (knowledge, learnt) = bounded(1);
-    let (retired, forgotten) = bounded(4);
+    let (matcher_updates, new_matchers) = bounded(1);
+    let (old_matchers, to_free) = bounded(4);
     let slot = Arc::new(Slot::new());
     let recogniser = Recogniser::new(reader, Identifier::empty(rule));
     let worker = recognition::Worker {
@@ -214,8 +214,8 @@ pub fn run(
         slot: Arc::clone(&slot),
         shared: Arc::clone(&shared),
         observations,
-        learnt,
-        retired,
+        new_matchers,
+        old_matchers,
     };
     let recognition_thread = std::thread::Builder::new()
         .name("recognition".to_owned())
@@ -249,13 +249,13 @@ pub fn run(
                 // The door first: a gallery that cannot be used shuts it. A channel is full only while a thread
                 // is stalled; the next round tries again.
                 if gallery_updates.try_send(change.update).is_err()
-                    || knowledge.try_send(change.knowledge).is_err()
+                    || matcher_updates.try_send(change.matcher).is_err()
                 {
-                    gallery.again();
+                    gallery.invalidate();
                 }
             }
             // Freed here, not on the frame path.
-            while forgotten.try_recv().is_ok() {}
+            while to_free.try_recv().is_ok() {}
             alive_log.log(&shared);
             if liveness.should_notify(&shared) {
                 supervisor.alive();

@@ -3,7 +3,7 @@
 //! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
 
 use super::IdentityTracker;
-use super::gallery::Knowledge;
+use super::gallery::MatcherUpdate;
 use crate::door::Observation;
 use crate::face::{FaceError, Reader};
 use crate::frame::{ImageError, Lease};
@@ -36,14 +36,14 @@ impl Recogniser {
         }
     }
 
-    /// Installs new knowledge and returns the old, for another thread to free.
-    pub(super) fn exchange(&mut self, new: Knowledge) -> Knowledge {
+    /// Compares faces with what is in `new` from now on. Returns the old, for another thread to free.
+    pub(super) fn exchange(&mut self, new: MatcherUpdate) -> MatcherUpdate {
         let embedder = new.embedder.map(|e| {
             // Another network's looks at a face have no meaning for this one.
             self.tracker.forget();
             self.reader.exchange(e)
         });
-        Knowledge {
+        MatcherUpdate {
             identifier: self.tracker.exchange(new.identifier),
             embedder,
         }

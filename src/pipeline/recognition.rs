@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::gallery::Knowledge;
+use super::gallery::MatcherUpdate;
 use super::{LookError, Recogniser, Shared};
 use crate::clock::Timestamp;
 use crate::door::Observation;
@@ -31,10 +31,10 @@ pub struct Worker {
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
     pub observations: WakingSender<Observation>,
-    /// New knowledge for naming faces, when the gallery has changed.
-    pub learnt: Receiver<Knowledge>,
-    /// Where the old knowledge goes, to be freed elsewhere.
-    pub retired: Sender<Knowledge>,
+    /// What faces are compared with, when the gallery has changed.
+    pub new_matchers: Receiver<MatcherUpdate>,
+    /// Where the old goes, to be freed elsewhere.
+    pub old_matchers: Sender<MatcherUpdate>,
 }
 
 impl Worker {
@@ -46,9 +46,9 @@ impl Worker {
         while !self.shared.stopping() {
             let now = Timestamp::now().as_nanos();
             self.shared.recognition_round.store(now, Ordering::Release);
-            if let Ok(knowledge) = self.learnt.try_recv() {
-                let old = self.recogniser.exchange(knowledge);
-                let _ = self.retired.try_send(old);
+            if let Ok(new) = self.new_matchers.try_recv() {
+                let old = self.recogniser.exchange(new);
+                let _ = self.old_matchers.try_send(old);
             }
             let Some(lease) = self.slot.take() else {
                 std::thread::park_timeout(LONGEST_SLEEP);

@@ -52,10 +52,10 @@ struct Outcome {
 
 /// Ends with [`Exit::No`] if no picture was usable, with [`Exit::Machine`] if that may be the machine's fault; the gallery is then
 /// unchanged.
-pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let written = name::read(&arguments.name)?;
     let photos = pictures(&arguments.photos)?;
-    let loaded = Loaded::new(asked)?;
+    let loaded = Loaded::new(overrides)?;
     let path = &loaded.config.gallery;
     let sha256 = loaded.manifest.embedder().sha256.clone();
     // Checked here so that an error comes before all photos are read.
@@ -221,10 +221,10 @@ impl FaceSource {
 }
 
 /// The process that reads the photos for [`run`].
-pub fn learn(asked: &Overrides, arguments: &Arguments) -> ExitCode {
+pub fn learn(overrides: &Overrides, arguments: &Arguments) -> ExitCode {
     // The process that asks reports what cannot be listed.
     let photos = pictures(&arguments.photos).unwrap_or_default();
-    learner::main(asked, &photos, Changes::ALL)
+    learner::main(overrides, &photos, Changes::ALL)
 }
 
 fn from_photos(

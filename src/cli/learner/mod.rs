@@ -504,12 +504,12 @@ fn pass_on(printed: impl Read) {
 
 /// Runs a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
 /// `photos` are files or folders, all that it will be able to read except the networks.
-pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
+pub fn main(overrides: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
     // It is useless without the process that asks, and might fill a board's memory.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let (from, mut to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let begin = || {
-        let loaded = Loaded::new(asked)?;
+        let loaded = Loaded::new(overrides)?;
         // Before the first byte of a photo is read, and before an engine can start threads of its own. What the kernel
         // reports about memory cannot be read afterwards.
         let count = folder::how_many();

@@ -1,4 +1,4 @@
-//! The order of calls for every fault. A driver, a broker and guards record what they are asked, together with the
+//! The order of calls for every fault. A driver, a broker and guards record the calls that they get, together with the
 //! lines of the log. All of it runs in the test's own thread.
 
 use std::cell::{Cell, RefCell};
