@@ -1,9 +1,10 @@
 //! Learning from photos, which may come from anyone, in a process of its own that can read them and answer, and no more.
-//! The main process, which writes the gallery, decodes no picture: it asks, checks every answer, and computes the rest.
+//! The main process, which writes the gallery, decodes no picture: it sends requests, checks every response, and computes the
+//! rest.
 //!
 //! ```text
-//! train, enroll ── questions: photos, by path ──▶ learner (this program again, confined: no file to write, no device,
-//!   writes the     ◀── answers: embeddings, ──     no network, no program to start)
+//! train, enroll ── requests: photos, by path ───▶ learner (this program again, confined: no file to write, no device,
+//!   writes the     ◀── responses: embeddings, ──   no network, no program to start)
 //!   gallery            weights, why not
 //! ```
 //!
@@ -26,9 +27,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use self::serve::Bench;
-use self::wire::{Answer, Ask, Breach};
-pub use self::wire::{Shown, Sight, Subject, Unread, Wanted, plain};
+use self::serve::LearnerServer;
+pub use self::wire::{PhotoFaces, PhotoRequest, Sight, Subject, Unread, plain};
+use self::wire::{ProtocolError, Request, Response};
 use super::folder::{self, bar};
 use super::{Exit, Failure, Loaded};
 use crate::capture::UNREAD;
@@ -40,20 +41,20 @@ use crate::nn::Patch;
 /// The name of this program as the learner: its argument 0.
 pub const NAME: &str = "latchkey-learner";
 
-/// How long it may take for an answer: one photo, or one epoch of fine-tuning, on the slowest board.
-const SILENCE: Duration = Duration::from_secs(10 * 60);
+/// How long it may take for a response: one photo, or one epoch of fine-tuning, on the slowest board.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// How many photos may end it before the whole command fails.
 const MOST_ENDED: usize = 20;
 /// The most bytes of its output that are passed on.
 const MOST_PRINTED: u64 = 64 << 10;
 
-/// Why a learner gives no more answers. Nothing has been changed.
+/// Why a learner responds no more. Nothing has been changed.
 #[derive(Debug)]
 pub enum LearnerError {
     /// It could not be started.
     Start(std::io::Error),
-    /// Its answer breaks the protocol.
-    Breach(Breach),
+    /// Its response breaks the protocol.
+    ProtocolError(ProtocolError),
     /// It ended, or was killed.
     Ended(String),
     /// It does not answer.
@@ -66,9 +67,9 @@ impl std::fmt::Display for LearnerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Start(error) => write!(f, "the learner cannot be started: {error}"),
-            Self::Breach(breach) => write!(
+            Self::ProtocolError(error) => write!(
                 f,
-                "the learner answered {breach} and was stopped; nothing was changed. A photo may have been made to do this: try \
+                "the learner answered {error} and was stopped; nothing was changed. A photo may have been made to do this: try \
                  with fewer photos to find it, and leave it out"
             ),
             Self::Ended(how) => write!(
@@ -79,16 +80,16 @@ impl std::fmt::Display for LearnerError {
             Self::Silent => write!(
                 f,
                 "the learner has not answered for {} minutes and was stopped; nothing was changed",
-                SILENCE.as_secs() / 60
+                RESPONSE_TIMEOUT.as_secs() / 60
             ),
             Self::Failed(why, _) => f.write_str(why),
         }
     }
 }
 
-impl From<Breach> for LearnerError {
-    fn from(breach: Breach) -> Self {
-        Self::Breach(breach)
+impl From<ProtocolError> for LearnerError {
+    fn from(error: ProtocolError) -> Self {
+        Self::ProtocolError(error)
     }
 }
 
@@ -110,7 +111,7 @@ pub struct Learner {
     command: Command,
     sha256: String,
     dimensions: usize,
-    silence: Duration,
+    timeout: Duration,
     process: Process,
 }
 
@@ -129,7 +130,12 @@ impl Learner {
         let mut command = Command::new("/proc/self/exe");
         command.arg0(NAME).args(std::env::args_os().skip(1));
         let embedder = loaded.manifest.embedder();
-        Self::start_as(command, &embedder.sha256, embedder.dimensions, SILENCE)
+        Self::start_as(
+            command,
+            &embedder.sha256,
+            embedder.dimensions,
+            RESPONSE_TIMEOUT,
+        )
     }
 
     /// Starts `command`, which must be ready with the embedder of this checksum and so many dimensions.
@@ -137,35 +143,35 @@ impl Learner {
         mut command: Command,
         sha256: &str,
         dimensions: usize,
-        silence: Duration,
+        timeout: Duration,
     ) -> Result<Self, LearnerError> {
         let mut learner = Self {
             process: Process::start(&mut command)?,
             command,
             sha256: sha256.to_owned(),
             dimensions,
-            silence,
+            timeout,
         };
         learner.wait_until_ready()?;
         Ok(learner)
     }
 
     /// Another process in the place of one that has ended.
-    fn renew(&mut self) -> Result<(), LearnerError> {
+    fn restart(&mut self) -> Result<(), LearnerError> {
         self.process = Process::start(&mut self.command)?;
         self.wait_until_ready()
     }
 
     fn wait_until_ready(&mut self) -> Result<(), LearnerError> {
         match self.next()? {
-            Answer::Ready(has) if has == self.sha256 => Ok(()),
-            Answer::Ready(_) => Err(LearnerError::Failed(
+            Response::Ready(has) if has == self.sha256 => Ok(()),
+            Response::Ready(_) => Err(LearnerError::Failed(
                 "the learner runs another embedder than this program: latchkey or its models were replaced just now. \
                  Nothing was changed; give the command again"
                     .to_owned(),
                 Exit::Machine,
             )),
-            other => Err(not_asked(other)),
+            other => Err(unexpected(other)),
         }
     }
 
@@ -175,14 +181,14 @@ impl Learner {
     /// the photos that are left, one at a time, to find out which one it was.
     pub fn photos(
         &mut self,
-        wanted: &[Wanted],
+        wanted: &[PhotoRequest],
         mut step: impl FnMut(),
-    ) -> Result<Vec<Result<Shown, Unread>>, LearnerError> {
-        let mut shown: Vec<Option<Result<Shown, Unread>>> = Vec::new();
+    ) -> Result<Vec<Result<PhotoFaces, Unread>>, LearnerError> {
+        let mut shown: Vec<Option<Result<PhotoFaces, Unread>>> = Vec::new();
         shown.resize_with(wanted.len(), || None);
         if let Err(error) = self.some(wanted, &mut shown, &mut step) {
             error.of_a_photo()?;
-            self.renew()?;
+            self.restart()?;
             let mut ended = 0;
             for (photo, shown) in wanted.chunks(1).zip(shown.chunks_mut(1)) {
                 if shown[0].is_some() {
@@ -202,35 +208,35 @@ impl Learner {
                         machine: false,
                     }));
                     step();
-                    self.renew()?;
+                    self.restart()?;
                 }
             }
         }
         let all: Option<Vec<_>> = shown.into_iter().collect();
-        Ok(all.ok_or(Breach::Count)?)
+        Ok(all.ok_or(ProtocolError::Count)?)
     }
 
     /// Puts what is seen in photos into `shown`, as it comes.
     fn some(
         &mut self,
-        wanted: &[Wanted],
-        shown: &mut [Option<Result<Shown, Unread>>],
+        wanted: &[PhotoRequest],
+        shown: &mut [Option<Result<PhotoFaces, Unread>>],
         mut step: impl FnMut(),
     ) -> Result<(), LearnerError> {
         let dimensions = self.dimensions;
-        self.ask(&Ask::Photos(wanted.to_vec()), |answer| {
-            let Answer::Photo(place, seen) = answer else {
+        self.request(&Request::Photos(wanted.to_vec()), |answer| {
+            let Response::Photo(place, seen) = answer else {
                 return Err(answer);
             };
             let place = place as usize;
             let free = shown.get_mut(place).filter(|s| s.is_none());
             let Some(free) = free else {
-                return Ok(Err(Breach::Place));
+                return Ok(Err(ProtocolError::Place));
             };
             *free = Some(match seen {
                 Ok(seen) => match seen.check(dimensions, wanted[place].views as usize) {
                     Ok(shown) => Ok(shown),
-                    Err(breach) => return Ok(Err(breach)),
+                    Err(error) => return Ok(Err(error)),
                 },
                 Err(unread) => Err(Unread {
                     why: plain(&unread.why),
@@ -242,7 +248,7 @@ impl Learner {
         })?;
         match shown.iter().all(Option::is_some) {
             true => Ok(()),
-            false => Err(Breach::Count.into()),
+            false => Err(ProtocolError::Count.into()),
         }
     }
 
@@ -251,23 +257,23 @@ impl Learner {
         let bar = bar("synthetic strangers", PEOPLE as usize);
         let (mut faces, mut count) = (Vec::new(), 0);
         let dimensions = self.dimensions;
-        let asked = self.ask(&Ask::Drawn, |answer| {
-            let Answer::Drawn(values) = answer else {
+        let outcome = self.request(&Request::Drawn, |answer| {
+            let Response::Drawn(values) = answer else {
                 return Err(answer);
             };
             count += 1;
             if count > PEOPLE {
-                return Ok(Err(Breach::Count));
+                return Ok(Err(ProtocolError::Count));
             }
             bar.inc(1);
             let face = values.map(|v| wire::embedding(&v, dimensions)).transpose();
             Ok(face.map(|face| faces.extend(face)))
         });
         bar.finish_and_clear();
-        asked?;
+        outcome?;
         match count {
             PEOPLE => Ok(faces),
-            _ => Err(Breach::Count.into()),
+            _ => Err(ProtocolError::Count.into()),
         }
     }
 
@@ -278,7 +284,7 @@ impl Learner {
         step: impl FnMut(),
     ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
         let views: Vec<u32> = subjects.iter().map(|s| s.views).collect();
-        self.subjects(&Ask::Study(subjects), &views, step)
+        self.subjects(&Request::Study(subjects), &views, step)
     }
 
     /// The network's answers for the same subjects, whose numbers of views are `views`, once it is tuned.
@@ -287,28 +293,28 @@ impl Learner {
         views: &[u32],
         step: impl FnMut(),
     ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
-        self.subjects(&Ask::Again, views, step)
+        self.subjects(&Request::Again, views, step)
     }
 
     fn subjects(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         views: &[u32],
         mut step: impl FnMut(),
     ) -> Result<Vec<Vec<Embedding>>, LearnerError> {
         let mut answers: Vec<Option<Vec<Embedding>>> = vec![None; views.len()];
         let dimensions = self.dimensions;
-        self.ask(ask, |answer| {
-            let Answer::Subject(place, faces) = answer else {
+        self.request(request, |answer| {
+            let Response::Subject(place, faces) = answer else {
                 return Err(answer);
             };
             let place = place as usize;
             let free = answers.get_mut(place).filter(|s| s.is_none());
             let Some(free) = free else {
-                return Ok(Err(Breach::Place));
+                return Ok(Err(ProtocolError::Place));
             };
             if faces.len() > views[place] as usize + 1 {
-                return Ok(Err(Breach::Count));
+                return Ok(Err(ProtocolError::Count));
             }
             step();
             let faces = faces.iter().map(|f| wire::embedding(f, dimensions));
@@ -317,7 +323,7 @@ impl Learner {
             }))
         })?;
         let all: Option<Vec<_>> = answers.into_iter().collect();
-        Ok(all.ok_or(Breach::Count)?)
+        Ok(all.ok_or(ProtocolError::Count)?)
     }
 
     /// Weights for the network's top layers, trained on what was studied. [`Patch::put`] checks them.
@@ -328,45 +334,45 @@ impl Learner {
         mut step: impl FnMut(),
     ) -> Result<Patch, LearnerError> {
         let (mut patch, mut epochs) = (None, 0);
-        self.ask(&Ask::Tune(directions, seed), |answer| {
+        self.request(&Request::Tune(directions, seed), |answer| {
             match answer {
-                Answer::Epoch if epochs < Top::epochs() => {
+                Response::Epoch if epochs < Top::epochs() => {
                     epochs += 1;
                     step();
                 }
-                Answer::Patch(weights) if patch.is_none() => patch = Some(*weights),
-                Answer::Epoch | Answer::Patch(_) => return Ok(Err(Breach::Count)),
+                Response::Patch(weights) if patch.is_none() => patch = Some(*weights),
+                Response::Epoch | Response::Patch(_) => return Ok(Err(ProtocolError::Count)),
                 other => return Err(other),
             }
             Ok(Ok(()))
         })?;
-        Ok(patch.ok_or(Breach::Count)?)
+        Ok(patch.ok_or(ProtocolError::Count)?)
     }
 
-    /// Asks, and hands every answer to `each` until the last has come. `each` returns an answer that it does not expect.
-    fn ask(
+    /// Sends a request, and hands every response to `each` until the last has come. `each` returns a response that it does not expect.
+    fn request(
         &mut self,
-        ask: &Ask,
-        mut each: impl FnMut(Answer) -> Result<Result<(), Breach>, Answer>,
+        request: &Request,
+        mut each: impl FnMut(Response) -> Result<Result<(), ProtocolError>, Response>,
     ) -> Result<(), LearnerError> {
-        let bytes = wire::frame(ask).map_err(LearnerError::Start)?;
+        let bytes = wire::frame(request).map_err(LearnerError::Start)?;
         let Some(mut to) = self.process.to.take() else {
-            return Err(Breach::Turn.into());
+            return Err(ProtocolError::Turn.into());
         };
         // From another thread: a learner that reads nothing would block this one for ever.
         let sent = std::thread::spawn(move || to.write_all(&bytes).map(|()| to));
         loop {
             match each(self.next()?) {
                 Ok(fit) => fit?,
-                Err(Answer::Done) => break,
-                Err(other) => return Err(not_asked(other)),
+                Err(Response::Done) => break,
+                Err(other) => return Err(unexpected(other)),
             }
         }
         // The learner has read everything: the other thread is about to end.
         let end = Instant::now() + Duration::from_secs(5);
         while !sent.is_finished() {
             if Instant::now() > end {
-                return Err(Breach::Turn.into());
+                return Err(ProtocolError::Turn.into());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -377,14 +383,14 @@ impl Learner {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<Answer, LearnerError> {
-        let mut waiting = Waiting {
+    fn next(&mut self) -> Result<Response, LearnerError> {
+        let mut waiting = TimedReader {
             from: &mut self.process.from,
-            silence: self.silence,
-            silent: false,
+            timeout: self.timeout,
+            timed_out: false,
         };
         let read = wire::read(&mut waiting, wire::MOST_BYTES);
-        if waiting.silent {
+        if waiting.timed_out {
             return Err(LearnerError::Silent);
         }
         match read {
@@ -394,14 +400,14 @@ impl Learner {
     }
 }
 
-/// The error for an answer that was not asked for.
-fn not_asked(answer: Answer) -> LearnerError {
+/// The error for a response that was not requested.
+fn unexpected(answer: Response) -> LearnerError {
     match answer {
-        Answer::Failed(why, machine) => {
+        Response::Failed(why, machine) => {
             let exit = if machine { Exit::Machine } else { Exit::Usage };
             LearnerError::Failed(plain(&why), exit)
         }
-        _ => Breach::Turn.into(),
+        _ => ProtocolError::Turn.into(),
     }
 }
 
@@ -412,7 +418,7 @@ impl LearnerError {
             Self::Ended(how) => Ok(how),
             Self::Silent => Ok(format!(
                 "{} minutes without an answer",
-                SILENCE.as_secs() / 60
+                RESPONSE_TIMEOUT.as_secs() / 60
             )),
             other => Err(other),
         }
@@ -469,20 +475,20 @@ impl Drop for Process {
     }
 }
 
-/// Waits for bytes no longer than `silence`.
-struct Waiting<'a> {
+/// Waits for bytes no longer than `timeout`.
+struct TimedReader<'a> {
     from: &'a mut BufReader<ChildStdout>,
-    silence: Duration,
-    silent: bool,
+    timeout: Duration,
+    timed_out: bool,
 }
 
-impl Read for Waiting<'_> {
+impl Read for TimedReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         if self.from.buffer().is_empty() {
-            let timeout = Timespec::try_from(self.silence).ok();
+            let timeout = Timespec::try_from(self.timeout).ok();
             let mut fds = [PollFd::new(self.from.get_ref(), PollFlags::IN)];
             if poll(&mut fds, timeout.as_ref())? == 0 {
-                self.silent = true;
+                self.timed_out = true;
                 return Err(std::io::ErrorKind::TimedOut.into());
             }
         }
@@ -519,7 +525,7 @@ pub fn main(overrides: &Overrides, photos: &[PathBuf], changes: Changes) -> Exit
         Ok::<_, Failure>((loaded, readers, bounded))
     };
     let served = match begin() {
-        Ok((loaded, readers, _bounded)) => Bench {
+        Ok((loaded, readers, _bounded)) => LearnerServer {
             loaded: &loaded,
             readers,
             changes,
@@ -529,8 +535,8 @@ pub fn main(overrides: &Overrides, photos: &[PathBuf], changes: Changes) -> Exit
         }
         .serve(from, to),
         Err(failure) => {
-            let failed = Answer::Failed(failure.text, failure.exit == Exit::Machine);
-            wire::answer(&mut to, &failed)
+            let failed = Response::Failed(failure.text, failure.exit == Exit::Machine);
+            wire::send_response(&mut to, &failed)
         }
     };
     // On an error the process that asks has gone, or reports the reason itself.
@@ -548,21 +554,21 @@ pub fn read_all(
     photos: &[&Path],
     views: u32,
     seed: u64,
-) -> Result<Vec<Result<Shown, Unread>>, LearnerError> {
+) -> Result<Vec<Result<PhotoFaces, Unread>>, LearnerError> {
     if photos.is_empty() {
         return Ok(Vec::new());
     }
     let bar = bar(what, photos.len());
     let seeds = (0..).map(|k: u64| seed.wrapping_add(k));
     let wanted = photos.iter().zip(seeds);
-    let wanted = wanted.map(|(photo, seed)| Wanted::new(photo, seed, views));
+    let wanted = wanted.map(|(photo, seed)| PhotoRequest::new(photo, seed, views));
     let shown = learner.photos(&wanted.collect::<Vec<_>>(), || bar.inc(1));
     bar.finish_and_clear();
     shown
 }
 
 /// Landmarks and embedding of a photo's largest face, if a person can be recognised by it.
-pub fn largest(shown: &Shown) -> Option<(Landmarks, Embedding)> {
+pub fn largest(shown: &PhotoFaces) -> Option<(Landmarks, Embedding)> {
     let face = shown.faces.first()?;
     Some((face.landmarks, face.embedding.ok()?))
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 
-use super::wire::{self, Answer, Ask, Seen, Sight, Subject, Unread, Wanted};
+use super::wire::{self, PhotoRequest, RawPhotoFaces, Request, Response, Sight, Subject, Unread};
 use crate::capture::Photo;
 use crate::cli::folder::share;
 use crate::cli::{Exit, Failure, Loaded};
@@ -15,8 +15,8 @@ use crate::frame::{Image, Sampler};
 use crate::learn::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
 use crate::nn::{ModelFile, Patch, Weights, hex};
 
-/// What it works with.
-pub struct Bench<'a> {
+/// The learner, with what it works with.
+pub struct LearnerServer<'a> {
     pub loaded: &'a Loaded,
     pub readers: Vec<Reader>,
     pub changes: Changes,
@@ -27,37 +27,37 @@ pub struct Bench<'a> {
     pub cuts: Vec<FaceCut>,
 }
 
-/// A network's answers for a face: for its picture, then for its views.
-type Answers = Vec<(Embedding, Option<Trunk>)>;
+/// A network's outputs for a face: for its picture, then for its views.
+type Outputs = Vec<(Embedding, Option<Trunk>)>;
 
-impl Bench<'_> {
-    /// Answers until nothing more is asked.
+impl LearnerServer<'_> {
+    /// Serves requests until there are no more.
     pub fn serve(&mut self, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
         let sha256 = self.loaded.manifest.embedder().sha256.clone();
-        wire::answer(&mut to, &Answer::Ready(sha256))?;
-        while let Some(asked) = wire::question(&mut from)? {
-            let done = match asked {
-                Ask::Photos(wanted) => self.photos(&wanted, &mut to)?,
-                Ask::Drawn => self.drawn(&mut to)?,
-                Ask::Study(subjects) => {
+        wire::send_response(&mut to, &Response::Ready(sha256))?;
+        while let Some(request) = wire::read_request(&mut from)? {
+            let done = match request {
+                Request::Photos(wanted) => self.photos(&wanted, &mut to)?,
+                Request::Drawn => self.drawn(&mut to)?,
+                Request::Study(subjects) => {
                     self.studied = subjects;
                     self.study(&mut to, true)?
                 }
-                Ask::Tune(directions, seed) => self.tune(&directions, seed, &mut to)?,
-                Ask::Again => self.study(&mut to, false)?,
+                Request::Tune(directions, seed) => self.tune(&directions, seed, &mut to)?,
+                Request::Again => self.study(&mut to, false)?,
             };
             let last = match done {
-                Ok(()) => Answer::Done,
-                Err(failure) => Answer::Failed(failure.text, failure.exit == Exit::Machine),
+                Ok(()) => Response::Done,
+                Err(failure) => Response::Failed(failure.text, failure.exit == Exit::Machine),
             };
-            wire::answer(&mut to, &last)?;
+            wire::send_response(&mut to, &last)?;
         }
         Ok(())
     }
 
     fn photos(
         &mut self,
-        wanted: &[Wanted],
+        wanted: &[PhotoRequest],
         to: &mut impl Write,
     ) -> io::Result<Result<(), Failure>> {
         let changes = self.changes;
@@ -76,9 +76,9 @@ impl Bench<'_> {
                     }
                     Err(unread) => Err(unread),
                 };
-                let answer = Answer::Photo(u32::try_from(place).unwrap_or(u32::MAX), seen);
+                let answer = Response::Photo(u32::try_from(place).unwrap_or(u32::MAX), seen);
                 if sent.is_ok() {
-                    sent = wire::answer(to, &answer);
+                    sent = wire::send_response(to, &answer);
                 }
             },
         );
@@ -90,7 +90,7 @@ impl Bench<'_> {
         let done = built_in(&mut self.readers[0], |face| {
             if sent.is_ok() {
                 let values = face.map(|e| e.values().to_vec());
-                sent = wire::answer(to, &Answer::Drawn(values));
+                sent = wire::send_response(to, &Response::Drawn(values));
             }
         });
         sent.map(|()| done.map_err(Failure::from))
@@ -124,7 +124,7 @@ impl Bench<'_> {
                 let embeddings = answers.iter().map(|(e, _)| e.values().to_vec()).collect();
                 let place_sent = u32::try_from(place).unwrap_or(u32::MAX);
                 if sent.is_ok() {
-                    sent = wire::answer(to, &Answer::Subject(place_sent, embeddings));
+                    sent = wire::send_response(to, &Response::Subject(place_sent, embeddings));
                 }
                 let own = answers.first().map(|(e, _)| *e);
                 if let (Some(who), Some(frozen), true) = (subjects[place].learnt, own, learn) {
@@ -147,8 +147,8 @@ impl Bench<'_> {
 
     /// Draws the synthetic people, if they are to be studied.
     fn draw(&mut self) -> Result<(), FaceError> {
-        let asked = |s: &Subject| matches!(s.sight, Sight::Drawn(_));
-        if !self.cuts.is_empty() || !self.studied.iter().any(asked) {
+        let is_drawn = |s: &Subject| matches!(s.sight, Sight::Drawn(_));
+        if !self.cuts.is_empty() || !self.studied.iter().any(is_drawn) {
             return Ok(());
         }
         let mut sampler = Sampler::new(640, 256);
@@ -168,13 +168,13 @@ impl Bench<'_> {
         let mut sent = Ok(());
         let done = self.trained(directions, seed, || {
             if sent.is_ok() {
-                sent = wire::answer(to, &Answer::Epoch);
+                sent = wire::send_response(to, &Response::Epoch);
             }
         });
         sent?;
         Ok(match done {
             Ok(patch) => {
-                wire::answer(to, &Answer::Patch(Box::new(patch)))?;
+                wire::send_response(to, &Response::Patch(Box::new(patch)))?;
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -210,9 +210,9 @@ impl Bench<'_> {
 /// Faces and views of one photo; the outer error is why it cannot be read.
 fn show(
     reader: &mut Reader,
-    wanted: &Wanted,
+    wanted: &PhotoRequest,
     changes: Changes,
-) -> Result<Result<Seen, FaceError>, Unread> {
+) -> Result<Result<RawPhotoFaces, FaceError>, Unread> {
     let photo = Photo::open(&wanted.path()).map_err(|e| Unread {
         why: e.why(),
         machine: fault::is_machines(&e),
@@ -233,7 +233,7 @@ fn show(
                 }
             }
         }
-        Ok(Seen::of(&faces, &views, light))
+        Ok(RawPhotoFaces::of(&faces, &views, light))
     };
     Ok(read())
 }
@@ -245,7 +245,7 @@ fn look(
     cuts: &[FaceCut],
     changes: Changes,
     learn: bool,
-) -> Result<Answers, Failure> {
+) -> Result<Outputs, Failure> {
     let mut answers = Vec::new();
     let mut sampler = Sampler::new(640, 256);
     let keeps = learn && subject.learnt.is_some();

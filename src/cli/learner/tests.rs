@@ -1,6 +1,6 @@
 //! Learners with arbitrary answers: real processes at real pipes, whose answers the test has written.
 
-use super::wire::{Breach, Seen, frame, read};
+use super::wire::{ProtocolError, RawPhotoFaces, frame, read};
 use super::*;
 use crate::face::{Face, Quality, Rect, Unfit};
 use crate::nn::PatchedLayer;
@@ -9,13 +9,13 @@ use proptest::prelude::*;
 const SHA256: &str = "its checksum";
 
 /// A learner that gives these `answers` to any question, and then runs the shell command `then`.
-fn start(answers: &[u8], then: &str, silence: Duration) -> Result<Learner, LearnerError> {
+fn start(answers: &[u8], then: &str, timeout: Duration) -> Result<Learner, LearnerError> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("answers"), answers).expect("written");
     let mut command = Command::new("/bin/sh");
     let script = format!("cat \"$0/answers\"; {then}");
     command.args(["-c", &script]).arg(folder.path());
-    let learner = Learner::start_as(command, SHA256, 2, silence);
+    let learner = Learner::start_as(command, SHA256, 2, timeout);
     FOLDERS.with_borrow_mut(|all| all.push(folder));
     learner
 }
@@ -25,8 +25,8 @@ thread_local! {
     static FOLDERS: std::cell::RefCell<Vec<tempfile::TempDir>> = std::cell::RefCell::default();
 }
 
-fn frames(answers: &[Answer]) -> Vec<u8> {
-    let ready = Answer::Ready(SHA256.to_owned());
+fn frames(answers: &[Response]) -> Vec<u8> {
+    let ready = Response::Ready(SHA256.to_owned());
     let all = [ready]
         .into_iter()
         .map(|a| frame(&a))
@@ -39,7 +39,7 @@ fn frames(answers: &[Answer]) -> Vec<u8> {
 /// Asks such a learner for the faces of two photos, with one view each. Returns how many were read.
 fn asked(answers: &[u8], then: &str) -> Result<usize, LearnerError> {
     let mut learner = start(answers, then, Duration::from_secs(20))?;
-    let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+    let wanted = ["1.jpg", "2.jpg"].map(|p| PhotoRequest::new(Path::new(p), 1, 1));
     let shown = learner.photos(&wanted, || ());
     shown.map(|all| all.iter().filter(|s| s.is_ok()).count())
 }
@@ -63,8 +63,11 @@ fn unit() -> Embedding {
     Embedding::normalised([0.6, 0.8]).expect("a direction")
 }
 
-fn seen(place: u32) -> Answer {
-    Answer::Photo(place, Ok(Seen::of(&[face(Ok(unit()))], &[unit()], 100.0)))
+fn seen(place: u32) -> Response {
+    Response::Photo(
+        place,
+        Ok(RawPhotoFaces::of(&[face(Ok(unit()))], &[unit()], 100.0)),
+    )
 }
 
 /// The frame of an answer about a photo in which the bytes `from` are replaced by `to`.
@@ -80,10 +83,10 @@ fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
     [frames(&[]), bytes, frames(&[])].concat()
 }
 
-fn is_breach(answers: &[u8], breach: Breach) {
+fn is_breach(answers: &[u8], error: ProtocolError) {
     match asked(answers, "exec sleep 60") {
-        Err(LearnerError::Breach(b)) if b == breach => {}
-        other => panic!("{breach:?}: {other:?}"),
+        Err(LearnerError::ProtocolError(b)) if b == error => {}
+        other => panic!("{error:?}: {other:?}"),
     }
 }
 
@@ -93,11 +96,11 @@ fn a_learner_that_answers_correctly_is_trusted() {
         why: "1.jpg: \u{1b}[2Jno picture".to_owned(),
         machine: true,
     };
-    let no_photo = Answer::Photo(1, Err(unread));
-    let answers = frames(&[no_photo, seen(0), Answer::Done]);
+    let no_photo = Response::Photo(1, Err(unread));
+    let answers = frames(&[no_photo, seen(0), Response::Done]);
     assert_eq!(asked(&answers, "exec sleep 60").expect("answered"), 1);
     let mut learner = start(&answers, "exec sleep 60", Duration::from_secs(20)).expect("started");
-    let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+    let wanted = ["1.jpg", "2.jpg"].map(|p| PhotoRequest::new(Path::new(p), 1, 1));
     let shown = learner.photos(&wanted, || ()).expect("answered");
     let Err(unread) = &shown[1] else {
         panic!("no photo");
@@ -115,26 +118,32 @@ fn a_learner_that_answers_correctly_is_trusted() {
 fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated() {
     is_breach(
         b"GARBAGE GARBAGE",
-        Breach::Long(0x4252_4147, wire::MOST_BYTES),
+        ProtocolError::Long(0x4252_4147, wire::MOST_BYTES),
     );
-    is_breach(&[5, 0, 0, 0, 255, 255, 255, 255, 255], Breach::Garbled);
+    is_breach(
+        &[5, 0, 0, 0, 255, 255, 255, 255, 255],
+        ProtocolError::Garbled,
+    );
     let most = u32::try_from(wire::MOST_BYTES).expect("small");
     let long = [frames(&[]), (most + 1).to_le_bytes().to_vec()].concat();
-    is_breach(&long, Breach::Long(wire::MOST_BYTES + 1, wire::MOST_BYTES));
+    is_breach(
+        &long,
+        ProtocolError::Long(wire::MOST_BYTES + 1, wire::MOST_BYTES),
+    );
     // One byte behind the answer.
     let mut longer = frame(&seen(0)).expect("encoded");
     longer.push(0);
     longer[0] += 1;
-    is_breach(&[frames(&[]), longer].concat(), Breach::Garbled);
+    is_breach(&[frames(&[]), longer].concat(), ProtocolError::Garbled);
     // A photo with four thousand million faces, of which none follows.
     let huge = [
         frames(&[]),
         vec![8, 0, 0, 0, 1, 0, 0, 255, 255, 255, 255, 15],
     ]
     .concat();
-    is_breach(&huge, Breach::Garbled);
+    is_breach(&huge, ProtocolError::Garbled);
     // From a learner with another network.
-    let other = frame(&Answer::Ready("another".to_owned())).expect("encoded");
+    let other = frame(&Response::Ready("another".to_owned())).expect("encoded");
     // Nothing of a photo has been read by then, so no photo is blamed.
     match asked(&other, "exec sleep 60") {
         Err(LearnerError::Failed(why, Exit::Machine)) => {
@@ -148,70 +157,76 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
 fn impossible_numbers_are_refused() {
     let [x, _] = [0.6_f32, 0.8].map(f32::to_le_bytes);
     for wrong in [f32::NAN, f32::INFINITY, -3.0, 0.0] {
-        is_breach(&changed(&x, &wrong.to_le_bytes()), Breach::Numbers);
+        is_breach(&changed(&x, &wrong.to_le_bytes()), ProtocolError::Numbers);
     }
     for wrong in [f32::NAN, f32::INFINITY, 1e30] {
         // Its width, and its light.
         for number in [30.0_f32, 100.0] {
             is_breach(
                 &changed(&number.to_le_bytes(), &wrong.to_le_bytes()),
-                Breach::Numbers,
+                ProtocolError::Numbers,
             );
         }
     }
     // An embedding with another network's dimensions.
     let long = Embedding::normalised([0.6, 0.8, 0.1]).expect("a direction");
-    let answer = Answer::Photo(0, Ok(Seen::of(&[face(Ok(long))], &[], 100.0)));
-    is_breach(&frames(&[answer]), Breach::Numbers);
+    let answer = Response::Photo(0, Ok(RawPhotoFaces::of(&[face(Ok(long))], &[], 100.0)));
+    is_breach(&frames(&[answer]), ProtocolError::Numbers);
 }
 
 #[test]
 fn answers_to_other_questions_are_refused() {
-    is_breach(&frames(&[seen(2)]), Breach::Place);
-    is_breach(&frames(&[seen(u32::MAX)]), Breach::Place);
-    is_breach(&frames(&[seen(1), seen(1)]), Breach::Place);
-    is_breach(&frames(&[seen(1), Answer::Done]), Breach::Count);
-    let crowd = Seen::of(&[face(Ok(unit())); 9], &[], 100.0);
-    is_breach(&frames(&[Answer::Photo(0, Ok(crowd))]), Breach::Count);
-    let views = Seen::of(&[face(Ok(unit()))], &[unit(), unit()], 100.0);
-    is_breach(&frames(&[Answer::Photo(0, Ok(views))]), Breach::Count);
+    is_breach(&frames(&[seen(2)]), ProtocolError::Place);
+    is_breach(&frames(&[seen(u32::MAX)]), ProtocolError::Place);
+    is_breach(&frames(&[seen(1), seen(1)]), ProtocolError::Place);
+    is_breach(&frames(&[seen(1), Response::Done]), ProtocolError::Count);
+    let crowd = RawPhotoFaces::of(&[face(Ok(unit())); 9], &[], 100.0);
+    is_breach(
+        &frames(&[Response::Photo(0, Ok(crowd))]),
+        ProtocolError::Count,
+    );
+    let views = RawPhotoFaces::of(&[face(Ok(unit()))], &[unit(), unit()], 100.0);
+    is_breach(
+        &frames(&[Response::Photo(0, Ok(views))]),
+        ProtocolError::Count,
+    );
     let layer = || PatchedLayer {
         weights: vec![1.0],
         bias: vec![1.0],
         range: [0.0, 1.0],
     };
-    let patch = || Answer::Patch(Box::new(Patch([layer(), layer(), layer()])));
-    let late = Answer::Ready(SHA256.to_owned());
+    let patch = || Response::Patch(Box::new(Patch([layer(), layer(), layer()])));
+    let late = Response::Ready(SHA256.to_owned());
     for turn in [
         patch(),
-        Answer::Epoch,
-        Answer::Drawn(None),
+        Response::Epoch,
+        Response::Drawn(None),
         late,
-        Answer::Subject(0, vec![]),
+        Response::Subject(0, vec![]),
     ] {
-        is_breach(&frames(&[turn]), Breach::Turn);
+        is_breach(&frames(&[turn]), ProtocolError::Turn);
     }
 
     // The same for the other questions.
-    let start = |answers: &[Answer]| {
+    let start = |answers: &[Response]| {
         start(&frames(answers), "exec sleep 60", Duration::from_secs(20)).expect("started")
     };
-    let breach = |error: LearnerError| match error {
-        LearnerError::Breach(breach) => breach,
+    let error = |error: LearnerError| match error {
+        LearnerError::ProtocolError(error) => error,
         other => panic!("{other}"),
     };
-    let people = |n: u32| -> Vec<Answer> { (0..n).map(|_| Answer::Drawn(None)).collect() };
+    let people = |n: u32| -> Vec<Response> { (0..n).map(|_| Response::Drawn(None)).collect() };
     let drawn = start(&people(PEOPLE + 1)).drawn();
-    assert_eq!(breach(drawn.expect_err("too many")), Breach::Count);
-    let few = [people(PEOPLE - 1), vec![Answer::Done]].concat_answers();
+    assert_eq!(error(drawn.expect_err("too many")), ProtocolError::Count);
+    let few = [people(PEOPLE - 1), vec![Response::Done]].concat_answers();
     assert_eq!(
-        breach(start(&few).drawn().expect_err("too few")),
-        Breach::Count
+        error(start(&few).drawn().expect_err("too few")),
+        ProtocolError::Count
     );
-    let nan = Answer::Drawn(Some(vec![f32::NAN, 1.0]));
+    let nan = Response::Drawn(Some(vec![f32::NAN, 1.0]));
     assert_eq!(
-        breach(start(&[nan]).drawn().expect_err("no face")),
-        Breach::Numbers
+        error(start(&[nan]).drawn().expect_err("no face")),
+        ProtocolError::Numbers
     );
     let subject = || Subject {
         sight: Sight::Drawn(0),
@@ -222,33 +237,36 @@ fn answers_to_other_questions_are_refused() {
     let values = || unit().values().to_vec();
     for (answers, wrong) in [
         (
-            vec![Answer::Subject(0, vec![values(), values(), values()])],
-            Breach::Count,
+            vec![Response::Subject(0, vec![values(), values(), values()])],
+            ProtocolError::Count,
         ),
-        (vec![Answer::Subject(1, vec![values()])], Breach::Place),
         (
-            vec![Answer::Subject(0, vec![vec![1.0, 1.0]])],
-            Breach::Numbers,
+            vec![Response::Subject(1, vec![values()])],
+            ProtocolError::Place,
         ),
-        (vec![Answer::Done], Breach::Count),
+        (
+            vec![Response::Subject(0, vec![vec![1.0, 1.0]])],
+            ProtocolError::Numbers,
+        ),
+        (vec![Response::Done], ProtocolError::Count),
     ] {
         let studied = start(&answers).study(vec![subject()], || ());
-        assert_eq!(breach(studied.expect_err("wrong")), wrong);
+        assert_eq!(error(studied.expect_err("wrong")), wrong);
     }
-    let epochs: Vec<Answer> = (0..=Top::epochs()).map(|_| Answer::Epoch).collect();
-    for answers in [epochs, vec![patch(), patch()], vec![Answer::Done]] {
+    let epochs: Vec<Response> = (0..=Top::epochs()).map(|_| Response::Epoch).collect();
+    for answers in [epochs, vec![patch(), patch()], vec![Response::Done]] {
         let tuned = start(&answers).tune(vec![], 1, || ());
-        assert_eq!(breach(tuned.expect_err("wrong")), Breach::Count);
+        assert_eq!(error(tuned.expect_err("wrong")), ProtocolError::Count);
     }
 }
 
-/// Answers after each other.
+/// Responses after each other.
 trait Concat {
-    fn concat_answers(self) -> Vec<Answer>;
+    fn concat_answers(self) -> Vec<Response>;
 }
 
-impl Concat for [Vec<Answer>; 2] {
-    fn concat_answers(self) -> Vec<Answer> {
+impl Concat for [Vec<Response>; 2] {
+    fn concat_answers(self) -> Vec<Response> {
         self.into_iter().flatten().collect()
     }
 }
@@ -264,7 +282,7 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
         ("exec >&- <&- 2>&-; exec sleep 60", "closed its pipe"),
     ] {
         let mut learner = start(&half, then, Duration::from_secs(20)).expect("started");
-        let wanted = ["1.jpg", "2.jpg"].map(|p| Wanted::new(Path::new(p), 1, 1));
+        let wanted = ["1.jpg", "2.jpg"].map(|p| PhotoRequest::new(Path::new(p), 1, 1));
         let mut steps = 0;
         let shown = learner.photos(&wanted, || steps += 1);
         // The answer about the photo comes, the final answer does not.
@@ -282,7 +300,7 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
     // With a hundred photos, each of which ends it, the command fails before the last.
     let none = frames(&[]);
     let mut learner = start(&none, "exit 7", Duration::from_secs(20)).expect("started");
-    let wanted = vec![Wanted::new(Path::new("1.jpg"), 1, 1); 100];
+    let wanted = vec![PhotoRequest::new(Path::new("1.jpg"), 1, 1); 100];
     let ended = learner.photos(&wanted, || ());
     assert!(matches!(ended, Err(LearnerError::Ended(how)) if how.contains("exit status: 7")));
     // It also fails if the learner cannot even begin.
@@ -301,14 +319,14 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
     let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
     assert!(matches!(silent.drawn(), Err(LearnerError::Silent)));
     // A question that is longer than a pipe holds: unanswered, and answered before it is read.
-    for answers in [vec![], vec![Answer::Done]] {
+    for answers in [vec![], vec![Response::Done]] {
         let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
         let long = vec![vec![0.5; 128]; 1000];
         let begun = Instant::now();
         let tuned = deaf.tune(long, 1, || ());
         let given_up = matches!(
             tuned,
-            Err(LearnerError::Silent | LearnerError::Breach(Breach::Turn))
+            Err(LearnerError::Silent | LearnerError::ProtocolError(ProtocolError::Turn))
         );
         assert!(given_up && begun.elapsed() < Duration::from_secs(30));
     }
@@ -316,13 +334,13 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
 
 #[test]
 fn a_program_that_is_not_there_is_an_error() {
-    let missing = Learner::start_as(Command::new("/nowhere"), SHA256, 2, SILENCE);
+    let missing = Learner::start_as(Command::new("/nowhere"), SHA256, 2, RESPONSE_TIMEOUT);
     assert!(matches!(missing, Err(LearnerError::Start(_))));
 }
 
 #[test]
 fn a_learner_that_gives_a_reason_is_an_error_with_that_reason() {
-    let why = Answer::Failed("a\u{202e}b\nc".to_owned(), true);
+    let why = Response::Failed("a\u{202e}b\nc".to_owned(), true);
     let failed = asked(&frames(&[why]), "exit 0").expect_err("it has failed");
     assert!(
         matches!(&failed, LearnerError::Failed(text, Exit::Machine) if text == "a\\u{202e}b c")
@@ -333,11 +351,11 @@ proptest! {
     /// Any bytes give an answer that passes its checks, or an error; no panic.
     #[test]
     fn any_bytes_are_an_answer_or_an_error(bytes: Vec<u8>, at in 0_usize..200, with: u8) {
-        let _ = read::<Answer>(&mut &bytes[..], wire::MOST_BYTES);
+        let _ = read::<Response>(&mut &bytes[..], wire::MOST_BYTES);
         let mut bytes = frame(&seen(0)).expect("encoded");
         let place = at % bytes.len();
         bytes[place] = with;
-        if let Ok(Ok(Answer::Photo(_, Ok(seen)))) = read(&mut &bytes[..], wire::MOST_BYTES)
+        if let Ok(Ok(Response::Photo(_, Ok(seen)))) = read(&mut &bytes[..], wire::MOST_BYTES)
             && let Ok(shown) = seen.check(2, 1)
         {
             for face in &shown.faces {

@@ -1,8 +1,8 @@
-//! What is asked of the learner and what it answers: messages of bounded length, each checked before it is trusted.
+//! Requests to the learner and its responses: messages of bounded length, each checked before it is trusted.
 //!
 //! A frame is its length (4 bytes, little-endian) and so many bytes of postcard. The learner has read photos that may come
-//! from anyone, so its answers are not trusted. Numbers must be finite, embeddings must have length 1 and the expected number
-//! of dimensions, places must be among those that were asked about, and text is cut and escaped.
+//! from anyone, so its responses are not trusted. Numbers must be finite, embeddings must have length 1 and the expected number
+//! of dimensions, places must be among those that were requested, and text is cut and escaped.
 
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,26 +14,26 @@ use serde::{Deserialize, Serialize};
 use crate::face::{Embedding, Face, Landmarks, MAX_FACES, Point, Quality, Rect, Unfit};
 use crate::nn::Patch;
 
-/// What is asked, by the program that may write the gallery.
+/// What is requested, by the program that may write the gallery.
 #[derive(Serialize, Deserialize)]
-pub enum Ask {
-    /// The faces of photos. Answered by [`Answer::Photo`], one a photo in any order.
-    Photos(Vec<Wanted>),
-    /// Synthetic people. Answered by [`Answer::Drawn`].
+pub enum Request {
+    /// The faces of photos. Answered by [`Response::Photo`], one a photo in any order.
+    Photos(Vec<PhotoRequest>),
+    /// Synthetic people. Answered by [`Response::Drawn`].
     Drawn,
-    /// Faces for fine-tuning, of which the learner keeps what it learns from. Answered by [`Answer::Subject`], one a subject in
+    /// Faces for fine-tuning, of which the learner keeps what it learns from. Answered by [`Response::Subject`], one a subject in
     /// any order.
     Study(Vec<Subject>),
     /// The top layers, trained on what was studied, with the directions of the enrolled and a seed. Answered by
-    /// [`Answer::Epoch`] and [`Answer::Patch`].
+    /// [`Response::Epoch`] and [`Response::Patch`].
     Tune(Vec<Vec<f32>>, u64),
-    /// The subjects again, by the network with that patch. Answered like [`Ask::Study`].
+    /// The subjects again, by the network with that patch. Answered like [`Request::Study`].
     Again,
 }
 
-/// A photo whose faces are asked for.
+/// A photo whose faces are requested.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct PhotoRequest {
     path: Vec<u8>,
     /// The seed of its views.
     pub seed: u64,
@@ -41,7 +41,7 @@ pub struct Wanted {
     pub views: u32,
 }
 
-impl Wanted {
+impl PhotoRequest {
     pub fn new(path: &Path, seed: u64, views: u32) -> Self {
         let path = path.as_os_str().as_bytes().to_vec();
         Self { path, seed, views }
@@ -84,13 +84,13 @@ impl Sight {
     }
 }
 
-/// What the learner answers. [`Answer::Done`] follows the last answer to every question, and [`Answer::Failed`] may come in
+/// What the learner responds. [`Response::Done`] follows the last response to every request, and [`Response::Failed`] may come in
 /// the place of any.
 #[derive(Serialize, Deserialize)]
-pub enum Answer {
+pub enum Response {
     /// It has loaded its networks, of which the embedder has this checksum, and has given up what it does not need.
     Ready(String),
-    Photo(u32, Result<Seen, Unread>),
+    Photo(u32, Result<RawPhotoFaces, Unread>),
     Drawn(Option<Vec<f32>>),
     Subject(u32, Vec<Vec<f32>>),
     Epoch,
@@ -111,9 +111,9 @@ pub struct Unread {
 /// Of a face its box, score and five points, and [`Quality`] in the order of its fields.
 type Numbers = ([f32; 4], f32, [[f32; 2]; 5], [f32; 5]);
 
-/// What is seen in a photo.
+/// What is in a photo, as the learner sends it.
 #[derive(Serialize, Deserialize)]
-pub struct Seen {
+pub struct RawPhotoFaces {
     /// Largest first.
     faces: Vec<Numbers>,
     /// Of the largest.
@@ -122,8 +122,8 @@ pub struct Seen {
     light: f32,
 }
 
-/// As [`Seen`], checked.
-pub struct Shown {
+/// As [`RawPhotoFaces`], checked.
+pub struct PhotoFaces {
     pub faces: Vec<Face>,
     /// Of the largest.
     pub views: Vec<Embedding>,
@@ -133,7 +133,7 @@ pub struct Shown {
 
 /// What is wrong with an answer, as the end of the sentence "the learner answered ...".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Breach {
+pub enum ProtocolError {
     #[error("with {0} bytes, where {1} are the most")]
     Long(u64, u64),
     #[error("with something that is no answer")]
@@ -148,11 +148,11 @@ pub enum Breach {
     Count,
 }
 
-/// The most bytes of an answer. A patch of the top layers is 350 KB, the faces of a photo with fifty views 110 KB.
+/// The most bytes of a response. A patch of the top layers is 350 KB, the faces of a photo with fifty views 110 KB.
 pub const MOST_BYTES: u64 = 1 << 20;
-/// The most bytes of a question: some ten thousand photos. The learner reads it, from the process that started it.
-const MOST_ASKED: u64 = 64 << 20;
-/// The most characters that are printed of an answer's text.
+/// The most bytes of a request: some ten thousand photos. The learner reads it, from the process that started it.
+const MOST_REQUEST_BYTES: u64 = 64 << 20;
+/// The most characters that are printed of a response's text.
 const MOST_TEXT: usize = 1000;
 
 /// A message as a frame.
@@ -165,12 +165,15 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 /// The next message; the inner error is the sender's fault. Nothing is read beyond its end.
-pub fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<Result<T, Breach>> {
+pub fn read<T: DeserializeOwned>(
+    from: &mut impl Read,
+    most: u64,
+) -> io::Result<Result<T, ProtocolError>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let length = u64::from(u32::from_le_bytes(length));
     if length > most {
-        return Ok(Err(Breach::Long(length, most)));
+        return Ok(Err(ProtocolError::Long(length, most)));
     }
     let mut bytes = Vec::new();
     from.take(length).read_to_end(&mut bytes)?;
@@ -179,22 +182,22 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read, most: u64) -> io::Result<
     }
     Ok(match postcard::take_from_bytes(&bytes) {
         Ok((message, [])) => Ok(message),
-        _ => Err(Breach::Garbled),
+        _ => Err(ProtocolError::Garbled),
     })
 }
 
-/// The next question; `None` when there are no more.
-pub fn question(from: &mut impl Read) -> io::Result<Option<Ask>> {
-    match read(from, MOST_ASKED) {
-        Ok(asked) => asked.map(Some).map_err(io::Error::other),
+/// The next request; `None` when there are no more.
+pub fn read_request(from: &mut impl Read) -> io::Result<Option<Request>> {
+    match read(from, MOST_REQUEST_BYTES) {
+        Ok(request) => request.map(Some).map_err(io::Error::other),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-/// Sends an answer.
-pub fn answer(to: &mut impl Write, answer: &Answer) -> io::Result<()> {
-    to.write_all(&frame(answer)?)?;
+/// Sends a response.
+pub fn send_response(to: &mut impl Write, response: &Response) -> io::Result<()> {
+    to.write_all(&frame(response)?)?;
     to.flush()
 }
 
@@ -220,17 +223,17 @@ pub fn plain(text: &str) -> String {
 }
 
 /// The embedding of these numbers, if they are an embedding of so many dimensions.
-pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, Breach> {
+pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, ProtocolError> {
     let norm = values.iter().map(|v| v * v).sum::<f32>();
     // The test is for the right value, so that a NaN fails it.
     let is_unit = (norm - 1.0).abs() < 1e-3;
     if values.len() != dimensions || !is_unit {
-        return Err(Breach::Numbers);
+        return Err(ProtocolError::Numbers);
     }
-    Embedding::normalised(values.iter().copied()).ok_or(Breach::Numbers)
+    Embedding::normalised(values.iter().copied()).ok_or(ProtocolError::Numbers)
 }
 
-impl Seen {
+impl RawPhotoFaces {
     pub fn of(faces: &[Face], views: &[Embedding], light: f32) -> Self {
         let own = |e: &Embedding| e.values().to_vec();
         Self {
@@ -255,15 +258,15 @@ impl Seen {
         }
     }
 
-    /// Checks it, as an answer to a question for at most `views` views.
-    pub fn check(self, dimensions: usize, views: usize) -> Result<Shown, Breach> {
+    /// Checks it, as the response to a request for at most `views` views.
+    pub fn check(self, dimensions: usize, views: usize) -> Result<PhotoFaces, ProtocolError> {
         if self.faces.len() > MAX_FACES || self.views.len() > views {
-            return Err(Breach::Count);
+            return Err(ProtocolError::Count);
         }
         // Pixels of a photo, and values computed from them.
         let sound = |values: &[f32]| values.iter().all(|v| v.abs() < 1e9);
         if !sound(&[self.light]) {
-            return Err(Breach::Numbers);
+            return Err(ProtocolError::Numbers);
         }
         let mut own = match self.embedding {
             Ok(values) => Ok(embedding(&values, dimensions)?),
@@ -276,7 +279,7 @@ impl Seen {
                 || !sound(&quality)
                 || !sound(&[score])
             {
-                return Err(Breach::Numbers);
+                return Err(ProtocolError::Numbers);
             }
             let [x, y, width, height] = place;
             let [eye_distance, yaw, pitch, roll, sharpness] = quality;
@@ -301,7 +304,7 @@ impl Seen {
             });
         }
         let views = self.views.iter().map(|v| embedding(v, dimensions));
-        Ok(Shown {
+        Ok(PhotoFaces {
             faces,
             views: views.collect::<Result<_, _>>()?,
             light: self.light,
