@@ -17,9 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Most descriptors in one message: relay, three LEDs, button, and some to spare.
-const MOST: usize = 8;
+const MOST_DESCRIPTORS: usize = 8;
 /// Most bytes of one message: a wiring, or the names of all cameras.
-const LARGEST: usize = 16 << 10;
+const MOST_BYTES: usize = 16 << 10;
 
 /// Two connected sockets that keep message boundaries. They are closed in programs that are started.
 ///
@@ -41,7 +41,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// The kernel's error; `InvalidInput` for more than eight descriptors.
 pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -65,8 +65,8 @@ pub fn receive<T: DeserializeOwned>(
     socket: impl AsFd,
     wait: bool,
 ) -> io::Result<(T, Vec<OwnedFd>)> {
-    let mut bytes = [0; LARGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut bytes = [0; MOST_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut flags = RecvFlags::CMSG_CLOEXEC;
     if !wait {

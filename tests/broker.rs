@@ -111,7 +111,7 @@ fn a_guard_that_is_stopped_and_traced_is_found_and_replaced_without_waiting_for_
         second
             .send_heartbeat(Heartbeat::Spare, Timestamp::now())
             .expect("well");
-        std::thread::sleep(guard::HEARTBEAT / 2);
+        std::thread::sleep(guard::HEARTBEAT_INTERVAL / 2);
     };
     println!(
         "stopped to found: {:.0} ms",

@@ -17,7 +17,7 @@ use crate::output::{self, GuardError, Wiring, guard};
 use crate::passing;
 
 /// How often guards that have ended are reaped.
-const REAP: Duration = Duration::from_secs(1);
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most guards that were killed and still exist. When so many hang in a sleep that no signal ends, the next one would
 /// hang too.
@@ -80,7 +80,7 @@ impl DeviceService {
         loop {
             self.reap();
             let mut fds = [PollFd::from_borrowed_fd(control, PollFlags::IN)];
-            let timeout = Timespec::try_from(REAP).ok();
+            let timeout = Timespec::try_from(REAP_INTERVAL).ok();
             if !matches!(poll(&mut fds, timeout.as_ref()), Ok(1..)) {
                 continue;
             }

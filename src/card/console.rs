@@ -19,7 +19,7 @@ use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 use super::restarting_process::RestartingProcess;
 
 /// How long lines wait for room. A full buffer of the driver (4 KiB) is sent in a third of that at 115200 baud.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The console; each has its own count of what it dropped.
 pub struct Console {
@@ -58,13 +58,13 @@ impl Console {
         }
     }
 
-    /// Writes whole lines, all within [`PATIENCE`]; at once or not at all while the console is stuck.
+    /// Writes whole lines, all within [`WRITE_TIMEOUT`]; at once or not at all while the console is stuck.
     pub fn write_lines(&mut self, lines: &[u8]) {
-        let patience = match self.dropped {
-            0 => PATIENCE,
+        let timeout = match self.dropped {
+            0 => WRITE_TIMEOUT,
             _ => Duration::ZERO,
         };
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         for line in lines.split_inclusive(|b| *b == b'\n') {
             self.dropped += usize::from(self.write_line(line, until).is_err());
         }

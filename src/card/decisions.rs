@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::people::write_whole;
 
 /// How long a line may wait for others.
-const GATHER: Duration = Duration::from_secs(60);
+const WRITE_DELAY: Duration = Duration::from_secs(60);
 /// A file of this size is renamed, and replaces the older of the two files that are kept.
-const LARGE: usize = 64 << 10;
+const ROTATE_BYTES: usize = 64 << 10;
 
 /// Events that are kept: what the door did, and what may have kept it from opening.
 const RECORDED: [&str; 18] = [
@@ -72,7 +72,9 @@ impl Decisions {
 
     /// Writes what has waited long enough, in another thread: a disk that hangs must not block the first process.
     pub fn flush_if_due(&mut self) {
-        let due = self.since.is_some_and(|since| since.elapsed() >= GATHER);
+        let due = self
+            .since
+            .is_some_and(|since| since.elapsed() >= WRITE_DELAY);
         if !due || self.writer.as_ref().is_some_and(|w| !w.is_finished()) {
             return;
         }
@@ -105,7 +107,7 @@ impl Decisions {
 
     /// Begins an empty file if this one has become the older one.
     fn rotate(&mut self) {
-        if self.text.len() >= LARGE {
+        if self.text.len() >= ROTATE_BYTES {
             self.text.clear();
         }
     }
@@ -121,7 +123,7 @@ impl Snapshot {
     fn write(&self) {
         let beside = self.path.with_extension("log.new");
         let written = write_whole(&beside, &self.path, self.text.as_bytes()).and_then(|()| {
-            if self.text.len() < LARGE {
+            if self.text.len() < ROTATE_BYTES {
                 return Ok(());
             }
             std::fs::rename(&self.path, self.path.with_extension("log.1"))
@@ -162,21 +164,21 @@ mod tests {
     fn two_files_bound_what_is_kept_even_if_the_disk_refuses() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut decisions = Decisions::new(folder.path());
-        for _ in 0..LARGE / LINE.len() + 1 {
+        for _ in 0..ROTATE_BYTES / LINE.len() + 1 {
             decisions.record(LINE);
         }
         decisions.flush();
         let old = folder.path().join("decisions.log.1");
-        assert!(old.metadata().expect("the older one").len() >= LARGE as u64);
+        assert!(old.metadata().expect("the older one").len() >= ROTATE_BYTES as u64);
         assert!(decisions.text.is_empty());
 
         let mut refused = Decisions::new(Path::new("/proc/nowhere"));
         for _ in 0..30 {
-            for _ in 0..LARGE / LINE.len() / 10 {
+            for _ in 0..ROTATE_BYTES / LINE.len() / 10 {
                 refused.record(LINE);
             }
             refused.flush();
-            assert!(refused.text.len() <= 2 * LARGE);
+            assert!(refused.text.len() <= 2 * ROTATE_BYTES);
         }
     }
 }

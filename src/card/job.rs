@@ -16,13 +16,13 @@ use super::console::Console;
 /// Where the job reports its progress.
 const SOCKET: &str = "/run/latchkey.notify";
 /// How long it may report nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
-const SILENCE: Duration = Duration::from_secs(10);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// With the time that it takes to check, kill and log, this is well before the board is reset.
-const _: () = assert!(SILENCE.as_secs() + 3 < super::watchdog::SECONDS as u64);
+const _: () = assert!(REPORT_TIMEOUT.as_secs() + 3 < super::watchdog::SECONDS as u64);
 /// How long its guard may take to turn the relay off and to log that.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it may take to load from the slowest card.
-const STARTING: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running job.
 pub struct Job {
@@ -141,7 +141,7 @@ impl Job {
     pub fn last_lines(&mut self) -> String {
         let begun = Instant::now();
         let mut lines = self.read_lines();
-        while !self.ended && begun.elapsed() < LAST_LINES {
+        while !self.ended && begun.elapsed() < LAST_LINES_TIMEOUT {
             std::thread::sleep(Duration::from_millis(10));
             lines += &self.read_lines();
         }
@@ -166,10 +166,10 @@ impl Job {
 
     /// Whether it has reported nothing yet, and still has the time to.
     pub fn is_starting(&self) -> bool {
-        self.last_report.is_none() && self.started.elapsed() < STARTING
+        self.last_report.is_none() && self.started.elapsed() < START_TIMEOUT
     }
 
-    pub fn silent(&self) -> Duration {
+    pub fn since_last_report(&self) -> Duration {
         self.last_report.unwrap_or(self.started).elapsed()
     }
 
@@ -181,11 +181,11 @@ impl Job {
     /// Whether it has been silent for too long.
     pub fn is_late(&self) -> bool {
         let bound = if self.last_report.is_some() {
-            SILENCE
+            REPORT_TIMEOUT
         } else {
-            STARTING
+            START_TIMEOUT
         };
-        self.silent() > bound
+        self.since_last_report() > bound
     }
 
     pub fn age(&self) -> Duration {
@@ -193,7 +193,7 @@ impl Job {
     }
 
     /// Asks it to turn the relay off and to end.
-    pub fn ask_to_end(&self) {
+    pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 

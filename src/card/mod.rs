@@ -60,11 +60,11 @@ const OWNER: &str = "/owner";
 /// The user that the job runs as. Nothing else runs as this user.
 const USER: u32 = 1000;
 /// How long the card may take to show up.
-const CARD: Duration = Duration::from_secs(15);
+const CARD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often devices and deadlines are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the job may take to end when it is asked to.
-const ENDING: Duration = Duration::from_secs(3);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs as the first process. Ends with a reboot or the power off; returns only if it is not the first process.
 #[must_use]
@@ -150,7 +150,7 @@ impl FirstProcess {
         let mut watchdog = Watchdog::open();
         let id =
             kernel::parameter("latchkey.card").and_then(|id| u32::from_str_radix(&id, 16).ok());
-        let card = id.and_then(|id| Card::find(id, CARD, &mut || watchdog.feed()));
+        let card = id.and_then(|id| Card::find(id, CARD_TIMEOUT, &mut || watchdog.feed()));
         let data = match &card {
             Some(card) => {
                 step(
@@ -305,7 +305,10 @@ impl FirstProcess {
                 self.watchdog.feed();
             }
             if running.is_late() && !running.was_killed() {
-                log::error!("job_hangs silent_s={}", running.silent().as_secs());
+                log::error!(
+                    "job_hangs silent_s={}",
+                    running.since_last_report().as_secs()
+                );
                 running.kill();
             }
             if let Some(ended) = self.reap(Some(running)) {
@@ -377,9 +380,9 @@ impl FirstProcess {
         };
         log::info!("stopping what={what}");
         if let Some(mut job) = job {
-            job.ask_to_end();
+            job.terminate();
             let begun = Instant::now();
-            while begun.elapsed() < ENDING && self.reap(Some(&mut job)).is_none() {
+            while begun.elapsed() < END_TIMEOUT && self.reap(Some(&mut job)).is_none() {
                 std::thread::sleep(Duration::from_millis(20));
                 self.decisions.record(&job.read_lines());
             }

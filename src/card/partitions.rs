@@ -35,9 +35,9 @@ const EXT4: [u8; 2] = [0x53, 0xef];
 const LABEL_AT: u64 = 1024 + 120;
 const LABEL: &str = "latchkey-data";
 /// How long to wait for an SD card with the card's number before a USB stick that has it is taken.
-const STICK: Duration = Duration::from_secs(5);
+const STICK_DELAY: Duration = Duration::from_secs(5);
 /// The longest that a tool may take: a check of the largest cards takes about a minute.
-const TOOL: Duration = Duration::from_secs(300);
+const TOOL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A master boot record: the partition table in a disk's first sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ pub struct DataFolder {
 impl Card {
     /// The disk with this number, once it shows up; an SD card takes precedence over a stick. Also None if there are two of a
     /// kind: images are alike, and a stick that a person plugs in must not take the card's place.
-    pub fn find(id: u32, patience: Duration, on_progress: &mut dyn FnMut()) -> Option<Self> {
+    pub fn find(id: u32, timeout: Duration, on_progress: &mut dyn FnMut()) -> Option<Self> {
         let begun = Instant::now();
         loop {
             let (cards, sticks): (Vec<_>, Vec<_>) = disks(id).into_iter().partition(|d| {
@@ -131,13 +131,13 @@ impl Card {
                     .is_some_and(|n| n.to_string_lossy().starts_with("mmcblk"))
             });
             let waited = begun.elapsed();
-            let mut found = if cards.is_empty() && waited > STICK {
+            let mut found = if cards.is_empty() && waited > STICK_DELAY {
                 sticks
             } else {
                 cards
             };
             match found.len() {
-                0 if waited > patience => return None,
+                0 if waited > timeout => return None,
                 0 => {}
                 1 => return found.pop(),
                 _ => {
@@ -421,7 +421,7 @@ fn run(
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
         .spawn()?;
-    let status = wait_for_child(&mut child, TOOL, on_progress)?
+    let status = wait_for_child(&mut child, TOOL_TIMEOUT, on_progress)?
         .code()
         .unwrap_or(128);
     if status != 0 {

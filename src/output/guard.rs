@@ -9,7 +9,7 @@
 //! | way | what | when |
 //! |---|---|---|
 //! | to the guard | the wiring as JSON, and a pidfd of the process to watch | at the start |
-//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is active | at every change, and at least every [`HEARTBEAT`] while on |
+//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is active | at every change, and at least every [`HEARTBEAT_INTERVAL`] while on |
 //! | to the guard | `q`: end, and leave the outputs alone | when it is replaced, or all ends |
 //! | back | `+` | once it watches, and for every message it has read |
 //! | to the guard | end of file | the process is dead |
@@ -19,7 +19,7 @@
 //!
 //! [`Guard`] is the watched process's end. Nothing in it waits: if a message finds no room, that is a fault of the
 //! guard. [`crate::broker`] starts and reaps the guard's process. A guard that is stopped, or in a
-//! sleep that no signal ends, is silent; after [`SILENT`] it is given up, whatever it does later.
+//! sleep that no signal ends, is silent; after [`ANSWER_TIMEOUT`] it is given up, whatever it does later.
 //!
 //! A guard is this program again, started as `latchkey guard`, in a process group of its own, and it ignores the
 //! signals that end the other process. It is not a watchdog of the whole program: a program that hangs with
@@ -47,24 +47,24 @@ use crate::clock::Timestamp;
 use crate::passing;
 
 /// The longest time between two heartbeats while the relay is on.
-pub const HEARTBEAT: Duration = Duration::from_millis(250);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long the guard may receive nothing, relay on, before it takes the process for hung.
-pub const SILENCE: Duration = Duration::from_secs(1);
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`HEARTBEAT`] until the
-/// next heartbeat is sent, and as much until the answer is checked, a hung guard is found within a second.
-pub const SILENT: Duration = Duration::from_millis(700);
+/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`HEARTBEAT_INTERVAL`]
+/// until the next heartbeat is sent, and as much until the answer is checked, a hung guard is found within a second.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// How long the guard may take to start: it is loaded from an SD card.
-pub const START: Duration = Duration::from_secs(10);
+pub const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the guard waits for a killed process to be gone before it tries for the relay.
-const DYING: Duration = Duration::from_secs(1);
+const DEATH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it logs that it is still trying.
-const REPORT: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two tries.
-const RETRY: Duration = Duration::from_millis(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The name under which the guard holds the lines for as long as it takes to turn them off.
 const CONSUMER: &str = "latchkey-guard";
@@ -110,7 +110,7 @@ pub enum GuardError {
     #[error("the guard cannot be started: error {0} of the system")]
     Spawn(i32),
     /// It was started, but does not watch yet.
-    #[error("the guard has not started within {} s", START.as_secs())]
+    #[error("the guard has not started within {} s", START_TIMEOUT.as_secs())]
     Start,
     /// It has ended.
     #[error("the guard is dead")]
@@ -254,8 +254,8 @@ impl Guard {
         }
         let waited = now.since(self.unanswered_since);
         match self.ready {
-            false if waited >= START => Err(GuardError::Start),
-            true if waited >= SILENT => Err(GuardError::Silent),
+            false if waited >= START_TIMEOUT => Err(GuardError::Start),
+            true if waited >= ANSWER_TIMEOUT => Err(GuardError::Silent),
             _ => Ok(()),
         }
     }
@@ -338,7 +338,7 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
             "latchkey hung with the relay on and was killed"
         }
     };
-    wait([process.as_fd()], Some(DYING));
+    wait([process.as_fd()], Some(DEATH_TIMEOUT));
     match lines.turn_off(|| is_ready(process.as_fd())) {
         // One line is enough, and the active guard logs it.
         Ok(()) if spare => ExitCode::SUCCESS,
@@ -372,7 +372,7 @@ fn prepare() {
 
 /// The first message and the process to watch, or None if it is not what [`launch`] sends.
 fn read_config(socket: BorrowedFd<'_>) -> Option<(GuardConfig, OwnedFd)> {
-    wait([socket], Some(START));
+    wait([socket], Some(START_TIMEOUT));
     let (config, mut fds) = passing::receive(socket, false).ok()?;
     Some((config, fds.pop()?))
 }
@@ -384,7 +384,8 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
     let mut received = Instant::now();
     loop {
         let spare = heartbeat == Heartbeat::Spare;
-        let left = (heartbeat == Heartbeat::On).then(|| SILENCE.saturating_sub(received.elapsed()));
+        let left = (heartbeat == Heartbeat::On)
+            .then(|| HEARTBEAT_TIMEOUT.saturating_sub(received.elapsed()));
         wait([socket, process], left);
         let mut bytes = [0; 16];
         match recv(socket, &mut bytes[..], RecvFlags::DONTWAIT) {
@@ -402,7 +403,7 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
         if is_ready(process) {
             return (last_message(socket), spare);
         }
-        if heartbeat == Heartbeat::On && received.elapsed() >= SILENCE {
+        if heartbeat == Heartbeat::On && received.elapsed() >= HEARTBEAT_TIMEOUT {
             return (End::Hung, false);
         }
     }
@@ -468,12 +469,12 @@ impl LineAccess {
                     return Ok(());
                 }
                 Err(e @ OutputError::Busy { .. }) => {
-                    if reported.elapsed() >= REPORT {
+                    if reported.elapsed() >= REPORT_INTERVAL {
                         reported = Instant::now();
                         let seconds = begun.elapsed().as_secs();
                         log::error!("guard: the relay may still be on after {seconds} s: {e}");
                     }
-                    std::thread::sleep(RETRY);
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
                 done => break done?,
             }

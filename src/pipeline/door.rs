@@ -36,13 +36,13 @@ use crate::broker::{BrokerClient, Request};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::door::{Door, Event, Events, Indication};
-use crate::output::guard::HEARTBEAT;
+use crate::output::guard::HEARTBEAT_INTERVAL;
 use crate::output::{Outputs, Player};
 
 /// How often lost outputs or a lost guard are retried.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest sleep: half a heartbeat, so that none is missed.
-const LONGEST_SLEEP: Duration = Duration::from_nanos(HEARTBEAT.subsec_nanos() as u64 / 2);
+const LONGEST_SLEEP: Duration = Duration::from_nanos(HEARTBEAT_INTERVAL.subsec_nanos() as u64 / 2);
 
 /// The door thread's state.
 pub struct Controller {

@@ -9,11 +9,11 @@ use crate::capture::Counters;
 use crate::clock::{self, Timestamp};
 
 /// How often the service manager is notified.
-const NOTIFY: Duration = Duration::from_secs(1);
+const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// The source makes a round every five seconds even if a camera is silent or absent, see `capture`.
-const SOURCE: Duration = Duration::from_secs(10);
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The door makes eight rounds a second.
-const DOOR: Duration = Duration::from_secs(3);
+const DOOR_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks that each thread makes rounds. If one does not, the service manager is not notified.
 pub struct Liveness {
@@ -44,14 +44,17 @@ impl Liveness {
         if rounds != self.rounds {
             (self.rounds, self.source_round) = (rounds, now);
         }
-        if self.last_notified.is_some_and(|at| now.since(at) < NOTIFY) {
+        if self
+            .last_notified
+            .is_some_and(|at| now.since(at) < NOTIFY_INTERVAL)
+        {
             return false;
         }
         let recognition = Timestamp::from_nanos(shared.recognition_round.load(Ordering::Acquire));
         let door = Timestamp::from_nanos(shared.door_round.load(Ordering::Acquire));
         let all = now.since(recognition) <= self.watchdog
-            && now.since(self.source_round) <= SOURCE
-            && now.since(door) <= DOOR;
+            && now.since(self.source_round) <= SOURCE_TIMEOUT
+            && now.since(door) <= DOOR_TIMEOUT;
         if all || clock::halted() {
             self.last_notified = Some(now);
             return true;

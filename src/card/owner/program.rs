@@ -12,7 +12,7 @@ use crate::card::kernel;
 use crate::card::partitions::wait_for_child;
 
 /// The longest that learning may take, with some thousand photos on the slowest board.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
+const LEARNING_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How a run of this program ended, and what it printed.
 pub(super) struct Output {
@@ -56,7 +56,7 @@ impl Owner {
             .stdout(file.try_clone()?)
             .stderr(file.try_clone()?);
         let mut child = command.spawn()?;
-        let status = wait_for_child(&mut child, LONGEST, on_progress)?;
+        let status = wait_for_child(&mut child, LEARNING_TIMEOUT, on_progress)?;
         let mut file = file;
         io::Seek::rewind(&mut file)?;
         let mut text = Vec::new();

@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use super::RETRY;
+use super::RETRY_INTERVAL;
 use crate::broker::Request;
 use crate::clock::Timestamp;
-use crate::output::guard::{Heartbeat, START};
+use crate::output::guard::{Heartbeat, START_TIMEOUT};
 use crate::output::{Guard, GuardError};
 
 /// How long the active guard may take to answer before the relay goes on; after that the spare takes its place. A guard
 /// answers within a millisecond; a press of the button must be served within a fifth of a second.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(80);
+const ARMING_TIMEOUT: Duration = Duration::from_millis(80);
 
 /// Guards that were retired and have not ended, at most; the broker starts no more either.
 const MOST_RETIRED: usize = 8;
@@ -140,7 +140,7 @@ impl Guards {
                 self.arming = None;
                 return Ok(Arming::Acknowledged);
             }
-            Some(since) if now.since(since) >= ANSWER_TIMEOUT => {
+            Some(since) if now.since(since) >= ARMING_TIMEOUT => {
                 if self.spare.as_ref().is_some_and(Guard::is_ready) {
                     std::mem::swap(&mut self.active, &mut self.spare);
                 }
@@ -159,14 +159,14 @@ impl Guards {
 
     /// The latest time at which [`Guards::arm`] must be called again.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.arming.map(|since| since.plus(ANSWER_TIMEOUT))
+        self.arming.map(|since| since.plus(ARMING_TIMEOUT))
     }
 
     /// Requests missing guards.
     pub fn request_missing(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
         let missing = self.active.is_none() || self.spare.is_none();
-        let patience = |requested: Timestamp| now.since(requested) < START;
-        if missing && !self.requested.is_some_and(patience) && self.retired.len() < MOST_RETIRED {
+        let is_recent = |requested: Timestamp| now.since(requested) < START_TIMEOUT;
+        if missing && !self.requested.is_some_and(is_recent) && self.retired.len() < MOST_RETIRED {
             self.requested = Some(now);
             requests.push(Request::Guard);
         }
@@ -230,7 +230,7 @@ impl Guards {
     /// The next guard is requested only after the retry time that applies to everything else: what ended this one may end the
     /// next.
     fn delay_request(&mut self, now: Timestamp) {
-        let due = (START - RETRY).as_nanos();
+        let due = (START_TIMEOUT - RETRY_INTERVAL).as_nanos();
         let due = now
             .as_nanos()
             .saturating_sub(u64::try_from(due).unwrap_or(0));

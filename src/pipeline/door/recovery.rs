@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::guards::Lost;
-use super::{Controller, RETRY};
+use super::{Controller, RETRY_INTERVAL};
 use crate::broker::{Request, Response};
 use crate::clock::Timestamp;
 use crate::output::{GuardError, OutputError, Outputs, emergency};
 
 /// How long the broker may take to open the outputs before they are requested again.
-const OPENING: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Controller {
     /// Takes over outputs, which are off.
@@ -66,10 +66,10 @@ impl Controller {
             self.no_guard_logged &= self.faults.guard;
             self.guards.request_missing(now, &mut self.requests);
         }
-        if now.since(self.last_retry) >= RETRY {
+        if now.since(self.last_retry) >= RETRY_INTERVAL {
             self.last_retry = now;
-            let patience = |since: Timestamp| now.since(since) < OPENING;
-            if self.faults.outputs && !self.outputs_requested.is_some_and(patience) {
+            let is_recent = |since: Timestamp| now.since(since) < OPEN_TIMEOUT;
+            if self.faults.outputs && !self.outputs_requested.is_some_and(is_recent) {
                 self.outputs_requested = Some(now);
                 self.requests.push(Request::Outputs);
             }

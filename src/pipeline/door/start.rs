@@ -7,12 +7,12 @@ use super::Controller;
 use super::guards::Lost;
 use crate::broker::{Request, Response};
 use crate::clock::Timestamp;
-use crate::output::guard::START;
+use crate::output::guard::START_TIMEOUT;
 use crate::output::{GuardError, OutputError};
 use crate::pipeline::RunError;
 
 /// How long the guard of a predecessor that has just died may hold the lines.
-const PREDECESSOR: Duration = Duration::from_secs(6);
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl Controller {
     /// Waits for the first outputs and the first guard: nothing can be on yet.
@@ -22,13 +22,13 @@ impl Controller {
             .request(Request::Outputs)
             .map_err(OutputError::broker)?;
         loop {
-            match self.next_response(START)? {
+            match self.next_response(START_TIMEOUT)? {
                 Response::Outputs(Ok(outputs)) => {
                     self.set_outputs(outputs);
                     break;
                 }
                 Response::Outputs(Err(OutputError::Busy { .. }))
-                    if begun.elapsed() < PREDECESSOR =>
+                    if begun.elapsed() < PREDECESSOR_TIMEOUT =>
                 {
                     std::thread::sleep(Duration::from_millis(10));
                     self.broker
@@ -47,7 +47,7 @@ impl Controller {
             .request_missing(Timestamp::now(), &mut self.requests);
         self.send_requests()?;
         while !self.guards.is_watched() {
-            if begun.elapsed() >= START {
+            if begun.elapsed() >= START_TIMEOUT {
                 return Err(GuardError::Start.into());
             }
             if let Some(Response::Guard(started)) =
@@ -69,16 +69,16 @@ impl Controller {
     }
 
     /// Waits for the broker's next response.
-    fn next_response(&mut self, patience: Duration) -> Result<Response, OutputError> {
+    fn next_response(&mut self, timeout: Duration) -> Result<Response, OutputError> {
         let begun = Instant::now();
         loop {
             match self.broker.response() {
                 Ok(Some(response)) => return Ok(response),
-                Ok(None) if begun.elapsed() < patience => {
+                Ok(None) if begun.elapsed() < timeout => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(None) => {
-                    let why = format!("no answer within {} s", patience.as_secs());
+                    let why = format!("no answer within {} s", timeout.as_secs());
                     return Err(OutputError::broker(why));
                 }
                 Err(error) => return Err(OutputError::broker(error)),
