@@ -413,7 +413,7 @@ fn the_guard_leaves_the_line_to_a_successor() {
     // when the last parent outside the group dies, so another child of this test stays in the guard's group.
     let guard = guard_of(child.id());
     let group = i32::try_from(guard).expect("a process number");
-    let mut keeper = Command::new("sleep")
+    let mut holder = Command::new("sleep")
         .arg("600")
         .process_group(group)
         .spawn()
@@ -431,8 +431,8 @@ fn the_guard_leaves_the_line_to_a_successor() {
     std::io::Read::read_to_string(&mut err, &mut log).expect("readable");
     assert!(log.contains("guard: latchkey died; relay off"), "{log}");
     drop(successor);
-    keeper.kill().expect("a child of this test");
-    keeper.wait().expect("ended");
+    holder.kill().expect("a child of this test");
+    holder.wait().expect("ended");
 }
 
 /// All of them need gpio-sim.

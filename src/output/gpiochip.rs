@@ -227,7 +227,7 @@ impl OpenChip {
         line: Line,
         consumer: &str,
     ) -> Result<OwnedFd, OutputError> {
-        // On most chips the pull that means "off" stays when the line is released, whoever releases it; the
+        // On most chips the pull that means "off" stays when the line is released, however that comes about; the
         // kernel ignores it if a chip has none. A value that is not set is inactive.
         let off = match line.active {
             Active::High => LineFlags::BIAS_PULL_DOWN,

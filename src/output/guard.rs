@@ -144,8 +144,8 @@ pub fn command() -> Command {
     command
 }
 
-/// Starts `command`, which must call [`run_guard`], for a `wiring` of [`resolve_driver`], to watch `process` (a pidfd). Does not
-/// wait until it watches: [`Guard::is_ready`] reports that. Returns the process and the other end of its socket.
+/// Starts `command`, which must call [`run_guard`], for a `wiring` of [`resolve_driver`], to watch `process` (a pidfd). Does
+/// not wait until it watches: [`Guard::is_ready`] reports that. Returns the process and the other end of its socket.
 ///
 /// # Errors
 /// [`GuardError::Spawn`] if the system refuses it.

@@ -9,7 +9,7 @@ use crate::face::{Embedding, Face, Unfit};
 #[derive(Clone, Debug, Default)]
 pub struct Enrolment {
     /// Templates that the person has already.
-    known: Vec<Embedding>,
+    existing: Vec<Embedding>,
     templates: Vec<Embedding>,
 }
 
@@ -33,7 +33,7 @@ pub enum Refusal {
         "looks like another person (cosine {0:.2} to the nearest of the pictures of others); if most of \
          them do, enrol with pictures of one person"
     )]
-    Odd(f32),
+    Outlier(f32),
 }
 
 /// Why an enrolment cannot be completed.
@@ -55,11 +55,11 @@ pub const DUPLICATE: f32 = 0.995;
 const BYSTANDER: f32 = 0.35;
 
 impl Enrolment {
-    /// More pictures of a person who has the templates `known`.
+    /// More pictures of a person who has the templates `existing`.
     #[must_use]
-    pub const fn of(known: Vec<Embedding>) -> Self {
+    pub const fn of(existing: Vec<Embedding>) -> Self {
         Self {
-            known,
+            existing,
             templates: Vec::new(),
         }
     }
@@ -70,9 +70,9 @@ impl Enrolment {
     /// [`Refusal`]: why the picture gives no template.
     pub fn add(&mut self, faces: &[Face]) -> Result<(), Refusal> {
         let subject = faces.first().ok_or(Refusal::NoFace)?;
-        let rivals = Self::rivals(faces);
-        if rivals > 1 {
-            return Err(Refusal::Several(rivals));
+        let possible_subjects = Self::possible_subjects(faces);
+        if possible_subjects > 1 {
+            return Err(Refusal::Several(possible_subjects));
         }
         let template = subject.embedding.map_err(Refusal::Unfit)?;
         let nearest = self.nearest(&template);
@@ -85,7 +85,7 @@ impl Enrolment {
 
     /// How many of `faces`, largest first, may be the subject: those that are not much smaller than the largest.
     #[must_use]
-    pub fn rivals(faces: &[Face]) -> usize {
+    pub fn possible_subjects(faces: &[Face]) -> usize {
         let largest = faces.first().map_or(0.0, |f| f.bbox.area());
         let near = faces.iter().filter(|f| f.bbox.area() > BYSTANDER * largest);
         near.count()
@@ -96,12 +96,17 @@ impl Enrolment {
     /// others, which most likely show another person. Of two templates of a new person it is unknown which is the
     /// odd one, and both stay. Returns the places of the removed ones; if no group is larger than every other, all
     /// are removed.
-    pub fn drop_odd(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
-        let old = self.known.len();
+    pub fn drop_outliers(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
+        let old = self.existing.len();
         if old == 0 && self.templates.len() < 3 {
             return Vec::new();
         }
-        let all: Vec<Embedding> = self.known.iter().chain(&self.templates).copied().collect();
+        let all: Vec<Embedding> = self
+            .existing
+            .iter()
+            .chain(&self.templates)
+            .copied()
+            .collect();
         let values: Vec<&[f32]> = all.iter().map(Embedding::values).collect();
         let groups = groups(&values, threshold);
         let size = |group: usize| groups.iter().filter(|g| **g == group).count();
@@ -111,24 +116,24 @@ impl Enrolment {
             0 => alone && size(group) == largest,
             _ => groups[..old].contains(&group),
         };
-        let mut odd = Vec::new();
+        let mut outliers = Vec::new();
         for (place, &group) in groups.iter().enumerate().skip(old) {
             if !keep(group) {
                 let others = all.iter().zip(&groups).filter(|(_, g)| **g != group);
                 let cosines = others.map(|(t, _)| t.cosine(all[place].values()));
-                odd.push((place - old, Refusal::Odd(cosines.fold(-1.0, f32::max))));
+                outliers.push((place - old, Refusal::Outlier(cosines.fold(-1.0, f32::max))));
             }
         }
-        for (place, _) in odd.iter().rev() {
+        for (place, _) in outliers.iter().rev() {
             self.templates.remove(*place);
         }
-        odd
+        outliers
     }
 
     /// Cosine of `face` to the nearest template so far; -1 while there is none.
     #[must_use]
     pub fn nearest(&self, face: &Embedding) -> f32 {
-        let all = self.known.iter().chain(&self.templates);
+        let all = self.existing.iter().chain(&self.templates);
         let cosines = all.map(|t| t.cosine(face.values()));
         cosines.fold(-1.0, f32::max)
     }
@@ -188,7 +193,7 @@ mod tests {
         ] {
             enrolment.add(&[face(100.0, &direction)]).unwrap();
         }
-        let dropped = enrolment.drop_odd(0.5);
+        let dropped = enrolment.drop_outliers(0.5);
         assert_eq!(dropped.len(), 1);
         assert_eq!(dropped[0].0, 2);
         assert_eq!(enrolment.templates().len(), 3);
@@ -209,13 +214,14 @@ mod tests {
         let turned = |[x, y, z]: [f32; 3]| [x, y + 0.3, z];
         let leaning = |[x, y, z]: [f32; 3]| [x, y - 0.4, z];
         let mut enrolment = of(&[ada, sister, turned(ada), turned(sister), leaning(ada)]);
-        let places =
-            |odd: Vec<(usize, Refusal)>| odd.into_iter().map(|(i, _)| i).collect::<Vec<_>>();
-        assert_eq!(places(enrolment.drop_odd(0.5)), [1, 3]);
+        let places = |outliers: Vec<(usize, Refusal)>| {
+            outliers.into_iter().map(|(i, _)| i).collect::<Vec<_>>()
+        };
+        assert_eq!(places(enrolment.drop_outliers(0.5)), [1, 3]);
         assert_eq!(enrolment.templates().len(), 3);
         // As many of one as of the other: it is unknown who is to be enrolled.
         let mut enrolment = of(&[ada, sister, turned(ada), turned(sister)]);
-        assert_eq!(places(enrolment.drop_odd(0.5)), [0, 1, 2, 3]);
+        assert_eq!(places(enrolment.drop_outliers(0.5)), [0, 1, 2, 3]);
         assert!(enrolment.templates().is_empty());
     }
 
@@ -227,7 +233,7 @@ mod tests {
         assert!(matches!(enrolment.add(&[ada]), Err(Refusal::Duplicate(_))));
         enrolment.add(&[sister]).unwrap();
         enrolment.add(&[again]).unwrap();
-        assert_eq!(enrolment.drop_odd(0.5).len(), 1);
+        assert_eq!(enrolment.drop_outliers(0.5).len(), 1);
         assert_eq!(enrolment.templates().len(), 1);
         assert!(enrolment.templates()[0].cosine(again.embedding.unwrap().values()) > 0.99);
     }
@@ -237,7 +243,7 @@ mod tests {
         let mut enrolment = Enrolment::default();
         enrolment.add(&[face(100.0, &[1.0, 0.0])]).unwrap();
         enrolment.add(&[face(100.0, &[0.0, 1.0])]).unwrap();
-        assert!(enrolment.drop_odd(0.5).is_empty());
+        assert!(enrolment.drop_outliers(0.5).is_empty());
         assert_eq!(enrolment.templates().len(), 2);
     }
 }

@@ -22,22 +22,22 @@ use crate::face::{Embedding, MAX_FACES, Numbers, Rect};
 const DECAY: f32 = 0.8;
 
 /// Presentations that are remembered: those in view, and things that are out of sight.
-const MAX: usize = 4 * MAX_FACES;
+const CAPACITY: usize = 4 * MAX_FACES;
 
 /// Least overlap of a face that has not moved with its old place.
-const PLACE: f32 = 0.5;
+const PLACE_OVERLAP: f32 = 0.5;
 /// Least overlap with that place for a face that has not moved at all.
-const UNMOVED: f32 = 0.7;
+const UNMOVED_OVERLAP: f32 = 0.7;
 /// With less overlap than this, a face that has moved is in another place: it went as far as a face is wide.
-const AWAY: f32 = 0.1;
+const AWAY_OVERLAP: f32 = 0.1;
 /// Weight of the newest box in a place.
-const DRIFT: f32 = 0.1;
+const BOX_WEIGHT: f32 = 0.1;
 /// If the time between two looks is longer, the face was out of sight in between.
-const LOST: Duration = Duration::from_secs(2);
+const OUT_OF_SIGHT: Duration = Duration::from_secs(2);
 /// How long a face that has never moved stays in its place, in sight, before it is a fixture.
-const STAYS: Duration = Duration::from_secs(20);
+const FIXTURE_AFTER: Duration = Duration::from_secs(20);
 /// The same for a face that has moved before.
-const SETTLES: Duration = Duration::from_secs(60);
+const MOVED_FIXTURE_AFTER: Duration = Duration::from_secs(60);
 
 /// How a face has moved since its presentation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +149,8 @@ impl Entry {
     fn motion(&self) -> Motion {
         let stays = self.seen.since(self.since);
         match self.moved {
-            true if stays >= SETTLES && !self.enrolled => Motion::Fixture,
-            false if stays >= STAYS && !self.enrolled => Motion::Fixture,
+            true if stays >= MOVED_FIXTURE_AFTER && !self.enrolled => Motion::Fixture,
+            false if stays >= FIXTURE_AFTER && !self.enrolled => Motion::Fixture,
             true => Motion::Moved,
             false => Motion::Still,
         }
@@ -160,17 +160,21 @@ impl Entry {
     fn move_to(&mut self, now: Timestamp, bbox: &Rect) {
         // A face out of sight does not stay: a person may have gone, and come back to the same place.
         let unseen = now.since(self.seen);
-        if unseen > LOST {
+        if unseen > OUT_OF_SIGHT {
             self.since = self.since.plus(unseen);
         }
         self.seen = now;
-        self.moved |= self.place.overlap(bbox) < UNMOVED;
-        let away = if self.moved { AWAY } else { PLACE };
+        self.moved |= self.place.overlap(bbox) < UNMOVED_OVERLAP;
+        let away = if self.moved {
+            AWAY_OVERLAP
+        } else {
+            PLACE_OVERLAP
+        };
         if self.place.overlap(bbox) < away {
             (self.place, self.since) = (*bbox, now);
             return;
         }
-        self.place = self.place.towards(bbox, DRIFT);
+        self.place = self.place.towards(bbox, BOX_WEIGHT);
     }
 }
 
@@ -187,14 +191,14 @@ pub struct Presented<'a> {
 
 /// The presentations before the door.
 pub struct Evidence {
-    entries: [Entry; MAX],
+    entries: [Entry; CAPACITY],
     numbers: Numbers,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
         Self {
-            entries: [FREE; MAX],
+            entries: [FREE; CAPACITY],
             numbers: Numbers::default(),
         }
     }
@@ -303,7 +307,7 @@ impl Evidence {
         let direction = Embedding::normalised(mean.values().iter().copied());
         let again = |h: &Entry| {
             let away = !h.current || h.seen < now;
-            let here = h.place.overlap(bbox) >= PLACE;
+            let here = h.place.overlap(bbox) >= PLACE_OVERLAP;
             let alike = direction.as_ref().is_some_and(|d| h.mean.fits(d, same));
             h.number != 0 && away && !h.moved && here && alike
         };
@@ -320,13 +324,13 @@ impl Evidence {
             let h = &self.entries[*i];
             (
                 h.number != 0,
-                now.since(h.seen) <= LOST,
+                now.since(h.seen) <= OUT_OF_SIGHT,
                 h.motion() == Motion::Fixture && !h.moved,
                 h.seen,
                 h.number,
             )
         };
-        let place = (0..MAX).min_by_key(rank).unwrap_or(0);
+        let place = (0..CAPACITY).min_by_key(rank).unwrap_or(0);
         self.entries[place] = Entry {
             number: self.numbers.next_number(),
             track,

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::face::Rect;
 
 /// Regions that are remembered.
-const MAX: usize = 64;
+const CAPACITY: usize = 64;
 /// Least overlap of a face with its region. A false detection has no steady size.
 const MIN_OVERLAP: f32 = 0.3;
 /// Unknown faces that begin within [`WITHIN`] and make a region unsteady.
@@ -50,13 +50,13 @@ impl Region {
 
 /// The regions of the picture in which unknown faces have begun.
 pub struct UnsteadyRegions {
-    regions: [Region; MAX],
+    regions: [Region; CAPACITY],
 }
 
 impl Default for UnsteadyRegions {
     fn default() -> Self {
         Self {
-            regions: [FREE; MAX],
+            regions: [FREE; CAPACITY],
         }
     }
 }
@@ -64,14 +64,14 @@ impl Default for UnsteadyRegions {
 impl UnsteadyRegions {
     /// Forgets all regions.
     pub const fn clear(&mut self) {
-        self.regions = [FREE; MAX];
+        self.regions = [FREE; CAPACITY];
     }
 
     /// Records that an unknown face begins at `bbox`.
     pub fn record(&mut self, now: Timestamp, bbox: &Rect) {
         let region = self.find(bbox).unwrap_or_else(|| {
             let oldest = |i: &usize| (self.regions[*i].is_unsteady(now), self.regions[*i].latest);
-            let region = (0..MAX).min_by_key(oldest).unwrap_or(0);
+            let region = (0..CAPACITY).min_by_key(oldest).unwrap_or(0);
             self.regions[region] = Region {
                 bbox: *bbox,
                 ..FREE
@@ -95,7 +95,7 @@ impl UnsteadyRegions {
     /// The region that overlaps `bbox` most.
     fn find(&self, bbox: &Rect) -> Option<usize> {
         let overlap = |i: &usize| self.regions[*i].bbox.overlap(bbox);
-        (0..MAX)
+        (0..CAPACITY)
             .filter(|i| self.regions[*i].latest > NEVER)
             .max_by(|a, b| overlap(a).total_cmp(&overlap(b)))
             .filter(|i| overlap(i) >= MIN_OVERLAP)

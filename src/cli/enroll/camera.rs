@@ -206,7 +206,7 @@ impl FrameReader<'_> {
     ) -> Result<FrameContents, FaceError> {
         let faces = self.reader.read(image)?.to_vec();
         let mut frame = EnrolmentFrame {
-            faces: Enrolment::rivals(&faces),
+            faces: Enrolment::possible_subjects(&faces),
             unfit: None,
             quality: Default::default(),
             too_near: false,

@@ -95,7 +95,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     let used: Vec<usize> = (0..outcomes.len())
         .filter(|i| outcomes[*i].refused.is_none())
         .collect();
-    for (place, refusal) in enrolment.drop_odd(loaded.rule.threshold) {
+    for (place, refusal) in enrolment.drop_outliers(loaded.rule.threshold) {
         outcomes[used[place]].refused = Some(refusal.to_string());
     }
     for outcome in &outcomes {

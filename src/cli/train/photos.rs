@@ -76,7 +76,7 @@ pub fn learn_from(
             };
             wrong.push(format!("{}: not used: {refused}", photo.display()));
         }
-        let odd = enrolment.drop_odd(threshold);
+        let odd = enrolment.drop_outliers(threshold);
         for (place, refusal) in odd.into_iter().rev() {
             let example = examples.remove(place);
             wrong.push(format!("{}: not used: {refusal}", example.photo.display()));
