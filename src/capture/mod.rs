@@ -170,6 +170,9 @@ pub enum CameraEvent {
     Ended,
 }
 
+/// The longest that a source waits for anything, a silent camera included. Who watches it allows twice that.
+pub const LONGEST_ROUND: Duration = Duration::from_secs(5);
+
 /// What a source has done since it started. Readable from any thread.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -183,7 +186,7 @@ pub struct Counters {
     pub returned: AtomicU64,
     /// Streams that ended in a fault after having been started.
     pub retired: AtomicU64,
-    /// How many rounds the source has made, with or without frames: at least one every ten seconds unless it is stuck.
+    /// How many rounds the source has made, with or without frames: one in [`LONGEST_ROUND`] at least, unless it is stuck.
     pub rounds: AtomicU64,
 }
 

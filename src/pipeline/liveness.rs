@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use crate::capture::Counters;
+use crate::capture::{Counters, LONGEST_ROUND};
 use crate::clock::{self, Timestamp};
 
 /// How often the service manager is notified.
 const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
-/// The source makes a round every five seconds even if a camera is silent or absent, see `capture`.
-const SOURCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The source makes rounds even if a camera is silent or absent.
+const SOURCE_TIMEOUT: Duration = LONGEST_ROUND.saturating_mul(2);
 /// The door makes eight rounds a second.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(3);
 

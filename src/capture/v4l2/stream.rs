@@ -15,6 +15,7 @@ use v4l::v4l_sys as c;
 use super::super::frame_sender::FrameSender;
 use super::super::{
     CameraFault, CameraInfo, CameraSettings, Choice, Counters, DeviceIdentity, Interval,
+    LONGEST_ROUND,
 };
 use super::buffers::Buffers;
 use super::node::{DequeuedBuffer, FailedCall, Node, PixFormat};
@@ -156,11 +157,7 @@ impl Stream {
                     _ => CameraFault::Damaged(ms),
                 });
             }
-            let timeout = if self.queued > 0 {
-                limit - waited
-            } else {
-                limit
-            };
+            let timeout = poll_timeout(limit, waited);
             let mut fds = [
                 PollFd::from_borrowed_fd(self.node.fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(sender.wakeup.fd(), PollFlags::IN),
@@ -308,9 +305,27 @@ fn range_of(format: &PixFormat, pixels: PixelFormat) -> Range {
     }
 }
 
+/// How long to wait for a frame when the camera has been silent for `waited` of `limit`. At the limit every buffer is out on
+/// lease, and one that comes back wakes the source.
+fn poll_timeout(limit: Duration, waited: Duration) -> Duration {
+    match limit.saturating_sub(waited) {
+        Duration::ZERO => LONGEST_ROUND,
+        left => left.min(LONGEST_ROUND),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_patient_camera_setting_does_not_make_the_source_look_stuck() {
+        let s = Duration::from_secs;
+        assert_eq!(poll_timeout(s(60), s(0)), LONGEST_ROUND);
+        assert_eq!(poll_timeout(s(60), s(58)), s(2));
+        assert_eq!(poll_timeout(s(2), s(0)), s(2));
+        assert_eq!(poll_timeout(s(2), s(3)), LONGEST_ROUND, "no busy waiting");
+    }
 
     fn format(fourcc: &[u8; 4], stride: u32) -> PixFormat {
         PixFormat {
