@@ -14,7 +14,9 @@
 //! | [`nn`] | what a network is; manifests and verified model files; TensorFlow Lite |
 //! | [`face`] | from a picture to its faces: detector, landmarks, alignment, quality, embedding |
 //! | [`people`] | the residents: gallery file, enrolment, identification |
-//! | [`learn`] | augmentation and calibration: what training makes of photos |
+//! | [`lesson`] | faces to learn from: views of photos, synthetic strangers; training the top layers on them |
+//! | [`learner`] | the process that reads photos, which may come from anyone |
+//! | [`learn`] | calibration: what training makes of photos |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
@@ -52,6 +54,8 @@ pub mod firmware;
 pub mod frame;
 pub mod journal;
 pub mod learn;
+pub mod learner;
+pub mod lesson;
 pub mod memory;
 pub mod nn;
 pub mod output;

@@ -2,7 +2,9 @@
 //!
 //! Only here is anything printed to standard output.
 
+mod bar;
 mod bench;
+mod change;
 mod doorstep;
 mod draw;
 mod enroll;
@@ -30,6 +32,7 @@ use crate::confine::{self, Work, confine};
 use crate::face::{Embedder, Reader, Settings};
 use crate::fault;
 use crate::frame::PixelFormat;
+use crate::learner::{LearnerError, NAME};
 use crate::nn::{Manifest, ModelFile};
 use crate::people::{Bank, Gallery, GalleryError, Rule, TunedError, tuned};
 
@@ -75,7 +78,7 @@ impl Failure {
 /// Most errors are about something that was asked for; [`fault`] finds those that are the machine's.
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let exit = if fault::is_machines(&error) {
+        let exit = if fault::is_machines(&error) || is_learners(&error) {
             Exit::Machine
         } else {
             Exit::Usage
@@ -85,6 +88,13 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
             text: error.to_string(),
         }
     }
+}
+
+/// Whether `error` is of a learner that failed as the machine did.
+fn is_learners(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |e| e.source());
+    let learners = chain.find_map(|e| e.downcast_ref::<LearnerError>());
+    learners.is_some_and(LearnerError::is_machines)
 }
 
 /// The failure of a change to a gallery.
@@ -200,7 +210,7 @@ pub fn main() -> ExitCode {
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
     }
-    if name == learner::NAME {
+    if name == NAME {
         return match &arguments.command {
             Command::Enroll(a) => enroll::learn(asked, a),
             Command::Train(a) => train::learn(asked, a),
@@ -325,6 +335,11 @@ impl Loaded {
             reader.exchange(Embedder::load(engine.build().as_ref(), file, manifest)?);
         }
         Ok(reader)
+    }
+
+    /// So many readers.
+    fn readers(&self, settings: Settings, count: usize) -> Result<Vec<Reader>, Failure> {
+        (0..count).map(|_| self.reader(settings)).collect()
     }
 
     fn gated(&self) -> Settings {

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::door::Signal;
 use crate::face::{Face, FaceError, Reader};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Slot};
-use crate::learn::{FaceCut, rgb};
+use crate::lesson::{FaceCut, rgb};
 use crate::output::{self, Outputs, Player};
 use crate::people::{Enrolment, Guide, Look, write_whole};
 

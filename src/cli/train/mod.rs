@@ -14,11 +14,15 @@ use self::photos::{Learnt, advise, learn_from, sort_out, strangers};
 use self::summary::Summary;
 use self::trials::{Household, cross_validate, given, nearest, rows};
 use self::tuning::fine_tune;
-use super::learner::{self, Learner, plain};
-use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, folder, unchanged};
+use super::change::{ChangeName, changes};
+use super::{
+    Exit, Failure, Loaded, NO_LONGER_TUNED, bar, end_when_unread, folder, learner, unchanged,
+};
 use crate::config::{Config, Overrides};
 use crate::face::Embedding;
-use crate::learn::{Change, Changes, calibrate, measure};
+use crate::learn::{calibrate, measure};
+use crate::learner::{Learner, plain};
+use crate::lesson::Changes;
 use crate::people::folders::{UNKNOWN, special};
 use crate::people::{Gallery, GalleryError, Operating, Person, SAME, Tuned, TunedPerson};
 
@@ -34,7 +38,7 @@ pub struct Arguments {
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
-    without: Vec<Change>,
+    without: Vec<ChangeName>,
     /// Share of strangers that one look may take for an enrolled person
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     far: f64,
@@ -132,7 +136,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     }
 
     let bank = loaded.bank()?;
-    let mut learner = Learner::start(&loaded)?;
+    let mut learner = Learner::start(embedder)?;
     let threshold = loaded.rule.threshold;
     let mut learners = learn_from(&mut learner, &named, arguments, threshold, &mut wrong)?;
     sort_out(&mut learners, &mut wrong);
@@ -148,7 +152,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let unknown = special(data, UNKNOWN);
     let strangers = strangers(&mut learner, &unknown, same, &mut wrong)?;
     let drawn = match strangers.people.len() {
-        0..FEW_STRANGERS => learner.drawn()?,
+        0..FEW_STRANGERS => learner.drawn(bar::show)?,
         _ => Vec::new(),
     };
     print_wrong(&wrong);
@@ -288,7 +292,8 @@ fn in_order(gallery: &Gallery, learners: &[Learnt], people: &[TunedPerson]) -> V
 /// The process that reads the photos for [`run`].
 pub fn learn(asked: &Overrides, arguments: &Arguments) -> ExitCode {
     let photos = arguments.data.as_slice();
-    learner::main(asked, photos, Changes::without(&arguments.without))
+    let without = changes(&arguments.without);
+    learner::main(asked, photos, Changes::without(&without))
 }
 
 /// Ends with [`Exit::No`] if nothing was fine-tuned.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::Arguments;
-use crate::cli::Failure;
 use crate::cli::folder::{self, Named};
-use crate::cli::learner::{Learner, largest, read_all};
+use crate::cli::{Failure, bar};
 use crate::face::{Embedding, Landmarks};
+use crate::learner::{Learner, largest, read_all};
 use crate::people::{DUPLICATE, Enrolment, Refusal, people_of};
 
 /// Fewer photos of a person than this are too few to be good.
@@ -46,7 +46,14 @@ pub fn learn_from(
         .flat_map(|n| n.photos.iter().map(PathBuf::as_path))
         .collect();
     let what = "reading photos";
-    let shown = read_all(learner, what, &all, arguments.views, arguments.seed)?;
+    let shown = read_all(
+        learner,
+        bar::show,
+        what,
+        &all,
+        arguments.views,
+        arguments.seed,
+    )?;
     let mut shown = shown.into_iter();
     let mut learners = Vec::new();
     for person in named {
@@ -176,7 +183,7 @@ pub fn strangers(
 ) -> Result<Strangers, Failure> {
     let photos = folder::photos_below(folder);
     let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
-    let read = read_all(learner, "reading strangers", &paths, 0, 0)?;
+    let read = read_all(learner, bar::show, "reading strangers", &paths, 0, 0)?;
     let mut strangers = Strangers::default();
     for (photo, shown) in photos.iter().zip(read) {
         let face = match shown {

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::photos::{Learnt, Strangers};
-use crate::cli::Failure;
 use crate::cli::folder::{self, Named};
-use crate::cli::learner::{Learner, largest, read_all};
+use crate::cli::{Failure, bar};
 use crate::face::Embedding;
+use crate::learner::{Learner, largest, read_all};
 use crate::people::folders::special;
 use crate::people::{Enrolled, Person, directions, likeness, name, people_of};
 
@@ -219,7 +219,7 @@ pub fn given(
     for (number, person) in people.iter().chain([&unknown]).enumerate() {
         let who = household.place(&person.name);
         let paths: Vec<&Path> = person.photos.iter().map(PathBuf::as_path).collect();
-        let read = read_all(learner, "trying photos", &paths, 0, 0)?;
+        let read = read_all(learner, bar::show, "trying photos", &paths, 0, 0)?;
         for shown in read.into_iter().filter_map(Result::ok) {
             match (who, largest(&shown)) {
                 (Some(who), Some((_, face))) => given.genuine.push(known.score(who, &face)),

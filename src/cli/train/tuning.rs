@@ -14,11 +14,11 @@ use super::Arguments;
 use super::photos::{Learnt, Strangers};
 use super::trials::{Genuine, Known, PARTS, nearest};
 use crate::chance::Chance;
-use crate::cli::folder::bar;
-use crate::cli::learner::{Learner, Sight, Subject};
-use crate::cli::{Failure, Loaded};
+use crate::cli::{Failure, Loaded, bar};
 use crate::face::Embedding;
-use crate::learn::{PEOPLE, TAIL, TUNING_VIEWS, Top, calibrate, clear_of};
+use crate::learn::{TAIL, calibrate, clear_of};
+use crate::learner::{Learner, Sight, Subject};
+use crate::lesson::{PEOPLE, TUNING_VIEWS, Top};
 use crate::nn::{ModelFile, hex};
 use crate::people::{Operating, Tuned, TunedPerson};
 use crate::rates::{needed, proven_far};
@@ -159,17 +159,13 @@ pub fn fine_tune(
         views: views(part.role),
         learnt: (part.role == Role::Learn).then(|| part.who.and_then(|w| u32::try_from(w).ok())),
     });
-    let shown = bar("reading for fine-tuning", roles.len());
-    let frozen = learner.study(subjects.collect(), || shown.inc(1));
-    shown.finish_and_clear();
+    let step = bar::show("reading for fine-tuning", roles.len());
+    let frozen = learner.study(subjects.collect(), step);
     let frozen = Seen::new(&roles, &people, frozen?);
     let known = frozen.learn(learnt.len(), arguments);
 
-    let progress = bar("fine-tuning", Top::epochs());
-    let directions = known.directions.clone();
-    let patch = learner.tune(directions, arguments.seed, || progress.inc(1));
-    progress.finish_and_clear();
-    let patch = patch?;
+    let step = bar::show("fine-tuning", Top::epochs());
+    let patch = learner.tune(known.directions.clone(), arguments.seed, step)?;
     let network = patch.applied(file.bytes()).map_err(|e| Failure {
         exit: crate::cli::Exit::Usage,
         text: format!(
@@ -177,9 +173,8 @@ pub fn fine_tune(
             file.path().display()
         ),
     })?;
-    let shown = bar("trying the fine-tuned network", roles.len());
-    let tuned = learner.again(&asked, || shown.inc(1));
-    shown.finish_and_clear();
+    let step = bar::show("trying the fine-tuned network", roles.len());
+    let tuned = learner.again(&asked, step);
     let tuned = Seen::new(&roles, &people, tuned?);
     let known_tuned = tuned.learn(learnt.len(), arguments);
 

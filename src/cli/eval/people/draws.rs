@@ -4,7 +4,8 @@ use super::tally::{Scores, Tally};
 use super::{Arguments, Candidate, FAR, LEFT, Seen, Shot};
 use crate::chance::Chance;
 use crate::face::Embedding;
-use crate::learn::{Lesson, Top, calibrate};
+use crate::learn::calibrate;
+use crate::lesson::{Lesson, Top};
 use crate::nn::{Weights, WeightsError};
 use crate::people::{directions, likeness};
 

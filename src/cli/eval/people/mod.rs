@@ -17,12 +17,13 @@ use super::chart::{Line, chart};
 use super::subject;
 use crate::capture::Photo;
 use crate::chance::Chance;
-use crate::cli::folder::{self, each};
-use crate::cli::{Exit, Failure, Loaded, print_json};
+use crate::cli::change::{ChangeName, changes};
+use crate::cli::{Exit, Failure, Loaded, bar, folder, print_json};
 use crate::config::Overrides;
 use crate::face::{Embedding, FaceError, Gate, Landmarks, Reader, Settings};
 use crate::frame::{Image, Sampler};
-use crate::learn::{Change, Changes, FaceCut, TUNING_VIEWS, Trunk};
+use crate::learner::{each, how_many};
+use crate::lesson::{Changes, FaceCut, TUNING_VIEWS, Trunk};
 use crate::nn::{ModelFile, Weights};
 
 #[derive(clap::Args)]
@@ -53,10 +54,10 @@ pub struct Arguments {
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
-    without: Vec<Change>,
+    without: Vec<ChangeName>,
     /// Try photos of the enrolled that were changed in this way
     #[arg(long, value_name = "CHANGE")]
-    degrade: Option<Change>,
+    degrade: Option<ChangeName>,
     /// Try only photos of the enrolled that are turned at least so far to a side, in eye distances (0.25: a quarter)
     #[arg(long, value_name = "YAW")]
     turned: Option<f32>,
@@ -144,7 +145,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         gate: Gate::OPEN,
         ..Settings::default()
     };
-    let mut readers = folder::readers(&loaded, settings)?;
+    let mut readers = loaded.readers(settings, how_many())?;
     let engine = readers[0].engine().to_owned();
     let fewest = usize::from(arguments.photos.iter().copied().min().unwrap_or(1)) + LEFT;
     // Views are made of those who may be enrolled and, for fine-tuning, of the photo with which any person may be a stranger.
@@ -163,9 +164,10 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 .map(move |(k, p)| (i, p, enrollable || fine_tune && k == 0))
         })
         .collect();
-    let changes = Changes::without(&arguments.without);
+    let changes = Changes::without(&changes(&arguments.without));
     let shots = each(
         &mut readers,
+        bar::show,
         "reading photos",
         &jobs,
         |reader, (_, photo, enrollable)| shoot(reader, photo, *enrollable, arguments, changes),
@@ -305,7 +307,7 @@ fn shoot(
             }
             if let (Some(change), Some(_)) = (arguments.degrade, &shot.tried) {
                 let mut view = cut;
-                view.change(change, &mut Chance::new(seed), &mut sampler)
+                view.change(change.into(), &mut Chance::new(seed), &mut sampler)
                     .map_err(FaceError::from)?;
                 shot.tried = see(&view.image()?, view.landmarks())?;
             }

@@ -10,7 +10,7 @@ use crate::capture::Photo;
 use crate::cli::{Failure, Loaded, draw};
 use crate::face::{FaceError, Landmarks};
 use crate::frame::Sampler;
-use crate::learn::FaceCut;
+use crate::lesson::FaceCut;
 use crate::rates::wilson;
 
 /// Ways to tell people apart, in the order of their columns: likeness, which the program uses; the head's direction alone;

@@ -16,11 +16,12 @@ use self::film::{Film, Shot, noise, shoot};
 use self::play::{HOUR, Hours, Play};
 use super::{Arguments, MOST};
 use crate::chance::Chance;
-use crate::cli::folder::{self, Named, each};
+use crate::cli::folder::Named;
 use crate::cli::train::FEW_STRANGERS;
-use crate::cli::{Exit, Failure, Loaded};
+use crate::cli::{Exit, Failure, Loaded, bar};
 use crate::face::Embedding;
-use crate::learn::built_in;
+use crate::learner::{each, how_many};
+use crate::lesson::built_in;
 use crate::people::{Bank, Gallery, Identifier, PersonId};
 use crate::pipeline::Judge;
 use crate::rates::wilson;
@@ -100,7 +101,7 @@ pub fn run(
     kind: Visits,
 ) -> Result<Vec<Value>, Failure> {
     let bank = loaded.bank()?;
-    let mut readers = folder::readers(loaded, loaded.gated())?;
+    let mut readers = loaded.readers(loaded.gated(), how_many())?;
     // A film is played to its end.
     let most = match kind {
         Visits::Photos => MOST,
@@ -114,6 +115,7 @@ pub fn run(
     let noise = noise(arguments.seed);
     let shots = each(
         &mut readers,
+        bar::show,
         "playing visits",
         &jobs,
         |reader, (_, path)| shoot(reader, path, kind, arguments, &noise),

@@ -1,9 +1,15 @@
 //! Learners with arbitrary answers: real processes at real pipes, whose answers the test has written.
 
-use super::wire::{Breach, Seen, frame, read};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::error::SILENCE;
+use super::wire::{self, Answer, Breach, Seen, Unread, Wanted, frame, read};
 use super::*;
-use crate::face::{Face, Quality, Rect, Unfit};
-use crate::nn::PatchedLayer;
+use crate::face::{Embedding, Face, Landmarks, Quality, Rect, Unfit};
+use crate::lesson::{PEOPLE, Top};
+use crate::nn::{Patch, PatchedLayer};
 use proptest::prelude::*;
 
 const SHA256: &str = "its checksum";
@@ -18,6 +24,10 @@ fn start(answers: &[u8], then: &str, silence: Duration) -> Result<Learner, Learn
     let learner = Learner::start_as(command, SHA256, 2, silence);
     FOLDERS.with_borrow_mut(|all| all.push(folder));
     learner
+}
+
+fn unshown(_: &'static str, _: usize) -> Step {
+    Box::new(|| ())
 }
 
 thread_local! {
@@ -137,7 +147,7 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
     let other = frame(&Answer::Ready("another".to_owned())).expect("encoded");
     // Nothing of a photo has been read by then, so no photo is blamed.
     match asked(&other, "exec sleep 60") {
-        Err(LearnerError::Failed(why, Exit::Machine)) => {
+        Err(LearnerError::Failed(why, true)) => {
             assert!(why.contains("another embedder"), "{why}")
         }
         other => panic!("{other:?}"),
@@ -201,16 +211,16 @@ fn answers_to_other_questions_are_refused() {
         other => panic!("{other}"),
     };
     let people = |n: u32| -> Vec<Answer> { (0..n).map(|_| Answer::Drawn(None)).collect() };
-    let drawn = start(&people(PEOPLE + 1)).drawn();
+    let drawn = start(&people(PEOPLE + 1)).drawn(unshown);
     assert_eq!(breach(drawn.expect_err("too many")), Breach::Count);
     let few = [people(PEOPLE - 1), vec![Answer::Done]].concat_answers();
     assert_eq!(
-        breach(start(&few).drawn().expect_err("too few")),
+        breach(start(&few).drawn(unshown).expect_err("too few")),
         Breach::Count
     );
     let nan = Answer::Drawn(Some(vec![f32::NAN, 1.0]));
     assert_eq!(
-        breach(start(&[nan]).drawn().expect_err("no face")),
+        breach(start(&[nan]).drawn(unshown).expect_err("no face")),
         Breach::Numbers
     );
     let subject = || Subject {
@@ -299,7 +309,7 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
         Err(LearnerError::Silent)
     ));
     let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
-    assert!(matches!(silent.drawn(), Err(LearnerError::Silent)));
+    assert!(matches!(silent.drawn(unshown), Err(LearnerError::Silent)));
     // A question that is longer than a pipe holds: unanswered, and answered before it is read.
     for answers in [vec![], vec![Answer::Done]] {
         let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
@@ -324,9 +334,7 @@ fn a_program_that_is_not_there_is_an_error() {
 fn a_learner_that_gives_a_reason_is_an_error_with_that_reason() {
     let why = Answer::Failed("a\u{202e}b\nc".to_owned(), true);
     let failed = asked(&frames(&[why]), "exit 0").expect_err("it has failed");
-    assert!(
-        matches!(&failed, LearnerError::Failed(text, Exit::Machine) if text == "a\\u{202e}b c")
-    );
+    assert!(matches!(&failed, LearnerError::Failed(text, true) if text == "a\\u{202e}b c"));
 }
 
 proptest! {

@@ -4,36 +4,99 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::readers::share;
 use super::wire::{self, Answer, Ask, Seen, Sight, Subject, Unread, Wanted};
-use crate::capture::Photo;
-use crate::cli::folder::share;
-use crate::cli::{Exit, Failure, Loaded};
+use crate::capture::{Photo, PhotoError};
 use crate::face::{Embedder, Embedding, FaceError, Landmarks, Point, Reader};
 use crate::fault;
-use crate::frame::{Image, Sampler};
-use crate::learn::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
-use crate::nn::{ModelFile, Patch, Weights, hex};
+use crate::frame::{Image, ImageError, SampleError, Sampler};
+use crate::lesson::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
+use crate::nn::{
+    EmbedderManifest, EngineSettings, ModelError, ModelFile, NnError, Patch, Weights, WeightsError,
+    hex,
+};
 
 /// What it works with.
 pub struct Bench<'a> {
-    pub loaded: &'a Loaded,
-    pub readers: Vec<Reader>,
-    pub changes: Changes,
+    embedder: &'a EmbedderManifest,
+    /// Folders that may hold the embedder's file.
+    model_files: &'a [PathBuf],
+    engine: EngineSettings,
+    readers: Vec<Reader>,
+    changes: Changes,
     /// What was studied, for fine-tuning.
-    pub studied: Vec<Subject>,
-    pub lessons: Vec<Lesson>,
+    studied: Vec<Subject>,
+    lessons: Vec<Lesson>,
     /// The faces of synthetic people.
-    pub cuts: Vec<FaceCut>,
+    cuts: Vec<FaceCut>,
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error(transparent)]
+    Face(#[from] FaceError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+/// Ends this process when the one that asks ends: it is useless without that one, and might fill a board's memory.
+pub fn end_with_the_asker() {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Answers, in the place of a [`Bench`] that could not be made, why not, and whether that is the machine's fault.
+///
+/// # Errors
+/// The pipe's.
+pub fn refuse(mut to: impl Write, why: String, machine: bool) -> io::Result<()> {
+    wire::answer(&mut to, &Answer::Failed(why, machine))
 }
 
 /// A network's answers for a face: for its picture, then for its views.
 type Answers = Vec<(Embedding, Option<Trunk>)>;
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// A bench whose readers have loaded `embedder`, whose file is in one of `model_files`, into `engine`.
+    pub fn new(
+        embedder: &'a EmbedderManifest,
+        model_files: &'a [PathBuf],
+        engine: EngineSettings,
+        readers: Vec<Reader>,
+        changes: Changes,
+    ) -> Self {
+        Self {
+            embedder,
+            model_files,
+            engine,
+            readers,
+            changes,
+            studied: Vec::new(),
+            lessons: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+
     /// Answers until nothing more is asked.
+    ///
+    /// # Errors
+    /// The pipes'.
     pub fn serve(&mut self, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
-        let sha256 = self.loaded.manifest.embedder().sha256.clone();
+        let sha256 = self.embedder.sha256.clone();
         wire::answer(&mut to, &Answer::Ready(sha256))?;
         while let Some(asked) = wire::question(&mut from)? {
             let done = match asked {
@@ -48,7 +111,7 @@ impl Bench<'_> {
             };
             let last = match done {
                 Ok(()) => Answer::Done,
-                Err(failure) => Answer::Failed(failure.text, failure.exit == Exit::Machine),
+                Err(error) => Answer::Failed(error.to_string(), fault::is_machines(&error)),
             };
             wire::answer(&mut to, &last)?;
         }
@@ -59,7 +122,7 @@ impl Bench<'_> {
         &mut self,
         wanted: &[Wanted],
         to: &mut impl Write,
-    ) -> io::Result<Result<(), Failure>> {
+    ) -> io::Result<Result<(), ServeError>> {
         let changes = self.changes;
         let mut failed = Ok(());
         let mut sent = Ok(());
@@ -85,7 +148,7 @@ impl Bench<'_> {
         sent.map(|()| failed)
     }
 
-    fn drawn(&mut self, to: &mut impl Write) -> io::Result<Result<(), Failure>> {
+    fn drawn(&mut self, to: &mut impl Write) -> io::Result<Result<(), ServeError>> {
         let mut sent = Ok(());
         let done = built_in(&mut self.readers[0], |face| {
             if sent.is_ok() {
@@ -93,11 +156,11 @@ impl Bench<'_> {
                 sent = wire::answer(to, &Answer::Drawn(values));
             }
         });
-        sent.map(|()| done.map_err(Failure::from))
+        sent.map(|()| done.map_err(ServeError::from))
     }
 
     /// Embeds the subjects that were sent, and keeps their lessons if it is to `learn`.
-    fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), Failure>> {
+    fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), ServeError>> {
         if learn {
             self.lessons.clear();
             if let Err(e) = self.draw() {
@@ -164,7 +227,7 @@ impl Bench<'_> {
         directions: &[Vec<f32>],
         seed: u64,
         to: &mut impl Write,
-    ) -> io::Result<Result<(), Failure>> {
+    ) -> io::Result<Result<(), ServeError>> {
         let mut sent = Ok(());
         let done = self.trained(directions, seed, || {
             if sent.is_ok() {
@@ -177,7 +240,7 @@ impl Bench<'_> {
                 wire::answer(to, &Answer::Patch(Box::new(patch)))?;
                 Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(error),
         })
     }
 
@@ -187,9 +250,9 @@ impl Bench<'_> {
         directions: &[Vec<f32>],
         seed: u64,
         mut each: impl FnMut(),
-    ) -> Result<Patch, Failure> {
-        let manifest = self.loaded.manifest.embedder();
-        let file = ModelFile::find(&manifest.file, &self.loaded.config.model_files)?;
+    ) -> Result<Patch, ServeError> {
+        let manifest = self.embedder;
+        let file = ModelFile::find(&manifest.file, self.model_files)?;
         let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
         let top = Top::of(&Weights::parse(file.bytes().to_vec())?)?;
         let tuned = top.tuned(&self.lessons, directions, seed, |_| each());
@@ -198,9 +261,8 @@ impl Bench<'_> {
         let bytes = patch.applied(file.bytes())?;
         let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
         let file = ModelFile::sealed(&file.name(), &bytes, &sha256, "training")?;
-        let engine = self.loaded.config.engine;
         for reader in &mut self.readers {
-            let embedder = Embedder::load(engine.build().as_ref(), &file, manifest)?;
+            let embedder = Embedder::load(self.engine.build().as_ref(), &file, manifest)?;
             drop(reader.exchange(embedder));
         }
         Ok(patch)
@@ -245,7 +307,7 @@ fn look(
     cuts: &[FaceCut],
     changes: Changes,
     learn: bool,
-) -> Result<Answers, Failure> {
+) -> Result<Answers, ServeError> {
     let mut answers = Vec::new();
     let mut sampler = Sampler::new(640, 256);
     let keeps = learn && subject.learnt.is_some();
