@@ -16,7 +16,7 @@
 //! | [`people`] | the residents: gallery file, enrolment, identification |
 //! | [`lesson`] | faces to learn from: views of photos, synthetic strangers; training the top layers on them |
 //! | [`learner`] | the process that reads photos, which may come from anyone |
-//! | [`learn`] | calibration: what training makes of photos |
+//! | [`learn`] | from a folder of photos to the gallery: data set, checks, trials, calibration, fine-tuning |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |

@@ -9,7 +9,6 @@ mod doorstep;
 mod draw;
 mod enroll;
 mod eval;
-mod folder;
 mod identify;
 mod learner;
 mod people;

@@ -18,10 +18,11 @@ use super::subject;
 use crate::capture::Photo;
 use crate::chance::Chance;
 use crate::cli::change::{ChangeName, changes};
-use crate::cli::{Exit, Failure, Loaded, bar, folder, print_json};
+use crate::cli::{Exit, Failure, Loaded, bar, print_json};
 use crate::config::Overrides;
 use crate::face::{Embedding, FaceError, Gate, Landmarks, Reader, Settings};
 use crate::frame::{Image, Sampler};
+use crate::learn;
 use crate::learner::{each, how_many};
 use crate::lesson::{Changes, FaceCut, TUNING_VIEWS, Trunk};
 use crate::nn::{ModelFile, Weights};
@@ -118,7 +119,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         exit: Exit::Usage,
         text,
     };
-    let (mut named, _) = folder::people(&arguments.data, &[])?;
+    let (mut named, _) = learn::people(&arguments.data, &[])?;
     named.retain(|n| !n.photos.is_empty());
     if let Some(file) = &arguments.only {
         let text = std::fs::read_to_string(file).map_err(|e| {

@@ -1,14 +1,23 @@
-//! A folder of people: one folder a person, with their photos.
+//! The data set: a folder with one folder of photos a person. Whose each is, and what is wrong with what lies there; no picture
+//! is opened here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
 use crate::capture::pictures;
 use crate::fault;
 use crate::people::folders::{self, Whose};
 use crate::people::{Gallery, name};
 use crate::text::is_archive;
+
+/// A folder that cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; give the folder that has one folder a person", folder.display())]
+pub struct FolderError {
+    folder: PathBuf,
+    source: io::Error,
+}
 
 /// A person's folder; without photos if none could be found in it, which is then one of the things that are wrong.
 pub struct Named {
@@ -21,14 +30,10 @@ pub struct Named {
 pub fn people(
     folder: &Path,
     special: &[&'static str],
-) -> Result<(Vec<Named>, Vec<String>), Failure> {
-    let unreadable = |e: std::io::Error| {
-        let e = fault::of_path(e, folder);
-        let text = format!(
-            "{}: {e}; give the folder that has one folder a person",
-            folder.display()
-        );
-        Failure::of(&e, text)
+) -> Result<(Vec<Named>, Vec<String>), FolderError> {
+    let unreadable = |e: io::Error| FolderError {
+        folder: folder.to_owned(),
+        source: fault::of_path(e, folder),
     };
     let (mut people, mut wrong) = (BTreeMap::<String, Named>::new(), Vec::new());
     let mut shapes = BTreeMap::<String, String>::new();
@@ -36,7 +41,7 @@ pub fn people(
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     let mut paths = entries
         .map(|e| Ok(e.map_err(unreadable)?.path()))
-        .collect::<Result<Vec<_>, Failure>>()?;
+        .collect::<Result<Vec<_>, FolderError>>()?;
     paths.sort();
     for path in paths {
         let shown = path.display();

@@ -1,0 +1,87 @@
+//! Photos of people who are not to be known, and which of them show the same person. Synthetic strangers are in
+//! [`lesson`](crate::lesson).
+
+use std::path::{Path, PathBuf};
+
+use super::folder::photos_below;
+use super::training::Plan;
+use crate::face::{Embedding, Landmarks};
+use crate::learner::{Learner, LearnerError, largest, read_all};
+use crate::people::{DUPLICATE, people_of};
+
+/// Fewer strangers than this do not represent how strangers look.
+pub const FEW_STRANGERS: usize = 50;
+
+/// A photo of a person who is not to be known.
+pub struct Stranger {
+    pub photo: PathBuf,
+    pub landmarks: Landmarks,
+    pub embedding: Embedding,
+}
+
+/// Photos of people who are not to be known, and which of them show the same person.
+#[derive(Default)]
+pub struct Strangers {
+    pub photos: Vec<Stranger>,
+    /// The places of each person's photos.
+    pub people: Vec<Vec<usize>>,
+}
+
+impl Strangers {
+    /// The embeddings of one of the people.
+    pub fn faces<'a>(&'a self, person: &'a [usize]) -> impl Iterator<Item = &'a Embedding> {
+        person.iter().map(|place| &self.photos[*place].embedding)
+    }
+
+    /// All embeddings, and those of synthetic people, one place a person.
+    pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
+        let real = self.people.iter().map(|p| self.faces(p).copied().collect());
+        real.chain(drawn.iter().map(|d| vec![*d])).collect()
+    }
+}
+
+/// The largest face of each photo of strangers and things; a thing has none. Faces that are as much alike as
+/// those of one person are one person's.
+pub fn strangers(
+    learner: &mut Learner,
+    folder: &Path,
+    plan: &Plan<'_>,
+    wrong: &mut Vec<String>,
+) -> Result<Strangers, LearnerError> {
+    let photos = photos_below(folder);
+    let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
+    let read = read_all(learner, plan.show, "reading strangers", &paths, 0, 0)?;
+    let mut strangers = Strangers::default();
+    for (photo, shown) in photos.iter().zip(read) {
+        let face = match shown {
+            Ok(shown) => largest(&shown),
+            Err(unread) => {
+                wrong.push(format!("{}: not used: {}", photo.display(), unread.why));
+                continue;
+            }
+        };
+        let Some((landmarks, embedding)) = face else {
+            continue;
+        };
+        let mut before = strangers.photos.iter();
+        if before.any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE) {
+            wrong.push(format!(
+                "{}: not used: the same picture as one before",
+                photo.display()
+            ));
+        } else {
+            strangers.photos.push(Stranger {
+                photo: photo.clone(),
+                landmarks,
+                embedding,
+            });
+        }
+    }
+    let faces: Vec<&[f32]> = strangers
+        .photos
+        .iter()
+        .map(|s| s.embedding.values())
+        .collect();
+    strangers.people = people_of(&faces, plan.same());
+    Ok(strangers)
+}
