@@ -6,7 +6,6 @@ mod bar;
 mod bench;
 mod change;
 mod doorstep;
-mod draw;
 mod enroll;
 mod eval;
 mod identify;
@@ -33,7 +32,7 @@ use crate::fault;
 use crate::frame::PixelFormat;
 use crate::learner::{LearnerError, NAME};
 use crate::nn::{Manifest, ModelFile};
-use crate::people::{Bank, Gallery, GalleryError, Rule, TunedError, tuned};
+use crate::people::{Bank, Gallery, GalleryError, Identifier, Rule, TunedError, tuned};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,6 +333,18 @@ impl Loaded {
             reader.exchange(Embedder::load(engine.build().as_ref(), file, manifest)?);
         }
         Ok(reader)
+    }
+
+    /// Who is who among the people of `gallery`, which must suit the embedder of `reader`.
+    fn identifier(&self, gallery: &Gallery, reader: &Reader) -> Result<Identifier, Failure> {
+        let sha256 = reader.embedder_sha256();
+        gallery.suits(sha256, &self.config.gallery)?;
+        let bank = self.bank()?;
+        Ok(Identifier::new(
+            gallery.known(sha256),
+            self.rule,
+            bank.as_ref(),
+        ))
     }
 
     /// So many readers.

@@ -20,7 +20,7 @@ mod tuned;
 mod tuning;
 
 pub use calibrate::{Calibration, TAIL, calibrate, clear_of, measure};
-pub(crate) use folder::{Named, people};
+pub(crate) use folder::{FolderError, Named, people};
 pub(crate) use household::Genuine;
 pub(crate) use photos::Learnt;
 pub(crate) use results::Trained;

@@ -2,9 +2,8 @@
 
 use super::film::Film;
 use crate::chance::Chance;
-use crate::cli::Failure;
 use crate::clock::Timestamp;
-use crate::door::{Door, Event, Policy, Signal};
+use crate::door::{Door, Event, Policy, PolicyError, Signal};
 use crate::face::Face;
 use crate::people::PersonId;
 use crate::pipeline::Judge;
@@ -41,7 +40,7 @@ pub struct Play {
 }
 
 impl Play {
-    pub fn new(judge: Judge, policy: Policy) -> Result<Self, Failure> {
+    pub fn new(judge: Judge, policy: Policy) -> Result<Self, PolicyError> {
         Ok(Self {
             judge,
             door: Door::new(policy.clone())?,
@@ -70,7 +69,7 @@ impl Play {
     }
 
     /// Resets the door and all tracks, as if no one had come for a long time.
-    fn begin(&mut self) -> Result<(), Failure> {
+    fn begin(&mut self) -> Result<(), PolicyError> {
         self.judge.forget();
         self.door = Door::new(self.policy.clone())?;
         self.now += HOUR;
@@ -79,7 +78,7 @@ impl Play {
     }
 
     /// Plays one visit. Returns who is let in first.
-    pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, Failure> {
+    pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, PolicyError> {
         self.begin()?;
         let looks = film.iter().map(|faces| self.look(faces).0);
         // All of it is played, so that the next one begins where this ends.
@@ -93,7 +92,7 @@ impl Play {
         residents: &[(PersonId, Film<'_>)],
         chance: &mut Chance,
         hours: &mut Hours,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), PolicyError> {
         self.begin()?;
         let (began, mut next_resident) = (self.now, self.now + RESIDENT_EVERY);
         hours.played += 1;
