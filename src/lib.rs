@@ -21,7 +21,7 @@
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
-//! | [`lab`] | measuring: how well people are told apart, how visits go, what a frame costs; the door never uses it |
+//! | [`lab`] | measuring: how well people are distinguished, how visits go, what a frame costs; the door never uses it |
 //! | [`cli`] | the commands |
 //! | [`firmware`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!

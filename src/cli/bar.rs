@@ -1,4 +1,4 @@
-//! How far a long piece of work is, on standard error.
+//! How far a long piece of work is, on standard error. The work itself knows only a function to call for each step.
 
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -1,4 +1,4 @@
-//! The changes of a photo, by their names in arguments.
+//! The changes of a photo, by their names in arguments. What each does is in [`lesson`](crate::lesson).
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! How commands end: the exit status, and the line of a command that fails.
+//! How commands end: the exit status, and the line of a command that fails. The texts of errors are in the rooms that find them.
 
 use std::process::ExitCode;
 

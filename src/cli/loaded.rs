@@ -1,4 +1,5 @@
-//! What every command that infers begins with: the configuration, the set's manifest, and readers with its networks.
+//! What every command that infers begins with: the configuration, the set's manifest, and readers with its networks. Rooms below
+//! get what they need of it, and not the whole.
 
 use std::path::PathBuf;
 

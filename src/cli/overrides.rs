@@ -1,4 +1,4 @@
-//! The options that every command takes: they choose a configuration or overrule it.
+//! The options that every command takes: they choose a configuration or overrule it. How, is in [`config`](crate::config).
 
 use std::path::PathBuf;
 

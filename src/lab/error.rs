@@ -1,4 +1,4 @@
-//! Why something cannot be measured.
+//! Why something cannot be measured. A bad result is no error.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Measuring: how well people are told apart, how visits go at the door, what a frame costs, and whether the door was right about
-//! a play. Nothing that runs at the door uses this room, and nothing here is printed or written to a file.
+//! Measuring: how well people are distinguished, how visits go at the door, what a frame costs, and whether the door was right
+//! about a play. Nothing that runs at the door uses this room, and nothing here is printed or written to a file.
 //!
 //! | part | what is measured |
 //! |---|---|

@@ -1,5 +1,4 @@
-//! Whom a face looks like, as it is written beside the face. How sure that must be is found in
-//! [`people`](crate::people).
+//! Whom a face looks like, as it is written beside the face. Who that is decides [`people`](crate::people).
 
 use image::Rgb;
 

@@ -1,4 +1,4 @@
-//! Why people cannot be learnt.
+//! Why people cannot be learnt. A photo that cannot be used is no error, and is reported with the others.
 
 use std::path::PathBuf;
 

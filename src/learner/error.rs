@@ -1,4 +1,4 @@
-//! Why a learner gives no more answers.
+//! Why a learner gives no more answers. A photo that it cannot read is an answer, and no error.
 
 use std::io;
 use std::time::Duration;

@@ -17,8 +17,8 @@ pub fn how_many() -> usize {
     cores.min(photos.max(1))
 }
 
-/// Reads every item, shared out among the readers, and returns the results in the items' order. `show` shows the
-/// progress.
+/// Reads every item, shared out among the readers, and returns the results in the items' order, while `show` shows
+/// the progress.
 pub fn each<I: Sync, T: Send>(
     readers: &mut [Reader],
     show: Show,

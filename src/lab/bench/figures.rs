@@ -1,4 +1,4 @@
-//! The times of frames, and what follows from them.
+//! The times of frames, and what follows from them. Nothing is timed here.
 
 use crate::face::Stage;
 

@@ -1,4 +1,4 @@
-//! The frame that is measured: photos beside each other, in memory in place of the camera's.
+//! The frame that is measured: photos beside each other, in memory in place of the camera's. Its pixel format is the caller's.
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LEFT, Plan};
+use super::{LEFT, MOST, Plan};
 use crate::capture::Photo;
 use crate::chance::Chance;
 use crate::face::{Embedding, FaceError, Landmarks, Reader};
@@ -55,7 +55,7 @@ pub fn crowd(
             let photos = n
                 .photos
                 .iter()
-                .take(if enrollable { super::MOST } else { usize::MAX });
+                .take(if enrollable { MOST } else { usize::MAX });
             let fine_tune = plan.fine_tune;
             photos
                 .enumerate()

@@ -1,4 +1,5 @@
-//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's.
+//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's. Photos are read in
+//! `crowd`, and the results added up in `tally`.
 
 use super::crowd::{Candidate, Seen, Shot};
 use super::tally::{Scores, Tally};

@@ -1,4 +1,4 @@
-//! A picture of what came nearest to a mistake.
+//! A picture of what came nearest to a mistake. Which faces those are is found in `tally`.
 
 use image::{GenericImage, RgbImage, imageops};
 

@@ -1,4 +1,4 @@
-//! The door's events, as the log of `run --source doorstep:SCRIPT` has them.
+//! The door's events, as the log of `run --source doorstep:SCRIPT` has them. Whether they are right is not judged here.
 
 use jiff::Timestamp;
 

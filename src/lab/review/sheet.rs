@@ -1,4 +1,5 @@
-//! A picture of some visits: what was seen when the door decided, and what the relay did.
+//! A picture of some visits: what was seen when the door decided, and what the relay did. It shows what was judged, and judges
+//! nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Frames of a visit, made from a photo, and what the set's networks see in them.
+//! Frames of a visit, made from a photo, and what the set's networks see in them. Who that is decides the door, in `play`.
 
 use std::path::Path;
 

@@ -161,7 +161,6 @@ impl House<'_> {
         unknown: usize,
         chance: &mut Chance,
     ) -> Result<Cast, LabError> {
-        let too_few = |text: String| LabError::TooFew(text);
         let needed = match self.kind {
             Kind::Photos => photos + 1,
             Kind::Frames => 2 * photos + self.looks,
@@ -178,7 +177,7 @@ impl House<'_> {
             })
             .collect();
         if household.len() < size {
-            return Err(too_few(format!(
+            return Err(LabError::TooFew(format!(
                 "{} people have {needed} photos and a face in {photos} of them, {size} are to be enrolled: give more photos, or \
                  ask for fewer --people or --photos",
                 household.len()
@@ -192,7 +191,7 @@ impl House<'_> {
         chance.shuffle(&mut others);
         let strangers = others.split_off(unknown.min(others.len()));
         if strangers.is_empty() {
-            return Err(too_few(format!(
+            return Err(LabError::TooFew(format!(
                 "no one is left to come as a stranger: of {} people {size} are enrolled and {} are learnt from; ask for a smaller \
                  --unknown",
                 self.people.len(),

@@ -1,4 +1,4 @@
-//! Runs the door on single films and on an hour of them, in simulated time.
+//! Runs the door on single films and on an hour of them, in simulated time. Nothing is driven, and nothing waits.
 
 use super::film::Film;
 use crate::chance::Chance;

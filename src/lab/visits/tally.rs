@@ -1,4 +1,4 @@
-//! What happened in visits, in counts.
+//! What happened in visits, in counts. How they are printed is the caller's.
 
 use std::collections::BTreeSet;
 

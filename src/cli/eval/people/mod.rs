@@ -1,5 +1,5 @@
-//! `latchkey eval people`: prints how a household among strangers is told apart, drawn again and again from a folder of many
-//! people.
+//! `latchkey eval people`: prints how well a household is recognised among strangers, both drawn again and again from a folder
+//! of many people.
 
 mod print;
 mod visits;

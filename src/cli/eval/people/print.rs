@@ -1,4 +1,4 @@
-//! The error rates of households, in lines and as JSON.
+//! The error rates of households, in lines and as JSON. They are computed in [`lab`](crate::lab).
 
 use serde_json::{Value, json};
 
