@@ -14,11 +14,14 @@
 //! | [`nn`] | what a network is; manifests and verified model files; TensorFlow Lite |
 //! | [`face`] | from a picture to its faces: detector, landmarks, alignment, quality, embedding |
 //! | [`people`] | the residents: gallery file, enrolment, identification |
-//! | [`learn`] | augmentation and calibration: what training makes of photos |
+//! | [`lesson`] | faces to learn from: views of photos, synthetic strangers; training the top layers on them |
+//! | [`learner`] | the process that reads photos, which may come from anyone |
+//! | [`learn`] | from a folder of photos to the gallery: data set, checks, trials, calibration, fine-tuning |
 //! | [`door`] | the decision: a pure state machine |
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
+//! | [`lab`] | measuring: how well people are distinguished, how visits go, what a frame costs; the door never uses it |
 //! | [`cli`] | the commands |
 //! | [`card`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!
@@ -50,7 +53,10 @@ pub mod face;
 pub mod fault;
 pub mod frame;
 pub mod journal;
+pub mod lab;
 pub mod learn;
+pub mod learner;
+pub mod lesson;
 pub mod memory;
 pub mod nn;
 pub mod output;

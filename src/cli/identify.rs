@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Loaded, draw, pictures, print_json};
+use super::{Exit, Failure, Loaded, pictures, print_json};
 use crate::capture::Photo;
 use crate::config::Overrides;
-use crate::face::Face;
 use crate::fault;
-use crate::people::{Gallery, Identification, Identifier};
+use crate::lab::{Named, draw, name};
+use crate::people::Gallery;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -24,30 +24,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// A face and whom it looks like; `found` is `None` if the face is not fit to be recognised.
-pub struct Named {
-    pub face: Face,
-    found: Option<Identification>,
-    pub name: Option<String>,
-}
-
-impl Named {
-    /// The text to write beside the face.
-    pub fn label(&self) -> String {
-        let who = self.name.as_deref().unwrap_or("unknown");
-        let score = self.found.map(|f| format!(" {:.2}", f.score));
-        format!("{who}{}", score.unwrap_or_default())
-    }
-
-    /// The colour to mark the face with.
-    pub const fn colour(&self) -> image::Rgb<u8> {
-        match self.name {
-            Some(_) => draw::KNOWN,
-            None => draw::UNKNOWN,
-        }
-    }
-}
-
 /// Ends with [`Exit::No`] if no photo shows anybody enrolled.
 pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let photos = pictures(&arguments.photos)?;
@@ -60,9 +36,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     let loaded = Loaded::at_the_door(overrides)?;
     let gallery = Gallery::load(&loaded.config.gallery)?;
     let mut reader = loaded.reader(loaded.gated())?;
-    gallery.suits(reader.embedder_sha256(), &loaded.config.gallery)?;
-    let enrolled = gallery.enrolled(reader.embedder_sha256());
-    let identifier = Identifier::new(enrolled, loaded.rule, loaded.bank()?.as_ref());
+    let identifier = loaded.identifier(&gallery, &reader)?;
 
     let (mut reports, mut anybody, mut broken) = (Vec::new(), false, None);
     for path in &photos {
@@ -118,17 +92,6 @@ fn save(mut canvas: image::RgbImage, named: &[Named], out: &Path) -> Result<(), 
         exit: Exit::Machine,
         text: format!("{}: cannot write the picture: {e}", out.display()),
     })
-}
-
-/// Whom `face` looks like.
-pub fn name(face: &Face, identifier: &Identifier, gallery: &Gallery) -> Named {
-    let found = face.embedding.as_ref().ok().map(|e| identifier.identify(e));
-    let person = found.and_then(|f| f.who).and_then(|id| gallery.person(id));
-    Named {
-        face: *face,
-        found,
-        name: person.map(|p| p.name.clone()),
-    }
 }
 
 /// Prints the faces of a photo, in pixels of its file; `scale` of those are one pixel of the picture that was read.

@@ -2,14 +2,17 @@
 //!
 //! Only here is anything printed to standard output.
 
+mod bar;
 mod bench;
+mod change;
 mod doorstep;
-mod draw;
 mod enroll;
 mod eval;
-mod folder;
+mod failure;
 mod identify;
 mod learner;
+mod loaded;
+mod overrides;
 mod people;
 mod probe;
 mod run;
@@ -25,84 +28,12 @@ use log::Level;
 use rustix::process::DumpableBehavior;
 use signal_hook::consts::SIGPIPE;
 
-use crate::config::{Config, Overrides};
-use crate::confine::{self, Work, confine};
-use crate::face::{Embedder, Reader, Settings};
-use crate::fault;
+use self::failure::{Exit, Failure, unchanged};
+use self::loaded::Loaded;
+use self::overrides::Options;
+use crate::confine;
 use crate::frame::PixelFormat;
-use crate::nn::{Manifest, ModelFile};
-use crate::people::{Bank, Gallery, GalleryError, Rule, TunedError, tuned};
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: done.
-    Done,
-    /// 1: done, and the answer is no: no one recognised, no one enrolled, something wrong found.
-    No,
-    /// 2: what was asked for is impossible: arguments, configuration, files. Another try ends the same way.
-    Usage,
-    /// 3: the machine failed: camera, GPIO, disk, memory. Trying again may help.
-    Machine,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::No => 1,
-            Exit::Usage => 2,
-            Exit::Machine => 3,
-        })
-    }
-}
-
-/// What a command that fails ends with: one line and a status.
-pub struct Failure {
-    exit: Exit,
-    text: String,
-}
-
-impl Failure {
-    fn machine(error: impl std::fmt::Display) -> Self {
-        Self {
-            exit: Exit::Machine,
-            text: error.to_string(),
-        }
-    }
-}
-
-/// Most errors are about something that was asked for; [`fault`] finds those that are the machine's.
-impl<E: std::error::Error + 'static> From<E> for Failure {
-    fn from(error: E) -> Self {
-        let exit = if fault::is_machines(&error) {
-            Exit::Machine
-        } else {
-            Exit::Usage
-        };
-        Self {
-            exit,
-            text: error.to_string(),
-        }
-    }
-}
-
-/// The failure of a change to a gallery.
-fn unchanged(error: GalleryError) -> Failure {
-    error.into()
-}
-
-impl Failure {
-    /// A failure with `text`, about an error of the system.
-    fn of(error: &std::io::Error, text: String) -> Self {
-        let exit = if fault::is_machine(error) {
-            Exit::Machine
-        } else {
-            Exit::Usage
-        };
-        Self { exit, text }
-    }
-}
+use crate::learner::NAME;
 
 /// Printed when a change of the enrolled people makes a fine-tuned network useless.
 const NO_LONGER_TUNED: &str = "the fine-tuned network was for the people enrolled before: it is deleted, and the set's own \
@@ -119,7 +50,7 @@ const NO_LONGER_TUNED: &str = "the fine-tuned network was for the people enrolle
 )]
 struct Arguments {
     #[command(flatten)]
-    overrides: Overrides,
+    options: Options,
     #[command(subcommand)]
     command: Command,
 }
@@ -196,11 +127,11 @@ pub fn main() -> ExitCode {
     };
     // Faces and templates are in this process's memory: no core file and no debugger may get them.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let overrides = &arguments.overrides;
+    let overrides = &arguments.options.overrides();
     if !matches!(arguments.command, Command::Run(_)) {
         crate::journal::start_plain();
     }
-    if name == learner::NAME {
+    if name == NAME {
         return match &arguments.command {
             Command::Enroll(a) => enroll::learn(overrides, a),
             Command::Train(a) => train::learn(overrides, a),
@@ -252,87 +183,6 @@ pub fn main() -> ExitCode {
 fn end_when_unread() {
     let enough = Arc::new(AtomicBool::new(true));
     let _ = signal_hook::flag::register_conditional_shutdown(SIGPIPE, 0, enough);
-}
-
-/// What every command that infers begins with.
-struct Loaded {
-    config: Config,
-    manifest: Manifest,
-    rule: Rule,
-    /// The embedder that was fine-tuned for the gallery, if that is asked for and there is one.
-    tuned: Option<ModelFile>,
-}
-
-impl Loaded {
-    fn new(overrides: &Overrides) -> Result<Self, Failure> {
-        let config = Config::load(overrides)?;
-        let manifest = Manifest::load(&config.models)?;
-        let embedder = manifest.embedder();
-        let rule = Rule {
-            threshold: config.recognition.threshold.unwrap_or(embedder.threshold),
-            fixed: config.recognition.threshold.is_some(),
-            margin: config.recognition.margin.unwrap_or(embedder.margin),
-        };
-        Ok(Self {
-            config,
-            manifest,
-            rule,
-            tuned: None,
-        })
-    }
-
-    /// As [`Loaded::new`], with the embedder that was fine-tuned for the gallery in place of the set's own, if there is one.
-    fn at_the_door(overrides: &Overrides) -> Result<Self, Failure> {
-        let mut loaded = Self::new(overrides)?;
-        let path = &loaded.config.gallery;
-        let gallery = Gallery::load(path)?;
-        if gallery.was_tuned_earlier() {
-            return Err(TunedError::Earlier.into());
-        }
-        if let Some(tuned) = gallery.tuned() {
-            let manifest = loaded.manifest.embedder();
-            gallery.suits(&manifest.sha256, path)?;
-            if loaded.rule.fixed {
-                return Err(TunedError::Threshold(loaded.rule.threshold).into());
-            }
-            let folders = &loaded.config.model_files;
-            loaded.tuned = Some(tuned::network(manifest, folders, tuned)?);
-        }
-        Ok(loaded)
-    }
-
-    /// Gives up what learning from `photos`, which may come from anyone, does not need. It must be called while there is only
-    /// one thread.
-    fn confine_to(&self, photos: &[PathBuf]) {
-        confine(&self.config, Work::Photos(photos)).log("learner", Level::Debug);
-    }
-
-    /// The set's bank of strangers, if it has one.
-    fn bank(&self) -> Result<Option<Bank>, Failure> {
-        let folders = &self.config.model_files;
-        Bank::open(self.manifest.embedder(), folders).map_err(Failure::from)
-    }
-
-    fn reader(&self, settings: Settings) -> Result<Reader, Failure> {
-        let Config {
-            model_files,
-            engine,
-            ..
-        } = &self.config;
-        let mut reader = Reader::load(&self.manifest, model_files, *engine, settings)?;
-        if let Some(file) = &self.tuned {
-            let manifest = self.manifest.embedder();
-            reader.exchange(Embedder::load(engine.build().as_ref(), file, manifest)?);
-        }
-        Ok(reader)
-    }
-
-    fn gated(&self) -> Settings {
-        Settings {
-            gate: self.config.recognition.gate,
-            ..Settings::default()
-        }
-    }
 }
 
 /// A frame's pixel format, by its name in arguments: all formats have one.

@@ -1,38 +1,23 @@
-//! The options of the command line that choose a configuration or overrule it. Options of single commands are in
-//! [`cli`](crate::cli).
+//! The options of the command line that choose a configuration or overrule it. They are parsed in [`cli`](crate::cli), as are
+//! the options of single commands.
 
 use std::path::PathBuf;
 
 /// The options of the command line; they overrule the files.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Configuration file [default: latchkey.toml here, else /etc/latchkey/latchkey.toml]
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Configuration file, in place of the usual one.
     pub config: Option<PathBuf>,
-    /// Board: pi3, pi4, pi5, zero2w, bench, host, or a board file [default: this machine's]
-    #[arg(long, value_name = "BOARD", global = true)]
+    /// Name of a board, or a board file.
     pub board: Option<String>,
-    /// Model set: a built-in name or a manifest, with :EMBEDDER for another of its embedders
-    #[arg(long, value_name = "SET", global = true)]
+    /// Model set: a built-in name or a manifest, with `:EMBEDDER` for another of its embedders.
     pub models: Option<String>,
-    /// Folder that is looked through first for the set's files
-    #[arg(long, value_name = "DIR", global = true)]
+    /// Folder that is looked through first for the set's files.
     pub model_files: Option<PathBuf>,
-    /// Gallery of the enrolled
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Gallery of the enrolled.
     pub gallery: Option<PathBuf>,
-    /// Threads of one network invocation
-    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// Threads of one network invocation, 1 to 16.
     pub threads: Option<u8>,
-    /// Whether networks run through XNNPACK
-    #[arg(long, value_name = "on|off", global = true, value_parser = on_off)]
+    /// Whether networks run through XNNPACK.
     pub xnnpack: Option<bool>,
-}
-
-fn on_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("give on or off".to_owned()),
-    }
 }

@@ -1,53 +1,87 @@
-//! Strangers for the head to learn from if the owner has none: synthetic people of the doorstep.
-//!
-//! They are alike because of how they are drawn, so they show the head what the class *nobody* looks like, but prove nothing
-//! about how often real strangers are taken for an enrolled person.
+//! Photos of people who are not to be known, and which of them show the same person. Synthetic strangers are in
+//! [`lesson`](crate::lesson).
 
-use crate::doorstep::{Play, SceneRenderer, Script, picture};
-use crate::face::{Embedding, FaceError, Landmarks, Reader};
-use crate::frame::{Image, Layout, PixelFormat};
+use std::path::{Path, PathBuf};
 
-/// How many: above 100, more make no measurable difference.
-pub const PEOPLE: u32 = 100;
-/// The seed of their play; an arbitrary number, so that they are the same on every device.
-const SEED: u64 = 41_000_001;
+use super::folder::photos_below;
+use super::training::Plan;
+use crate::face::{Embedding, Landmarks};
+use crate::learner::{Learner, LearnerError, largest, read_all};
+use crate::people::{DUPLICATE, group_by_person};
 
-/// Passes one embedding of each of [`PEOPLE`] synthetic people to `each`; `None` for a face that has none.
-///
-/// # Errors
-/// [`FaceError`] if a network fails.
-pub fn built_in(
-    reader: &mut Reader,
-    mut each: impl FnMut(Option<Embedding>),
-) -> Result<(), FaceError> {
-    drawn(|image, landmarks| {
-        each(reader.read_at(image, landmarks)?);
-        Ok(())
-    })
+/// Fewer strangers than this do not represent how strangers look.
+pub const FEW_STRANGERS: usize = 50;
+
+/// A photo of a person who is not to be known.
+pub struct Stranger {
+    pub photo: PathBuf,
+    pub landmarks: Landmarks,
+    pub embedding: Embedding,
 }
 
-/// Passes a picture of each of them, with its landmarks, to `see`.
-///
-/// # Errors
-/// Those of `see`.
-pub fn drawn(
-    mut see: impl FnMut(&Image<'_>, &Landmarks) -> Result<(), FaceError>,
-) -> Result<(), FaceError> {
-    let script = Script {
-        seed: SEED,
-        residents: 1,
-        strangers: PEOPLE,
-        visits: 1,
-        ..Script::default()
-    };
-    let mut stage = SceneRenderer::new(Play::new(&script));
-    let mut canvas = picture();
-    for who in 1..=PEOPLE as usize {
-        let seen = stage.photo(who, who as u32, &mut canvas);
-        let layout = Layout::packed(PixelFormat::Rgb3, canvas.width(), canvas.height());
-        if let Ok(image) = Image::new(layout, canvas.as_raw()) {
-            see(&image, &seen.landmarks)?;
+/// Photos of people who are not to be known, and which of them show the same person.
+#[derive(Default)]
+pub struct Strangers {
+    pub photos: Vec<Stranger>,
+    /// The places of each person's photos.
+    pub people: Vec<Vec<usize>>,
+}
+
+impl Strangers {
+    /// The embeddings of one of the people.
+    pub fn faces<'a>(&'a self, person: &'a [usize]) -> impl Iterator<Item = &'a Embedding> {
+        person.iter().map(|place| &self.photos[*place].embedding)
+    }
+
+    /// All embeddings, and those of synthetic people, one place a person.
+    pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
+        let real = self.people.iter().map(|p| self.faces(p).copied().collect());
+        real.chain(drawn.iter().map(|d| vec![*d])).collect()
+    }
+}
+
+/// The largest face of each photo of strangers and things; a thing has none. Faces that are as much alike as
+/// those of one person are one person's.
+pub fn strangers(
+    learner: &mut Learner,
+    folder: &Path,
+    plan: &Plan<'_>,
+    wrong: &mut Vec<String>,
+) -> Result<Strangers, LearnerError> {
+    let photos = photos_below(folder);
+    let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
+    let read = read_all(learner, plan.show, "reading strangers", &paths, 0, 0)?;
+    let mut strangers = Strangers::default();
+    for (photo, shown) in photos.iter().zip(read) {
+        let face = match shown {
+            Ok(shown) => largest(&shown),
+            Err(unread) => {
+                wrong.push(format!("{}: not used: {}", photo.display(), unread.why));
+                continue;
+            }
+        };
+        let Some((landmarks, embedding)) = face else {
+            continue;
+        };
+        let mut before = strangers.photos.iter();
+        if before.any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE) {
+            wrong.push(format!(
+                "{}: not used: the same picture as one before",
+                photo.display()
+            ));
+        } else {
+            strangers.photos.push(Stranger {
+                photo: photo.clone(),
+                landmarks,
+                embedding,
+            });
         }
     }
-    Ok(())
+    let faces: Vec<&[f32]> = strangers
+        .photos
+        .iter()
+        .map(|s| s.embedding.values())
+        .collect();
+    strangers.people = group_by_person(&faces, plan.same());
+    Ok(strangers)
 }

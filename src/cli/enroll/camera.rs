@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::door::Indication;
 use crate::face::{Face, FaceError, Reader};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Slot};
-use crate::learn::{FaceCut, rgb};
+use crate::lesson::{FaceCut, rgb};
 use crate::output::{self, Outputs, Player};
 use crate::people::{Enrolment, EnrolmentFrame, EnrolmentGuide, write_whole};
 use crate::wakeup::{Wakeup, WakingSender};

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::folder::bar;
-use super::learner::{self, Learner, plain, read_all};
 use super::{
-    Exit, Failure, Loaded, NO_LONGER_TUNED, end_when_unread, pictures, print_json, unchanged,
+    Exit, Failure, Loaded, NO_LONGER_TUNED, bar, end_when_unread, learner, pictures, print_json,
+    unchanged,
 };
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
-use crate::learn::{Changes, PEOPLE, built_in};
+use crate::learner::{Learner, plain, read_all};
+use crate::lesson::{Changes, PEOPLE, built_in};
 use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, name};
 
 #[derive(clap::Args)]
@@ -63,7 +63,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     before.suits(&sha256, path)?;
     let mut source = match arguments.camera {
         true => FaceSource::Camera(Box::new(loaded.reader(loaded.gated())?)),
-        false => FaceSource::Learner(Box::new(Learner::start(&loaded)?)),
+        false => FaceSource::Learner(Box::new(Learner::start(loaded.manifest.embedder())?)),
     };
 
     let known = before.find(&written);
@@ -206,16 +206,15 @@ impl FaceSource {
     /// One embedding of each synthetic person.
     fn drawn(&mut self) -> Result<Vec<Embedding>, Failure> {
         let reader = match self {
-            Self::Learner(learner) => return Ok(learner.drawn()?),
+            Self::Learner(learner) => return Ok(learner.drawn(bar::show)?),
             Self::Camera(reader) => reader,
         };
         let mut strangers = Vec::new();
-        let bar = bar("synthetic strangers", PEOPLE as usize);
+        let mut step = bar::show("synthetic strangers", PEOPLE as usize);
         built_in(reader, |face| {
             strangers.extend(face);
-            bar.inc(1);
+            step();
         })?;
-        bar.finish_and_clear();
         Ok(strangers)
     }
 }
@@ -233,7 +232,7 @@ fn from_photos(
     enrolment: &mut Enrolment,
 ) -> Result<Vec<Outcome>, Failure> {
     let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
-    let read = read_all(learner, "reading photos", &paths, 0, 0)?;
+    let read = read_all(learner, bar::show, "reading photos", &paths, 0, 0)?;
     let outcomes = photos.iter().zip(read).map(|(path, shown)| {
         let (refused, machine) = match shown {
             Ok(shown) => {

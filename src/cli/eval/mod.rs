@@ -1,14 +1,10 @@
 //! `latchkey eval`: how well a model set tells people apart.
 
-mod chart;
 mod pairs;
 mod people;
-mod protocol;
 
 use super::{Exit, Failure};
 use crate::config::Overrides;
-use crate::face::{Face, Point};
-use crate::frame::Layout;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -28,17 +24,6 @@ enum Command {
         after_help = "Example:\n  latchkey eval people --data lfw/images --people 5 --photos 25 --curve curve.svg"
     )]
     People(people::Arguments),
-}
-
-/// The face nearest to the middle of a photo, where the subject of these pictures is.
-#[expect(clippy::cast_precision_loss, reason = "pixels of a photo")]
-fn subject(faces: &[Face], layout: Layout) -> Option<&Face> {
-    let middle = Point {
-        x: 0.5 * layout.width as f32,
-        y: 0.5 * layout.height as f32,
-    };
-    let off = |face: &Face| face.bbox.centre().distance(middle);
-    faces.iter().min_by(|a, b| off(a).total_cmp(&off(b)))
 }
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {

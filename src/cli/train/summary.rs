@@ -4,68 +4,21 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::photos::{Learnt, Strangers};
-use super::trials::{Genuine, Given};
-use super::tuning::Outcome;
+use super::tuning;
 use crate::cli::print_json;
-use crate::learn::Calibration;
-use crate::people::{Cohort, Rule};
+use crate::learn::{Genuine, Trained};
+use crate::people::Cohort;
 use crate::rates::{needed, wilson};
 
 pub struct Summary<'a> {
-    pub learners: &'a [Learnt],
-    pub empty: &'a [String],
-    /// In `unknown`.
-    pub strangers: &'a Strangers,
-    /// Photos of strangers, there and in `validation`, that the threshold was tried on.
-    pub tried_photos: usize,
-    pub calibration: Calibration,
-    /// The results of the set's bank of strangers for `names`.
-    pub cohort: Option<&'a Cohort>,
-    pub names: Vec<&'a str>,
-    pub far: f64,
-    pub genuine: &'a [Genuine],
-    pub test: &'a Given,
-    pub tuning: Option<&'a Outcome>,
+    pub trained: &'a Trained,
     pub seconds: f32,
     pub gallery: Option<&'a PathBuf>,
-    pub rule: Rule,
-}
-
-/// Counts of what the door would have decided about faces of the enrolled.
-struct Recognised {
-    right: usize,
-    wrong: usize,
-    of: usize,
 }
 
 impl Summary<'_> {
-    /// The lowest likeness at which a face is taken for the person at `place`.
-    fn threshold(&self, place: usize) -> f32 {
-        let raised = self.cohort.and_then(|c| c.thresholds.get(place));
-        raised.copied().unwrap_or(self.calibration.threshold)
-    }
-
-    fn recognised(&self, genuine: &[Genuine]) -> Recognised {
-        let sure = |who: usize, score: f32, next: f32| {
-            score >= self.threshold(who) && score - next >= self.rule.margin
-        };
-        let count = |is: &dyn Fn(&Genuine) -> bool| genuine.iter().filter(|g| is(g)).count();
-        Recognised {
-            right: count(&|g| sure(g.who, g.own, g.other)),
-            wrong: count(&|g| sure(g.like, g.other, g.own)),
-            of: genuine.len(),
-        }
-    }
-
-    /// Strangers of `test` whom the thresholds in force let in.
-    fn let_in(&self) -> usize {
-        let is_in = |alike: &&Vec<f32>| (0..alike.len()).any(|p| alike[p] >= self.threshold(p));
-        self.test.impostors.iter().filter(is_in).count()
-    }
-
     pub fn print(&self) {
-        for l in self.learners {
+        for l in &self.trained.learners {
             println!(
                 "{}: {} of {} photos learnt",
                 l.name,
@@ -73,8 +26,8 @@ impl Summary<'_> {
                 l.given
             );
         }
-        let c = &self.calibration;
-        let seen = self.recognised(self.genuine);
+        let c = &self.trained.calibration;
+        let seen = self.trained.recognised(&self.trained.genuine);
         if seen.of > 0 {
             let [low, high] = wilson(seen.of - seen.right, seen.of);
             println!(
@@ -88,7 +41,7 @@ impl Summary<'_> {
                 100.0 * high
             );
         }
-        let set = if self.rule.fixed {
+        let set = if self.trained.rule.fixed {
             ", as configured"
         } else {
             ""
@@ -98,14 +51,18 @@ impl Summary<'_> {
             c.threshold,
             c.accepted,
             people(c.trials, "stranger"),
-            photos(self.tried_photos)
+            photos(self.trained.tried_photos)
         );
-        if let Some(cohort) = self.cohort {
+        if let Some(cohort) = &self.trained.cohort {
             self.print_cohort(cohort);
         }
-        let asked = 100.0 * self.far;
-        let needed = needed(self.far);
-        let shown = self.cohort.is_some_and(|c| c.proven <= self.far);
+        let asked = 100.0 * self.trained.far;
+        let needed = needed(self.trained.far);
+        let shown = self
+            .trained
+            .cohort
+            .as_ref()
+            .is_some_and(|c| c.proven <= self.trained.far);
         if c.trials == 0 && !shown {
             println!(
                 "not proven: no photos of strangers were given; put photos of others into `unknown`, of {needed} people to \
@@ -123,15 +80,15 @@ impl Summary<'_> {
                 100.0 * c.proven
             );
         }
-        let test = self.test;
+        let test = &self.trained.test;
         if !test.genuine.is_empty() || !test.faces.is_empty() {
-            let seen = self.recognised(&test.genuine);
+            let seen = self.trained.recognised(&test.genuine);
             println!(
                 "test: {} of {} faces of the enrolled recognised, {} taken for another; {} of {} ({} of them) let in",
                 seen.right,
                 seen.of,
                 seen.wrong,
-                self.let_in(),
+                self.trained.let_in(),
                 people(test.impostors.len(), "stranger"),
                 photos(test.faces.len() - test.again)
             );
@@ -142,8 +99,8 @@ impl Summary<'_> {
                 );
             }
         }
-        if let Some(tuning) = self.tuning {
-            println!("{}", tuning.line());
+        if let Some(outcome) = &self.trained.tuning {
+            println!("{}", tuning::line(outcome));
         }
         match self.gallery {
             Some(path) => println!(
@@ -157,8 +114,8 @@ impl Summary<'_> {
 
     /// Prints the results of the set's strangers, at the thresholds that will be in force.
     fn print_cohort(&self, cohort: &Cohort) {
-        let least = self.calibration.threshold;
-        for (name, threshold) in self.names.iter().zip(&cohort.thresholds) {
+        let least = self.trained.calibration.threshold;
+        for (name, threshold) in self.trained.names.iter().zip(&cohort.thresholds) {
             if *threshold > least {
                 println!(
                     "a face is {name} from {threshold:.3} on, as strangers of the set come close"
@@ -176,8 +133,8 @@ impl Summary<'_> {
 
     /// The same as JSON.
     fn cohort_json(&self) -> Option<serde_json::Value> {
-        let cohort = self.cohort?;
-        let each = self.names.iter().zip(&cohort.thresholds);
+        let cohort = self.trained.cohort.as_ref()?;
+        let each = self.trained.names.iter().zip(&cohort.thresholds);
         let thresholds: serde_json::Map<_, _> =
             each.map(|(n, t)| ((*n).to_owned(), json!(t))).collect();
         Some(json!({
@@ -185,36 +142,37 @@ impl Summary<'_> {
         }))
     }
 
-    pub fn print_json(&self, wrong: &[String]) {
-        let c = &self.calibration;
+    pub fn print_json(&self) {
+        let c = &self.trained.calibration;
         let rates = |genuine: &[Genuine]| {
-            let seen = self.recognised(genuine);
+            let seen = self.trained.recognised(genuine);
             json!({"faces": seen.of, "recognised": seen.right, "wrong_name": seen.wrong})
         };
         let people: Vec<_> = self
+            .trained
             .learners
             .iter()
             .map(|l| json!({"name": l.name, "photos": l.given, "used": l.examples.len()}))
             .collect();
         print_json(&json!({
             "people": people,
-            "without_photos": self.empty,
-            "strangers": {"photos": self.strangers.photos.len(), "people": self.strangers.people.len()},
-            "wrong": wrong,
+            "without_photos": self.trained.empty,
+            "strangers": {"photos": self.trained.strangers.photos.len(), "people": self.trained.strangers.people.len()},
+            "wrong": self.trained.wrong,
             "threshold": c.threshold,
             "far": {
-                "asked": self.far, "trials": c.trials, "photos": self.tried_photos, "accepted": c.accepted,
+                "asked": self.trained.far, "trials": c.trials, "photos": self.trained.tried_photos, "accepted": c.accepted,
                 "below_at_95": c.proven, "shown": c.shown,
             },
             "bank": self.cohort_json(),
-            "cross_validation": rates(self.genuine),
+            "cross_validation": rates(&self.trained.genuine),
             "test": {
-                "enrolled": rates(&self.test.genuine),
-                "strangers": self.test.impostors.len(),
-                "photos": self.test.faces.len() - self.test.again,
-                "let_in": self.let_in(),
+                "enrolled": rates(&self.trained.test.genuine),
+                "strangers": self.trained.test.impostors.len(),
+                "photos": self.trained.test.faces.len() - self.trained.test.again,
+                "let_in": self.trained.let_in(),
             },
-            "fine_tuning": self.tuning.map(Outcome::json),
+            "fine_tuning": self.trained.tuning.as_ref().map(tuning::json),
             "seconds": self.seconds,
             "gallery": self.gallery,
         }));

@@ -1,9 +1,17 @@
 //! Learners with arbitrary answers: real processes at real pipes, whose answers the test has written.
 
-use super::wire::{ProtocolError, RawPhotoFaces, frame, read};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::error::RESPONSE_TIMEOUT;
+use super::wire::{
+    self, PhotoRequest, ProtocolError, RawPhotoFaces, Response, Unread, frame, read,
+};
 use super::*;
-use crate::face::{Face, Quality, Rect, Unfit};
-use crate::nn::PatchedLayer;
+use crate::face::{Embedding, Face, Landmarks, Quality, Rect, Unfit};
+use crate::lesson::{PEOPLE, Top};
+use crate::nn::{Patch, PatchedLayer};
 use proptest::prelude::*;
 
 const SHA256: &str = "its checksum";
@@ -18,6 +26,10 @@ fn start(answers: &[u8], then: &str, timeout: Duration) -> Result<Learner, Learn
     let learner = Learner::start_as(command, SHA256, 2, timeout);
     FOLDERS.with_borrow_mut(|all| all.push(folder));
     learner
+}
+
+fn unshown(_: &'static str, _: usize) -> Step {
+    Box::new(|| ())
 }
 
 thread_local! {
@@ -83,9 +95,9 @@ fn changed(from: &[u8], to: &[u8]) -> Vec<u8> {
     [frames(&[]), bytes, frames(&[])].concat()
 }
 
-fn is_breach(answers: &[u8], error: ProtocolError) {
+fn assert_refused(answers: &[u8], error: ProtocolError) {
     match asked(answers, "exec sleep 60") {
-        Err(LearnerError::ProtocolError(b)) if b == error => {}
+        Err(LearnerError::Protocol(b)) if b == error => {}
         other => panic!("{error:?}: {other:?}"),
     }
 }
@@ -116,17 +128,17 @@ fn a_learner_that_answers_correctly_is_trusted() {
 
 #[test]
 fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated() {
-    is_breach(
+    assert_refused(
         b"GARBAGE GARBAGE",
         ProtocolError::Long(0x4252_4147, wire::MOST_BYTES),
     );
-    is_breach(
+    assert_refused(
         &[5, 0, 0, 0, 255, 255, 255, 255, 255],
         ProtocolError::Garbled,
     );
     let most = u32::try_from(wire::MOST_BYTES).expect("small");
     let long = [frames(&[]), (most + 1).to_le_bytes().to_vec()].concat();
-    is_breach(
+    assert_refused(
         &long,
         ProtocolError::Long(wire::MOST_BYTES + 1, wire::MOST_BYTES),
     );
@@ -134,19 +146,19 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
     let mut longer = frame(&seen(0)).expect("encoded");
     longer.push(0);
     longer[0] += 1;
-    is_breach(&[frames(&[]), longer].concat(), ProtocolError::Garbled);
+    assert_refused(&[frames(&[]), longer].concat(), ProtocolError::Garbled);
     // A photo with four thousand million faces, of which none follows.
     let huge = [
         frames(&[]),
         vec![8, 0, 0, 0, 1, 0, 0, 255, 255, 255, 255, 15],
     ]
     .concat();
-    is_breach(&huge, ProtocolError::Garbled);
+    assert_refused(&huge, ProtocolError::Garbled);
     // From a learner with another network.
     let other = frame(&Response::Ready("another".to_owned())).expect("encoded");
     // Nothing of a photo has been read by then, so no photo is blamed.
     match asked(&other, "exec sleep 60") {
-        Err(LearnerError::Failed(why, Exit::Machine)) => {
+        Err(LearnerError::Failed(why, true)) => {
             assert!(why.contains("another embedder"), "{why}")
         }
         other => panic!("{other:?}"),
@@ -157,12 +169,12 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
 fn impossible_numbers_are_refused() {
     let [x, _] = [0.6_f32, 0.8].map(f32::to_le_bytes);
     for wrong in [f32::NAN, f32::INFINITY, -3.0, 0.0] {
-        is_breach(&changed(&x, &wrong.to_le_bytes()), ProtocolError::Numbers);
+        assert_refused(&changed(&x, &wrong.to_le_bytes()), ProtocolError::Numbers);
     }
     for wrong in [f32::NAN, f32::INFINITY, 1e30] {
         // Its width, and its light.
         for number in [30.0_f32, 100.0] {
-            is_breach(
+            assert_refused(
                 &changed(&number.to_le_bytes(), &wrong.to_le_bytes()),
                 ProtocolError::Numbers,
             );
@@ -171,22 +183,22 @@ fn impossible_numbers_are_refused() {
     // An embedding with another network's dimensions.
     let long = Embedding::normalised([0.6, 0.8, 0.1]).expect("a direction");
     let answer = Response::Photo(0, Ok(RawPhotoFaces::of(&[face(Ok(long))], &[], 100.0)));
-    is_breach(&frames(&[answer]), ProtocolError::Numbers);
+    assert_refused(&frames(&[answer]), ProtocolError::Numbers);
 }
 
 #[test]
 fn answers_to_other_questions_are_refused() {
-    is_breach(&frames(&[seen(2)]), ProtocolError::Place);
-    is_breach(&frames(&[seen(u32::MAX)]), ProtocolError::Place);
-    is_breach(&frames(&[seen(1), seen(1)]), ProtocolError::Place);
-    is_breach(&frames(&[seen(1), Response::Done]), ProtocolError::Count);
+    assert_refused(&frames(&[seen(2)]), ProtocolError::Place);
+    assert_refused(&frames(&[seen(u32::MAX)]), ProtocolError::Place);
+    assert_refused(&frames(&[seen(1), seen(1)]), ProtocolError::Place);
+    assert_refused(&frames(&[seen(1), Response::Done]), ProtocolError::Count);
     let crowd = RawPhotoFaces::of(&[face(Ok(unit())); 9], &[], 100.0);
-    is_breach(
+    assert_refused(
         &frames(&[Response::Photo(0, Ok(crowd))]),
         ProtocolError::Count,
     );
     let views = RawPhotoFaces::of(&[face(Ok(unit()))], &[unit(), unit()], 100.0);
-    is_breach(
+    assert_refused(
         &frames(&[Response::Photo(0, Ok(views))]),
         ProtocolError::Count,
     );
@@ -204,7 +216,7 @@ fn answers_to_other_questions_are_refused() {
         late,
         Response::Subject(0, vec![]),
     ] {
-        is_breach(&frames(&[turn]), ProtocolError::Turn);
+        assert_refused(&frames(&[turn]), ProtocolError::Turn);
     }
 
     // The same for the other questions.
@@ -212,20 +224,20 @@ fn answers_to_other_questions_are_refused() {
         start(&frames(answers), "exec sleep 60", Duration::from_secs(20)).expect("started")
     };
     let error = |error: LearnerError| match error {
-        LearnerError::ProtocolError(error) => error,
+        LearnerError::Protocol(error) => error,
         other => panic!("{other}"),
     };
     let people = |n: u32| -> Vec<Response> { (0..n).map(|_| Response::Drawn(None)).collect() };
-    let drawn = start(&people(PEOPLE + 1)).drawn();
+    let drawn = start(&people(PEOPLE + 1)).drawn(unshown);
     assert_eq!(error(drawn.expect_err("too many")), ProtocolError::Count);
     let few = [people(PEOPLE - 1), vec![Response::Done]].concat_answers();
     assert_eq!(
-        error(start(&few).drawn().expect_err("too few")),
+        error(start(&few).drawn(unshown).expect_err("too few")),
         ProtocolError::Count
     );
     let nan = Response::Drawn(Some(vec![f32::NAN, 1.0]));
     assert_eq!(
-        error(start(&[nan]).drawn().expect_err("no face")),
+        error(start(&[nan]).drawn(unshown).expect_err("no face")),
         ProtocolError::Numbers
     );
     let subject = || Subject {
@@ -317,7 +329,7 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
         Err(LearnerError::Silent)
     ));
     let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
-    assert!(matches!(silent.drawn(), Err(LearnerError::Silent)));
+    assert!(matches!(silent.drawn(unshown), Err(LearnerError::Silent)));
     // A question that is longer than a pipe holds: unanswered, and answered before it is read.
     for answers in [vec![], vec![Response::Done]] {
         let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
@@ -326,7 +338,7 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
         let tuned = deaf.tune(long, 1, || ());
         let given_up = matches!(
             tuned,
-            Err(LearnerError::Silent | LearnerError::ProtocolError(ProtocolError::Turn))
+            Err(LearnerError::Silent | LearnerError::Protocol(ProtocolError::Turn))
         );
         assert!(given_up && begun.elapsed() < Duration::from_secs(30));
     }
@@ -342,9 +354,7 @@ fn a_program_that_is_not_there_is_an_error() {
 fn a_learner_that_gives_a_reason_is_an_error_with_that_reason() {
     let why = Response::Failed("a\u{202e}b\nc".to_owned(), true);
     let failed = asked(&frames(&[why]), "exit 0").expect_err("it has failed");
-    assert!(
-        matches!(&failed, LearnerError::Failed(text, Exit::Machine) if text == "a\\u{202e}b c")
-    );
+    assert!(matches!(&failed, LearnerError::Failed(text, true) if text == "a\\u{202e}b c"));
 }
 
 proptest! {

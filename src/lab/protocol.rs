@@ -1,6 +1,6 @@
 //! The protocol of Labeled Faces in the Wild: the file of pairs, and the results that follow from scores of pairs.
 //!
-//! Pure arithmetic; the scores come from [`super::pairs`].
+//! Pure arithmetic; the scores come from `pairs`.
 
 use crate::rates::wilson;
 

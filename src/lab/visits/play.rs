@@ -1,10 +1,9 @@
-//! Runs the door on single films and on an hour of them, in simulated time.
+//! Runs the door on single films and on an hour of them, in simulated time. Nothing is driven, and nothing waits.
 
 use super::film::Film;
 use crate::chance::Chance;
-use crate::cli::Failure;
 use crate::clock::Timestamp;
-use crate::door::{Door, Event, Indication, Policy};
+use crate::door::{Door, Event, Indication, Policy, PolicyError};
 use crate::face::Face;
 use crate::people::PersonId;
 use crate::pipeline::IdentityTracker;
@@ -33,7 +32,7 @@ pub struct Hours {
 
 /// A door in simulated time.
 pub struct Play {
-    judge: IdentityTracker,
+    tracker: IdentityTracker,
     policy: Policy,
     door: Door,
     now: u64,
@@ -41,9 +40,9 @@ pub struct Play {
 }
 
 impl Play {
-    pub fn new(judge: IdentityTracker, policy: Policy) -> Result<Self, Failure> {
+    pub fn new(tracker: IdentityTracker, policy: Policy) -> Result<Self, PolicyError> {
         Ok(Self {
-            judge,
+            tracker,
             door: Door::new(policy.clone())?,
             policy,
             now: 1_000_000,
@@ -55,7 +54,7 @@ impl Play {
     fn look(&mut self, faces: &[Face]) -> (Option<PersonId>, usize) {
         self.now += STEP;
         let at = Timestamp::from_millis(self.now);
-        let seen = self.judge.observe(at, faces);
+        let seen = self.tracker.observe(at, faces);
         let (mut granted, mut refused) = (None, 0);
         for event in &self.door.observe(at, &seen) {
             match event {
@@ -70,8 +69,8 @@ impl Play {
     }
 
     /// Resets the door and all tracks, as if no one had come for a long time.
-    fn begin(&mut self) -> Result<(), Failure> {
-        self.judge.forget();
+    fn begin(&mut self) -> Result<(), PolicyError> {
+        self.tracker.forget();
         self.door = Door::new(self.policy.clone())?;
         self.now += HOUR;
         self.strict = false;
@@ -79,7 +78,7 @@ impl Play {
     }
 
     /// Plays one visit. Returns who is let in first.
-    pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, Failure> {
+    pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, PolicyError> {
         self.begin()?;
         let looks = film.iter().map(|faces| self.look(faces).0);
         // All of it is played, so that the next one begins where this ends.
@@ -93,7 +92,7 @@ impl Play {
         residents: &[(PersonId, Film<'_>)],
         chance: &mut Chance,
         hours: &mut Hours,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), PolicyError> {
         self.begin()?;
         let (began, mut next_resident) = (self.now, self.now + RESIDENT_EVERY);
         hours.played += 1;

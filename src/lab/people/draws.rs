@@ -1,10 +1,14 @@
-//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's.
+//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's. Photos are read in
+//! `crowd`, and the results added up in `tally`.
 
+use super::crowd::{Candidate, Seen, Shot};
 use super::tally::{Scores, Tally};
-use super::{Arguments, Candidate, FAR, LEFT, Seen, Shot};
+use super::{FAR, LEFT, Plan};
 use crate::chance::Chance;
 use crate::face::Embedding;
-use crate::learn::{Lesson, Top, calibrate};
+use crate::lab::LabError;
+use crate::learn::calibrate;
+use crate::lesson::{Lesson, Top};
 use crate::nn::{Weights, WeightsError};
 use crate::people::{directions, likeness};
 
@@ -48,31 +52,31 @@ fn nearest(templates: &[Vec<f32>], face: &Embedding) -> f32 {
     cosines.fold(-1.0, f32::max)
 }
 
-/// Draws and tries, [`Arguments::draws`] times. `network` is the embedder's file if it is to be fine-tuned, too.
+/// Draws and tries, [`Plan::draws`] times. `network` is the embedder's file if it is to be fine-tuned, too.
 pub fn tally(
     people: &[Candidate],
     [size, photos]: [usize; 2],
-    arguments: &Arguments,
+    plan: &Plan,
     least: f32,
     network: Option<&Weights>,
-) -> Result<Tally, String> {
+) -> Result<Tally, LabError> {
     let enrollable: Vec<usize> = (0..people.len())
         .filter(|i| people[*i].shots.iter().flatten().count() >= photos + LEFT)
         .collect();
     if enrollable.len() < size {
-        return Err(format!(
+        return Err(LabError::TooFew(format!(
             "{} people have {} photos with a face or more, {size} are to be enrolled: give more photos, or enrol fewer",
             enrollable.len(),
             photos + LEFT
-        ));
+        )));
     }
     let mut tally = Tally::default();
-    for number in 0..arguments.draws {
-        let mut chance = Chance::new(arguments.seed ^ (u64::from(number) << 32));
-        let draw = Draw::new(people, &enrollable, [size, photos], arguments, &mut chance);
+    for number in 0..plan.draws {
+        let mut chance = Chance::new(plan.seed ^ (u64::from(number) << 32));
+        let draw = Draw::new(people, &enrollable, [size, photos], plan, &mut chance);
         tally.impostor_people = draw.impostor_people;
         let own = |seen: &Seen| Some(seen.embedding);
-        let views = arguments.views as usize;
+        let views = plan.views as usize;
         let known = draw.known(&own, views);
         let mut methods = vec![draw.scores(&own, &|who, face| known.likeness(who, face), least)];
         let alone: [Alike<'_>; 3] = [
@@ -82,9 +86,7 @@ pub fn tally(
         ];
         methods.extend(alone.map(|alike| draw.scores(&own, alike, least)));
         if let Some(network) = network {
-            let top = draw
-                .tuned(network, arguments.seed, views)
-                .map_err(|e| e.to_string())?;
+            let top = draw.tuned(network, plan.seed, views)?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
             let again = draw.known(&tuned, views);
             // The set's threshold is not valid for another network: only these strangers' faces set the threshold.
@@ -101,7 +103,7 @@ impl<'a> Draw<'a> {
         people: &'a [Candidate],
         enrollable: &[usize],
         [size, photos]: [usize; 2],
-        arguments: &Arguments,
+        plan: &Plan,
         chance: &mut Chance,
     ) -> Self {
         let mut household = enrollable.to_vec();
@@ -111,7 +113,7 @@ impl<'a> Draw<'a> {
             .filter(|i| !household.contains(i))
             .collect();
         chance.shuffle(&mut others);
-        let (unknown, others) = others.split_at(arguments.unknown.min(others.len()));
+        let (unknown, others) = others.split_at(plan.unknown.min(others.len()));
         let (calibration, test) = others.split_at(others.len() / CALIBRATION);
         let (mut learnt, mut tried) = (Vec::new(), Vec::new());
         for (who, person) in household.iter().enumerate() {

@@ -1,17 +1,16 @@
-//! Frames of a visit, made from a photo, and what the set's networks see in them.
+//! Frames of a visit, made from a photo, and what the set's networks see in them. Who that is decides the door, in `play`.
 
 use std::path::Path;
 
-use super::super::super::subject;
-use super::super::{Arguments, seed_of};
-use super::Visits;
+use super::{Kind, Plan};
 use crate::capture::Photo;
 use crate::chance::Chance;
-use crate::cli::Failure;
 use crate::face::{Embedding, Face, Reader, Rect};
 use crate::frame::{
     Channels, Encoding, Image, Layout, PixelFormat, Sampler, Similarity, Target, TensorMut,
 };
+use crate::lab::people::seed_of;
+use crate::lab::{LabError, subject};
 
 /// A frame of the camera, in pixels.
 const FRAME: (u32, u32) = (640, 480);
@@ -37,25 +36,24 @@ pub struct Shot {
 pub fn shoot(
     reader: &mut Reader,
     path: &Path,
-    kind: Visits,
-    arguments: &Arguments,
+    plan: &Plan,
     noise: &[i8],
-) -> Result<Shot, Failure> {
+) -> Result<Shot, LabError> {
     let photo = Photo::open(path)?;
     let image = photo.image();
     let faces = reader.read(&image)?.to_vec();
     let face = subject(&faces, image.layout());
     let embedding = face.and_then(|f| f.embedding.ok());
-    let looks = match (kind, face) {
-        (Visits::Frames, _) => vec![faces],
-        (Visits::Photos, None) => Vec::new(),
-        (Visits::Photos, Some(face)) => film(
+    let looks = match (plan.kind, face) {
+        (Kind::Frames, _) => vec![faces],
+        (Kind::Photos, None) => Vec::new(),
+        (Kind::Photos, Some(face)) => film(
             reader,
             &image,
             &face.bbox,
-            arguments.looks,
+            plan.looks,
             noise,
-            &mut Chance::new(seed_of(path, arguments.seed)),
+            &mut Chance::new(seed_of(path, plan.seed)),
         )?,
     };
     Ok(Shot { embedding, looks })
@@ -69,7 +67,7 @@ fn film(
     looks: u16,
     noise: &[i8],
     chance: &mut Chance,
-) -> Result<Vec<Vec<Face>>, Failure> {
+) -> Result<Vec<Vec<Face>>, LabError> {
     let (width, height) = FRAME;
     let mut frame = vec![0; (width * height) as usize];
     let mut sampler = Sampler::new(image.layout().width, width);

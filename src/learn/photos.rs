@@ -1,13 +1,13 @@
-//! Photos to learn from: reads them, keeps those that can be used, and gives the reason for each of the others.
+//! Photos to learn from: has them read, keeps those that can be used, and gives the reason for each of the others. Photos of
+//! strangers are in `strangers`.
 
 use std::path::{Path, PathBuf};
 
-use super::Arguments;
-use crate::cli::Failure;
-use crate::cli::folder::{self, Named};
-use crate::cli::learner::{Learner, largest, read_all};
+use super::folder::Named;
+use super::training::Plan;
 use crate::face::{Embedding, Landmarks};
-use crate::people::{DUPLICATE, Enrolment, Refusal, group_by_person};
+use crate::learner::{Learner, LearnerError, read_all};
+use crate::people::{DUPLICATE, Enrolment, Refusal};
 
 /// Fewer photos of a person than this are too few to be good.
 const FEW_PHOTOS: usize = 10;
@@ -33,20 +33,73 @@ pub struct Learnt {
     pub examples: Vec<Example>,
 }
 
+/// What would have made a person's photos better.
+pub enum Lack {
+    /// None of so many can be used.
+    All(usize),
+    /// So many are few.
+    Few(usize),
+    /// None is from a side.
+    Sides,
+    /// The light is the same in all.
+    Light,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All(given) => write!(f, "none of {given} photos can be used"),
+            Self::Few(n) => write!(f, "{n} photos are few: 20 to 30 are best"),
+            Self::Sides => f.write_str("all from the front: add photos from either side"),
+            Self::Light => {
+                f.write_str("all in the same light: add photos by day and in the evening")
+            }
+        }
+    }
+}
+
+impl Learnt {
+    /// What would have made these photos better.
+    pub fn lacks(&self) -> Vec<Lack> {
+        let n = self.examples.len();
+        if n == 0 {
+            return vec![Lack::All(self.given)];
+        }
+        let mut lacks = Vec::new();
+        if n < FEW_PHOTOS {
+            lacks.push(Lack::Few(n));
+        }
+        let spread = |of: fn(&Example) -> f32| {
+            let values = self.examples.iter().map(of);
+            values.fold((f32::MAX, f32::MIN), |(low, high), v| {
+                (low.min(v), high.max(v))
+            })
+        };
+        let (left, right) = spread(|e| e.yaw);
+        if n > 1 && left > -FRONTAL && right < FRONTAL {
+            lacks.push(Lack::Sides);
+        }
+        let (dark, bright) = spread(|e| e.light);
+        if n > 1 && bright - dark < SAME_LIGHT {
+            lacks.push(Lack::Light);
+        }
+        lacks
+    }
+}
+
 /// Has everyone's photos read, and keeps those that can be used.
 pub fn learn_from(
     learner: &mut Learner,
     named: &[Named],
-    arguments: &Arguments,
-    threshold: f32,
+    plan: &Plan<'_>,
     wrong: &mut Vec<String>,
-) -> Result<Vec<Learnt>, Failure> {
+) -> Result<Vec<Learnt>, LearnerError> {
     let all: Vec<&Path> = named
         .iter()
         .flat_map(|n| n.photos.iter().map(PathBuf::as_path))
         .collect();
     let what = "reading photos";
-    let shown = read_all(learner, what, &all, arguments.views, arguments.seed)?;
+    let shown = read_all(learner, plan.show, what, &all, plan.views, plan.seed)?;
     let mut shown = shown.into_iter();
     let mut learners = Vec::new();
     for person in named {
@@ -76,7 +129,7 @@ pub fn learn_from(
             };
             wrong.push(format!("{}: not used: {refused}", photo.display()));
         }
-        let odd = enrolment.drop_outliers(threshold);
+        let odd = enrolment.drop_outliers(plan.rule.threshold);
         for (place, refusal) in odd.into_iter().rev() {
             let example = examples.remove(place);
             wrong.push(format!("{}: not used: {refusal}", example.photo.display()));
@@ -135,108 +188,5 @@ pub fn sort_out(learners: &mut [Learnt], wrong: &mut Vec<String>) {
     for (i, k, why) in out.into_iter().rev() {
         let example = learners[i].examples.remove(k);
         wrong.push(format!("{}: not used: {why}", example.photo.display()));
-    }
-}
-
-/// A photo of a person who is not to be known.
-pub struct Stranger {
-    pub photo: PathBuf,
-    pub landmarks: Landmarks,
-    pub embedding: Embedding,
-}
-
-/// Photos of people who are not to be known, and which of them show the same person.
-#[derive(Default)]
-pub struct Strangers {
-    pub photos: Vec<Stranger>,
-    /// The places of each person's photos.
-    pub people: Vec<Vec<usize>>,
-}
-
-impl Strangers {
-    /// The embeddings of one of the people.
-    pub fn faces<'a>(&'a self, person: &'a [usize]) -> impl Iterator<Item = &'a Embedding> {
-        person.iter().map(|place| &self.photos[*place].embedding)
-    }
-
-    /// All embeddings, and those of synthetic people, one place a person.
-    pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
-        let real = self.people.iter().map(|p| self.faces(p).copied().collect());
-        real.chain(drawn.iter().map(|d| vec![*d])).collect()
-    }
-}
-
-/// The largest face of each photo of strangers and things; a thing has none. Faces with a cosine of `same` or more are one
-/// person's.
-pub fn strangers(
-    learner: &mut Learner,
-    folder: &Path,
-    same: f32,
-    wrong: &mut Vec<String>,
-) -> Result<Strangers, Failure> {
-    let photos = folder::photos_below(folder);
-    let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
-    let read = read_all(learner, "reading strangers", &paths, 0, 0)?;
-    let mut strangers = Strangers::default();
-    for (photo, shown) in photos.iter().zip(read) {
-        let face = match shown {
-            Ok(shown) => largest(&shown),
-            Err(unread) => {
-                wrong.push(format!("{}: not used: {}", photo.display(), unread.why));
-                continue;
-            }
-        };
-        let Some((landmarks, embedding)) = face else {
-            continue;
-        };
-        let mut before = strangers.photos.iter();
-        if before.any(|s| s.embedding.cosine(embedding.values()) > DUPLICATE) {
-            wrong.push(format!(
-                "{}: not used: the same picture as one before",
-                photo.display()
-            ));
-        } else {
-            strangers.photos.push(Stranger {
-                photo: photo.clone(),
-                landmarks,
-                embedding,
-            });
-        }
-    }
-    let faces: Vec<&[f32]> = strangers
-        .photos
-        .iter()
-        .map(|s| s.embedding.values())
-        .collect();
-    strangers.people = group_by_person(&faces, same);
-    Ok(strangers)
-}
-
-/// Prints what would have made these photos better.
-pub fn advise(learner: &Learnt) {
-    let (name, n) = (&learner.name, learner.examples.len());
-    if n == 0 {
-        eprintln!(
-            "latchkey: {name}: none of {} photos can be used",
-            learner.given
-        );
-        return;
-    }
-    if n < FEW_PHOTOS {
-        eprintln!("latchkey: {name}: {n} photos are few: 20 to 30 are best");
-    }
-    let spread = |of: fn(&Example) -> f32| {
-        let values = learner.examples.iter().map(of);
-        values.fold((f32::MAX, f32::MIN), |(low, high), v| {
-            (low.min(v), high.max(v))
-        })
-    };
-    let (left, right) = spread(|e| e.yaw);
-    if n > 1 && left > -FRONTAL && right < FRONTAL {
-        eprintln!("latchkey: {name}: all from the front: add photos from either side");
-    }
-    let (dark, bright) = spread(|e| e.light);
-    if n > 1 && bright - dark < SAME_LIGHT {
-        eprintln!("latchkey: {name}: all in the same light: add photos by day and in the evening");
     }
 }

@@ -1,16 +1,10 @@
-//! What was tried over all draws: error rates with their intervals, the curve, and what came nearest to a mistake.
+//! What was tried over all draws: error rates with their intervals, the curve, and what came nearest to a mistake, of
+//! which `sheet` makes a picture.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use image::{GenericImage, RgbImage, imageops};
-use serde_json::{Value, json};
-
-use super::Shot;
-use crate::capture::Photo;
-use crate::cli::{Failure, Loaded, draw};
-use crate::face::{FaceError, Landmarks};
-use crate::frame::Sampler;
-use crate::learn::FaceCut;
+use super::crowd::Shot;
+use crate::face::Landmarks;
 use crate::rates::wilson;
 
 /// Ways to tell people apart, in the order of their columns: likeness, which the program uses; the head's direction alone;
@@ -22,14 +16,15 @@ pub const METHODS: [&str; 5] = ["likeness", "direction", "nearest", "mean", "tun
 #[derive(Default)]
 pub struct Tally {
     /// By draw, then by method, as many as were tried.
-    pub draws: Vec<Vec<Outcome>>,
+    draws: Vec<Vec<Outcome>>,
+    /// Other people who were tried in a draw.
     pub impostor_people: usize,
     /// Scores by method, for the curve.
     genuine: [Vec<f32>; METHODS.len()],
     impostors: [Vec<f32>; METHODS.len()],
     /// Nearest to a mistake of the program: enrolled people by their scores, and strangers.
-    missed: Vec<(f32, PathBuf, Landmarks)>,
-    let_in: Vec<(f32, PathBuf, Landmarks)>,
+    pub(super) missed: Vec<(f32, PathBuf, Landmarks)>,
+    pub(super) let_in: Vec<(f32, PathBuf, Landmarks)>,
 }
 
 /// What one method did in one draw.
@@ -43,6 +38,26 @@ pub struct Outcome {
     /// At the threshold that was found with other strangers.
     pub calibrated_refused: usize,
     pub calibrated_let_in: usize,
+}
+
+/// The error rates of one method over all draws.
+pub struct Rates {
+    /// Faces of the enrolled that are refused where a share [`FAR`](super::FAR) of the strangers gets in: mean of the draws,
+    /// deviation between them, and interval at 95 %.
+    pub frr: f64,
+    pub spread: f64,
+    pub frr_ci95: [f64; 2],
+    /// Faces of the enrolled that are taken for another person there.
+    pub wrong_name: f64,
+    /// At the threshold that was found with other strangers.
+    pub calibrated: Calibrated,
+}
+
+/// Error rates at the threshold that was found with other strangers.
+pub struct Calibrated {
+    pub frr: f64,
+    pub far: f64,
+    pub far_ci95: [f64; 2],
 }
 
 /// Scores of one method in one draw.
@@ -136,7 +151,8 @@ impl Tally {
         self.draws.iter().map(|d| of(&d[m])).sum()
     }
 
-    fn method(&self, m: usize) -> Value {
+    /// The error rates of method `m`.
+    pub fn rates(&self, m: usize) -> Rates {
         let (refused, genuine) = (self.sum(m, |o| o.refused), self.sum(m, |o| o.genuine));
         let each: Vec<f64> = self
             .draws
@@ -150,60 +166,32 @@ impl Tally {
         let share = |n: usize, of: usize| n as f64 / of.max(1) as f64;
         let let_in = self.sum(m, |o| o.calibrated_let_in);
         let impostors = self.sum(m, |o| o.impostors);
-        json!({
-            "frr_at_far_1e_3": mean,
-            "spread": spread,
-            "ci95": wilson(refused, genuine),
-            "wrong_name_rate": share(self.sum(m, |o| o.wrong), genuine),
-            "calibrated": {
-                "frr": share(self.sum(m, |o| o.calibrated_refused), genuine),
-                "far": share(let_in, impostors),
-                "far_ci95": wilson(let_in, impostors),
+        Rates {
+            frr: mean,
+            spread,
+            frr_ci95: wilson(refused, genuine),
+            wrong_name: share(self.sum(m, |o| o.wrong), genuine),
+            calibrated: Calibrated {
+                frr: share(self.sum(m, |o| o.calibrated_refused), genuine),
+                far: share(let_in, impostors),
+                far_ci95: wilson(let_in, impostors),
             },
-        })
+        }
     }
 
-    pub fn report(&self, size: usize, photos: usize) -> Value {
-        let mut all = self.method(0);
-        all["people"] = json!(size);
-        all["photos"] = json!(photos);
-        all["draws"] = json!(self.draws.len());
-        all["faces"] = json!(self.sum(0, |o| o.genuine));
-        all["impostors"] = json!(self.impostor_people);
-        all["impostor_faces"] = json!(self.sum(0, |o| o.impostors) / self.draws.len().max(1));
-        for (m, name) in METHODS.iter().enumerate().take(self.methods()).skip(1) {
-            all[*name] = self.method(m);
-        }
-        all
+    /// Households that were drawn.
+    pub fn draws(&self) -> usize {
+        self.draws.len()
     }
 
-    pub fn print(&self, size: usize, photos: usize, loaded: &Loaded, engine: &str) {
-        println!(
-            "{size} people, {photos} photos of each; {} with {}, {engine}",
-            loaded.manifest.embedder, loaded.manifest.name
-        );
-        println!(
-            "{} draws; {} faces of the enrolled tried, {} other people with {} faces a draw",
-            self.draws.len(),
-            self.sum(0, |o| o.genuine),
-            self.impostor_people,
-            self.sum(0, |o| o.impostors) / self.draws.len().max(1)
-        );
-        for (m, name) in METHODS.iter().enumerate().take(self.methods()) {
-            let all = self.method(m);
-            let percent = |v: &Value| 100.0 * v.as_f64().unwrap_or(f64::NAN);
-            println!(
-                "{name:9} FRR at FAR 0.1 % {:5.2} % (spread {:.2}, 95 % {:.2} to {:.2}), wrong name {:.3} %; threshold \
-                 from others: FRR {:.2} %, FAR {:.3} %",
-                percent(&all["frr_at_far_1e_3"]),
-                percent(&all["spread"]),
-                percent(&all["ci95"][0]),
-                percent(&all["ci95"][1]),
-                percent(&all["wrong_name_rate"]),
-                percent(&all["calibrated"]["frr"]),
-                percent(&all["calibrated"]["far"]),
-            );
-        }
+    /// Faces of the enrolled that were tried, in all draws.
+    pub fn faces(&self) -> usize {
+        self.sum(0, |o| o.genuine)
+    }
+
+    /// Strangers' faces that were tried in a draw.
+    pub fn impostor_faces(&self) -> usize {
+        self.sum(0, |o| o.impostors) / self.draws.len().max(1)
     }
 
     /// Of all that was tried, what came nearest to a mistake.
@@ -215,53 +203,5 @@ impl Tally {
             list.dedup_by(|a, b| a.1 == b.1);
             list.truncate(WORST);
         }
-    }
-
-    /// The enrolled with the lowest scores above, the strangers with the highest below.
-    pub fn sheet(&self, out: &Path) -> Result<(), Failure> {
-        const SIDE: u32 = 128;
-        let columns = self.missed.len().max(self.let_in.len()).max(1) as u32;
-        let mut sheet = RgbImage::new(columns * SIDE, 2 * SIDE + 40);
-        draw::write(
-            &mut sheet,
-            4,
-            6,
-            1,
-            "enrolled, least like themselves",
-            draw::KNOWN,
-        );
-        draw::write(
-            &mut sheet,
-            4,
-            i64::from(SIDE) + 26,
-            1,
-            "strangers, most like a resident",
-            draw::UNKNOWN,
-        );
-        for (row, list) in [&self.missed, &self.let_in].into_iter().enumerate() {
-            for (column, (score, photo, landmarks)) in list.iter().enumerate() {
-                let photo = Photo::open(photo)?;
-                let mut sampler = Sampler::new(photo.image().layout().width, 256);
-                let cut = FaceCut::new(&photo.image(), landmarks, &mut sampler)
-                    .map_err(FaceError::from)?;
-                let Some(cut) = cut else { continue };
-                let small =
-                    imageops::resize(cut.picture(), SIDE, SIDE, imageops::FilterType::Triangle);
-                let (x, y) = (column as u32 * SIDE, row as u32 * (SIDE + 20) + 20);
-                // The sheet has room for all.
-                let _ = sheet.copy_from(&small, x, y);
-                draw::write(
-                    &mut sheet,
-                    i64::from(x) + 4,
-                    i64::from(y) + 116,
-                    1,
-                    &format!("{score:.2}"),
-                    draw::KNOWN,
-                );
-            }
-        }
-        sheet
-            .save(out)
-            .map_err(|e| Failure::machine(format!("{}: cannot be written: {e}", out.display())))
     }
 }

@@ -1,4 +1,4 @@
-//! Faces marked in pictures: boxes, landmarks, names.
+//! Faces marked in pictures: boxes, landmarks, names. No picture is read or written here.
 
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage};

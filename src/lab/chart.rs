@@ -1,4 +1,4 @@
-//! A chart of FAR and FRR as SVG, both on logarithmic scales.
+//! A chart of FAR and FRR as SVG, both on logarithmic scales. It only draws; the rates come from `people`.
 
 use std::fmt::Write as _;
 

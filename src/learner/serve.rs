@@ -4,36 +4,99 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::readers::share;
 use super::wire::{self, PhotoRequest, RawPhotoFaces, Request, Response, Sight, Subject, Unread};
-use crate::capture::Photo;
-use crate::cli::folder::share;
-use crate::cli::{Exit, Failure, Loaded};
+use crate::capture::{Photo, PhotoError};
 use crate::face::{Embedder, Embedding, FaceError, Landmarks, Point, Reader};
 use crate::fault;
-use crate::frame::{Image, Sampler};
-use crate::learn::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
-use crate::nn::{ModelFile, Patch, Weights, hex};
+use crate::frame::{Image, ImageError, SampleError, Sampler};
+use crate::lesson::{Changes, FaceCut, Lesson, Top, Trunk, built_in, drawn};
+use crate::nn::{
+    EmbedderManifest, EngineSettings, ModelError, ModelFile, NnError, Patch, Weights, WeightsError,
+    hex,
+};
 
-/// The learner, with what it works with.
+/// What it works with.
 pub struct LearnerServer<'a> {
-    pub loaded: &'a Loaded,
-    pub readers: Vec<Reader>,
-    pub changes: Changes,
+    embedder: &'a EmbedderManifest,
+    /// Folders that may hold the embedder's file.
+    model_files: &'a [PathBuf],
+    engine: EngineSettings,
+    readers: Vec<Reader>,
+    changes: Changes,
     /// What was studied, for fine-tuning.
-    pub studied: Vec<Subject>,
-    pub lessons: Vec<Lesson>,
+    studied: Vec<Subject>,
+    lessons: Vec<Lesson>,
     /// The faces of synthetic people.
-    pub cuts: Vec<FaceCut>,
+    cuts: Vec<FaceCut>,
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error(transparent)]
+    Face(#[from] FaceError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+/// Ends this process when the one that asks ends: it is useless without that one, and might fill a board's memory.
+pub fn end_with_the_asker() {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Answers, in the place of a [`LearnerServer`] that could not be made, why not, and whether that is the machine's fault.
+///
+/// # Errors
+/// The pipe's.
+pub fn refuse(mut to: impl Write, why: String, machine: bool) -> io::Result<()> {
+    wire::send_response(&mut to, &Response::Failed(why, machine))
 }
 
 /// A network's outputs for a face: for its picture, then for its views.
 type Outputs = Vec<(Embedding, Option<Trunk>)>;
 
-impl LearnerServer<'_> {
-    /// Serves requests until there are no more.
+impl<'a> LearnerServer<'a> {
+    /// A server whose readers have loaded `embedder`, whose file is in one of `model_files`, into `engine`.
+    pub fn new(
+        embedder: &'a EmbedderManifest,
+        model_files: &'a [PathBuf],
+        engine: EngineSettings,
+        readers: Vec<Reader>,
+        changes: Changes,
+    ) -> Self {
+        Self {
+            embedder,
+            model_files,
+            engine,
+            readers,
+            changes,
+            studied: Vec::new(),
+            lessons: Vec::new(),
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Answers until there are no more requests.
+    ///
+    /// # Errors
+    /// The pipes'.
     pub fn serve(&mut self, mut from: impl Read, mut to: impl Write) -> io::Result<()> {
-        let sha256 = self.loaded.manifest.embedder().sha256.clone();
+        let sha256 = self.embedder.sha256.clone();
         wire::send_response(&mut to, &Response::Ready(sha256))?;
         while let Some(request) = wire::read_request(&mut from)? {
             let done = match request {
@@ -48,7 +111,7 @@ impl LearnerServer<'_> {
             };
             let last = match done {
                 Ok(()) => Response::Done,
-                Err(failure) => Response::Failed(failure.text, failure.exit == Exit::Machine),
+                Err(error) => Response::Failed(error.to_string(), fault::is_machines(&error)),
             };
             wire::send_response(&mut to, &last)?;
         }
@@ -59,7 +122,7 @@ impl LearnerServer<'_> {
         &mut self,
         wanted: &[PhotoRequest],
         to: &mut impl Write,
-    ) -> io::Result<Result<(), Failure>> {
+    ) -> io::Result<Result<(), ServeError>> {
         let changes = self.changes;
         let mut failed = Ok(());
         let mut sent = Ok(());
@@ -85,7 +148,7 @@ impl LearnerServer<'_> {
         sent.map(|()| failed)
     }
 
-    fn drawn(&mut self, to: &mut impl Write) -> io::Result<Result<(), Failure>> {
+    fn drawn(&mut self, to: &mut impl Write) -> io::Result<Result<(), ServeError>> {
         let mut sent = Ok(());
         let done = built_in(&mut self.readers[0], |face| {
             if sent.is_ok() {
@@ -93,11 +156,11 @@ impl LearnerServer<'_> {
                 sent = wire::send_response(to, &Response::Drawn(values));
             }
         });
-        sent.map(|()| done.map_err(Failure::from))
+        sent.map(|()| done.map_err(ServeError::from))
     }
 
     /// Embeds the subjects that were sent, and keeps their lessons if it is to `learn`.
-    fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), Failure>> {
+    fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), ServeError>> {
         if learn {
             self.lessons.clear();
             if let Err(e) = self.draw() {
@@ -164,7 +227,7 @@ impl LearnerServer<'_> {
         directions: &[Vec<f32>],
         seed: u64,
         to: &mut impl Write,
-    ) -> io::Result<Result<(), Failure>> {
+    ) -> io::Result<Result<(), ServeError>> {
         let mut sent = Ok(());
         let done = self.trained(directions, seed, || {
             if sent.is_ok() {
@@ -177,7 +240,7 @@ impl LearnerServer<'_> {
                 wire::send_response(to, &Response::Patch(Box::new(patch)))?;
                 Ok(())
             }
-            Err(failure) => Err(failure),
+            Err(error) => Err(error),
         })
     }
 
@@ -187,9 +250,9 @@ impl LearnerServer<'_> {
         directions: &[Vec<f32>],
         seed: u64,
         mut each: impl FnMut(),
-    ) -> Result<Patch, Failure> {
-        let manifest = self.loaded.manifest.embedder();
-        let file = ModelFile::find(&manifest.file, &self.loaded.config.model_files)?;
+    ) -> Result<Patch, ServeError> {
+        let manifest = self.embedder;
+        let file = ModelFile::find(&manifest.file, self.model_files)?;
         let file = ModelFile::open(&file, &manifest.sha256, &manifest.source)?;
         let top = Top::of(&Weights::parse(file.bytes().to_vec())?)?;
         let tuned = top.tuned(&self.lessons, directions, seed, |_| each());
@@ -198,9 +261,8 @@ impl LearnerServer<'_> {
         let bytes = patch.applied(file.bytes())?;
         let sha256 = hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes));
         let file = ModelFile::sealed(&file.name(), &bytes, &sha256, "training")?;
-        let engine = self.loaded.config.engine;
         for reader in &mut self.readers {
-            let embedder = Embedder::load(engine.build().as_ref(), &file, manifest)?;
+            let embedder = Embedder::load(self.engine.build().as_ref(), &file, manifest)?;
             drop(reader.exchange(embedder));
         }
         Ok(patch)
@@ -245,14 +307,14 @@ fn look(
     cuts: &[FaceCut],
     changes: Changes,
     learn: bool,
-) -> Result<Outputs, Failure> {
-    let mut answers = Vec::new();
+) -> Result<Outputs, ServeError> {
+    let mut outputs = Vec::new();
     let mut sampler = Sampler::new(640, 256);
     let keeps = learn && subject.learnt.is_some();
     let mut read = |image: &Image<'_>, landmarks: &Landmarks| -> Result<(), FaceError> {
         let embedding = reader.read_at(image, landmarks)?;
         let trunk = reader.trunk().filter(|_| keeps).and_then(Trunk::of);
-        answers.extend(embedding.map(|e| (e, trunk)));
+        outputs.extend(embedding.map(|e| (e, trunk)));
         Ok(())
     };
     let cut = match &subject.sight {
@@ -280,5 +342,5 @@ fn look(
         let view = cut.view(subject.seed, number, changes, &mut sampler)?;
         read(&view.image()?, view.landmarks())?;
     }
-    Ok(answers)
+    Ok(outputs)
 }

@@ -1,19 +1,23 @@
-//! A folder of people: one folder a person, with their photos; and reading many photos by several readers at once.
+//! The data set: a folder with one folder of photos a person. Whose each is, and what is wrong with what lies there; no picture
+//! is opened here.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::{Failure, Loaded};
-use crate::capture::{Photo, pictures};
-use crate::face::{Reader, Settings};
+use crate::capture::pictures;
 use crate::fault;
-use crate::memory::{self, Bounded};
 use crate::people::folders::{self, Whose};
 use crate::people::{Gallery, name};
 use crate::text::is_archive;
+
+/// A folder that cannot be listed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; give the folder that has one folder a person", folder.display())]
+pub struct FolderError {
+    folder: PathBuf,
+    source: io::Error,
+}
 
 /// A person's folder; without photos if none could be found in it, which is then one of the things that are wrong.
 pub struct Named {
@@ -26,14 +30,10 @@ pub struct Named {
 pub fn people(
     folder: &Path,
     special: &[&'static str],
-) -> Result<(Vec<Named>, Vec<String>), Failure> {
-    let unreadable = |e: std::io::Error| {
-        let e = fault::of_path(e, folder);
-        let text = format!(
-            "{}: {e}; give the folder that has one folder a person",
-            folder.display()
-        );
-        Failure::of(&e, text)
+) -> Result<(Vec<Named>, Vec<String>), FolderError> {
+    let unreadable = |e: io::Error| FolderError {
+        folder: folder.to_owned(),
+        source: fault::of_path(e, folder),
     };
     let (mut people, mut wrong) = (BTreeMap::<String, Named>::new(), Vec::new());
     let mut shapes = BTreeMap::<String, String>::new();
@@ -41,7 +41,7 @@ pub fn people(
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
     let mut paths = entries
         .map(|e| Ok(e.map_err(unreadable)?.path()))
-        .collect::<Result<Vec<_>, Failure>>()?;
+        .collect::<Result<Vec<_>, FolderError>>()?;
     paths.sort();
     for path in paths {
         let shown = path.display();
@@ -187,93 +187,4 @@ pub fn photos_below(folder: &Path) -> Vec<PathBuf> {
     }
     photos.sort();
     photos
-}
-
-/// What a reader takes at most, in KiB: its networks, and a large photo.
-const READER: u64 = (Photo::MEMORY >> 10) + (48 << 10);
-
-/// One reader a core, if there is memory for a large photo each.
-pub fn readers(loaded: &Loaded, settings: Settings) -> Result<Vec<Reader>, Failure> {
-    load_readers(loaded, settings, how_many())
-}
-
-/// How many readers there is memory for, at most one a core.
-pub fn how_many() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let photos = usize::try_from(memory::available_kib() / READER).unwrap_or(usize::MAX);
-    cores.min(photos.max(1))
-}
-
-/// So many readers.
-pub fn load_readers(
-    loaded: &Loaded,
-    settings: Settings,
-    count: usize,
-) -> Result<Vec<Reader>, Failure> {
-    (0..count).map(|_| loaded.reader(settings)).collect()
-}
-
-/// Reads every item, shared out among the readers, and returns the results in the items' order. A bar shows the progress.
-pub fn each<I: Sync, T: Send>(
-    readers: &mut [Reader],
-    what: &'static str,
-    items: &[I],
-    read: impl Fn(&mut Reader, &I) -> T + Sync,
-) -> Vec<T> {
-    let bar = bar(what, items.len());
-    // A decoder that takes too much memory ends this process, and not another one that the machine needs.
-    let _bounded = bounded(readers.len());
-    let mut read_all: Vec<(usize, T)> = Vec::new();
-    share(readers, items, read, |place, result| {
-        bar.inc(1);
-        read_all.push((place, result));
-    });
-    bar.finish_and_clear();
-    read_all.sort_by_key(|(place, _)| *place);
-    read_all.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Bounds what this process may take while so many readers read photos.
-#[must_use]
-pub fn bounded(readers: usize) -> Bounded {
-    Bounded::to((READER << 10).saturating_mul(readers as u64 + 1))
-}
-
-/// Shares the items out among the readers, and hands on each result, with its place, as it comes.
-pub fn share<I: Sync, T: Send>(
-    readers: &mut [Reader],
-    items: &[I],
-    read: impl Fn(&mut Reader, &I) -> T + Sync,
-    hand_on: impl FnMut(usize, T),
-) {
-    let mut hand_on = hand_on;
-    let next = AtomicUsize::new(0);
-    let (done, results) = crossbeam_channel::unbounded();
-    std::thread::scope(|scope| {
-        for reader in readers {
-            let (next, done, read) = (&next, done.clone(), &read);
-            scope.spawn(move || {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(place) else { break };
-                    // The receiver is still there.
-                    let _ = done.send((place, read(reader, item)));
-                }
-            });
-        }
-        drop(done);
-        for (place, result) in &results {
-            hand_on(place, result);
-        }
-    });
-}
-
-/// A bar with the time left; without a terminal, one line.
-pub fn bar(what: &'static str, length: usize) -> ProgressBar {
-    let bar = ProgressBar::new(length as u64).with_message(what);
-    if bar.is_hidden() {
-        eprintln!("latchkey: {what}: {length}");
-    }
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -1,0 +1,84 @@
+//! How commands end: the exit status, and the line of a command that fails. The texts of errors are in the rooms that find them.
+
+use std::process::ExitCode;
+
+use crate::fault;
+use crate::learner::LearnerError;
+use crate::people::GalleryError;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: done, and the answer is no: no one recognised, no one enrolled, something wrong found.
+    No,
+    /// 2: what was asked for is impossible: arguments, configuration, files. Another try ends the same way.
+    Usage,
+    /// 3: the machine failed: camera, GPIO, disk, memory. Trying again may help.
+    Machine,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::No => 1,
+            Exit::Usage => 2,
+            Exit::Machine => 3,
+        })
+    }
+}
+
+/// What a command that fails ends with: one line and a status.
+pub struct Failure {
+    pub exit: Exit,
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure of the machine, whatever the error is.
+    pub fn machine(error: impl std::fmt::Display) -> Self {
+        Self {
+            exit: Exit::Machine,
+            text: error.to_string(),
+        }
+    }
+
+    /// A failure with `text`, about an error of the system.
+    pub fn of(error: &std::io::Error, text: String) -> Self {
+        let exit = if fault::is_machine(error) {
+            Exit::Machine
+        } else {
+            Exit::Usage
+        };
+        Self { exit, text }
+    }
+}
+
+/// Most errors are about something that was asked for; [`fault`] finds those that are the machine's.
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let exit = if fault::is_machines(&error) || is_learners(&error) {
+            Exit::Machine
+        } else {
+            Exit::Usage
+        };
+        Self {
+            exit,
+            text: error.to_string(),
+        }
+    }
+}
+
+/// Whether `error` is of a learner that failed as the machine did.
+fn is_learners(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |e| e.source());
+    let learners = chain.find_map(|e| e.downcast_ref::<LearnerError>());
+    learners.is_some_and(LearnerError::is_machines)
+}
+
+/// The failure of a change to a gallery.
+pub fn unchanged(error: GalleryError) -> Failure {
+    error.into()
+}
