@@ -320,6 +320,12 @@ fn bad_configurations_and_arguments_are_refused_with_the_fix() {
                 parts: &["enrol", "enroll"],
             },
             Case {
+                what: "one picture of mistakes for several runs",
+                arguments: words("eval people --data here --people 2,3 --mistakes worst.png"),
+                status: 2,
+                parts: &["--mistakes", "several runs", "one --people"],
+            },
+            Case {
                 what: "enrolment without pictures",
                 arguments: words("enroll Ada"),
                 status: 2,

@@ -176,9 +176,18 @@ fn no_pictures(folder: &Path) -> Vec<String> {
 }
 
 /// The photos in `folder` and in the folders in it; none if it is not there.
-pub fn photos_below(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
+pub fn photos_below(folder: &Path, wrong: &mut Vec<String>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                wrong.push(format!(
+                    "{}: not used: cannot be read: {error}",
+                    folder.display()
+                ));
+            }
+            return Vec::new();
+        }
     };
     let mut photos = pictures::list(folder).unwrap_or_default();
     let folders = entries.filter_map(Result::ok).map(|e| e.path());

@@ -87,13 +87,14 @@ impl Learnt {
     }
 }
 
-/// Has everyone's photos read, and keeps those that can be used.
+/// Has everyone's photos read, and keeps those that can be used. Also returns whether a fault of the machine kept any from being
+/// read.
 pub fn learn_from(
     learner: &mut Learner,
     named: &[Named],
     plan: &Plan<'_>,
     wrong: &mut Vec<String>,
-) -> Result<Vec<Learnt>, LearnerError> {
+) -> Result<(Vec<Learnt>, bool), LearnerError> {
     let all: Vec<&Path> = named
         .iter()
         .flat_map(|n| n.photos.iter().map(PathBuf::as_path))
@@ -101,14 +102,17 @@ pub fn learn_from(
     let what = "reading photos";
     let shown = read_all(learner, plan.show, what, &all, plan.views, plan.seed)?;
     let mut shown = shown.into_iter();
-    let mut learners = Vec::new();
+    let (mut learners, mut machine) = (Vec::new(), false);
     for person in named {
         let mut enrolment = Enrolment::default();
         let mut examples = Vec::new();
         for photo in &person.photos {
             let Some(result) = shown.next() else { break };
             let refused = match result {
-                Err(unread) => unread.why,
+                Err(unread) => {
+                    machine |= unread.machine;
+                    unread.why
+                }
                 Ok(shown) => match (enrolment.add(&shown.faces), shown.faces.first()) {
                     (Ok(()), Some(face)) => {
                         if let Ok(embedding) = face.embedding {
@@ -140,7 +144,7 @@ pub fn learn_from(
             examples,
         });
     }
-    Ok(learners)
+    Ok((learners, machine))
 }
 
 /// Removes photos that are in two people's folders, or that look more like another person than like the rest of their

@@ -48,7 +48,7 @@ pub fn strangers(
     plan: &Plan<'_>,
     wrong: &mut Vec<String>,
 ) -> Result<Strangers, LearnerError> {
-    let photos = photos_below(folder);
+    let photos = photos_below(folder, wrong);
     let paths: Vec<&Path> = photos.iter().map(PathBuf::as_path).collect();
     let read = read_all(learner, plan.show, "reading strangers", &paths, 0, 0)?;
     let mut strangers = Strangers::default();

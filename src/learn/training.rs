@@ -105,6 +105,8 @@ pub struct Training<'a> {
     strangers: Strangers,
     drawn: Vec<Embedding>,
     wrong: Vec<String>,
+    /// Whether a photo of a person could not be read by a fault of the machine.
+    machine: bool,
 }
 
 impl<'a> Training<'a> {
@@ -118,7 +120,7 @@ impl<'a> Training<'a> {
             named,
             mut wrong,
         } = data;
-        let mut learners = learn_from(&mut learner, &named, plan, &mut wrong)?;
+        let (mut learners, machine) = learn_from(&mut learner, &named, plan, &mut wrong)?;
         sort_out(&mut learners, &mut wrong);
         Ok(Self {
             plan,
@@ -130,6 +132,7 @@ impl<'a> Training<'a> {
             strangers: Strangers::default(),
             drawn: Vec::new(),
             wrong,
+            machine,
         })
     }
 
@@ -143,7 +146,12 @@ impl<'a> Training<'a> {
         &self.wrong
     }
 
-    /// Whether no photo of anybody can be used.
+    /// Whether a photo of a person could not be read by a fault of the machine: another try may help.
+    pub const fn is_machines(&self) -> bool {
+        self.machine
+    }
+
+    /// Whether no photo of any person can be used.
     pub fn is_in_vain(&self) -> bool {
         self.learners.iter().all(|l| l.examples.is_empty())
     }
@@ -169,7 +177,8 @@ impl<'a> Training<'a> {
             learners,
             strangers,
             drawn,
-            wrong,
+            mut wrong,
+            machine,
         } = self;
         let (empty, learners): (Vec<_>, Vec<_>) =
             learners.into_iter().partition(|l| l.examples.is_empty());
@@ -199,6 +208,7 @@ impl<'a> Training<'a> {
         };
         before.extend(validation.faces.iter().map(Embedding::values));
         let test = try_out(TEST, &before)?;
+        wrong.extend(validation.wrong.iter().chain(&test.wrong).cloned());
         let tuning = match plan.fine_tune {
             true => Some(fine_tune(plan, &mut learner, &learners, &strangers)?),
             false => None,
@@ -216,6 +226,7 @@ impl<'a> Training<'a> {
             far: plan.far,
             rule,
             sha256: plan.set.sha256.clone(),
+            machine,
             empty: empty.into_iter().map(|l| l.name).collect(),
             learners,
             strangers,

@@ -73,6 +73,8 @@ pub struct Given {
     pub faces: Vec<Embedding>,
     /// Photos that were left out, as they show people who were learnt or tried before.
     pub again: usize,
+    /// Photos and folders that could not be tried, a line each.
+    pub wrong: Vec<String>,
 }
 
 /// Tries the photos in `folder`. Strangers are counted as people, and not at all if they are among `before`: a threshold
@@ -89,10 +91,11 @@ pub fn given(
     if !folder.is_dir() {
         return Ok(given);
     }
-    let (people, _) = folder::people(folder, &[UNKNOWN])?;
+    let (people, wrong) = folder::people(folder, &[UNKNOWN])?;
+    given.wrong = wrong;
     let unknown = Named {
         name: String::new(),
-        photos: folder::photos_below(&special(folder, UNKNOWN)),
+        photos: folder::photos_below(&special(folder, UNKNOWN), &mut given.wrong),
     };
     // The person in whose folder each stranger's photo is; `None` for `unknown`.
     let mut owners = Vec::new();
@@ -100,7 +103,15 @@ pub fn given(
         let who = household.place(&person.name);
         let paths: Vec<&Path> = person.photos.iter().map(PathBuf::as_path).collect();
         let read = read_all(learner, plan.show, "trying photos", &paths, 0, 0)?;
-        for shown in read.into_iter().filter_map(Result::ok) {
+        for (photo, shown) in person.photos.iter().zip(read) {
+            let shown = match shown {
+                Ok(shown) => shown,
+                Err(unread) => {
+                    let why = format!("{}: not used: {}", photo.display(), unread.why);
+                    given.wrong.push(why);
+                    continue;
+                }
+            };
             match (who, largest(&shown)) {
                 (Some(who), Some((_, face))) => given.genuine.push(known.score(who, &face)),
                 (Some(who), None) => given.genuine.push(Genuine::missed(who)),

@@ -66,7 +66,8 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Ends with [`Exit::No`] if a person has no photo that can be used, or if fine-tuning was asked for and there are too few
+/// Ends with [`Exit::No`] if a person has no photo that can be used ([`Exit::Machine`] if that may be the machine's fault), or if
+/// fine-tuning was asked for and there are too few
 /// strangers for it; everything else is still learnt.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
@@ -95,12 +96,18 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         eprintln!(
             "latchkey: no photo of anybody can be used; see the reason of each above; nothing was changed"
         );
-        return Ok(Exit::No);
+        return Ok(if training.is_machines() {
+            Exit::Machine
+        } else {
+            Exit::No
+        });
     }
     training.meet_strangers()?;
     print_wrong(training.wrong());
     training.learners().iter().for_each(advise);
+    let printed = training.wrong().len();
     let trained = training.try_out()?;
+    print_wrong(&trained.wrong[printed..]);
     end_when_unread();
 
     if !arguments.dry_run {
@@ -124,10 +131,10 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         summary.print();
     }
-    Ok(if trained.empty.is_empty() && !trained.is_tuned_in_vain() {
-        Exit::Done
-    } else {
-        Exit::No
+    Ok(match trained.empty.is_empty() {
+        false if trained.machine => Exit::Machine,
+        true if !trained.is_tuned_in_vain() => Exit::Done,
+        _ => Exit::No,
     })
 }
 

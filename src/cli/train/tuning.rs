@@ -23,8 +23,7 @@ pub fn line(outcome: &Outcome) -> String {
                 need.select,
                 need.learn,
                 match people {
-                    0 => "0 people were given".to_owned(),
-                    1 => "one person were given".to_owned(),
+                    1 => "1 person were given".to_owned(),
                     people => format!("{people} people were given"),
                 },
                 need.all() - people

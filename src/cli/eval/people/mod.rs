@@ -95,6 +95,12 @@ impl Arguments {
 }
 
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.mistakes.is_some() && arguments.sizes().count() > 1 {
+        return Err(Failure {
+            exit: Exit::Usage,
+            text: "--mistakes: writes one picture, and there are several runs; give one --people and one --photos".to_owned(),
+        });
+    }
     let named = candidates(&arguments.data, arguments.only.as_deref())?;
     let loaded = Loaded::new(asked)?;
     if let Some(kind) = arguments.visits {
