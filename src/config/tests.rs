@@ -4,6 +4,43 @@ use super::{Config, ConfigError, Overrides, RecognitionSettings, keys};
 use crate::output::{LedLines, Wiring};
 
 #[test]
+fn every_board_is_read_and_named_where_users_look() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file| std::fs::read_to_string(root.join(file)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("latchkey.toml");
+    std::fs::write(&empty, "").unwrap();
+    for (name, text, model) in super::board::BOARDS {
+        let overrides = Overrides {
+            config: Some(empty.clone()),
+            board: Some(name.to_owned()),
+            ..Overrides::default()
+        };
+        if let Err(why) = Config::load(&overrides) {
+            panic!("{name}: {why}");
+        }
+        assert!(
+            text.starts_with("# "),
+            "boards/{name}.toml: does not begin with what it is"
+        );
+        assert_ne!(model, Some(""), "{name}");
+        for file in [
+            "src/cli/overrides.rs",
+            "scripts/deb/latchkey.1",
+            "docs/wiring.md",
+            "docs/configuration.md",
+        ] {
+            let words = read(file);
+            let mut words = words.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(
+                words.any(|word| word == name),
+                "{file}: does not name the board {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn no_error_message_contains_a_password() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("latchkey.toml");

@@ -48,6 +48,16 @@ impl PixelFormat {
         Self::Grey,
     ];
 
+    /// Whether its values are luma and two differences of colour, which video has in the limited range. A camera's luma alone and
+    /// what a JPEG decodes to have the full one.
+    #[must_use]
+    pub const fn is_ycbcr(self) -> bool {
+        match self {
+            Self::Nv12 | Self::Yu12 | Self::Yuyv => true,
+            Self::Grey | Self::Rgb3 | Self::Bgr3 | Self::Mjpeg => false,
+        }
+    }
+
     /// V4L2's four-character code.
     #[must_use]
     pub const fn fourcc(self) -> [u8; 4] {
@@ -122,9 +132,10 @@ impl Layout {
             width,
             height,
             stride: format.min_stride(width),
-            range: match format {
-                PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv => Range::Limited,
-                _ => Range::Full,
+            range: if format.is_ycbcr() {
+                Range::Limited
+            } else {
+                Range::Full
             },
         }
     }
@@ -268,5 +279,26 @@ impl<'a> Image<'a> {
         );
         let luma = width as usize * height as usize;
         (alone && stride == width).then(|| self.bytes.get(..luma + BEHIND))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PixelFormat;
+
+    /// A new variant does not compile here until it has a place.
+    #[test]
+    fn every_format_is_listed_once() {
+        let place = |format| match format {
+            PixelFormat::Nv12 => 0,
+            PixelFormat::Yu12 => 1,
+            PixelFormat::Yuyv => 2,
+            PixelFormat::Rgb3 => 3,
+            PixelFormat::Bgr3 => 4,
+            PixelFormat::Mjpeg => 5,
+            PixelFormat::Grey => 6,
+        };
+        let places: Vec<usize> = PixelFormat::ALL.into_iter().map(place).collect();
+        assert_eq!(places, (0..PixelFormat::ALL.len()).collect::<Vec<_>>());
     }
 }

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn any_set_of_leds_distinguishes_all_signals() {
+    fn any_set_of_leds_distinguishes_all_indications() {
         for bits in 1..8 {
             let shown = INDICATIONS.map(|indication| seen(indication, wired(bits)));
             for i in 0..shown.len() {

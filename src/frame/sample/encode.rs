@@ -85,10 +85,7 @@ impl Encoder {
             channels @ (Channels::Grey | Channels::Luma) => {
                 let luma = |i: usize| 0.299 * rgb[0][i] + 0.587 * rgb[1][i] + 0.114 * rgb[2][i];
                 let mut grey = [luma(0), luma(1), luma(2), luma(3)];
-                if matches!(
-                    format,
-                    PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yuyv
-                ) {
+                if format.is_ycbcr() {
                     let [weight, ..] = rgb[0];
                     let black = if range == Range::Limited { 16.0 } else { 0.0 };
                     grey = match channels {
