@@ -221,11 +221,17 @@ fn a_configuration_comes_into_force_only_if_it_is_valid() {
     card.put("latchkey.toml", &in_force);
     assert_eq!(card.start().mistakes, Vec::<String>::new());
     let elsewhere = card.owner.folder.join("models");
-    card.put(
-        "latchkey.toml",
-        format!("model_files = {elsewhere:?}\n{in_force}"),
-    );
-    assert!(card.start().mistakes[0].contains("a file on this drive"));
+    for path in [&*elsewhere.to_string_lossy(), "../owner/models"] {
+        card.put(
+            "latchkey.toml",
+            format!("model_files = {path:?}\n{in_force}"),
+        );
+        let mistakes = card.start().mistakes;
+        assert!(
+            mistakes[0].contains("a file on this drive"),
+            "{path}: {mistakes:?}"
+        );
+    }
     card.put("latchkey.toml", vec![b'#'; 100_000]);
     assert!(card.start().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
     // Once the file is repaired or removed there is no mistake, and the report of it is gone.

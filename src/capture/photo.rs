@@ -46,9 +46,9 @@ impl Photo {
     /// The most pixels that a photo has once it is read. A larger one is read at a half, a third, a quarter and so on of its
     /// size: faces that are worth learning still have several hundred pixels then.
     pub const MOST: u32 = 8 << 20;
-    /// The most bytes that reading any photo takes: the file, the picture, and what the decoder holds. A turned copy of the
-    /// picture is made later, when the file is closed.
-    pub const MEMORY: u64 = Self::MAX_BYTES + 3 * Self::MOST as u64 + Self::DECODER;
+    /// The most bytes that reading a photo takes whose file has no more bytes than its picture, 24 MiB: the picture, what the
+    /// decoder holds, and the file or, after it, a turned copy of the picture. A larger file takes that much more.
+    pub const MEMORY: u64 = 2 * 3 * Self::MOST as u64 + Self::DECODER;
     /// The most bytes that decoding takes in addition to the file and the picture.
     const DECODER: u64 = 64 << 20;
 

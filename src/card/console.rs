@@ -1,6 +1,6 @@
 //! The serial console: how the first process writes to it, and the login on it if the owner asks for one.
 //!
-//! Snapshot lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
+//! Writing lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
 //! counted. Nothing here reads; the login opens the terminal itself.
 //!
 //! What stops the wire for ever (a control character, a login's settings, hardware) must not stop the first process,

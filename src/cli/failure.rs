@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use crate::fault;
 use crate::learner::LearnerError;
-use crate::people::GalleryError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +75,4 @@ fn is_learners(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |e| e.source());
     let learners = chain.find_map(|e| e.downcast_ref::<LearnerError>());
     learners.is_some_and(LearnerError::is_machines)
-}
-
-/// The failure of a change to a gallery.
-pub fn unchanged(error: GalleryError) -> Failure {
-    error.into()
 }

@@ -28,7 +28,7 @@ use log::Level;
 use rustix::process::DumpableBehavior;
 use signal_hook::consts::SIGPIPE;
 
-use self::failure::{Exit, Failure, unchanged};
+use self::failure::{Exit, Failure};
 use self::loaded::Loaded;
 use self::overrides::Options;
 use crate::confine;

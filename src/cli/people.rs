@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, print_json, unchanged};
+use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, print_json};
 use crate::config::{Config, Overrides};
 use crate::people::{Gallery, GalleryError};
 
@@ -40,7 +40,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
         });
         let (person, tuned) = match removed {
             Err(error @ GalleryError::Unknown { .. }) => return Ok(no(&error)),
-            removed => removed.map_err(unchanged)?,
+            removed => removed?,
         };
         if tuned {
             eprintln!("latchkey: {NO_LONGER_TUNED}");
@@ -88,7 +88,7 @@ fn check(overrides: &Overrides, json: bool) -> Result<Exit, Failure> {
     match whole {
         Ok(people) if json => print_json(&json!({"gallery": path, "people": people})),
         Ok(people) => println!("{people} people enrolled in {}", path.display()),
-        Err(error @ GalleryError::Io { .. }) => return Err(unchanged(error)),
+        Err(error @ GalleryError::Io { .. }) => return Err(error.into()),
         Err(error) => return Ok(no(&error)),
     }
     Ok(Exit::Done)

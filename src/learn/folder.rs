@@ -192,6 +192,12 @@ pub fn photos_below(folder: &Path, wrong: &mut Vec<String>) -> Vec<PathBuf> {
     let mut photos = pictures::list(folder).unwrap_or_default();
     let folders = entries.filter_map(Result::ok).map(|e| e.path());
     for inner in folders.filter(|p| p.is_dir() && !pictures::is_clutter(p)) {
+        if let Err(error) = std::fs::read_dir(&inner) {
+            wrong.push(format!(
+                "{}: not used: cannot be read: {error}",
+                inner.display()
+            ));
+        }
         photos.extend(pictures::list(&inner).unwrap_or_default());
     }
     photos.sort();

@@ -19,7 +19,7 @@ mod trials;
 mod tuned;
 mod tuning;
 
-pub use calibrate::{Calibration, TAIL, calibrate, clear_of, measure};
+pub use calibrate::{Calibration, calibrate};
 pub(crate) use folder::{FolderError, Named, people};
 pub(crate) use household::Genuine;
 pub(crate) use photos::Learnt;

@@ -17,8 +17,6 @@ pub struct Trained {
     pub learners: Vec<Learnt>,
     /// Those without a photo that can be used.
     pub empty: Vec<String>,
-    /// Whether a photo of a person could not be read by a fault of the machine.
-    pub machine: bool,
     /// In `unknown`.
     pub strangers: Strangers,
     /// Synthetic strangers.

@@ -178,7 +178,7 @@ impl<'a> Training<'a> {
             strangers,
             drawn,
             mut wrong,
-            machine,
+            machine: _,
         } = self;
         let (empty, learners): (Vec<_>, Vec<_>) =
             learners.into_iter().partition(|l| l.examples.is_empty());
@@ -226,7 +226,6 @@ impl<'a> Training<'a> {
             far: plan.far,
             rule,
             sha256: plan.set.sha256.clone(),
-            machine,
             empty: empty.into_iter().map(|l| l.name).collect(),
             learners,
             strangers,

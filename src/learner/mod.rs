@@ -1,9 +1,9 @@
 //! Learning from photos, which may come from anyone, in a process of its own that can read them and answer, and no more.
-//! The main process, which writes the gallery, decodes no picture: it asks, checks every answer, and computes the rest.
+//! The main process, which writes the gallery, decodes no picture: it sends requests, checks every response, and computes the rest.
 //!
 //! ```text
-//! train, enroll ── questions: photos, by path ──▶ learner (this program again, confined: no file to write, no device,
-//!   writes the     ◀── answers: embeddings, ──     no network, no program to start)
+//! train, enroll ── requests: photos, by path ──▶ learner (this program again, confined: no file to write, no device,
+//!   writes the     ◀── responses: embeddings, ──     no network, no program to start)
 //!   gallery            weights, why not
 //! ```
 //!

@@ -43,13 +43,13 @@ impl Process {
 
     /// The next answer, unless it takes longer than `timeout`.
     pub fn answer(&mut self, timeout: Duration) -> Result<Response, LearnerError> {
-        let mut waiting = Waiting {
+        let mut reader = TimedReader {
             from: &mut self.from,
             timeout,
-            silent: false,
+            timed_out: false,
         };
-        let read = wire::read(&mut waiting, wire::MOST_BYTES);
-        if waiting.silent {
+        let read = wire::read(&mut reader, wire::MOST_BYTES);
+        if reader.timed_out {
             return Err(LearnerError::Silent);
         }
         match read {
@@ -91,19 +91,19 @@ impl Drop for Process {
 }
 
 /// Waits for bytes no longer than `timeout`.
-struct Waiting<'a> {
+struct TimedReader<'a> {
     from: &'a mut BufReader<ChildStdout>,
     timeout: Duration,
-    silent: bool,
+    timed_out: bool,
 }
 
-impl Read for Waiting<'_> {
+impl Read for TimedReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         if self.from.buffer().is_empty() {
             let timeout = Timespec::try_from(self.timeout).ok();
             let mut fds = [PollFd::new(self.from.get_ref(), PollFlags::IN)];
             if poll(&mut fds, timeout.as_ref())? == 0 {
-                self.silent = true;
+                self.timed_out = true;
                 return Err(std::io::ErrorKind::TimedOut.into());
             }
         }

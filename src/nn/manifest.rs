@@ -602,4 +602,19 @@ mod tests {
             assert!(error.contains(path), "{error}");
         }
     }
+
+    #[test]
+    fn one_network_decides_what_is_a_face() {
+        let (_, set) = BUILT_IN[0];
+        let neither = set.replace("\nface = ", "\n# face = ");
+        assert_ne!(neither, set);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, neither).unwrap();
+        let name = file.path().to_str().unwrap().parse().unwrap();
+        let error = Manifest::load(&name).unwrap_err().to_string();
+        assert!(
+            error.contains("detector.sure") && error.contains("landmarks.face"),
+            "{error}"
+        );
+    }
 }

@@ -10,7 +10,7 @@
 //! fixture: a thing that looks like a face, or a picture of one.
 //!
 //! The mean is not scaled back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
-//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Entry
+//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Held
 //! inline: nothing is allocated.
 
 use std::time::Duration;

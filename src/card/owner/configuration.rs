@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, lchown};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::files::{read_bounded, sync};
 use super::report::shown;
@@ -90,7 +90,7 @@ impl Owner {
         let Some(new) = read(written) else {
             return Ok(());
         };
-        if new.values().any(|value| names_a_file(value, &self.folder)) {
+        if new.values().any(|value| self.is_on_the_drive(value)) {
             return Err("names a file on this drive, which cannot be read while the door runs");
         }
         let relay = |file: &toml::Table| file.get("output")?.get("relay").cloned();
@@ -116,18 +116,26 @@ impl Owner {
         self.user
             .map_or(Ok(()), |user| lchown(path, Some(0), Some(user)))
     }
-}
 
-/// Whether a text in `value` is a path into `folder`, by itself or after the `pictures:` of a source.
-fn names_a_file(value: &toml::Value, folder: &Path) -> bool {
-    let inside = |value| names_a_file(value, folder);
-    match value {
-        toml::Value::String(text) => {
-            let path = text.split_once(':').map_or(&**text, |(_, path)| path);
-            Path::new(path).starts_with(folder)
+    /// Whether a text in `value` is a path on the owner's partition, by itself or after the `pictures:` of a source. A relative
+    /// path is relative to the data partition, where the configuration is kept.
+    fn is_on_the_drive(&self, value: &toml::Value) -> bool {
+        match value {
+            toml::Value::String(text) => {
+                let path = text.strip_prefix("pictures:").unwrap_or(text);
+                let mut plain = PathBuf::new();
+                for part in self.data.join(path).components() {
+                    match part {
+                        Component::ParentDir => _ = plain.pop(),
+                        Component::CurDir => {}
+                        part => plain.push(part),
+                    }
+                }
+                plain.starts_with(&self.folder)
+            }
+            toml::Value::Array(values) => values.iter().any(|value| self.is_on_the_drive(value)),
+            toml::Value::Table(values) => values.values().any(|value| self.is_on_the_drive(value)),
+            _ => false,
         }
-        toml::Value::Array(values) => values.iter().any(inside),
-        toml::Value::Table(values) => values.values().any(inside),
-        _ => false,
     }
 }

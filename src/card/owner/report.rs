@@ -1,4 +1,4 @@
-//! What is reported to the owner: lines for the log, and the text of the report file. Snapshot the file is the last of the
+//! What is reported to the owner: lines for the log, and the text of the report file. Writing the file is the last of the
 //! [`changes`](super::changes) on the drive.
 
 use super::{CONFIG, DRIVE, PHOTOS, REMOVE};

@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::{
     Exit, Failure, Loaded, NO_LONGER_TUNED, bar, end_when_unread, learner, pictures, print_json,
-    unchanged,
 };
 use crate::config::Overrides;
 use crate::face::{Embedding, Reader};
@@ -131,8 +130,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
             g.set_strangers(&strangers);
         }
         Ok::<_, GalleryError>(id)
-    })
-    .map_err(unchanged)?;
+    })?;
     if before.tuned().is_some() || before.was_tuned_earlier() {
         eprintln!("latchkey: {NO_LONGER_TUNED}");
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use self::summary::Summary;
 use super::change::{ChangeName, changes};
-use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, bar, end_when_unread, learner, unchanged};
+use super::{Exit, Failure, Loaded, NO_LONGER_TUNED, bar, end_when_unread, learner};
 use crate::config::{Config, Overrides};
 use crate::learn::{DataSet, Learnt, Plan, Training};
 use crate::learner::plain;
@@ -66,9 +66,9 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Ends with [`Exit::No`] if a person has no photo that can be used ([`Exit::Machine`] if that may be the machine's fault), or if
-/// fine-tuning was asked for and there are too few
-/// strangers for it; everything else is still learnt.
+/// Ends with [`Exit::No`] if a person has no photo that can be used, or if fine-tuning was asked for and there are too few
+/// strangers for it; everything else is still learnt. Ends with [`Exit::Machine`] only if no photo can be used and that may be
+/// the machine's fault: nothing is changed then, and another try may help.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
         return undo(asked);
@@ -116,7 +116,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
                 "latchkey: a person was enrolled meanwhile whom the fine-tuned network does not know: it is not used"
             );
         };
-        trained.store(path, outdated).map_err(unchanged)?;
+        trained.store(path, outdated)?;
         if trained.ends_tuned() {
             eprintln!("latchkey: {NO_LONGER_TUNED}");
         }
@@ -131,10 +131,10 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     } else {
         summary.print();
     }
-    Ok(match trained.empty.is_empty() {
-        false if trained.machine => Exit::Machine,
-        true if !trained.is_tuned_in_vain() => Exit::Done,
-        _ => Exit::No,
+    Ok(if trained.empty.is_empty() && !trained.is_tuned_in_vain() {
+        Exit::Done
+    } else {
+        Exit::No
     })
 }
 
@@ -159,8 +159,7 @@ fn undo(asked: &Overrides) -> Result<Exit, Failure> {
         let had = g.tuned().is_some() || g.was_tuned_earlier();
         g.set_tuned(None);
         Ok(had)
-    })
-    .map_err(unchanged)?;
+    })?;
     if had {
         println!("the network is the set's own again");
         return Ok(Exit::Done);

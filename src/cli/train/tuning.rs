@@ -23,7 +23,7 @@ pub fn line(outcome: &Outcome) -> String {
                 need.select,
                 need.learn,
                 match people {
-                    1 => "1 person were given".to_owned(),
+                    1 => "1 person was given".to_owned(),
                     people => format!("{people} people were given"),
                 },
                 need.all() - people

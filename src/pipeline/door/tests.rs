@@ -327,7 +327,7 @@ impl Rig {
                 }
                 drop(stuck);
             }
-            // A guard in active has started; one that has not is the next kind. Both errors are handled alike.
+            // An active guard has started; one that has not is the next kind. Both errors are handled alike.
             Fault::Guard(GuardError::Spawn(_) | GuardError::Start) => {
                 self.controller.fail(fault.clone());
             }
