@@ -1,6 +1,6 @@
 //! Counts heap allocations, so that tests can measure that the frame path allocates nothing.
 //!
-//! Allocates through the system's allocator; adds one relaxed increment to each allocation.
+//! Allocates through the system's allocator, and adds one relaxed increment to each allocation.
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -11,7 +11,7 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// The system's allocator, with a counter. Set it with `#[global_allocator]`.
 pub struct Counting;
 
-/// Allocations and reallocations of the whole process so far; 0 unless [`Counting`] is in place.
+/// The number of allocations and reallocations of the whole process; 0 unless [`Counting`] is in place.
 #[must_use]
 pub fn allocations() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)

@@ -1,6 +1,7 @@
-//! Random numbers that are the same on every machine: they follow from a seed. For drawing and learning, not for secrets.
+//! Random numbers that are the same on every machine, because they follow from a seed. They are for sampling and learning, not
+//! for secrets.
 
-/// 64 well-mixed bits of two numbers (the finaliser of `SplitMix64`, Steele, Lea and Flood 2014).
+/// 64 well-mixed bits from two numbers (the finaliser of `SplitMix64`, Steele, Lea and Flood 2014).
 #[must_use]
 pub const fn bits(seed: u64, at: u64) -> u64 {
     let mut z = seed ^ at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -9,14 +10,14 @@ pub const fn bits(seed: u64, at: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// From 0 up to 1, without 1.
+/// A number at least 0 and below 1.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "24 bits")]
 pub fn unit(seed: u64, at: u64) -> f32 {
     (bits(seed, at) >> 40) as f32 / 16_777_216.0
 }
 
-/// A sequence of numbers.
+/// A sequence of random numbers.
 #[derive(Clone, Debug)]
 pub struct Chance {
     seed: u64,
@@ -33,19 +34,19 @@ impl Chance {
         }
     }
 
-    /// 64 bits.
+    /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.at += 1;
         bits(self.seed, self.at)
     }
 
-    /// From 0 up to 1, without 1.
+    /// A number at least 0 and below 1.
     pub fn unit(&mut self) -> f32 {
         self.at += 1;
         unit(self.seed, self.at)
     }
 
-    /// From `low` up to `high`.
+    /// A number between `low` and `high`.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         (high - low).mul_add(self.unit(), low)
     }
@@ -55,7 +56,7 @@ impl Chance {
         self.unit() < probability
     }
 
-    /// One of `n`.
+    /// A number below `n`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -66,7 +67,7 @@ impl Chance {
         ((self.unit() * n as f32) as usize).min(n.saturating_sub(1))
     }
 
-    /// A normal deviate (Box and Muller 1958), at most 2.2, so that no drawn person is unlike all people.
+    /// A normal deviate (Box and Muller 1958), between -2.2 and 2.2, so that no random person is unlike all people.
     pub fn normal(&mut self) -> f32 {
         let (a, b) = (self.unit().max(1e-7), self.unit());
         ((-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()).clamp(-2.2, 2.2)

@@ -1,10 +1,10 @@
-//! The one clock: nanoseconds of the kernel's `CLOCK_MONOTONIC`, which is also what V4L2 stamps its
-//! frames with and what the kernel's trace is read against.
+//! The only clock: nanoseconds of the kernel's `CLOCK_MONOTONIC`. V4L2 also stamps its frames with this clock, and the kernel's
+//! trace is read against it.
 //!
-//! It is not wall-clock time, which is for people and only printed in the log.
+//! It is not wall-clock time, which is for people and is only printed in the log.
 //!
-//! A play that runs as fast as this machine can sets the time itself: [`halt`] stops the clock of the process, and
-//! [`pass`] advances it when everything that follows from a frame is [`settled`]. Nothing real may depend on such time.
+//! A play, which runs as fast as this machine can, sets the time itself: [`halt`] stops the clock of the process, and [`pass`]
+//! advances it when everything that follows from a frame is [`settled`]. Nothing real may depend on such time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The time that a play has set; 0 while the kernel's clock is used.
 static PLAY_TIME: AtomicU64 = AtomicU64::new(0);
-/// The first so many frames are settled.
+/// The number of frames, counted from the first, that are settled.
 static SETTLED: AtomicU64 = AtomicU64::new(0);
-/// The thread that waits for that.
+/// The thread that waits for frames to be settled.
 static PLAYER: OnceLock<Thread> = OnceLock::new();
 
-/// Stops the clock of the whole process. From now on time passes by [`pass`] only.
+/// Stops the clock of the whole process. After this, time passes by [`pass`] only.
 pub fn halt() {
     PLAY_TIME.store(Timestamp::kernel().0, Ordering::Release);
 }
@@ -42,8 +42,8 @@ pub fn settled(frames: u64) {
     }
 }
 
-/// Waits until `frames` frames are [`settled`], but no longer than `time`. Returns whether they are.
-/// For the one thread that plays.
+/// Waits until `frames` frames are [`settled`], but at most for `time`. Returns whether they are settled. Only the one thread
+/// that plays may call this.
 #[must_use]
 pub fn settle(frames: u64, time: Duration) -> bool {
     PLAYER.get_or_init(std::thread::current);
@@ -60,7 +60,7 @@ pub fn settle(frames: u64, time: Duration) -> bool {
     }
 }
 
-/// The time of day that belongs to the present, also where the clock was halted.
+/// The time of day at present, also if the clock is halted.
 #[must_use]
 pub fn time_of_day() -> SystemTime {
     let ahead = Timestamp::now().since(Timestamp::kernel());
@@ -68,7 +68,7 @@ pub fn time_of_day() -> SystemTime {
     SystemTime::now() + ahead - behind
 }
 
-/// A point in time: nanoseconds since boot, times of suspend left out, never going backwards.
+/// A point in time: nanoseconds since boot, without times of suspend, never going backwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -106,7 +106,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Time from `earlier` to this; zero if `earlier` is in fact later.
+    /// The time from `earlier` to this point in time; zero if `earlier` is in fact later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

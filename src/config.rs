@@ -1,8 +1,8 @@
-//! `latchkey.toml` and a board file, read, checked and made into one typed value.
+//! `latchkey.toml` and a board file, which are read, checked and made into one typed value.
 //!
-//! The board file describes the hardware; `latchkey.toml` has what the owner wants and may overrule any
-//! key of the board's tables `camera`, `engine` and `output`. Both are TOML. Errors name the file,
-//! the key and the fix. Nothing here opens a device.
+//! The board file describes the hardware. `latchkey.toml` contains the owner's wishes and may overrule any key of the board's
+//! tables `camera`, `engine` and `output`. Both are TOML. Errors name the file, the key and the fix. Nothing here opens a
+//! device.
 
 mod board;
 mod error;
@@ -32,20 +32,20 @@ use crate::door::Policy;
 use crate::nn::{EngineSettings, Selection};
 use crate::output::Wiring;
 
-/// Everything that is configured, checked.
+/// The complete configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Name of the board.
     pub board: String,
-    /// Which networks.
+    /// The selected networks.
     pub models: Selection,
-    /// Folders that may hold their files, in order.
+    /// Folders that may contain the networks' files, in the order of the search.
     pub model_files: Vec<PathBuf>,
     /// The gallery file.
     pub gallery: PathBuf,
     /// The camera.
     pub camera: CameraSettings,
-    /// What runs the networks.
+    /// The engine that runs the networks.
     pub engine: EngineSettings,
     /// Relay, LEDs and button.
     pub output: Wiring,
@@ -55,9 +55,9 @@ pub struct Config {
     pub door: Policy,
     /// What is logged.
     pub log: LogSettings,
-    /// Tables that only the system on a card uses. They are unchecked: a door must not stay shut because of them.
+    /// Tables that only the system on a card uses. They are unchecked, because a door must not stay shut because of them.
     pub card: CardTables,
-    /// Whether the LED shows that the newest setup has a mistake and is not in force; from no file.
+    /// Whether the LED shows that the newest setup has a mistake and is not in force. No file contains this setting.
     pub notice: bool,
 }
 
@@ -65,9 +65,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
-    /// Whether people are called by name; otherwise by number.
+    /// Whether people are logged by name; otherwise by number.
     pub names: bool,
-    /// Minutes between two signs of life; 0 for none.
+    /// Minutes between two `alive` lines; 0 for none.
     pub alive_minutes: u32,
 }
 
@@ -80,7 +80,7 @@ impl Default for LogSettings {
     }
 }
 
-/// `latchkey.toml`; the tables that a board file may have too are still as written.
+/// `latchkey.toml`. The tables that a board file may have too are kept as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OwnerFile {
@@ -99,7 +99,7 @@ struct OwnerFile {
 }
 
 impl Config {
-    /// The configuration that `overrides` leads to.
+    /// The configuration that results from `overrides` and the files.
     ///
     /// # Errors
     /// [`ConfigError`]: the first mistake found, with file, key and fix.
@@ -125,7 +125,7 @@ impl Config {
         let board = board.unwrap_or_else(|| this_board().to_owned());
         let (board_name, hardware) = BoardFile::find(&board)?;
 
-        // The board's tables are checked by themselves first, so that a mistake in them is reported as the board's.
+        // The board's tables are checked separately first, so that a mistake in them is reported as the board's.
         let both = |board_table: &toml::Table, owner_table: &toml::Table| {
             let mut merged = board_table.clone();
             overlay(&mut merged, owner_table);
@@ -208,7 +208,7 @@ fn overlay(under: &mut toml::Table, over: &toml::Table) {
     }
 }
 
-/// Removes what is `false`: it is not wired, though the board file may have it.
+/// Removes every part that is `false`: it is not wired, even if the board file has it.
 fn take_away(output: &mut toml::Table) {
     if let Some(toml::Value::Table(leds)) = output.get_mut("leds") {
         leds.retain(|_, led| *led != toml::Value::Boolean(false));

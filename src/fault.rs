@@ -1,5 +1,5 @@
-//! Whether a system error is due to what was requested or to the machine at this moment: the first recurs on
-//! a retry, the second may not. Exit statuses and restarts depend on it, so it is decided in this one place.
+//! Decides whether the cause of a system error is the request or the machine at this moment: the first kind recurs on a retry,
+//! the second kind may not. Exit statuses and restarts depend on this, so it is decided in this one place.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-/// A file that is missing because its file system is not mounted yet.
+/// A file is missing because its file system is not mounted yet.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is in /etc/fstab and not mounted yet", place.display())]
 struct NotMounted {
@@ -15,8 +15,8 @@ struct NotMounted {
 }
 
 /// Whether `error` is the machine's: a disk that fails or is full, too little memory, too many open files, a device or mount
-/// that is away, a call that was interrupted or would have to wait. Any other error is about the input: a file that does not exist,
-/// that may not be read, or that is not what it should be.
+/// that is absent, a call that was interrupted or would have to wait. Any other error is about the input: a file that does not
+/// exist, that may not be read, or that has the wrong content.
 #[must_use]
 pub fn is_machine(error: &io::Error) -> bool {
     if let Some(inner) = error.get_ref() {
@@ -49,7 +49,7 @@ pub fn is_machine(error: &io::Error) -> bool {
                 | Errno::NOBUFS
                 | Errno::NOLCK
                 | Errno::DEADLK
-                // A file system that found itself damaged (checksums, structure), or became read-only because of that.
+                // A file system that found damage in itself (checksums, structure), or became read-only because of damage.
                 | Errno::BADMSG
                 | Errno::UCLEAN
                 | Errno::ROFS
@@ -58,7 +58,7 @@ pub fn is_machine(error: &io::Error) -> bool {
     }
 }
 
-/// The same for errors without the system's number.
+/// The same as [`is_machine`], for errors without the system's number.
 fn of_kind(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -84,7 +84,7 @@ pub fn is_machines(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let system = error.downcast_ref::<io::Error>();
-        // Its `source` skips the error that it wraps.
+        // The `source` of this error skips the error that it wraps.
         let decoder = match error.downcast_ref::<png::DecodingError>() {
             Some(png::DecodingError::IoError(error)) => Some(error),
             _ => None,
@@ -102,8 +102,8 @@ pub fn is_machines(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// `error`, which the system gave for `path`; if it is that the file does not exist, and the file system that should hold it
-/// is not mounted yet, an error with that reason.
+/// Returns `error`, which the system gave for `path`. If it says that the file does not exist, and the file system that should
+/// contain the file is not mounted yet, returns an error with that reason.
 #[must_use]
 pub fn of_path(error: io::Error, path: &Path) -> io::Error {
     if error.kind() != ErrorKind::NotFound {
@@ -117,10 +117,10 @@ pub fn of_path(error: io::Error, path: &Path) -> io::Error {
     }
 }
 
-/// Checks that `path` is not missing because a mount is missing.
+/// Checks that `path` is not missing because of a missing mount.
 ///
 /// # Errors
-/// An error of the machine if it is.
+/// An error of the machine, if a mount is missing.
 pub fn check_mounted(path: &Path) -> io::Result<()> {
     let error = of_path(ErrorKind::NotFound.into(), path);
     if is_machine(&error) {
@@ -130,7 +130,8 @@ pub fn check_mounted(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The place of a file system that should hold `path` by `fstab` and is not among `mounts` (fstab(5), proc_mounts(5)).
+/// Where a file system would be mounted that should contain `path` by `fstab` and is not among `mounts` (fstab(5),
+/// proc_mounts(5)).
 fn awaited(path: &Path, fstab: &str, mounts: &str) -> Option<PathBuf> {
     let places = |table: &str| -> Vec<PathBuf> {
         let lines = table.lines().filter(|l| !l.trim_start().starts_with('#'));

@@ -1,9 +1,8 @@
-//! The serial log: one line an event, `time level event key=value...`, fit for a console at 115200
-//! baud.
+//! The serial log: one line per event, `time level event key=value...`, suitable for a console at 115200 baud.
 //!
-//! Lines go through a queue to a thread of their own, so that a slow or stuck console never holds up
-//! the door. Lines that do not fit, or come faster than 20 a second, are counted and dropped, and the count is
-//! logged. No line holds a picture; the caller logs names only if the owner allows them.
+//! Lines go through a queue to a separate thread, so that a slow or stuck console never holds up the door. Lines that do not
+//! fit, or exceed 20 per second, are counted and dropped, and the count is logged. No line contains a picture; the caller logs
+//! names only if the owner allows them.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,18 +12,18 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::clock::Timestamp;
 
-/// Lines a second in the long run: 115200 baud carry 11 520 bytes, a line has about 100.
+/// Lines per second in the long run: 115200 baud carry 11 520 bytes, and a line has about 100.
 const RATE: f64 = 20.0;
-/// Lines at once: a start-up, or a fault with everything that follows from it.
+/// The number of lines that may come at once: a start-up, or a fault with everything that follows from it.
 const BURST: f64 = 100.0;
-/// Lines that wait for a slow console.
+/// The number of lines that may wait for a slow console.
 const QUEUE: usize = 256;
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the log of a long-running command. Its level is `info` unless `LATCHKEY_LOG` (in the syntax
-/// of the crate `env_logger`) sets another. Keep the returned value: dropping it writes out what is
-/// still queued, for at most a second.
+/// Starts the log of a long-running command. Its level is `info` unless `LATCHKEY_LOG` (in the syntax of the crate
+/// `env_logger`) sets another. Keep the returned value: dropping it writes the lines that are still queued, for at most a
+/// second.
 #[must_use]
 pub fn start() -> Journal {
     let (lines, queue) = bounded(QUEUE);
@@ -35,26 +34,26 @@ pub fn start() -> Journal {
             write_lines(&queue, &mut std::io::stderr());
             let _ = done.try_send(());
         });
-    // Without a thread, lines queue up and are dropped; the door works all the same.
+    // Without a thread, lines queue up and are dropped, but the door works all the same.
     drop(writer);
     let queue = env_logger::Target::Pipe(Box::new(Queue(lines.clone())));
     install(Some(queue), "info");
     Journal { lines, finished }
 }
 
-/// Starts the log of the first process: directly to the console, which must not hold it up.
+/// Starts the log of the first process. It writes directly to the console, which must not hold up the process.
 pub fn start_direct(console: Box<dyn Write + Send>) {
     install(Some(env_logger::Target::Pipe(console)), "info");
 }
 
-/// Starts the log of a short command: the same lines, directly to standard error, warnings and worse.
+/// Starts the log of a short command: the same lines, of level warning or worse, directly to standard error.
 pub fn start_plain() {
     install(None, "warn");
 }
 
 fn install(target: Option<env_logger::Target>, level: &str) {
     let filter = std::env::var("LATCHKEY_LOG").unwrap_or_else(|_| level.to_owned());
-    // A single word that is not a level would be taken for the name of a module, and all lines would be lost.
+    // A single word that is not a level would be regarded as the name of a module, and all lines would be lost.
     let module = !filter.contains(['=', ',']) && filter.parse::<log::LevelFilter>().is_err();
     let mut builder = env_logger::Builder::new();
     builder.format(format);
@@ -65,7 +64,7 @@ fn install(target: Option<env_logger::Target>, level: &str) {
     // A second call (tests do that) keeps the first log.
     if builder.try_init().is_ok() && module {
         log::warn!(
-            "log_level asked={filter:?} why=\"no level: off, error, warn, info, debug or trace\""
+            "log_level asked={filter:?} why=\"unknown level; use off, error, warn, info, debug or trace\""
         );
     }
 }
@@ -75,7 +74,7 @@ fn format(line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>) -> st
     writeln!(line, "{time:.3} {:<5} {}", record.level(), record.args())
 }
 
-/// `text` as a value of `key=value`: as it is if it is one word, otherwise [`quoted`].
+/// `text` as a value of `key=value`: unchanged if it is one word, otherwise [`quoted`].
 #[must_use]
 pub fn value(text: &str) -> String {
     let plain = !text.is_empty()
@@ -85,8 +84,8 @@ pub fn value(text: &str) -> String {
     if plain { text.to_owned() } else { quoted(text) }
 }
 
-/// `text` in quotes, so that `grep` finds it as it was written, and nothing in it ends the value, breaks the line or
-/// changes how the line is shown: such characters are escaped as in Rust.
+/// `text` in quotes, so that `grep` finds it as it was written. No character in it ends the value, breaks the line or changes
+/// how the line is shown: such characters are escaped as in Rust.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
@@ -102,7 +101,8 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Quotes, backslashes, control characters and invisible characters, except joiners, which the letters of some scripts need.
+/// Whether `c` is a quote, a backslash, a control character or an invisible character. Joiners are not escaped, because the
+/// letters of some scripts need them.
 fn is_escaped(c: char) -> bool {
     matches!(c, '"' | '\\')
         || c.is_control()
@@ -133,7 +133,7 @@ impl Drop for Journal {
 struct Queue(Sender<Vec<u8>>);
 
 impl Write for Queue {
-    /// Takes a whole line: env_logger writes each record at once.
+    /// Receives a complete line, because env_logger writes each record at once.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         match self.0.try_send(line.to_vec()) {
             Err(TrySendError::Full(_)) => {
@@ -166,7 +166,7 @@ fn write_lines(queue: &Receiver<Vec<u8>>, out: &mut dyn Write) {
         budget -= 1.0;
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            // The time of the line that follows.
+            // The message has the time of the line that follows.
             let time = line.split(|b| *b == b' ').next().unwrap_or_default();
             let _ = out.write_all(time);
             let _ = writeln!(out, " WARN  suppressed lines={dropped}");

@@ -1,6 +1,6 @@
 //! Latchkey: private face recognition that opens a door, on a single-board computer.
 //!
-//! A frame moves in one direction, and the folders are its stations in this order:
+//! A frame moves in one direction, and passes through the folders in this order:
 //!
 //! ```text
 //! camera ─▶ lease ─▶ sample ─▶ detect ─▶ align+sample ─▶ embed ─▶ identify ─▶ decide ─▶ act
@@ -21,19 +21,19 @@
 //! | [`output`] | relay, LEDs, button, and the guard that outlives a crash |
 //! | [`broker`] | the small process that opens devices for the door's process, and starts its guards |
 //! | [`pipeline`] | threads, and what passes between them |
-//! | [`lab`] | measuring: how well people are distinguished, how visits go, what a frame costs; the door never uses it |
+//! | [`lab`] | measurements: how well people are distinguished, how visits go, how long a frame takes; the door never uses it |
 //! | [`cli`] | the commands |
 //! | [`card`] | the first process of a card that boots into the job: it starts [`cli`]'s `run` |
 //!
-//! What holds everywhere:
+//! These rules apply everywhere:
 //!
 //! - No code copies a frame. A [`frame::Lease`] borrows the driver's buffer; dropping it gives it back.
-//! - The newest frame wins. Between camera and recognition there is room for one; latency never queues up.
-//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts). Only the first MJPEG frame of
-//!   a size allocates.
+//! - The newest frame wins. Between camera and recognition there is room for one frame, so latency never queues up.
+//! - Once running, the frame path neither allocates nor locks ([`alloc`] counts allocations). Only the first MJPEG frame of a
+//!   size allocates.
 //! - A doubt keeps the door shut. Every failure ends with the relay off; [`output`] documents how.
-//! - Text that people write is read as they mean it ([`text`]), and a failure of the machine is not reported as their mistake
-//!   ([`fault`]).
+//! - Text that people write is read in the sense in which they mean it ([`text`]), and a failure of the machine is not reported
+//!   as their mistake ([`fault`]).
 //! - Before the first frame or photo, each process gives up what it does not need ([`confine`]); `run` reports its progress to a
 //!   service manager ([`supervisor`]).
 //! - `unsafe` is denied, and allowed only where the code calls the kernel or C.

@@ -1,5 +1,5 @@
-//! How much memory this process may have, from the kernel: the machine's memory (proc_meminfo(5)), and the bounds of the
-//! process's control groups.
+//! How much memory this process may use, as the kernel reports it: the machine's memory (proc_meminfo(5)), and the bounds of
+//! the process's control groups.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub fn used_kib() -> u64 {
         .saturating_sub(reported("/proc/meminfo", "MemAvailable:"))
 }
 
-/// The number after `key` in a list of the kernel's; 0 if it is missing.
+/// The number after `key` in a list from the kernel; 0 if it is missing.
 fn reported(file: &str, key: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     number(&text, key).unwrap_or(0)
@@ -36,7 +36,7 @@ fn number(text: &str, key: &str) -> Option<u64> {
     })
 }
 
-/// A control group with a bound, by its folder and the names of its files.
+/// A control group with a bound: its folder, and the names of its files.
 struct Group {
     folder: PathBuf,
     limit: &'static str,
@@ -45,7 +45,8 @@ struct Group {
 }
 
 impl Group {
-    /// How much may still be allocated, in bytes; `None` without a bound. Files that were read but are unused count as free.
+    /// How much may still be allocated, in bytes; `None` without a bound. Memory for files that were read but are unused counts
+    /// as free.
     fn left(&self) -> Option<u64> {
         let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).ok();
         let limit: u64 = read(self.limit)?.trim().parse().ok()?;
@@ -92,14 +93,14 @@ fn groups() -> Vec<Group> {
     groups
 }
 
-/// While it lives, this process cannot allocate more than so much in addition to what it had: a larger request is refused or
-/// ends the process, and the machine keeps running.
+/// While this value exists, this process cannot allocate more than a given amount in addition to the memory that it had. A
+/// larger request is refused or ends the process, and the machine keeps running.
 ///
-/// It bounds the data (`RLIMIT_DATA`, setrlimit(2)), but not networks and libraries, which are mapped from files.
+/// The bound applies to the data (`RLIMIT_DATA`, setrlimit(2)), but not to networks and libraries, which are mapped from files.
 pub struct Bounded(Rlimit);
 
 impl Bounded {
-    /// Allows `more` bytes than the process has.
+    /// Allows `more` bytes in addition to the memory that the process has.
     #[must_use]
     pub fn to(more: u64) -> Self {
         let before = getrlimit(Resource::Data);
@@ -109,7 +110,7 @@ impl Bounded {
             current: Some(before.current.map_or(most, |old| old.min(most))),
             maximum: before.maximum,
         };
-        // If this fails, the other bounds still hold.
+        // If this fails, the other bounds still apply.
         let _ = setrlimit(Resource::Data, bound);
         Self(before)
     }

@@ -1,7 +1,7 @@
 //! A panic ends the process, and then the guard turns the relay off. A thread that
 //! unwinds alone would leave the relay as it is.
 //!
-//! The exception is work of libraries on bytes from outside: a defect there must cost only a frame.
+//! The exception is the work of libraries on bytes from outside: a defect there must not cost more than a frame.
 
 use std::cell::Cell;
 use std::os::fd::AsFd;
@@ -14,13 +14,13 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes a panic end the whole process, after the message that panics print, unless it comes from
-/// [`contained`] work or a library's own thread: all of our threads have names, and the thread that waits for
-/// another one sees it fail.
+/// Makes a panic end the whole process, after the message that panics print. The exceptions are panics in [`contained`] work
+/// and in a library's own thread. All of our threads have names, and a thread that waits for a library's thread sees that one
+/// fail.
 ///
 /// Before the message, and before anything else, a panic that ends the process calls `first`, which turns the relay off. The
-/// message must not keep the process from ending, because the guard waits for that: a console that accepts nothing is given
-/// up after `STDERR_TIMEOUT`.
+/// message must not keep the process from ending, because the guard waits for that end: if a console accepts nothing, the
+/// message is given up after `STDERR_TIMEOUT`.
 pub fn abort(first: fn()) {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,6 +1,6 @@
-//! Messages with open descriptors, between two processes of ours: JSON, with `SCM_RIGHTS` (unix(7)).
+//! Messages with open descriptors, between two processes of this program: JSON, with `SCM_RIGHTS` (unix(7)).
 //!
-//! Each message arrives whole or not at all on a socket of [`pair`]. This is not a protocol: [`crate::broker`] and
+//! On a socket of [`pair`], each message arrives completely or not at all. This module is not a protocol: [`crate::broker`] and
 //! [`crate::output::guard`] define who sends what.
 
 use std::io::{self, IoSlice, IoSliceMut};
@@ -16,15 +16,15 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Most descriptors in one message: relay, three LEDs, button, and some to spare.
+/// The largest number of descriptors in one message: relay, three LEDs, button, and some spare ones.
 const MOST_DESCRIPTORS: usize = 8;
-/// Most bytes of one message: a wiring, or the names of all cameras.
+/// The largest message, in bytes: a wiring, or the names of all cameras.
 const MOST_BYTES: usize = 16 << 10;
 
-/// Two connected sockets that keep message boundaries. They are closed in programs that are started.
+/// Two connected sockets that keep message boundaries. Both are closed in programs that are started.
 ///
 /// # Errors
-/// The kernel's error, if it gives no descriptor.
+/// The kernel's error, if it provides no descriptor.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(
         AddressFamily::UNIX,
@@ -34,8 +34,8 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends `message` with `fds`. Never waits: if a message finds no room, that is an error (`WouldBlock`). A closed socket
-/// causes no signal.
+/// Sends `message` with `fds`. Never waits: a message that does not fit into the socket is an error (`WouldBlock`). A closed
+/// socket causes no signal.
 ///
 /// # Errors
 /// The kernel's error; `InvalidInput` for more than eight descriptors.
@@ -57,10 +57,11 @@ pub fn send(socket: impl AsFd, message: &impl Serialize, fds: &[BorrowedFd<'_>])
     }
 }
 
-/// The next message and its descriptors, which are closed in programs that are started. Waits for it if `wait`.
+/// The next message and its descriptors, which are closed in programs that are started. Waits for the message if `wait`.
 ///
 /// # Errors
-/// `WouldBlock` if there is none, `UnexpectedEof` if the other end is closed, `InvalidData` if it is not such a message.
+/// `WouldBlock` if there is no message, `UnexpectedEof` if the other end is closed, `InvalidData` if the bytes are no such
+/// message.
 pub fn receive<T: DeserializeOwned>(
     socket: impl AsFd,
     wait: bool,

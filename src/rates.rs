@@ -1,18 +1,18 @@
-//! What counts prove about a rate: exact bounds and intervals, at 95 %. Which counts they are does not matter here.
+//! Exact bounds and intervals at 95 % that follow from counts for a rate. What was counted does not matter here.
 
-/// 95 %, one-sided.
+/// The doubt that 95 % leave, one-sided.
 const DOUBT: f64 = 0.05;
 /// The 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_964;
 
-/// How many of `trials` strangers may be let in while a FAR of `far` (above 0, up to 1) is proven; `None` if even zero of
-/// them does not prove it.
+/// How many of `trials` strangers may be let in while a FAR of `far` (above 0, up to 1) is proven; `None` if even zero
+/// strangers do not prove it.
 #[must_use]
 pub fn admissible(trials: usize, far: f64) -> Option<usize> {
     if proven_far(0, trials) > far {
         return None;
     }
-    // The proven rate grows with the number of those who are let in.
+    // The proven rate grows with the number of strangers who are let in.
     let (mut most, mut too_many) = (0, trials);
     while too_many - most > 1 {
         let k = usize::midpoint(most, too_many);
@@ -25,23 +25,23 @@ pub fn admissible(trials: usize, far: f64) -> Option<usize> {
     Some(most)
 }
 
-/// How many strangers are needed to show a rate of `far`, above 0 and below 1, if none of them is let in: the smallest n with
-/// `(1 - far)^n <= 0.05`, about 3 / far (the rule of three).
+/// How many strangers are needed to show a rate of `far`, above 0 and below 1, if none of them is let in. This is the smallest
+/// n with `(1 - far)^n <= 0.05`, about 3 / far (the rule of three).
 #[must_use]
 pub fn needed(far: f64) -> usize {
     let n = (DOUBT.ln() / (-far).ln_1p()).ceil();
-    // 1e-9 of the strangers of this world.
+    // A limit of 1e10 strangers: more than there are people.
     n.clamp(1.0, 1e10) as usize
 }
 
-/// The upper end of the one-sided 95 % interval of a rate of which `accepted` in `trials` were seen (Clopper and Pearson,
-/// 1934). For none in n that is about 3/n; 1 if there were no trials.
+/// The upper end of the one-sided 95 % interval of a rate that was seen `accepted` times in `trials` (Clopper and Pearson,
+/// 1934). For none in n it is about 3/n; without trials it is 1.
 #[must_use]
 pub fn proven_far(accepted: usize, trials: usize) -> f64 {
     if accepted >= trials {
         return 1.0;
     }
-    // The rate at which so few would be seen in one of twenty cases.
+    // The rate at which no more than `accepted` would be seen in one of twenty cases.
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
@@ -65,7 +65,7 @@ fn at_most(k: usize, n: usize, p: f64) -> f64 {
     sum
 }
 
-/// 95 % interval of a share of `right` in `n` (Wilson, 1927).
+/// The 95 % interval of a share of `right` in `n` (Wilson, 1927).
 #[must_use]
 pub fn wilson(right: usize, n: usize) -> [f64; 2] {
     let (n, p) = (n.max(1) as f64, right as f64 / n.max(1) as f64);

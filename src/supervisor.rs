@@ -1,5 +1,5 @@
 //! Reports to the service manager that Latchkey is ready, and that the pipeline makes progress. The protocol is systemd's
-//! (sd_notify(3)): lines in datagrams to the socket that `NOTIFY_SOCKET` names. A manager that gets no report for too long
+//! (sd_notify(3)): lines in datagrams to the socket that `NOTIFY_SOCKET` names. A manager that receives no report for too long
 //! kills Latchkey and starts it again. Without such a socket nothing is sent.
 //!
 //! No timer sends these reports: [`crate::pipeline`] calls `alive` only when each of its threads has completed a round.
@@ -14,7 +14,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// The manager that `NOTIFY_SOCKET` names: a path, or a name behind `@` in the abstract namespace.
+    /// The manager that `NOTIFY_SOCKET` names: a path, or a name after `@` in the abstract namespace.
     #[must_use]
     pub fn from_environment() -> Self {
         let name = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
@@ -40,7 +40,7 @@ impl Supervisor {
         }
     }
 
-    /// Reports that the loop runs: outputs are held, threads are up. The camera may still be missing.
+    /// Reports that the loop runs, with outputs held and threads started. The camera may still be missing.
     pub fn ready(&self) {
         self.send(b"READY=1");
     }
@@ -55,7 +55,7 @@ impl Supervisor {
         self.send(b"STOPPING=1");
     }
 
-    /// A message that finds no room is lost; the next one has the same content.
+    /// A message that does not fit into the socket is lost; the next message has the same content.
     fn send(&self, message: &[u8]) {
         if let Some(socket) = &self.socket {
             let _ = socket.send(message);

@@ -1,7 +1,8 @@
-//! Text that people write, read as they mean it: the encodings and line ends of their editors ([`decode`]), words that are the
-//! same however they were typed ([`fold`]), and the nearest of several possible words ([`nearest`], [`likeness`]).
+//! Text that people write, read in the sense in which they mean it: the encodings and line ends of their editors ([`decode`]),
+//! words that are the same however they were typed ([`fold`]), and the nearest of several possible words ([`nearest`],
+//! [`likeness`]).
 //!
-//! It knows no file, no key and no person: callers pass what they expect.
+//! It knows nothing about files, keys or people: callers pass the words that they expect.
 
 mod decode;
 mod near;
@@ -15,9 +16,9 @@ pub use self::toml::toml_error;
 pub use decode::{Decoded, NotText, decode, lines};
 pub use near::{Likeness, edits, is_archive, is_rich_text, likeness, nearest};
 
-/// `text` without everything that differs between keyboards, phones and operating systems: case, Unicode form and width
-/// (NFKC), kinds of apostrophe, hyphen, dot and space, spaces around and in a row, and invisible characters. Two texts
-/// that fold to the same are the same to a reader. Accents stay: they distinguish people.
+/// `text` without everything that differs between keyboards, phones and operating systems: case, Unicode form and width (NFKC),
+/// kinds of apostrophe, hyphen, dot and space, spaces around the text and repeated spaces, and invisible characters. Two texts
+/// with the same result are the same to a reader. Accents stay, because they distinguish people.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let plain: String = text
@@ -30,7 +31,7 @@ pub fn fold(text: &str) -> String {
     let folded = UniCase::unicode(plain).to_folded_case();
     let mut out = String::with_capacity(folded.len());
     for c in folded.nfkc() {
-        // What Turkish capital I becomes where the language is not known.
+        // Turkish capital I becomes this where the language is not known.
         if c == '\u{307}' && out.ends_with('i') {
             continue;
         }
@@ -43,7 +44,7 @@ pub fn fold(text: &str) -> String {
     out.trim_end().nfc().collect()
 }
 
-/// [`fold`], also without accents: only for suggestions.
+/// [`fold`], and without accents, too: only for suggestions.
 #[must_use]
 pub fn fold_accents(text: &str) -> String {
     let base = fold(text);
@@ -51,7 +52,7 @@ pub fn fold_accents(text: &str) -> String {
     base.nfc().collect()
 }
 
-/// The character that stands for all of its kind.
+/// The character that represents all characters of its kind.
 fn alike(c: char) -> char {
     match c {
         '\''

@@ -1,4 +1,4 @@
-//! Wakes a thread out of `poll`, from any other, without a lock: an eventfd, and channels that signal it.
+//! Wakes a thread from `poll`, out of any other thread, without a lock: an eventfd, and channels that signal it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use rustix::io::Errno;
 pub struct Wakeup(OwnedFd);
 
 impl Wakeup {
-    /// One that is not signalled.
+    /// A wakeup that is not signalled.
     ///
     /// # Errors
-    /// The kernel's error, if it gives no descriptor.
+    /// The kernel's error, if it provides no descriptor.
     pub fn new() -> Result<Self, Errno> {
         eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
     }
 
-    /// Wakes the thread that polls. Never waits. If the kernel refuses (EAGAIN at 2^64 - 2), it is signalled already.
+    /// Wakes the thread that polls. Never waits. If the kernel refuses (EAGAIN at 2^64 - 2), the eventfd is signalled already.
     pub fn wake(&self) {
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Resets it until the next [`Wakeup::wake`].
+    /// Resets the eventfd until the next [`Wakeup::wake`].
     pub fn clear(&self) {
         let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
     }
 
-    /// What to poll: readable while it is signalled.
+    /// The descriptor to poll: readable while the eventfd is signalled.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Waits until it is signalled or `time` has passed, and resets it.
+    /// Waits until the eventfd is signalled or `time` has passed, and resets it.
     pub fn wait(&self, time: Duration) {
         let timeout = Timespec::try_from(time).ok();
         let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::IN)];
@@ -64,7 +64,7 @@ impl<T> WakingSender<T> {
     /// Sends `message` and wakes the receiver's thread; never waits.
     ///
     /// # Errors
-    /// Gives the message back if the channel is full or its receiver is gone.
+    /// Returns the message if the channel is full or its receiver is gone.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.channel.try_send(message)?;
         self.wakeup.wake();

@@ -1,10 +1,10 @@
-//! The broker: a small process beside the door's, `latchkey broker`. It opens devices and starts guards for a door process
-//! that may do neither. This is its code and the door's end of its sockets.
+//! The broker: a small process beside the door's, `latchkey broker`. It opens devices and starts guards for a door process that
+//! may do neither. This module is the code of the broker, and the door's end of its sockets.
 //!
-//! The broker is started before the door's process is [confined](crate::confine). It receives the configured wiring and
-//! camera, and opens nothing else, whatever is requested: the camera, also each time it is plugged in again, and the
-//! lines of relay, LEDs and button. It hands over descriptors ([`crate::passing`]). It also starts guards, which the door's
-//! process may not do, and reaps them: a guard that no signal ends never holds up the door.
+//! The broker is started before the door's process is [confined](crate::confine). It receives the configured wiring and camera,
+//! and opens nothing else, whatever is requested: only the camera, also each time it is plugged in again, and the lines of
+//! relay, LEDs and button. It hands over descriptors ([`crate::passing`]). It also starts guards, which the door's process may
+//! not do, and reaps them, so a guard that no signal ends never holds up the door.
 //!
 //! | socket | request | response |
 //! |---|---|---|
@@ -42,7 +42,7 @@ pub use serve::main;
 /// The broker's name in the kernel and the process table.
 const NAME: &str = "latchkey-broker";
 
-/// What the broker receives at the start, with a pidfd of the door's process and its end of the cameras' socket.
+/// The first message to the broker. A pidfd of the door's process and the broker's end of the cameras' socket are sent with it.
 #[derive(Debug, Deserialize, Serialize)]
 struct BrokerConfig {
     wiring: Wiring,
@@ -51,7 +51,7 @@ struct BrokerConfig {
     pinned: Option<DeviceIdentity>,
 }
 
-/// Which camera may be opened.
+/// The camera that may be opened.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 enum Camera {
     None,
@@ -59,14 +59,14 @@ enum Camera {
     Node(PathBuf),
 }
 
-/// What the door's process requests.
+/// A request of the door's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Request {
     /// The lines, all off.
     Outputs,
     /// Another guard.
     Guard,
-    /// The end of the guard with this process number, in whatever state it is.
+    /// End the guard with this process number, in whatever state it is.
     End(u32),
 }
 
@@ -85,14 +85,14 @@ enum WireResponse {
     Guard(Result<u32, GuardError>),
 }
 
-/// What the capture thread requests.
+/// A request of the capture thread.
 #[derive(Debug, Deserialize, Serialize)]
 enum CameraRequest {
-    /// The existing nodes.
+    /// List the existing nodes.
     List,
-    /// Which device is behind a node.
+    /// Find which device is behind a node.
     Identify(PathBuf),
-    /// A node, or the configured one.
+    /// Open a node, or the configured one.
     Open(PathBuf),
 }
 
@@ -102,7 +102,7 @@ enum CameraResponse {
     Nodes(Vec<PathBuf>),
     /// Which device it is, and the device's number.
     Identity(DeviceIdentity, Option<u64>),
-    /// Open, or the system's error.
+    /// The node is open, or the system's error.
     Opened(Result<(), i32>),
 }
 
@@ -120,7 +120,7 @@ pub trait BrokerClient: Send {
     /// As [`BrokerClient::request`].
     fn response(&mut self) -> io::Result<Option<Response>>;
 
-    /// What to poll for responses; None if they are ready at once.
+    /// The descriptor to poll for responses; None if responses are ready at once.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Whether there is a relay that needs a guard.
@@ -136,7 +136,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts the broker for `config`, if that names a camera or lines. Call it before the process is confined.
+    /// Starts the broker for `config`, if `config` names a camera or lines. Call this before the process is confined.
     ///
     /// # Errors
     /// [`OutputError`] if the wiring is impossible or the system cannot start the process.
@@ -176,7 +176,7 @@ impl Broker {
     }
 }
 
-/// Starts the process. Returns this end of both sockets.
+/// Starts the broker's process. Returns this end of both sockets.
 fn spawn(settings: &BrokerConfig) -> io::Result<(OwnedFd, OwnedFd)> {
     let (control, theirs) = passing::pair()?;
     let (cameras, their_cameras) = passing::pair()?;
@@ -188,7 +188,7 @@ fn spawn(settings: &BrokerConfig) -> io::Result<(OwnedFd, OwnedFd)> {
         .arg("broker")
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null());
-    // It ends with this process, when its sockets close: no one waits for it.
+    // The broker ends with this process, when its sockets close: nothing waits for it.
     drop(command.spawn()?);
     Ok((control, cameras))
 }
@@ -233,7 +233,7 @@ impl BrokerClient for SocketClient {
     }
 }
 
-/// For outputs that are lines of the log: they need no broker and no guard.
+/// The client for outputs that are lines of the log. They need no broker and no guard.
 struct NoBroker {
     requested: bool,
 }

@@ -19,15 +19,15 @@ use crate::passing;
 /// How often guards that have ended are reaped.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most guards that were killed and still exist. When so many hang in a sleep that no signal ends, the next one would
-/// hang too.
+/// The largest number of guards that were killed and still exist. When this many hang in a sleep that no signal ends, the next
+/// guard would hang too.
 const MOST_GUARDS: usize = 8;
 
 /// The kernel's number for video devices (admin-guide/devices.txt).
 const VIDEO: u32 = 81;
 
-/// Opens what is configured for the process at the other end of standard input, until that process is gone. Calls
-/// `confine` once it has its settings.
+/// Opens the configured devices for the process at the other end of standard input, until that process is gone. Calls `confine`
+/// once it has its settings.
 #[must_use]
 pub fn main(confine: impl FnOnce()) -> ExitCode {
     ignore_signals();
@@ -59,7 +59,7 @@ pub fn main(confine: impl FnOnce()) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Ignores the signals that end the door's process: the broker ends when its socket closes, after it has answered everything.
+/// Ignores the signals that end the door's process. The broker ends when its socket closes, after it has answered everything.
 fn ignore_signals() {
     use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     for signal in [SIGABRT, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
@@ -68,7 +68,7 @@ fn ignore_signals() {
     let _ = rustix::thread::set_name(c"latchkey-broker");
 }
 
-/// Lines and guards.
+/// The service for lines and guards.
 struct DeviceService {
     wiring: Wiring,
     process: OwnedFd,
@@ -87,10 +87,10 @@ impl DeviceService {
             let request = match passing::receive::<Request>(control, false) {
                 Ok((request, _)) => request,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                // Guards stay: the relay may be on.
-                Err(error) => return ended("what is asked", &error),
+                // Guards stay, because the relay may be on.
+                Err(error) => return ended("receive requests", &error),
             };
-            // If a response finds no room, the door requests it again.
+            // If a response does not fit into the socket, the door requests it again.
             let _ = match request {
                 Request::Outputs => self.outputs(control),
                 Request::Guard => self.guard(control),
@@ -102,7 +102,8 @@ impl DeviceService {
         }
     }
 
-    /// The lines are closed here as soon as they are on their way: they must be free when the door's process is gone.
+    /// Opens the lines and sends them. They are closed here as soon as they are sent, because they must be free when the door's
+    /// process is gone.
     fn outputs(&self, control: BorrowedFd<'_>) -> io::Result<()> {
         match output::request_lines(&self.wiring) {
             Ok(requested) => {
@@ -132,7 +133,7 @@ impl DeviceService {
                 if sent.is_err()
                     && let Some(unknown) = self.guards.last_mut()
                 {
-                    // Only this process knows of it.
+                    // Only this process knows about this guard.
                     let _ = unknown.kill();
                 }
                 sent
@@ -149,7 +150,7 @@ impl DeviceService {
         }
     }
 
-    /// Forgets guards that have ended. Waits for none.
+    /// Forgets guards that have ended. Does not wait for any guard.
     fn reap(&mut self) {
         self.guards
             .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
@@ -160,16 +161,16 @@ impl DeviceService {
 fn ended(what: &str, error: &io::Error) {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     if !matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof) {
-        log::error!("broker: {what} does not get through: {error}");
+        log::error!("broker: cannot {what}: {error}");
     }
 }
 
-/// Opens the camera, until the door's process is gone.
+/// Opens the camera whenever it is requested, until the door's process is gone.
 fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&DeviceIdentity>) {
     loop {
         let request = match passing::receive::<CameraRequest>(socket, true) {
             Ok((request, _)) => request,
-            Err(error) => return ended("what is asked about cameras", &error),
+            Err(error) => return ended("receive requests about cameras", &error),
         };
         let sent = match request {
             CameraRequest::List => {
@@ -192,12 +193,12 @@ fn serve_cameras(socket: &OwnedFd, configured: &Camera, pinned: Option<&DeviceId
             },
         };
         if let Err(error) = sent {
-            return ended("an answer about cameras", &error);
+            return ended("send a response about cameras", &error);
         }
     }
 }
 
-/// Whether the node at `path` is the configured camera, or may be one if any camera is configured.
+/// Whether the node at `path` is the configured camera, or may be one if every camera is allowed.
 fn is_allowed(path: &Path, configured: &Camera) -> bool {
     match configured {
         Camera::Node(node) => node == path,
@@ -218,7 +219,7 @@ fn open(path: &Path, configured: &Camera, pinned: Option<&DeviceIdentity>) -> io
     if character && major(stat.st_rdev) == VIDEO {
         Ok(node)
     } else {
-        // The kernel's answer to a camera's call on any other device.
+        // The error with which the kernel answers a camera's call on any other device.
         Err(io::Error::from_raw_os_error(libc::ENOTTY))
     }
 }
@@ -235,7 +236,7 @@ mod tests {
                 .and_then(|e| e.raw_os_error())
         };
         let null = Camera::Node("/dev/null".into());
-        // It is configured, but it is no camera.
+        // The node is configured, but it is no camera.
         assert_eq!(errno("/dev/null", &null), Some(libc::ENOTTY));
         assert_eq!(errno("/dev/zero", &null), Some(libc::EPERM));
         assert_eq!(errno("/dev/zero", &Camera::Any), Some(libc::EPERM));
@@ -243,7 +244,7 @@ mod tests {
         let missing = Camera::Node("/dev/video-none".into());
         assert_eq!(errno("/dev/video-none", &missing), Some(libc::ENOENT));
         assert_eq!(errno("/dev/null", &Camera::None), Some(libc::EPERM));
-        // It is configured, but it is not the pinned one.
+        // The node is configured, but it is not the pinned camera.
         let pinned = DeviceIdentity {
             port: Some("1-1.3".to_owned()),
             ..DeviceIdentity::default()

@@ -1,4 +1,4 @@
-//! Buffers for sources without a device: they are lent as a camera lends its own. Frames are copied into them.
+//! Buffers for sources without a device. They are lent as a camera lends its own, and frames are copied into them.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ impl BufferPool {
         }
     }
 
-    /// Sends one frame, unless every buffer is out: then the frame is lost, as a camera would lose it.
-    /// `info` describes the camera, when the first frame comes.
+    /// Sends one frame. If every buffer is lent, the frame is lost, as a camera would lose it. `info` describes the camera;
+    /// it is called for the first frame.
     pub fn send(
         &mut self,
         layout: Layout,
@@ -51,7 +51,7 @@ impl BufferPool {
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
         self.free.extend(self.returned.try_iter());
-        // A lease gives its buffer back just before it releases it: such a buffer is not yet ours.
+        // A lease gives its buffer back just before it releases the buffer's memory. Such a buffer cannot be written to yet.
         let Some(at) = (0..self.free.len()).find(|at| {
             let buffer = &mut self.buffers[self.free[*at] as usize];
             Arc::get_mut(buffer).is_some()
@@ -75,7 +75,7 @@ impl BufferPool {
     }
 }
 
-/// A pool of one buffer, so that it can be written to while others are out, without a lock.
+/// One buffer of a pool. It is separate, so that it can be written to without a lock while other buffers are lent.
 struct Buffer {
     bytes: Vec<u8>,
     returns: Sender<u32>,
@@ -89,7 +89,7 @@ impl Pool for Buffer {
     }
 
     fn give_back(&self, index: u32) {
-        // There is room for every buffer; if there is no receiver, the source has ended.
+        // The channel has room for every buffer. If there is no receiver, the source has ended.
         if self.returns.try_send(index).is_ok() {
             self.wakeup.wake();
         }

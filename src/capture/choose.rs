@@ -9,12 +9,12 @@ use crate::frame::PixelFormat;
 pub struct Interval {
     /// Seconds.
     pub numerator: u32,
-    /// Parts of a second.
+    /// Into how many parts a second is divided.
     pub denominator: u32,
 }
 
 impl Interval {
-    /// The interval of `fps` frames a second.
+    /// The interval of `fps` frames per second.
     #[must_use]
     pub const fn of_fps(fps: u32) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl Interval {
         }
     }
 
-    /// Frames a second; `None` if either part is 0, as some drivers answer.
+    /// Frames per second; `None` if either part is 0, as some drivers answer.
     #[must_use]
     pub fn fps(self) -> Option<f32> {
         (self.numerator > 0 && self.denominator > 0)
@@ -36,8 +36,7 @@ impl Interval {
     }
 }
 
-/// Intervals that a driver offers: from the shortest to the longest, which are the same where it
-/// offers a single one.
+/// Intervals that a driver offers, from the shortest to the longest. Both are the same if it offers a single interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntervalRange {
     /// The fastest.
@@ -46,7 +45,7 @@ pub struct IntervalRange {
     pub longest: Interval,
 }
 
-/// Sizes that a driver offers: a single one (steps of 0 then), a grid or, with steps of 1, any.
+/// Sizes that a driver offers: a single size (with steps of 0), a grid or, with steps of 1, any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeRange {
     /// Smallest and largest width, and the step between.
@@ -56,7 +55,7 @@ pub struct SizeRange {
 }
 
 impl SizeRange {
-    /// Just `width` by `height`.
+    /// Only the size `width` by `height`.
     #[must_use]
     pub const fn single(width: u32, height: u32) -> Self {
         Self {
@@ -65,7 +64,7 @@ impl SizeRange {
         }
     }
 
-    /// The size on the grid nearest to `width` by `height`, side by side.
+    /// The size on the grid that is nearest to `width` by `height`, for width and height separately.
     #[must_use]
     pub fn nearest(&self, width: u32, height: u32) -> (u32, u32) {
         let side = |(min, max, step): (u32, u32, u32), wanted: u32| {
@@ -84,14 +83,14 @@ impl SizeRange {
     }
 }
 
-/// Something that a camera offers.
+/// A format and size that a camera offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// How pixels are coded.
     pub format: PixelFormat,
-    /// Whether software makes it out of another format.
+    /// Whether software produces this format from another one.
     pub emulated: bool,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
@@ -102,34 +101,34 @@ pub struct Candidate {
 /// What the configuration wants from a camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatPreference {
-    /// This format and no other.
+    /// If set, only this format is used.
     pub format: Option<PixelFormat>,
-    /// Pixels a line, about.
+    /// The approximate number of pixels per line.
     pub width: u32,
-    /// Lines, about.
+    /// The approximate number of lines.
     pub height: u32,
-    /// Frames a second, at least.
+    /// The lowest number of frames per second.
     pub fps: u32,
 }
 
-/// What to ask the driver for.
+/// The settings to request from the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// How pixels are coded.
     pub format: PixelFormat,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Interval to set, if the driver offers any.
+    /// The interval to set, if the driver offers any.
     pub interval: Option<Interval>,
 }
 
-/// More frames than this only cost power; fewer cost time until the door opens.
+/// More frames per second only use more power; with fewer, it takes longer until the door opens.
 const ENOUGH_FPS: u32 = 30;
 
-/// The best of `candidates`: colour before grey, native before emulated, a size of about the wanted
-/// area, fast enough, uncompressed, nearest in size, cheapest to sample, fastest; in this order.
+/// The best of `candidates`. The criteria are, in this order: colour before grey, native before emulated, about the wanted
+/// area, fast enough, uncompressed, nearest in size, cheapest to sample, fastest.
 #[must_use]
 pub fn choose(candidates: &[Candidate], preference: &FormatPreference) -> Option<Choice> {
     candidates
@@ -139,7 +138,7 @@ pub fn choose(candidates: &[Candidate], preference: &FormatPreference) -> Option
             let interval = pick_interval(&c.intervals, preference.fps);
             (rank(c, interval, preference), c, interval)
         })
-        // `min_by_key` keeps the first of equals: the driver's own order decides then.
+        // `min_by_key` keeps the first of equal candidates, so the driver's own order decides.
         .min_by_key(|(rank, ..)| *rank)
         .map(|(_, c, interval)| Choice {
             format: c.format,
@@ -149,7 +148,7 @@ pub fn choose(candidates: &[Candidate], preference: &FormatPreference) -> Option
         })
 }
 
-/// Smaller is better.
+/// A smaller rank is better.
 type Rank = (bool, bool, bool, bool, bool, u64, usize, u32);
 
 fn rank(c: &Candidate, interval: Option<Interval>, preference: &FormatPreference) -> Rank {
@@ -158,7 +157,7 @@ fn rank(c: &Candidate, interval: Option<Interval>, preference: &FormatPreference
         area(c.width, c.height),
         area(preference.width, preference.height),
     );
-    // Half to twice the pixels serve the detector as well.
+    // Half to twice the number of pixels is equally good for the detector.
     let far = have.saturating_mul(2) < want || have > want.saturating_mul(2);
     let fps = interval.and_then(Interval::fps);
     let order = PixelFormat::ALL.iter().position(|f| *f == c.format);
@@ -176,13 +175,13 @@ fn rank(c: &Candidate, interval: Option<Interval>, preference: &FormatPreference
     )
 }
 
-/// 29.97 frames a second are 30.
+/// A rate counts as reached with 1% less, because 29.97 frames per second are offered as 30.
 fn reaches(fps: f32, wanted: u32) -> bool {
     fps >= wanted as f32 * 0.99
 }
 
-/// Of `ranges`, the fastest interval up to 30 frames a second, or up to `wanted` if that is more;
-/// if all are faster than that, the slowest of them; if none reaches `wanted`, the fastest.
+/// The fastest interval of `ranges` up to 30 frames per second, or up to `wanted` if that is more. If all are faster than
+/// that, the slowest of them; if none reaches `wanted`, the fastest.
 fn pick_interval(ranges: &[IntervalRange], wanted: u32) -> Option<Interval> {
     let enough = Interval::of_fps(wanted.max(ENOUGH_FPS));
     ranges
@@ -251,7 +250,7 @@ mod tests {
         (c.format, c.width, c.height, fps)
     }
 
-    /// A common USB camera: YUYV is fast only where it is small.
+    /// A common USB camera: YUYV is fast only at small sizes.
     fn usb() -> Vec<Candidate> {
         vec![
             offer(Yuyv, 640, 480, &[30, 24, 15, 5]),
@@ -271,7 +270,7 @@ mod tests {
             height: 720,
             ..PREFERENCE
         };
-        // 10 frames a second are too few, a third of the pixels too: better decode.
+        // 10 frames per second are too few, and a third of the pixels too. MJPEG is better, although it must be decoded.
         assert_eq!(chosen(&usb(), &hd), (Mjpeg, 1280, 720, Some(30)));
         let slow = FormatPreference { fps: 5, ..hd };
         assert_eq!(chosen(&usb(), &slow), (Yuyv, 1280, 720, Some(10)));
@@ -319,7 +318,7 @@ mod tests {
     fn uncompressed_of_nearly_the_size_before_mjpeg() {
         let both = [offer(Mjpeg, 640, 480, &[30]), offer(Rgb3, 640, 360, &[30])];
         assert_eq!(chosen(&both, &PREFERENCE).0, Rgb3);
-        // The exact size counts more than a few bytes a pixel.
+        // The exact size counts more than a few bytes per pixel.
         let both = [offer(Nv12, 800, 600, &[30]), offer(Yuyv, 640, 480, &[30])];
         assert_eq!(chosen(&both, &PREFERENCE).0, Yuyv);
     }
@@ -382,7 +381,7 @@ mod tests {
     }
 
     proptest! {
-        /// Always a size of the grid, and no neighbour on the grid is nearer.
+        /// The result is always a size of the grid, and no neighbour on the grid is nearer.
         #[test]
         fn the_nearest_size_is_offered(
             min in 1u32..5000, steps in 0u32..1000, step in 0u32..5000, rest in 0u32..5000, wanted: u32

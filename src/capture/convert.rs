@@ -1,5 +1,5 @@
-//! RGB pictures as cameras would deliver them, for the source of pictures, tests and benchmarks: it
-//! allocates and takes its time. The sampler converts the other way.
+//! Converts RGB pictures to what cameras would deliver, for the source of pictures, tests and benchmarks. It allocates and
+//! is not fast. The sampler converts in the other direction.
 
 use image::codecs::jpeg::JpegEncoder;
 
@@ -10,7 +10,7 @@ use crate::frame::{Image, ImageError, Layout, PixelFormat};
 /// luma in full range, and MJPEG is coded at quality 90.
 ///
 /// # Errors
-/// [`ImageError`] if `rgb` is too short or a side is not one that a frame can have.
+/// [`ImageError`] if `rgb` is too short or a frame cannot have such a width or height.
 pub fn from_rgb(
     rgb: &[u8],
     width: u32,
@@ -65,13 +65,13 @@ impl Picture<'_> {
         self.rgb.chunks_exact(3).map(|p| [p[0], p[1], p[2]])
     }
 
-    /// The pixel at `x`, `y`; outside, the nearest inside.
+    /// The pixel at `x`, `y`; outside the picture, the nearest pixel inside.
     fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let at = 3 * (y.min(self.height - 1) * self.width + x.min(self.width - 1));
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }
 
-    /// Upper left corners of every 2x2 pixels.
+    /// The upper left corners of all squares of 2x2 pixels.
     fn quads(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let width = self.width;
         (0..self.height)
@@ -79,7 +79,7 @@ impl Picture<'_> {
             .flat_map(move |y| (0..width).step_by(2).map(move |x| (x, y)))
     }
 
-    /// Mean of the 2 pixels in each of `lines` lines from `x`, `y` on.
+    /// The mean of 2 pixels in each of `lines` lines, starting at `x`, `y`.
     fn mean(&self, x: usize, y: usize, lines: usize) -> [u8; 3] {
         let mut sum = [0u16; 3];
         for dy in 0..lines {
@@ -90,7 +90,7 @@ impl Picture<'_> {
             }
         }
         let n = 2 * lines as u16;
-        // A mean of bytes is a byte.
+        // The mean of bytes fits into a byte.
         sum.map(|s| ((s + n / 2) / n) as u8)
     }
 
@@ -139,7 +139,7 @@ mod tests {
         out
     }
 
-    /// The colour bars of BT.601 in 8 bits, as every table of them prints them.
+    /// The colour bars of BT.601 in 8 bits, as printed in every table of them.
     #[test]
     fn colour_bars() {
         for (rgb, y, cb, cr) in [
@@ -208,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any size, odd ones too, fills exactly its layout.
+        /// A picture of any size, also an odd one, fills exactly its layout.
         #[test]
         fn layouts_are_filled(width in 1u32..9, height in 1u32..9) {
             let rgb = vec![77u8; (3 * width * height) as usize];

@@ -1,5 +1,5 @@
-//! The doorstep as a camera: [`crate::doorstep`] played at the camera's rate, or as fast as the door can follow where
-//! the clock is halted.
+//! The doorstep as a camera: [`crate::doorstep`] is played at the camera's rate. If the clock is halted, it is played as
+//! fast as the door can follow.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
     let begun = Timestamp::now();
     let mut next = begun;
     loop {
-        // What is visible at that time.
+        // What is visible at this time.
         let at = next.since(begun).as_secs_f32();
         if at > renderer.play().end() {
             break;
@@ -58,7 +58,7 @@ fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
             }
         };
         if clock::halted() {
-            // No frame is late here: time passes once everything that follows from the last frame is done.
+            // No frame is late here, because time passes only after everything that follows from the last frame is done.
             while !sender.stopped() && !clock::settle(sender.frames(), Duration::from_millis(50)) {}
             clock::pass(next.since(Timestamp::now()));
         } else {
@@ -75,7 +75,7 @@ fn run(settings: &CameraSettings, script: &Script, sender: &mut FrameSender) {
             fps: Some(settings.fps as f32),
             buffers: settings.buffers,
         });
-        // A camera's clock does not wait for the painter, and does not hurry to catch up.
+        // A camera's clock does not wait for the drawing, and does not hurry to catch up.
         next = next.plus(period);
         if !clock::halted() {
             next = next.max(Timestamp::now());

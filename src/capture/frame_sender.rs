@@ -1,5 +1,5 @@
-//! What every source shares: it sends its frames through this, and reports its changes of state. No source-specific
-//! knowledge.
+//! What all sources share: they send their frames through this module, and report their changes of state. It knows nothing
+//! about any particular source.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,13 +45,13 @@ impl FrameSender {
         }
     }
 
-    /// Whether the source shall stop. Checked, and counted, in every round.
+    /// Whether the source must stop. Every round checks this and is counted here.
     pub fn stopped(&self) -> bool {
         Counters::count(&self.counters.rounds);
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Puts `lease` where the consumer finds it. An older unread lease goes back at once.
+    /// Puts `lease` where the consumer finds it. An older unread lease is given back at once.
     pub fn put(&self, lease: Lease) {
         Counters::count(&self.counters.frames);
         if let Some(old) = self.slot.put(lease) {
@@ -60,7 +60,7 @@ impl FrameSender {
         }
     }
 
-    /// Frames put so far.
+    /// The number of frames that have been put.
     pub fn frames(&self) -> u64 {
         Counters::get(&self.counters.frames)
     }
@@ -75,13 +75,13 @@ impl FrameSender {
         self.consumer.unpark();
     }
 
-    /// Takes back an unread frame of a dead stream: it is older than it looks, and it holds memory of a
-    /// device that must be released.
+    /// Takes back an unread frame of a dead stream. The frame is older than it looks, and it keeps memory of a device that
+    /// must be released.
     pub fn discard_unread(&self) {
         drop(self.slot.take());
     }
 
-    /// Waits for `time`, or until the source shall stop.
+    /// Waits for `time`, or until the source must stop.
     pub fn wait(&self, time: Duration) {
         let end = Timestamp::now().plus(time);
         while !self.stopped() {
@@ -108,7 +108,7 @@ pub(super) struct StateReporter {
 }
 
 impl StateReporter {
-    /// Frames come.
+    /// Reports that frames are coming.
     pub fn up(&mut self, camera: CameraInfo) {
         let event = match self.state {
             State::Up => return,
@@ -122,7 +122,7 @@ impl StateReporter {
         self.send(event);
     }
 
-    /// No frames come, or they have stopped.
+    /// Reports that no frames are coming, or that they have stopped.
     pub fn down(&mut self, why: CameraFault, path: &Path) {
         if let State::Down { why: reported, .. } = &mut self.state {
             if *reported != why {
@@ -139,7 +139,7 @@ impl StateReporter {
         self.send(CameraEvent::Down { why, path });
     }
 
-    /// No more frames will come.
+    /// Reports that no more frames will come.
     pub fn ended(&self) {
         self.send(CameraEvent::Ended);
     }

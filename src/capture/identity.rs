@@ -1,7 +1,8 @@
-//! Which camera it is: from what the kernel reports about the device behind a node, which is not opened, and what the owner pinned.
+//! Which camera a node belongs to, from what the kernel reports about the device behind it, and whether it is the camera
+//! that the owner pinned. The node is not opened.
 //!
-//! A USB device reports its ids and its serial number itself, and another device can report the same. The port is where it is
-//! plugged in, which no device chooses. None of this proves that the pictures show this place.
+//! A USB device itself reports its ids and its serial number, and another device can report the same ones. The port is where
+//! the device is plugged in, which no device can choose. None of this proves that the pictures show this place.
 
 use std::fmt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,25 +13,25 @@ use serde::{Deserialize, Serialize};
 
 /// Where the kernel describes devices.
 pub const SYSFS: &str = "/sys";
-/// Longer than any serial number; a device may send any bytes.
+/// Longer than any serial number. There is a limit because a device may send any bytes.
 const LONGEST: usize = 126;
 
 /// A camera, as the configuration pins it or as it is found. An absent field matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceIdentity {
-    /// USB ids of maker and product, four lower-case hexadecimal digits each: `046d:0825`.
+    /// The USB ids of maker and product, four lower-case hexadecimal digits each: `046d:0825`.
     pub usb: Option<String>,
     /// The serial number, as a USB device reports it.
     pub serial: Option<String>,
-    /// Where it is plugged in: the kernel's name of the USB port (`1-1.3`: bus 1, port 1 of it, port 3 of the hub there), or of
-    /// the device if it is not on USB.
+    /// Where the device is plugged in: the kernel's name of the USB port (`1-1.3`: bus 1, port 1 of it, port 3 of the hub
+    /// there), or of the device if it is not on USB.
     pub port: Option<String>,
 }
 
 impl DeviceIdentity {
-    /// The identity of the device behind the node at `path`, which is not opened; empty if it is no device. The second value is the
-    /// device's number, by which an open node is compared with it.
+    /// The identity of the device behind the node at `path`; empty if the node is no device. The node is not opened. The
+    /// second value is the device's number, which is later compared with that of the open node.
     #[must_use]
     pub fn of_node(path: &Path, sysfs: &Path) -> (Self, Option<u64>) {
         let node = std::fs::metadata(path).ok();
@@ -80,7 +81,7 @@ impl DeviceIdentity {
         fits(&usb, &found.usb) && fits(&self.serial, &found.serial) && fits(&self.port, &found.port)
     }
 
-    /// Checks the values. The error has the key, the value and what it must be.
+    /// Checks the values. The error contains the key, the value and what the value must be.
     pub(super) fn validate(&self) -> Result<(), (&'static str, String, &'static str)> {
         let is_ids = |usb: &str| {
             let four = |id: &str| id.len() == 4 && id.bytes().all(|b| b.is_ascii_hexdigit());
@@ -127,7 +128,8 @@ impl DeviceIdentity {
     }
 }
 
-/// As written in the configuration: `{ usb = '046d:0825', port = '1-1.3' }`. In single quotes, as it stands in double ones in the log.
+/// Formats the identity as in the configuration: `{ usb = '046d:0825', port = '1-1.3' }`. The values are in single quotes
+/// because the log puts the text into double quotes.
 impl fmt::Display for DeviceIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quoted = |text: &str| match text.contains('\'') || text.contains(char::is_control) {
@@ -168,7 +170,7 @@ mod tests {
         ] {
             std::fs::write(root.path().join(usb).join(file), text).unwrap();
         }
-        // The hub has ids, too.
+        // The hub also has ids.
         std::fs::write(
             root.path().join(usb).parent().unwrap().join("idVendor"),
             "0424\n",
@@ -195,7 +197,7 @@ mod tests {
             DeviceIdentity::of_number(number(2), root.path()),
             DeviceIdentity::default()
         );
-        // The printed text can be pasted.
+        // The printed text can be pasted into the configuration.
         let line = format!("device = {usb}");
         let read: toml::Table = toml::from_str(&line).unwrap();
         let pinned: DeviceIdentity = read["device"].clone().try_into().unwrap();
@@ -218,7 +220,7 @@ mod tests {
         ] {
             assert!(pinned(text).is(&found), "{text}");
         }
-        // The same camera at another port, another camera at this port, a camera that has lost its serial number.
+        // The same camera at another port, another camera at this port, and a camera that has lost its serial number.
         for text in [
             "usb = '046d:0825'\nport = '1-1.2'",
             "usb = '046d:0826'\nport = '1-1.3'",

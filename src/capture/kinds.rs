@@ -1,5 +1,5 @@
-//! What a file is, from its first bytes: its name may be anything. Also which files are no one's photos, from their names,
-//! because computers, phones and programs leave such files in every folder.
+//! What a file is, determined from its first bytes, because its name may be anything. Also which files are no one's photos,
+//! determined from their names, because computers, phones and programs leave such files in every folder.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,11 +7,11 @@ use std::path::Path;
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Can be read.
+    /// A JPEG picture, which can be read.
     Jpeg,
-    /// Can be read.
+    /// A PNG picture, which can be read.
     Png,
-    /// Something else, with what to do about it: half a sentence that follows the file's name.
+    /// Anything else. The text names the kind and what to do about it; it is half a sentence that follows the file's name.
     Other(&'static str),
 }
 
@@ -72,7 +72,7 @@ const HEIC: &str = "is a HEIC picture, as iPhones take them; export it as JPEG, 
 const SVG: &str = "is an SVG drawing or a web page; give a photo as JPEG or PNG";
 
 impl Kind {
-    /// The kind, from the first bytes of a file: [`HEAD`] of them if it has so many.
+    /// The kind, from the first bytes of a file: [`HEAD`] bytes, or all if the file is shorter.
     #[must_use]
     pub fn of(head: &[u8]) -> Self {
         if head.starts_with(b"\xff\xd8") {
@@ -139,7 +139,7 @@ impl Kind {
     /// The kind, from the first bytes of the file at `path`.
     ///
     /// # Errors
-    /// If it cannot be read, or is not a file.
+    /// The system's error if the file cannot be read or is not a file.
     pub fn read(path: &Path) -> std::io::Result<Self> {
         if !std::fs::metadata(path)?.is_file() {
             return Err(std::io::ErrorKind::InvalidInput.into());
@@ -152,7 +152,7 @@ impl Kind {
     }
 }
 
-/// Whether a name ends as a picture's does, whatever the file is.
+/// Whether a name ends like that of a picture, whatever the file contains.
 #[must_use]
 pub fn is_named_as_picture(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
@@ -201,7 +201,7 @@ const CLUTTER: &[&str] = &[
     "photothumb.db",
     "folder.cache",
 ];
-/// Endings of the names of files that are incomplete, or that go with a photo but are not one.
+/// Endings of the names of files that are incomplete, or that belong to a photo but are not photos.
 const CLUTTER_ENDINGS: &[&str] = &[
     ".tmp",
     ".temp",
@@ -216,7 +216,7 @@ const CLUTTER_ENDINGS: &[&str] = &[
     "~",
 ];
 
-/// Whether computers leave a file or folder of this name behind in folders of photos. Such files are never mentioned.
+/// Whether computers leave files or folders with this name behind in folders of photos. Such files are never mentioned.
 #[must_use]
 pub fn is_clutter(path: &Path) -> bool {
     let name = path

@@ -1,10 +1,10 @@
-//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or a stand-in for
-//! one: a folder of pictures, or the synthetic doorstep.
+//! Where frames come from: a V4L2 camera that may vanish and return at any moment, or a replacement for it, which is a
+//! folder of pictures or the synthetic doorstep.
 //!
-//! A source runs on a thread of its own. It puts leases of its buffers into the [`Slot`], wakes the
-//! consumer, and takes back what is dropped. It never looks at pixels; the sampler does that.
-//! Whatever happens to a camera is an event, not an end: the whole stream is retired (mappings and
-//! descriptors with it), and the source tries again until the camera returns.
+//! A source runs on a thread of its own. It puts leases of its buffers into the [`Slot`], wakes the consumer, and takes back
+//! the leases that are dropped. It never looks at pixels; the sampler does that. Whatever happens to a camera is reported as
+//! an event and does not end the source. The whole stream is retired (with its mappings and descriptors), and the source
+//! tries again until the camera returns.
 
 mod buffer_pool;
 mod choose;
@@ -39,74 +39,75 @@ pub use v4l2::{
 
 use frame_sender::FrameSender;
 
-/// A camera that delivers.
+/// A camera that delivers frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraInfo {
-    /// What the driver calls it; for pictures, their folder's name.
+    /// The driver's name for the camera; for pictures, their folder's name.
     pub name: String,
-    /// Device node, or the folder of pictures.
+    /// The device node, or the folder of pictures.
     pub path: PathBuf,
     /// Which device it is; empty for pictures and the doorstep.
     pub device: DeviceIdentity,
-    /// Layout of its frames. Pictures shown at their own size differ; each lease has its own layout.
+    /// The layout of the camera's frames. Pictures that are shown at their own size differ, and each lease has its own
+    /// layout.
     pub layout: Layout,
-    /// Frames a second, if the driver reports them.
+    /// Frames per second, if the driver reports them.
     pub fps: Option<f32>,
-    /// Buffers that frames are lent from.
+    /// The number of buffers from which frames are lent.
     pub buffers: u32,
 }
 
 /// Why a camera delivers nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CameraFault {
-    /// No device node at all.
+    /// There is no device node at all.
     #[error("no camera: there is no /dev/video*; plug one in")]
     Absent,
     /// The device node does not exist.
     #[error("not there; plug the camera in or fix camera.source")]
     Missing,
-    /// Opening it is forbidden.
+    /// The user may not open the device node.
     #[error("permission denied; add the user to the group video: usermod -aG video USER")]
     Denied,
-    /// Another program streams from it.
+    /// Another program streams from the device.
     #[error("in use by another program, maybe a running latchkey: stop it; `fuser -v` names it")]
     Busy,
-    /// A video node, but nothing that captures pictures.
+    /// A video node that does not capture pictures.
     #[error("{0}, not a camera; name another /dev/video* in camera.source")]
     NotACamera(&'static str),
-    /// It has only the multiplanar interface.
+    /// The device has only the multiplanar interface.
     #[error(
         "captures through the multiplanar interface only, which is not supported; \
          use a USB camera or a driver with single-planar capture"
     )]
     Multiplanar,
-    /// It cannot stream from mapped buffers.
+    /// The device cannot stream from mapped buffers.
     #[error("cannot stream (no V4L2_CAP_STREAMING); use another camera")]
     NoStreaming,
-    /// None of its pixel formats can be read, or not the one that was asked for.
+    /// None of the device's pixel formats can be read, or the requested format is not among them.
     #[error("does not offer {wanted}; it offers {offered}")]
     NoFormat {
-        /// The format asked for, or the list of those that can be read.
+        /// The requested format, or the list of formats that can be read.
         wanted: String,
-        /// Four-character codes that it offers.
+        /// The four-character codes of the formats that the device offers.
         offered: String,
     },
-    /// The driver's answer to the format asked for makes no sense.
+    /// The driver's answer to the requested format is not a possible picture.
     #[error("the driver promises an impossible picture: {0}")]
     Layout(#[from] ImageError),
-    /// Buffers that cannot hold the promised picture, or too few of them.
+    /// The buffers cannot contain the promised picture, or there are too few of them.
     #[error(
         "the driver grants {granted} buffers of {bytes} bytes; {need} bytes and 3 buffers needed"
     )]
     Buffers {
-        /// Buffers granted.
+        /// The number of buffers that the driver granted.
         granted: u32,
-        /// Bytes of the smallest.
+        /// The bytes of the smallest buffer.
         bytes: usize,
-        /// Bytes that a picture takes.
+        /// The bytes that a picture takes.
         need: usize,
     },
-    /// The driver handed out a buffer that it does not have.
+    /// The driver handed out a buffer that it did not have.
     #[error("the driver handed out buffer {0}, which it did not have; a fault of the driver")]
     StrayBuffer(u32),
     /// A system call failed.
@@ -117,51 +118,51 @@ pub enum CameraFault {
         /// The kernel's answer.
         errno: Errno,
     },
-    /// No frame for too long.
+    /// No frame came for too long.
     #[error("no frame for {0} ms; check the cable and the camera's power")]
     Stalled(u64),
-    /// Only damaged frames for too long.
+    /// Only damaged frames came for too long.
     #[error("only damaged frames for {0} ms; check the cable, or use a shorter one")]
     Damaged(u64),
-    /// Unplugged.
+    /// The device was unplugged.
     #[error("unplugged")]
     Gone,
-    /// A camera is there, and not the one that `camera.device` pins. It was not opened.
+    /// There is a camera, but not the one that `camera.device` pins. It was not opened.
     #[error(
         "is {seen}, and camera.device is {expected}; plug that one in where it was, or pin this one: `latchkey probe` prints the line"
     )]
     NotPinned {
-        /// What is pinned.
+        /// The device that is pinned.
         expected: Box<DeviceIdentity>,
-        /// What was found.
+        /// The device that was found.
         seen: Box<DeviceIdentity>,
     },
-    /// A camera is there, but `auto` took up another one at first, and that one watches the door.
+    /// There is a camera, but with `auto` another camera was used first, and only that one watches the door.
     #[error(
         "another camera than before ({0}); plug the first one in where it was, or name this one in \
          camera.source and start again"
     )]
     Another(String),
-    /// A whole round through the pictures, and none could be decoded.
+    /// All pictures were tried once, and none could be decoded.
     #[error("none of the pictures can be decoded; put JPEG or PNG files there")]
     NoPicture,
 }
 
-/// A change of a camera's state. Sent once a change, however often the source retries.
+/// A change of a camera's state. It is sent once per change, however often the source retries.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CameraEvent {
-    /// The first frame ever has come.
+    /// The camera's very first frame has come.
     Up(CameraInfo),
     /// Frames have stopped, or did not come in the first place.
     Down {
         /// Why.
         why: CameraFault,
-        /// Which device; the value of `camera.source` if none was found.
+        /// The device; the value of `camera.source` if no device was found.
         path: PathBuf,
     },
-    /// The first frame after [`CameraEvent::Down`] has come, maybe from another device node.
+    /// The first frame after [`CameraEvent::Down`] has come, perhaps from another device node.
     Back {
-        /// The camera that delivers now.
+        /// The camera that delivers frames.
         camera: CameraInfo,
         /// How long it was down.
         away: Duration,
@@ -170,7 +171,8 @@ pub enum CameraEvent {
     Ended,
 }
 
-/// The longest that a source waits for anything, a silent camera included. Who watches it allows twice that.
+/// The longest time for which a source waits for anything, including a silent camera. The liveness check in `pipeline`
+/// allows twice as long.
 pub const LONGEST_ROUND: Duration = Duration::from_secs(5);
 
 /// What a source has done since it started. Readable from any thread.
@@ -180,18 +182,19 @@ pub struct Counters {
     pub frames: AtomicU64,
     /// Frames that a newer one replaced before they were read.
     pub replaced: AtomicU64,
-    /// Damaged or short frames, which are never delivered; undecodable pictures.
+    /// Damaged or short frames, which are never delivered, and pictures that cannot be decoded.
     pub errors: AtomicU64,
-    /// Leases that came back. Equal to `frames` when nothing is out on lease.
+    /// Leases that were given back. Equal to `frames` when no lease is out.
     pub returned: AtomicU64,
-    /// Streams that ended in a fault after having been started.
+    /// Streams that were started and then ended in a fault.
     pub retired: AtomicU64,
-    /// How many rounds the source has made, with or without frames: one in [`LONGEST_ROUND`] at least, unless it is stuck.
+    /// The number of rounds that the source has made, with or without frames: at least one per [`LONGEST_ROUND`], unless it
+    /// is stuck.
     pub rounds: AtomicU64,
 }
 
 impl Counters {
-    /// The value of `counter` now, for logs and tests.
+    /// The current value of `counter`, for logs and tests.
     #[must_use]
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
@@ -202,16 +205,16 @@ impl Counters {
     }
 }
 
-/// Why a source could not be started. A missing camera is not among these: that is an event.
+/// Why a source could not be started. A missing camera is not among these reasons, because that is an event.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// An invalid setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// No descriptor for waking the capture thread.
+    /// There is no descriptor for waking the capture thread.
     #[error("eventfd: {0}; the process may have too many files open (ulimit -n)")]
     Wakeup(Errno),
-    /// No thread.
+    /// The thread could not be started.
     #[error("no thread for capture: {0}")]
     Thread(std::io::Error),
     /// The system refused the folder of pictures.
@@ -222,7 +225,7 @@ pub enum CaptureError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The folder of pictures has none.
+    /// The folder contains no pictures.
     #[error("{path}: {fault}; name a folder with JPEG or PNG pictures", path = path.display())]
     Pictures {
         /// The folder.
@@ -241,14 +244,14 @@ pub struct RunningSource {
 }
 
 impl RunningSource {
-    /// What it has done so far.
+    /// The counts of what the source has done.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    /// Stops the source and waits until its thread has closed everything. Leases that are still out
-    /// keep their own memory until they are dropped.
+    /// Stops the source and waits until its thread has closed everything. Leases that are still out keep their own memory
+    /// until they are dropped.
     pub fn stop(self) {}
 
     /// Starts `run` on a thread named `name`.
@@ -288,12 +291,12 @@ impl Drop for RunningSource {
     }
 }
 
-/// Starts the source that `settings` name. Its frames go into `slot`, and `consumer` is unparked for
-/// each; changes of state go to `events`, which should have room for several: what does not fit is lost.
+/// Starts the source that `settings` name. Its frames are put into `slot`, and `consumer` is unparked for each. Changes of
+/// state are sent to `events`, which should have room for several; an event that does not fit is lost.
 ///
 /// # Errors
-/// [`CaptureError`] if a setting is wrong, a folder of pictures unreadable, or the system out of
-/// descriptors or threads. A camera that is absent or broken is an event instead.
+/// [`CaptureError`] if a setting is wrong, a folder of pictures is unreadable, or the system is out of descriptors or
+/// threads. A camera that is absent or broken is an event instead.
 pub fn start(
     settings: &CameraSettings,
     slot: Arc<Slot>,
@@ -303,7 +306,7 @@ pub fn start(
     start_through(settings, Box::new(OwnNodes), slot, consumer, events)
 }
 
-/// As [`start`], with a camera's nodes opened by `cameras`.
+/// As [`start`], but `cameras` opens the camera's nodes.
 ///
 /// # Errors
 /// As [`start`].

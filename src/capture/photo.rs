@@ -1,7 +1,8 @@
-//! A photo from a file, upright, as the sampler reads pictures.
+//! A photo from a file, turned upright, in the form in which the sampler reads pictures.
 //!
 //! Reading a photo takes a bounded amount of memory, whatever is in the file: a large JPEG picture is decoded at a smaller
-//! scale, a large PNG picture is averaged down line by line, and an even larger one is refused by its header.
+//! scale, and a large PNG picture is averaged down line by line. An even larger picture is refused because of the size in
+//! its header.
 
 mod error;
 mod jpeg;
@@ -24,11 +25,11 @@ use crate::panics::contained;
 /// A decoded photo.
 pub struct Photo {
     picture: RgbImage,
-    /// Pixels of the file, upright, for one of the picture.
+    /// How many pixels of the file, across and down, one pixel of the picture represents.
     scale: f32,
 }
 
-/// Without the pixels, which belong in no log.
+/// Leaves out the pixels, which must not appear in a log.
 impl std::fmt::Debug for Photo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (width, height) = self.picture.dimensions();
@@ -43,8 +44,8 @@ impl Photo {
     pub const MAX_SIDE: u32 = 65_535;
     /// The largest file.
     pub const MAX_BYTES: u64 = 96 << 20;
-    /// The most pixels that a photo has once it is read. A larger one is read at a half, a third, a quarter and so on of its
-    /// size: faces that are worth learning still have several hundred pixels then.
+    /// The most pixels that a photo has after it is read. A larger photo is read at a half, a third, a quarter and so on of
+    /// its size. Faces that are worth learning from still have several hundred pixels then.
     pub const MOST: u32 = 8 << 20;
     /// The most bytes that reading a photo takes whose file has no more bytes than its picture, 24 MiB: the picture, what the
     /// decoder holds, and the file or, after it, a turned copy of the picture. A larger file takes that much more.
@@ -58,7 +59,7 @@ impl Photo {
     /// # Errors
     /// [`PhotoError`] names the file and what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, PhotoError> {
-        // A defect of a decoder costs this photo only.
+        // Because of a defect of a decoder, only this photo may be lost.
         let read = contained(|| read(path));
         read.unwrap_or(Err(PhotoFault::GaveUp))
             .map_err(|fault| PhotoError {
@@ -67,10 +68,10 @@ impl Photo {
             })
     }
 
-    /// Its pixels.
+    /// The photo's pixels.
     ///
     /// # Panics
-    /// Never: its size is bounded.
+    /// Never, because the size is bounded.
     #[must_use]
     pub fn image(&self) -> Image<'_> {
         let (width, height) = self.picture.dimensions();
@@ -78,13 +79,13 @@ impl Photo {
         Image::new(layout, self.picture.as_raw()).expect("bounded")
     }
 
-    /// How many pixels of the file, across and down, one of its pixels stands for.
+    /// How many pixels of the file, across and down, one pixel of the photo represents.
     #[must_use]
     pub const fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// Its pixels, to change them.
+    /// The photo's pixels, as a picture that can be changed.
     #[must_use]
     pub fn into_picture(self) -> RgbImage {
         self.picture
@@ -94,7 +95,7 @@ impl Photo {
 /// A picture as stored in its file, and how to turn it.
 struct Stored {
     picture: RgbImage,
-    /// Pixels a line in the file.
+    /// Pixels per line in the file.
     width: u32,
     orientation: Orientation,
 }
@@ -102,7 +103,7 @@ struct Stored {
 /// Reads the photo at `path`.
 fn read(path: &Path) -> Result<Photo, PhotoFault> {
     let unreadable = PhotoFault::Unreadable;
-    // Checked before it is opened: to open a pipe is to wait for its other end.
+    // Checked before the file is opened, because opening a pipe means waiting for its other end.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(PhotoFault::NoFile);
     }
@@ -120,7 +121,7 @@ fn read(path: &Path) -> Result<Photo, PhotoFault> {
     let scale = stored.width as f32 / stored.picture.width() as f32;
     let picture = match stored.orientation {
         Orientation::NoTransforms => stored.picture,
-        // Phones store pictures as the sensor lies and record how to turn them.
+        // Phones store pictures in the orientation of the sensor, and record how to turn them.
         orientation => {
             let mut picture = DynamicImage::from(stored.picture);
             picture.apply_orientation(orientation);
@@ -134,13 +135,13 @@ fn read(path: &Path) -> Result<Photo, PhotoFault> {
     Ok(Photo { picture, scale })
 }
 
-/// What a file begins with.
+/// The first bytes of a file.
 fn head(file: &mut BufReader<std::fs::File>) -> std::io::Result<&[u8]> {
     let head = file.fill_buf()?;
     Ok(&head[..head.len().min(1024)])
 }
 
-/// Whether a photo may have so many pixels in its file.
+/// Checks that a photo may have this size in its file.
 fn check(width: u32, height: u32) -> Result<(), PhotoFault> {
     let side = 1..=Photo::MAX_SIDE;
     let pixels = u64::from(width) * u64::from(height);

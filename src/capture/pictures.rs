@@ -1,7 +1,7 @@
 //! Pictures in place of a camera: a folder of them, each shown for some frames at a steady rate.
 //!
-//! It has the same leases, slot and events as a camera. Unlike a camera it allocates, because it decodes
-//! and converts; that stands for what a camera does in hardware.
+//! It has the same leases, slot and events as a camera. Unlike a camera it allocates, because it decodes and converts, which
+//! a camera does in hardware.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,29 +25,29 @@ use crate::wakeup::WakingSender;
 /// What to show, and how.
 #[derive(Clone, Debug)]
 pub struct Slideshow {
-    /// Where the pictures are from; used in events.
+    /// Where the pictures come from; used in events.
     pub path: PathBuf,
     /// JPEG and PNG files, in the order in which they are shown.
     pub files: Vec<PathBuf>,
     /// Pixel format of the frames.
     pub format: PixelFormat,
-    /// Size of the frames, into which pictures are fitted between black bars; `None` for each
-    /// picture's own size.
+    /// The size of the frames, into which pictures are fitted between black bars; `None` if each picture has its own size.
     pub size: Option<(u32, u32)>,
-    /// Frames a second, at least 1.
+    /// Frames per second, at least 1.
     pub fps: u32,
-    /// Buffers that frames are lent from, at least 1.
+    /// The number of buffers from which frames are lent, at least 1.
     pub buffers: u32,
-    /// Frames for which each picture is shown.
+    /// The number of frames for which each picture is shown.
     pub frames_each: u32,
-    /// Whether to start over after the last.
+    /// Whether to start over after the last picture.
     pub looped: bool,
 }
 
 /// Why a file of unknown kind is not used.
 pub const NO_PICTURE: &str = super::kinds::UNKNOWN;
 
-/// Whether a file is a JPEG or PNG picture by its content, or has a picture's name: then reading it shows what it is.
+/// Whether the content of a file is a JPEG or PNG picture, or the file has a picture's name. In the second case, reading it
+/// shows what it is.
 #[must_use]
 pub fn is_picture(path: &Path) -> bool {
     if path.is_dir() {
@@ -56,7 +56,7 @@ pub fn is_picture(path: &Path) -> bool {
     is_named_as_picture(path) || matches!(Kind::read(path), Ok(Kind::Jpeg | Kind::Png))
 }
 
-/// Why a file cannot be used as a picture, with what to do about it: half a sentence that follows its name. `None` if its
+/// Why a file cannot be used as a picture, with what to do about it, as half a sentence that follows its name. `None` if its
 /// content is a JPEG or PNG picture.
 #[must_use]
 pub fn refusal(path: &Path) -> Option<String> {
@@ -70,10 +70,10 @@ pub fn refusal(path: &Path) -> Option<String> {
     }
 }
 
-/// The pictures in folder `path`, sorted; `path` itself if it is a file.
+/// The pictures in the folder `path`, sorted; only `path` itself if it is a file.
 ///
 /// # Errors
-/// [`CaptureError::Unreadable`] if it cannot be read, [`CaptureError::Pictures`] if there are none.
+/// [`CaptureError::Unreadable`] if the folder cannot be read, [`CaptureError::Pictures`] if it contains no pictures.
 pub fn list(path: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let wrong = |fault: String| CaptureError::Pictures {
         path: path.to_owned(),
@@ -168,7 +168,7 @@ fn prepare(file: &Path, show: &Slideshow) -> Result<(Layout, Vec<u8>), Box<dyn s
     Ok((layout, bytes))
 }
 
-/// `picture` as large as fits into `width` by `height`, centred on black.
+/// `picture` scaled to the largest size that fits into `width` by `height`, centred on black.
 fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     if picture.dimensions() == (width, height) {
         return picture.clone();
@@ -298,7 +298,7 @@ mod tests {
     fn every_picture_is_shown_and_every_buffer_comes_back() {
         let dir = folder(&[RED, GREEN, BLUE]);
         let mut show = show(dir.path());
-        // Slow enough that a consumer that does nothing misses no picture.
+        // The rate is low enough that a consumer that does nothing else misses no picture.
         (show.fps, show.frames_each) = (20, 3);
         let watched = watch(show);
         let mut seen: Vec<[u8; 3]> = Vec::new();
@@ -332,7 +332,7 @@ mod tests {
     fn the_newest_frame_wins() {
         let dir = folder(&[RED, GREEN]);
         let watched = watch(show(dir.path()));
-        // The consumer looks only at the end: of 10 frames, only the last is still there.
+        // The consumer looks only at the end. Of 10 frames, only the last is still there.
         assert!(matches!(watched.event(), Some(CameraEvent::Up(_))));
         assert_eq!(watched.event(), Some(CameraEvent::Ended));
         let lease = watched.slot.take().expect("the last frame");
@@ -353,7 +353,7 @@ mod tests {
         let watched = watch(show);
         let held: Vec<_> = (0..3).map(|_| watched.next().expect("a frame")).collect();
         let before: Vec<_> = held.iter().map(first_pixel).collect();
-        // All three buffers are out.
+        // All three buffers are lent.
         std::thread::sleep(Duration::from_millis(100));
         assert!(watched.slot.take().is_none());
         assert_eq!(held.iter().map(first_pixel).collect::<Vec<_>>(), before);
@@ -418,7 +418,7 @@ mod tests {
             let wanted = if (4..12).contains(&y) { RED } else { [0; 3] };
             assert_eq!(pixel.0, wanted, "{x} {y}");
         }
-        // Scaled down as well, and never to nothing.
+        // Pictures are also scaled down, but never to nothing.
         let line = RgbImage::from_pixel(2000, 1, image::Rgb(BLUE));
         assert_eq!(fit(&line, 20, 20).get_pixel(10, 9).0, BLUE);
     }

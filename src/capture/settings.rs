@@ -12,27 +12,27 @@ use crate::frame::{Image, PixelFormat};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraSettings {
-    /// `auto` for the first usable camera, and no other one after it; a device node (`/dev/video0`,
-    /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for synthetic
-    /// visitors (see [`Script`]) instead of a camera.
+    /// `auto` for the first usable camera, and for no other camera after that; a device node (`/dev/video0`,
+    /// `/dev/v4l/by-id/…`); `pictures:DIR` for a folder of pictures or `doorstep:SEED` for synthetic visitors (see
+    /// [`Script`]) instead of a camera.
     pub source: String,
-    /// The only device that is opened as a camera; any if absent. It has no effect on pictures and the doorstep.
+    /// The only device that is opened as a camera; any device if absent. It has no effect on pictures and the doorstep.
     pub device: Option<DeviceIdentity>,
-    /// Pixel format; chosen if absent. For pictures and the doorstep, YUYV if absent.
+    /// The pixel format. If absent, it is chosen; for pictures and the doorstep it is YUYV.
     pub format: Option<PixelFormat>,
-    /// Wanted pixels a line. The nearest that the camera offers is taken. With pictures, 0 by 0 means
-    /// each at its own size.
+    /// The wanted number of pixels per line. The nearest size that the camera offers is used. With pictures, 0 by 0 means
+    /// that each has its own size.
     pub width: u32,
-    /// Wanted lines.
+    /// The wanted number of lines.
     pub height: u32,
-    /// Frames a second that the camera should reach at least. It is asked for up to 30 of them, or
-    /// this if it is more. Pictures are shown at exactly this rate.
+    /// The lowest number of frames per second that the camera should reach. Up to 30 are requested, or this number if it is
+    /// higher. Pictures are shown at exactly this rate.
     pub fps: u32,
-    /// Buffers to lend frames from: one or two are out, the rest are the driver's to fill.
+    /// The number of buffers from which frames are lent. One or two of them are out; the driver fills the rest.
     pub buffers: u32,
-    /// Milliseconds without a good frame after which the camera counts as lost.
+    /// The milliseconds without a good frame after which the camera counts as lost.
     pub stall_ms: u64,
-    /// Frames for which each picture is shown.
+    /// The number of frames for which each picture is shown.
     pub picture_frames: u32,
     /// Whether to start over after the last picture.
     pub picture_loop: bool,
@@ -55,7 +55,7 @@ impl Default for CameraSettings {
     }
 }
 
-/// Where frames shall come from.
+/// Where frames come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// The first usable camera.
@@ -81,7 +81,7 @@ pub struct SettingsError {
 }
 
 impl CameraSettings {
-    /// Checks that every setting is possible. Whether the camera supports it, only the camera knows.
+    /// Checks that every setting is possible. Only the camera itself knows whether it supports them.
     ///
     /// # Errors
     /// The first [`SettingsError`].
@@ -127,7 +127,7 @@ impl CameraSettings {
         if !(1..=240).contains(&self.fps) {
             return Err(wrong("fps", &self.fps, "must be 1 to 240"));
         }
-        // 3: one in the slot, one being read, one for the driver. 32: V4L2's own VIDEO_MAX_FRAME.
+        // 3: one in the slot, one that is read, one for the driver. 32: V4L2's own VIDEO_MAX_FRAME.
         if !(3..=32).contains(&self.buffers) {
             return Err(wrong("buffers", &self.buffers, "must be 3 to 32"));
         }

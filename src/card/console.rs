@@ -1,10 +1,10 @@
 //! The serial console: how the first process writes to it, and the login on it if the owner asks for one.
 //!
-//! Writing lines takes a second at most, and no time while the console is stuck: a line that finds no room is dropped and
+//! Writing lines takes a second at most, and no time while the console is stuck: a line that does not fit is dropped and
 //! counted. Nothing here reads; the login opens the terminal itself.
 //!
-//! What stops the wire for ever (a control character, a login's settings, hardware) must not stop the first process,
-//! which feeds the watchdog.
+//! The wire may be stopped for ever, by a control character, by a login's settings or by hardware. This must not stop the first
+//! process, which feeds the watchdog.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,12 +18,12 @@ use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::restarting_process::RestartingProcess;
 
-/// How long lines wait for room. A full buffer of the driver (4 KiB) is sent in a third of that at 115200 baud.
+/// How long lines wait for room in the driver's buffer. A full buffer (4 KiB) is sent in a third of that time at 115200 baud.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The console; each has its own count of what it dropped.
+/// The console. Each of these objects counts its own dropped lines.
 pub struct Console {
-    /// None: there is no console, and all is dropped.
+    /// None if there is no console; all lines are then dropped.
     out: Option<File>,
     dropped: usize,
     /// Whether the last line was written only in part.
@@ -31,7 +31,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// The kernel's console, opened separately so that other processes keep a blocking one.
+    /// The kernel's console, opened separately so that other processes keep a console that blocks.
     pub fn open() -> Self {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let out = OpenOptions::new()
@@ -39,7 +39,7 @@ impl Console {
             .custom_flags(flags)
             .open("/dev/console")
             .ok();
-        // A stray control character on the receiving wire must not stop what is written.
+        // A stray control character on the receiving wire must not stop the output.
         if let Some(out) = &out
             && let Ok(mut modes) = tcgetattr(out)
         {
@@ -58,7 +58,8 @@ impl Console {
         }
     }
 
-    /// Writes whole lines, all within [`WRITE_TIMEOUT`]; at once or not at all while the console is stuck.
+    /// Writes complete lines, all of them within [`WRITE_TIMEOUT`]. While the console is stuck, a line is written at once or
+    /// not at all.
     pub fn write_lines(&mut self, lines: &[u8]) {
         let timeout = match self.dropped {
             0 => WRITE_TIMEOUT,
@@ -76,7 +77,7 @@ impl Console {
             self.cut = false;
         }
         if self.dropped > 0 {
-            // The time of the line that follows, as in the log of the job.
+            // The message has the time of the line that follows, as in the log of the job.
             let time = line.split(|b| *b == b' ').next().unwrap_or_default();
             let time = String::from_utf8_lossy(time);
             let suppressed = format!("{time} WARN  suppressed lines={}\n", self.dropped);
@@ -110,7 +111,7 @@ impl Console {
     }
 }
 
-/// For the logger: a line that is dropped is no error of the code that logs.
+/// For the logger: a dropped line is no error of the code that logs.
 impl Write for Console {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.write_lines(lines);
@@ -129,7 +130,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// For the password that belongs to `hash` (crypt(5)).
+    /// A login for the password that belongs to `hash` (crypt(5)).
     pub fn new(hash: &str) -> Self {
         Self {
             hash: hash.to_owned(),
@@ -137,7 +138,7 @@ impl Login {
         }
     }
 
-    /// Starts it if it does not run and is due.
+    /// Starts the login if it does not run and is due.
     pub fn ensure_running(&mut self) {
         if let Some(delay) = self.process.ensure_running(|| start(&self.hash)) {
             log::error!(
@@ -148,7 +149,7 @@ impl Login {
         }
     }
 
-    /// Handles the end of the process `pid`, which may be this one.
+    /// Handles the end of the process `pid`, which may be the login.
     pub fn handle_exit(&mut self, pid: u32) {
         if let Some(delay) = self.process.handle_exit(pid) {
             log::info!(
@@ -180,14 +181,14 @@ fn start(hash: &str) -> io::Result<Child> {
         write().map_err(|e| io::Error::other(format!("{path} cannot be written: {e}")))?;
     }
     let mut getty = Command::new("/bin/busybox");
-    // By the terminal's own name: under the name `console` it takes no control characters.
+    // The terminal's own name is needed: under the name `console` it accepts no control characters.
     getty.args(["getty", "-L", "115200", &terminal(), "vt100"]);
     getty
         .spawn()
         .map_err(|e| io::Error::other(format!("/bin/busybox cannot be started: {e}")))
 }
 
-/// The name of the terminal that `/dev/console` is.
+/// The name of the terminal behind `/dev/console`.
 fn terminal() -> String {
     let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     let last = active.split_ascii_whitespace().next_back();
@@ -204,13 +205,13 @@ mod tests {
 
     const LINE: &[u8] = b"12:00:00Z INFO  something happened and takes a line\n";
 
-    /// A console, and the far end of its wire.
+    /// A console, and the other end of its wire.
     fn wire() -> (Console, File) {
         let (far, near) = pipe_with(PipeFlags::NONBLOCK).unwrap();
         (Console::on(Some(File::from(near))), File::from(far))
     }
 
-    /// What has come so far.
+    /// Everything that has come.
     fn read(far: &mut File) -> String {
         let mut bytes = Vec::new();
         let ended = far.read_to_end(&mut bytes).unwrap_err();
@@ -221,7 +222,7 @@ mod tests {
     #[test]
     fn a_stuck_console_blocks_nothing_and_later_reports_what_it_missed() {
         let (mut console, mut far) = wire();
-        // This would take hours if each line waited.
+        // This test would take hours if each line waited.
         for _ in 0..10_000 {
             console.write_lines(LINE);
         }

@@ -1,7 +1,8 @@
 //! The log of decisions on the data partition: who was let in and refused, what broke. The serial console shows much more.
 //!
-//! An SD card wears with every write: lines are kept in memory and written a minute after the first of them. The whole file is
-//! written under a new name and then renamed: a power cut costs the last minute at most, and never leaves half a file.
+//! An SD card wears with every write, so lines are kept in memory and are written a minute after the first of them. The whole
+//! file is written under a new name and then renamed: a power cut loses the last minute at most, and never leaves an incomplete
+//! file.
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::people::write_whole;
 
-/// How long a line may wait for others.
+/// How long a line may wait for other lines.
 const WRITE_DELAY: Duration = Duration::from_secs(60);
 /// A file of this size is renamed, and replaces the older of the two files that are kept.
 const ROTATE_BYTES: usize = 64 << 10;
@@ -36,17 +37,17 @@ const RECORDED: [&str; 18] = [
     "start",
 ];
 
-/// The file, and what is still to be written to it.
+/// The file, and the lines that are not written to it yet.
 pub struct Decisions {
     path: PathBuf,
-    /// What the file holds and will hold.
+    /// The file's text, including lines that are not written yet.
     text: String,
     since: Option<Instant>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Decisions {
-    /// Goes on with the file in `folder`.
+    /// Continues the file in `folder`.
     pub fn new(folder: &Path) -> Self {
         let path = folder.join("decisions.log");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -58,7 +59,7 @@ impl Decisions {
         }
     }
 
-    /// Takes those of `lines` that are decisions.
+    /// Records the lines in `lines` that are decisions.
     pub fn record(&mut self, lines: &str) {
         for line in lines.lines() {
             let event = line.split_ascii_whitespace().nth(2).unwrap_or_default();
@@ -70,7 +71,8 @@ impl Decisions {
         }
     }
 
-    /// Writes what has waited long enough, in another thread: a disk that hangs must not block the first process.
+    /// Writes the lines that have waited long enough. Another thread does this, because a disk that hangs must not block the
+    /// first process.
     pub fn flush_if_due(&mut self) {
         let due = self
             .since
@@ -87,7 +89,7 @@ impl Decisions {
         self.rotate();
     }
 
-    /// Writes at once what is not written yet.
+    /// Writes everything that is not written yet, at once.
     pub fn flush(&mut self) {
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -105,7 +107,7 @@ impl Decisions {
         }
     }
 
-    /// Begins an empty file if this one has become the older one.
+    /// Begins an empty file if the present one has become the older of the two files.
     fn rotate(&mut self) {
         if self.text.len() >= ROTATE_BYTES {
             self.text.clear();

@@ -1,8 +1,9 @@
-//! Sorts what lies on the owner's drive by its names: the configuration, lists of names to forget, folders of photos; what
-//! may be meant for one of these and is not read; and everything else.
+//! Sorts the contents of the owner's drive by their names: the configuration, lists of names to forget, folders of photos;
+//! files and folders that may be meant for one of these and are not read; and everything else.
 //!
 //! A computer shows some names without their endings, adds endings of its own and makes copies. A name that can mean only one
-//! of these is taken. A name that may mean one is reported with what to do, as the owner believes that it works.
+//! of these is accepted. A name that may mean one of these is reported with what to do, because the owner believes that it
+//! works.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,25 +16,25 @@ use crate::text::{Likeness, is_archive, is_rich_text, likeness};
 /// A file that every card comes with.
 const README: &str = "README.txt";
 
-/// What lies on the owner's drive.
+/// The contents of the owner's drive.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DriveContents {
-    /// The configuration, by its name.
+    /// The name of the configuration.
     pub config: Option<String>,
     /// Lists of names to forget.
     pub lists: Vec<String>,
-    /// Folders that hold one folder a person.
+    /// Folders that contain one folder per person.
     pub photos: Vec<String>,
-    /// What may have been meant for one of these and is not read, each with the reason and what to do.
+    /// Names that may have been meant for one of these and are not read, each with the reason and what to do.
     pub mistakes: Vec<(String, String)>,
     /// Everything else.
     pub others: Vec<String>,
 }
 
-/// Sorts what lies in `folder`. Of the folders in it, only those that may hold photos are read.
+/// Sorts the contents of `folder`. Of the folders in it, only those that may hold photos are read.
 ///
 /// # Errors
-/// The system's, if `folder` cannot be read.
+/// The system's error, if `folder` cannot be read.
 pub fn read(folder: &Path) -> io::Result<DriveContents> {
     let mut contents = DriveContents::default();
     let mut configs = Vec::new();
@@ -103,7 +104,7 @@ pub fn read(folder: &Path) -> io::Result<DriveContents> {
             contents.others.push(name);
         }
     }
-    // An exact name takes precedence over one that means the same.
+    // An exact name takes precedence over a name that means the same.
     let exact = configs.iter().position(|name| name == CONFIG);
     match (&configs[..], exact) {
         ([only], _) => contents.config = Some(only.clone()),
@@ -125,7 +126,7 @@ pub fn read(folder: &Path) -> io::Result<DriveContents> {
     Ok(contents)
 }
 
-/// Whether it is one of the files that systems put on every drive, or that fsck leaves on a drive that it repaired.
+/// Whether `name` is one of the files that systems put on every drive, or that fsck leaves on a drive that it repaired.
 fn is_systems(name: &str) -> bool {
     let known = [
         "system volume information",
@@ -143,7 +144,7 @@ fn is_systems(name: &str) -> bool {
     known.contains(&name.as_str()) || name.starts_with("fsck") && name.ends_with(".rec")
 }
 
-/// Whether there are pictures in `folder`, or in folders in it, `depth` deep.
+/// Whether there are pictures in `folder`, or in folders in it, down to `depth` levels.
 pub fn has_pictures(folder: &Path, depth: u32) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths = entries.map(|e| e.path()).filter(|p| !is_clutter(p));
@@ -153,7 +154,7 @@ pub fn has_pictures(folder: &Path, depth: u32) -> bool {
     })
 }
 
-/// What is wrong with the file `name` that lies among people's folders.
+/// The mistake about the file `name` among people's folders.
 pub fn misplaced_file(name: &str) -> String {
     if let Some(expected) = [REMOVE, CONFIG]
         .into_iter()
@@ -169,7 +170,7 @@ pub fn misplaced_file(name: &str) -> String {
     format!("is in no person's folder; put it into {PHOTOS}/NAME")
 }
 
-/// What is wrong with `folder`, called `name`, that lies among a person's photos.
+/// The mistake about `folder`, which is among the photos of `person`.
 pub fn misplaced_folder(folder: &Path, person: &str, beside_photos: bool) -> Option<String> {
     has_pictures(folder, 2).then(|| {
         if beside_photos {

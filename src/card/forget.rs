@@ -1,9 +1,9 @@
-//! A list of names to forget, read and written back. A name that no person has stays in the list as a remark: the list is not
-//! lost, the owner sees what to do, and a person who is enrolled by that name later is not forgotten.
+//! A list of names to forget, which is read and written back. A name that no person has stays in the list as a remark. So the
+//! list is not lost, the owner sees what to do, and a person who is enrolled by that name later is not forgotten.
 
 use crate::text::{self, Decoded, NotText};
 
-/// Begins the remark about a name that no person has.
+/// The beginning of a remark about a name that no person has.
 const NOT_FORGOTTEN: &str = "# not forgotten: ";
 
 /// A line of a list.
@@ -22,12 +22,12 @@ pub enum Line<'a> {
 pub struct List {
     read: Decoded,
     left: String,
-    /// Whether a name is left, or a remark about one.
+    /// Whether the list still has a name, or a remark about one.
     matters: bool,
 }
 
 impl List {
-    /// The list that a file holds.
+    /// The list in the bytes of a file.
     ///
     /// # Errors
     /// [`NotText`].
@@ -39,12 +39,12 @@ impl List {
         })
     }
 
-    /// Its lines, as they are written.
+    /// The lines of the list, as they are written.
     pub fn lines(&self) -> Vec<String> {
         text::lines(&self.read.text).map(str::to_owned).collect()
     }
 
-    /// Whether its letters are certain: some encodings cannot be distinguished.
+    /// Whether the letters are certain. Some encodings cannot be distinguished.
     pub const fn is_certain(&self) -> bool {
         self.read.certain
     }
@@ -71,7 +71,7 @@ impl List {
 }
 
 impl<'a> Line<'a> {
-    /// What a line of a list is.
+    /// The kind of a line.
     pub fn of(line: &'a str) -> Self {
         match line.strip_prefix(NOT_FORGOTTEN.trim_end()) {
             Some(remark) => Self::NotForgotten(remark.trim_start()),

@@ -1,4 +1,4 @@
-//! The job: `latchkey run` as a user of its own, whose progress is watched, and which is started again at a bounded rate.
+//! The job: `latchkey run` as a separate user. Its progress is watched, and it is started again at a bounded rate.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -15,13 +15,13 @@ use super::console::Console;
 
 /// Where the job reports its progress.
 const SOCKET: &str = "/run/latchkey.notify";
-/// How long it may report nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
+/// How long the job may report nothing. The job itself waits for `recognition.watchdog_ms` before it goes silent.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// With the time that it takes to check, kill and log, this is well before the board is reset.
+/// Together with the time for checking, killing and logging, this is well before the board is reset.
 const _: () = assert!(REPORT_TIMEOUT.as_secs() + 3 < super::watchdog::SECONDS as u64);
-/// How long its guard may take to turn the relay off and to log that.
+/// How long the job's guard may take to turn the relay off and to log that.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long it may take to load from the slowest card.
+/// How long the job may take to load from the slowest card.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running job.
@@ -30,7 +30,7 @@ pub struct Job {
     lines: ChildStderr,
     /// The line that is not complete yet.
     rest: Vec<u8>,
-    /// Where its lines are passed on to.
+    /// The console to which the job's lines are passed on.
     console: Console,
     socket: UnixDatagram,
     started: Instant,
@@ -40,7 +40,7 @@ pub struct Job {
     ended: bool,
 }
 
-/// What the job has reported (sd_notify(3)) since this was last read.
+/// The job's reports (sd_notify(3)) since they were last read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Notifications {
     pub ready: bool,
@@ -48,7 +48,7 @@ pub struct Notifications {
 }
 
 impl Job {
-    /// Starts it with the configuration in force in `data`.
+    /// Starts the job with the configuration in force in `data`.
     pub fn start(data: &Path, notice: bool, user: u32) -> io::Result<Self> {
         let _ = std::fs::remove_file(SOCKET);
         let socket = UnixDatagram::bind(SOCKET)?;
@@ -60,7 +60,7 @@ impl Job {
         if config.exists() {
             command.arg("--config").arg(config);
         } else {
-            // It is not known what is wired to which pin, and at which level it is off: no pin is driven.
+            // No pin is driven, because it is not known what is wired to which pin, and at which level it is off.
             command.args(["--board", "host"]);
         }
         command
@@ -102,12 +102,12 @@ impl Job {
         self.child.id()
     }
 
-    /// The files to wait for.
+    /// The descriptors to poll.
     pub fn fds(&self) -> [BorrowedFd<'_>; 2] {
         [self.lines.as_fd(), self.socket.as_fd()]
     }
 
-    /// The lines of its log that have come, which go on to the console, too.
+    /// The complete lines of the job's log that have come. They are also written to the console.
     pub fn read_lines(&mut self) -> String {
         let mut bytes = [0; 4096];
         loop {
@@ -137,7 +137,7 @@ impl Job {
         lines
     }
 
-    /// What is still to come from a job that has ended, and from its guard, which ends soon after.
+    /// The remaining lines of a job that has ended, and of its guard, which ends soon after.
     pub fn last_lines(&mut self) -> String {
         let begun = Instant::now();
         let mut lines = self.read_lines();
@@ -148,7 +148,7 @@ impl Job {
         lines
     }
 
-    /// Reads what it has reported of itself.
+    /// Reads what the job has reported.
     pub fn read_notifications(&mut self) -> Notifications {
         let mut notifications = Notifications::default();
         let mut bytes = [0; 256];
@@ -164,7 +164,7 @@ impl Job {
         notifications
     }
 
-    /// Whether it has reported nothing yet, and still has the time to.
+    /// Whether the job has reported nothing yet, and still has time for that.
     pub fn is_starting(&self) -> bool {
         self.last_report.is_none() && self.started.elapsed() < START_TIMEOUT
     }
@@ -173,12 +173,12 @@ impl Job {
         self.last_report.unwrap_or(self.started).elapsed()
     }
 
-    /// Whether it was killed for its silence.
+    /// Whether the job was killed because it was silent.
     pub fn was_killed(&self) -> bool {
         self.killed
     }
 
-    /// Whether it has been silent for too long.
+    /// Whether the job has been silent for too long.
     pub fn is_late(&self) -> bool {
         let bound = if self.last_report.is_some() {
             REPORT_TIMEOUT
@@ -192,12 +192,12 @@ impl Job {
         self.started.elapsed()
     }
 
-    /// Asks it to turn the relay off and to end.
+    /// Asks the job to turn the relay off and to end.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Kills it. The guard turns the relay off.
+    /// Kills the job. The guard turns the relay off.
     pub fn kill(&mut self) {
         self.killed = true;
         self.signal(Signal::KILL);
@@ -214,11 +214,11 @@ impl Job {
 /// How a job ended, or failed to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It refused what it was given as wrong: configuration, files. Another try would end the same way.
+    /// The job refused its input as wrong: configuration, files. Another try would end the same way.
     Refused,
-    /// By itself, or by a signal.
+    /// The job ended by itself, or by a signal.
     Failed(i32),
-    /// It went silent.
+    /// The job went silent.
     Hung,
 }
 
@@ -251,7 +251,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// When to start the job again: soon after a long run, with longer and longer pauses after short ones, and not for ever.
+/// When to start the job again: soon after a long run, with longer and longer pauses after short runs, and not for ever.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Restarts {
     failures: u32,
@@ -261,12 +261,13 @@ pub struct Restarts {
 impl Restarts {
     const FIRST: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(30);
-    /// A run of this length makes up for all failures before.
+    /// A run of this length cancels all earlier failures.
     const LONG_RUN: Duration = Duration::from_secs(60);
-    /// Failures in a row after which only the board's restart may help: a driver that hangs, a camera that it has lost.
+    /// The number of failures in a row after which only a restart of the board may help: a driver may hang, or may have lost a
+    /// camera.
     const MOST: u32 = 8;
 
-    /// How long to wait after a job that ended in this way after `age`; `None` if it is not to be started again.
+    /// How long to wait after a job that ended in this way after `age`; `None` if it must not be started again.
     pub fn after(&mut self, ended: Ended, age: Duration) -> Option<Duration> {
         if ended == Ended::Refused {
             return None;
@@ -326,7 +327,7 @@ mod tests {
             let delay = restarts.after(Ended::of_code(failed), Duration::ZERO);
             assert!(delay.is_some());
         }
-        // Other processes that are kept running are tried for ever, but rarely.
+        // Other processes that are kept running are started again for ever, but rarely.
         let delays = (0..100).map(|_| restarts.later(Duration::ZERO));
         assert_eq!(delays.last(), Some(Restarts::LONGEST));
     }

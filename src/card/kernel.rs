@@ -1,4 +1,4 @@
-//! What the first process needs of the kernel: file systems, drivers, the clock, the owner of devices.
+//! The first process's settings of the kernel: file systems, drivers, the clock, the owner of devices.
 
 use std::fs::File;
 use std::io;
@@ -38,7 +38,7 @@ pub fn mounts() -> io::Result<()> {
     ] {
         std::fs::create_dir_all(at)?;
         match mount(kind, at, kind, flags, data) {
-            // Mounted by the kernel itself, or by a program that ran before.
+            // The kernel itself, or a program that ran before, has mounted it.
             Err(rustix::io::Errno::BUSY) => {}
             done => done?,
         }
@@ -46,26 +46,27 @@ pub fn mounts() -> io::Result<()> {
     Ok(())
 }
 
-/// What the kernel is to do when a part of it breaks: panic, and restart the board at once. A relay's pin stays as it is until
-/// then, whatever has become of the processes, and is an input afterwards. See admin-guide/sysctl/kernel in the kernel's
+/// The kernel's reaction when a part of it breaks: panic, and restart the board at once. Until then a relay's pin stays as it
+/// is, whatever has become of the processes; afterwards it is an input. See admin-guide/sysctl/kernel in the kernel's
 /// documentation.
 const ON_FAULT: [(&str, &str); 5] = [
-    // At once after a panic.
+    // The board restarts at once after a panic.
     ("panic", "-1"),
     // A fault after which the kernel would go on without the thread that caused it, whatever that thread had locked.
     ("panic_on_oops", "1"),
-    // A processor that runs in the kernel for 20 s without a break, and one that takes no interrupts for 10 s.
+    // A processor that runs in the kernel for 20 s without a break, and a processor that takes no interrupts for 10 s.
     ("softlockup_panic", "1"),
     ("hardlockup_panic", "1"),
-    // A task that sleeps where no signal wakes it, for 120 s. The watchdog finds the job and the first process much sooner.
+    // A task that sleeps for 120 s so that no signal wakes it. The watchdog finds a job or first process that does so much
+    // sooner.
     ("hung_task_panic", "1"),
 ];
 
 /// The folder of these settings.
 pub const SETTINGS: &str = "/proc/sys/kernel";
 
-/// Has the kernel restart the board when a part of it breaks, by its settings in `folder`. Returns those that this kernel does
-/// not have.
+/// Makes the kernel restart the board when a part of it breaks, by its settings in `folder`. Returns the settings that this
+/// kernel does not have.
 pub fn restart_on_faults(folder: &Path) -> Vec<&'static str> {
     let refused = |(name, value): &(&'static str, &str)| {
         let file = folder.join(name);
@@ -93,10 +94,10 @@ pub fn parameter(name: &str) -> Option<String> {
     words.find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
-/// How many drivers the kernel loaded and refused.
+/// How many drivers the kernel has loaded, and how many it has refused.
 pub struct Modules {
     pub loaded: usize,
-    /// Most of these are for hardware of other boards.
+    /// Most of the refused drivers are for hardware of other boards.
     pub refused: usize,
 }
 
@@ -126,8 +127,8 @@ pub fn modules(folder: &Path) -> Modules {
     done
 }
 
-/// A board without a battery begins in 1970. The clock is set forward to the newest of this program and the files that were
-/// written here last; a file with an impossible time, which a wrong clock wrote, is left out.
+/// The clock of a board without a battery begins in 1970. It is set forward to the time of this program or of the files that
+/// were written here last, whichever is newest. A file with an impossible time, which a wrong clock wrote, is left out.
 pub fn set_clock(data: &Path) {
     let modified = |file: &Path| file.metadata().ok()?.modified().ok();
     let Some(made) = modified(Path::new("/proc/self/exe")) else {
@@ -156,7 +157,7 @@ pub fn step_clock(time: SystemTime) -> io::Result<()> {
     Ok(clock_settime(ClockId::Realtime, time)?)
 }
 
-/// Gives cameras and GPIO chips to `user`; they may come and go.
+/// Gives the cameras and GPIO chips that are present to `user`. They may come and go.
 pub fn hand_over_devices(user: u32) {
     for entry in std::fs::read_dir("/dev").into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,20 +1,20 @@
-//! The first process of a card that boots into the job: what the kernel starts as `/init`, and what must never end.
+//! The first process of a card that boots into the job: it is what the kernel starts as `/init`, and it must never end.
 //!
 //! The card holds no system that needs upkeep: the kernel and everything else are read into memory at once and never written.
-//! Lasting data is in two places, each with one writer:
+//! Lasting data is stored in two places, each with one writer:
 //!
 //! | partition | what | written |
 //! |---|---|---|
-//! | 1, FAT | bootloader, kernel, this program, networks | by `scripts/image`, never here |
-//! | 2, FAT | the owner's: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; here when photos were learnt |
-//! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | here, rarely; each file under a new name, then renamed |
+//! | 1, FAT | bootloader, kernel, this program, networks | by `scripts/image`, never by this program |
+//! | 2, FAT | the owner's files: `latchkey.toml`, `photos/`, `remove.txt` | by the owner's computer; by this program when photos were learnt |
+//! | 3, ext4 | gallery, configuration in force, photos learnt, decisions | by this program, rarely; each file under a new name, then renamed |
 //!
-//! In order: `kernel` (file systems, drivers), `partitions` (find, check, mount), `owner` (what the owner has put on the
-//! card), `job` (`latchkey run` as a user of its own), and then `FirstProcess::supervise` for ever. Every step is a line of the
-//! log on the serial console. A step that fails is logged, and the boot goes on without it as far as a door can.
+//! The order is: `kernel` (file systems, drivers), `partitions` (find, check, mount), `owner` (what the owner has put on the
+//! card), `job` (`latchkey run` as a separate user), and then `FirstProcess::supervise` for ever. Every step writes a line of
+//! the log to the serial console. A step that fails is logged, and the boot goes on without it as far as a door can.
 //!
-//! The first process feeds the hardware watchdog (`watchdog`) when the job reports progress. It is no general init: it
-//! starts one program and, if the owner asks for them, a login and a network.
+//! The first process feeds the hardware watchdog (`watchdog`) when the job reports progress. It is no general init: it starts
+//! one program and, if the owner asks for them, a login and a network.
 
 mod console;
 mod decisions;
@@ -51,7 +51,7 @@ use self::watchdog::Watchdog;
 use crate::config::{Config, Overrides};
 use crate::journal;
 
-/// This program.
+/// The path of this program.
 const PROGRAM: &str = "/usr/bin/latchkey";
 /// Where the data partition is mounted.
 const DATA: &str = "/data";
@@ -66,7 +66,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long the job may take to end when it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs as the first process. Ends with a reboot or the power off; returns only if it is not the first process.
+/// Runs as the first process. Ends with a restart or with the power off; returns only if it is not the first process.
 #[must_use]
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
@@ -91,21 +91,21 @@ pub fn main() -> ExitCode {
     let signals = signals();
     let first_process = FirstProcess::boot();
     let command = first_process.supervise(signals);
-    // Nothing is left to do if the kernel refuses: the watchdog is no longer fed.
+    // Nothing is left to do if the kernel refuses. The watchdog, which is not fed any more, then resets the board.
     let _ = rustix::system::reboot(command);
     loop {
         std::thread::sleep(TICK);
     }
 }
 
-/// What the first process is asked to do, by busybox's signals: one for restart, one for power off.
+/// Requests to the first process, by busybox's signals: one for restart, one for power off.
 struct Signals {
     restart: UnixStream,
     power_off: UnixStream,
     child: UnixStream,
 }
 
-/// A failure must not stop the boot: it is logged, and the process then receives no signals.
+/// Receives the signals. A failure must not stop the boot: it is logged, and the process then receives no signals.
 fn signals() -> Option<Signals> {
     use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR2};
     let socket = |signals: &[i32]| -> std::io::Result<UnixStream> {
@@ -128,12 +128,12 @@ fn signals() -> Option<Signals> {
         .ok()
 }
 
-/// Everything that the first process holds.
+/// The state of the first process.
 struct FirstProcess {
     watchdog: Watchdog,
     data: DataFolder,
     decisions: Decisions,
-    /// Whether the owner's partition held a mistake, which the LED shows.
+    /// Whether there is a mistake on the owner's partition, which the LED shows.
     notice: bool,
     login: Option<Login>,
     network: Option<Network>,
@@ -205,7 +205,7 @@ impl FirstProcess {
             config: Some(owner.config()).filter(|c| c.exists()),
             ..Overrides::default()
         };
-        // The configuration in force was checked when it was taken. The job reports it if the board has changed since then.
+        // The configuration in force was checked when it was put in force. The job reports it if the board has changed since then.
         let config = Config::load(&overrides).ok();
         let (settings, network) = match config.map(|c| c.card.read()).transpose() {
             Ok(read) => read.unwrap_or_default(),
@@ -242,7 +242,7 @@ impl FirstProcess {
     fn supervise(mut self, signals: Option<Signals>) -> RebootCommand {
         let mut restarts = Restarts::default();
         let mut job: Option<Job> = None;
-        // When to start the job; `None` once it has refused what it was given, until the board is turned off and on.
+        // When to start the job. `None` once the job has refused its input, until the board is turned off and on.
         let mut next = Some(Instant::now());
         let mut tick = Instant::now();
         loop {
@@ -282,7 +282,7 @@ impl FirstProcess {
                 }
             }
             let Some(running) = &mut job else {
-                // Between two starts of the job, whose number `Restarts` bounds.
+                // The job is between two starts, whose number `Restarts` bounds.
                 if restarts.may_go_on() {
                     self.watchdog.feed();
                 }
@@ -301,7 +301,7 @@ impl FirstProcess {
             if notifications.alive {
                 self.watchdog.feed();
             } else if running.is_starting() {
-                // Loading may take long, within the job's own bound.
+                // Loading the job may take long, within its own bound.
                 self.watchdog.feed();
             }
             if running.is_late() && !running.was_killed() {
@@ -312,7 +312,7 @@ impl FirstProcess {
                 running.kill();
             }
             if let Some(ended) = self.reap(Some(running)) {
-                // The guard may still have to log what became of the relay.
+                // The guard may still have to log whether the relay is off.
                 self.watchdog.feed();
                 self.decisions.record(&running.last_lines());
                 let ended = if running.was_killed() {
@@ -326,8 +326,8 @@ impl FirstProcess {
                         log::error!("job_ended how={ended} next_in_ms={}", delay.as_millis());
                     }
                     None => log::error!(
-                        "job_ended how={ended} why=\"another try would end the same way\" fix=\"correct what the line before names, \
-                         on the card, then turn the board off and on\""
+                        "job_ended how={ended} why=\"another try would end the same way\" fix=\"correct on the card what the \
+                         previous line reports, then switch the board off and on\""
                     ),
                 }
                 next = delay.map(|delay| Instant::now() + delay);
@@ -341,7 +341,7 @@ impl FirstProcess {
         }
     }
 
-    /// Waits until something happens or a second is over.
+    /// Waits until something happens or a second has passed.
     fn wait(&self, job: Option<&Job>, signals: Option<&Signals>) {
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
         let job_fds = job.map(Job::fds);
@@ -352,7 +352,7 @@ impl FirstProcess {
         let _ = poll(&mut fds, Timespec::try_from(time).ok().as_ref());
     }
 
-    /// Reaps all children that have ended, orphans too. Returns how the job ended, if it did.
+    /// Reaps all children that have ended, including orphans. Returns how the job ended, if it did.
     fn reap(&mut self, job: Option<&mut Job>) -> Option<Ended> {
         let job = job.map(|j| j.id());
         let mut ended = None;
@@ -371,7 +371,7 @@ impl FirstProcess {
         ended
     }
 
-    /// Ends the job with its relay off, writes what is in memory, and unmounts the card.
+    /// Ends the job with its relay off, writes the data that is in memory, and unmounts the card.
     fn end(&mut self, job: Option<Job>, command: RebootCommand) {
         let what = if matches!(command, RebootCommand::PowerOff) {
             "power_off"
@@ -398,7 +398,7 @@ impl FirstProcess {
     }
 }
 
-/// Logs that a step of the boot is done, and when.
+/// Logs that a step of the boot is done, and at what time.
 fn step(name: &str, keys: &str) {
     log::info!(
         "boot step={name} up_s={:.2} {keys}",

@@ -1,11 +1,11 @@
-//! The network, for the clock only: a process of its own, which runs only if the owner asks for it.
+//! The network, for the clock only: a separate process, which runs only if the owner asks for it.
 //!
-//! It unpacks programs and drivers from the card's first partition into memory, loads the drivers, and keeps these running:
-//! `wpa_supplicant` for a wireless network, busybox's `udhcpc` for an address (IPv4), and `sntp`. The first process
-//! starts it again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
+//! It unpacks programs and drivers from the card's first partition into memory, loads the drivers, and keeps three programs
+//! running: `wpa_supplicant` for a wireless network, busybox's `udhcpc` for an address (IPv4), and `sntp`. The first process
+//! starts this process again at a bounded rate, and nothing else depends on it. Nothing here listens: there is no service.
 //!
-//! Before it reads anything that comes over a network, it becomes a user of its own that may configure the network and set
-//! the clock, and no more. It cannot see the data of people.
+//! Before it reads anything that comes over a network, it changes to a separate user that may configure the network and set the
+//! clock, and no more. It cannot see the data of people.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -29,37 +29,37 @@ use crate::journal;
 
 /// The name of the process.
 pub const NAME: &str = "/network";
-/// The user that it and everything that it starts run as. Nothing else runs as this user.
+/// The user that this process and everything that it starts run as. Nothing else runs as this user.
 const USER: u32 = 1001;
-/// What that user may do: interfaces and routes, raw packets, the port of DHCP, the clock.
+/// The rights of that user: interfaces and routes, raw packets, the port of DHCP, the clock.
 const RIGHTS: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::NET_BIND_SERVICE)
     .union(CapabilitySet::SYS_TIME);
-/// What it keeps, in memory, for that user only.
+/// The folder for this process's files, in memory and for that user only.
 const FOLDER: &str = "/run/network";
-/// The mark that everything is unpacked, and where the card's first partition is mounted. Both belong to root, as that user
-/// must not influence what is unpacked.
+/// The mark that everything is unpacked, and where the card's first partition is mounted. Both belong to root, because that
+/// user must not influence what is unpacked.
 const UNPACKED: &str = "/run/network.unpacked";
 const BOOT: &str = "/run/network.boot";
-/// On the card's first partition: programs, drivers, and the firmware of wireless chips.
+/// The archive on the card's first partition: programs, drivers, and the firmware of wireless chips.
 const ARCHIVE: &str = "network.tar.xz";
-/// A script in the archive: what `udhcpc` does with an address (see scripts/card/lease).
+/// A script in the archive that handles an address from `udhcpc` (see scripts/card/lease).
 const LEASE: &str = "/usr/share/latchkey/lease";
-/// Where that script writes the address, and the name servers.
+/// Where that script writes the address and the name servers.
 const ADDRESS: &str = "/run/network/address";
 const NAME_SERVERS: &str = "/etc/resolv.conf";
 /// How often everything is checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The first process's side.
+/// The first process's side of the network.
 pub struct Network {
     command: Command,
     process: RestartingProcess,
 }
 
 impl Network {
-    /// A network from the archive on the partition `boot`, by the configuration `config`.
+    /// A network that uses the archive on the partition `boot` and the configuration `config`.
     pub fn new(boot: &Path, config: &Path) -> Self {
         let mut command = Command::new(super::PROGRAM);
         command
@@ -76,17 +76,17 @@ impl Network {
         }
     }
 
-    /// Starts it if it does not run and is due.
+    /// Starts the network's process if it does not run and is due.
     pub fn ensure_running(&mut self) {
         if let Some(delay) = self.process.ensure_running(|| self.command.spawn()) {
             log_restart(&delay);
         }
     }
 
-    /// Handles the end of the process `pid`, which may be this one.
+    /// Handles the end of the process `pid`, which may be the network's.
     pub fn handle_exit(&mut self, pid: u32) {
         if let Some(delay) = self.process.handle_exit(pid) {
-            // Its own children must end, too.
+            // The children of the network's process must end, too.
             let group = i32::try_from(pid).ok().and_then(Pid::from_raw);
             let _ = group.map(|group| kill_process_group(group, Signal::KILL));
             log_restart(&delay);
@@ -102,7 +102,7 @@ fn log_restart(delay: &RestartDelay) {
     );
 }
 
-/// The process itself. Its arguments are the partition and the configuration.
+/// The network's process itself. Its arguments are the partition and the configuration.
 #[must_use]
 pub fn main() -> ExitCode {
     journal::start_direct(Box::new(Console::open()));
@@ -173,7 +173,7 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
             if wifi.is_some() {
                 supplicant.ensure_running(|| {
                     let mut command = Command::new("/usr/sbin/wpa_supplicant");
-                    // It writes line by line to a file that is given with -f.
+                    // wpa_supplicant writes line by line only to a file that is given with -f.
                     command.args(["-D", "nl80211", "-f", "/proc/self/fd/1", "-i", interface]);
                     command
                         .arg("-c")
@@ -209,21 +209,21 @@ fn run(boot: &Path, config: &Path) -> io::Result<std::convert::Infallible> {
     }
 }
 
-/// Unmounts the data partition for this process: it is for the first process and the job only.
+/// Unmounts the data partition for this process, because only the first process and the job may use that partition.
 fn hide_people() -> io::Result<()> {
     #[expect(unsafe_code, reason = "rustix marks the call so for other flags")]
     // SAFETY: the table of open files, which other threads might use, stays shared.
     unsafe {
         thread::unshare_unsafe(UnshareFlags::NEWNS)?;
     }
-    // Otherwise the first process would lose it, too.
+    // Without this, the first process would lose the partition, too.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private)?;
     Ok(unmount(super::DATA, UnmountFlags::DETACH)?)
 }
 
-/// Changes from root to [`USER`] with [`RIGHTS`], which its children inherit. It changes this thread only, so it must run
-/// before there are others.
+/// Changes from root to [`USER`] with [`RIGHTS`], which its children inherit. This changes the calling thread only, so it must
+/// run before there are other threads.
 fn become_user() -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -235,14 +235,14 @@ fn become_user() -> io::Result<()> {
     fchown(&servers, Some(USER), Some(USER))?;
 
     let each = (0..64).map(|n| CapabilitySet::from_bits_retain(1 << n));
-    // From the first error on, the kernel knows no more of them.
+    // The first error means that the kernel knows no further rights.
     for right in each.take_while(|right| thread::capability_is_in_bounding_set(*right).is_ok()) {
         if !RIGHTS.contains(right) {
             thread::remove_capability_from_bounding_set(right)?;
         }
     }
     thread::set_no_new_privs(true)?;
-    // They are kept across the change of the user, which drops them otherwise.
+    // The rights are kept across the change of the user, which drops them otherwise.
     thread::set_keep_capabilities(true)?;
     let (user, group) = (Uid::from_raw(USER), Gid::from_raw(USER));
     thread::set_thread_groups(&[])?;
@@ -260,7 +260,7 @@ fn become_user() -> io::Result<()> {
     Ok(())
 }
 
-/// Unpacks everything into memory, once.
+/// Unpacks the archive into memory, once.
 fn unpack(boot: &Path) -> io::Result<()> {
     if Path::new(UNPACKED).exists() {
         return Ok(());
@@ -281,7 +281,8 @@ fn unpack(boot: &Path) -> io::Result<()> {
     }
 }
 
-/// The first interface of that kind, by name, in the folder `all`; with its number, which changes when it is plugged in again.
+/// The first interface of that kind, by name, in the folder `all`, and its number, which changes when the interface is plugged
+/// in again.
 fn find_interface(all: &Path, wireless: bool) -> Option<(String, String)> {
     let ours = fs::read_dir(all).ok()?.flatten().filter(|entry| {
         let path = entry.path();
@@ -302,7 +303,8 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// `wpa_supplicant`'s configuration: WPA2 and nothing older; the name in hexadecimal digits, as it may have any bytes.
+/// `wpa_supplicant`'s configuration: WPA2 and nothing older. The network's name is in hexadecimal digits, because it may have
+/// any bytes.
 fn supplicant_settings(wifi: &Wifi) -> String {
     let country = wifi.country.as_ref();
     let country = country.map_or(String::new(), |country| format!("country={country}\n"));
@@ -355,7 +357,7 @@ impl Program {
         }
     }
 
-    /// Starts it if it does not run and is due. Returns whether it runs.
+    /// Starts the program if it does not run and is due. Returns whether it runs.
     fn ensure_running(&mut self, command: impl FnOnce() -> Command) -> bool {
         let start = || command().stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let ended = self.process.has_ended();
@@ -475,7 +477,7 @@ mod tests {
             });
             std::thread::sleep(Duration::from_millis(5));
         }
-        // After 0.25, 0.5 and 1 s.
+        // Starts come after 0.25, 0.5 and 1 s.
         assert!((2..=4).contains(&starts), "{starts}");
     }
 }

@@ -1,8 +1,8 @@
-//! The card: which disk it is, its three partitions, and the data partition's file system, made at the first boot over all
-//! the room that the card has, checked at every other one.
+//! The card: which disk it is, its three partitions, and the file system of the data partition. The first boot makes that file
+//! system in all the room that the card has; every later boot checks it.
 //!
-//! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes whole or not at
-//! all; a mark in the card's second sector, which has no other use, shows that the file system is still being made. A file
+//! A power cut may come between any two writes. The partition's entry is one sector, which a disk writes completely or not at
+//! all. A mark in the card's second sector, which has no other use, shows that the file system is still being made. A file
 //! system is made again only if it was never finished or if the tools cannot repair it; if a disk or a driver fails, the data
 //! stays.
 
@@ -17,24 +17,24 @@ use rustix::io::Errno;
 use rustix::ioctl::{NoArg, opcode};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-/// Bytes of a sector: SD cards and USB sticks have no other size.
+/// Bytes per sector: SD cards and USB sticks have no other size.
 const SECTOR: u64 = 512;
 /// Partitions begin at multiples of this, in sectors: 4 MiB, the erase block of larger cards.
 const ALIGNED: u32 = 8192;
-/// Smallest data partition, in sectors: 16 MiB.
+/// The smallest data partition, in sectors: 16 MiB.
 const SMALLEST: u32 = 32_768;
 /// Type of a Linux partition.
 const LINUX: u8 = 0x83;
 /// `BLKRRPART` of linux/fs.h: read the partition table again.
 const READ_AGAIN: rustix::ioctl::Opcode = opcode::none(0x12, 95);
-/// In the card's second sector while the data partition's file system is being made.
+/// The mark in the card's second sector while the data partition's file system is being made.
 const BEING_MADE: &[u8; 32] = b"latchkey: file system being made";
-/// Where ext4 has its magic number and its label, from the partition's start.
+/// The offsets of the magic number and of the label of ext4, from the start of the partition.
 const EXT4_AT: u64 = 1024 + 56;
 const EXT4: [u8; 2] = [0x53, 0xef];
 const LABEL_AT: u64 = 1024 + 120;
 const LABEL: &str = "latchkey-data";
-/// How long to wait for an SD card with the card's number before a USB stick that has it is taken.
+/// How long to wait for an SD card with the card's number before a USB stick with that number is used.
 const STICK_DELAY: Duration = Duration::from_secs(5);
 /// The longest that a tool may take: a check of the largest cards takes about a minute.
 const TOOL_TIMEOUT: Duration = Duration::from_secs(300);
@@ -70,7 +70,7 @@ impl BootRecord {
         self.number(440)
     }
 
-    /// Entry `n`, from 1 on, if there is one.
+    /// Entry `n`, counting from 1, if there is one.
     fn entry(&self, n: usize) -> Option<Entry> {
         let at = 446 + 16 * (n - 1);
         let entry = Entry {
@@ -81,14 +81,15 @@ impl BootRecord {
         (entry.kind != 0 && entry.sectors != 0).then_some(entry)
     }
 
-    /// A copy with a third partition, from the end of the second one to the end of a disk of `sectors`. None: there is no room.
+    /// A copy with a third partition, from the end of the second one to the end of a disk of `sectors`. None if there is no
+    /// room.
     fn with_data(&self, sectors: u64) -> Option<Self> {
         let owner = self.entry(2)?;
         let start = owner
             .start
             .checked_add(owner.sectors)?
             .checked_next_multiple_of(ALIGNED)?;
-        // A boot record cannot count beyond 2 TiB.
+        // A boot record cannot address more than 2 TiB.
         let end = u32::try_from(sectors).unwrap_or(u32::MAX);
         let room = end.checked_sub(start)?;
         if room < SMALLEST {
@@ -96,7 +97,7 @@ impl BootRecord {
         }
         let mut record = self.clone();
         let at = 446 + 32;
-        // These numbers stand for a disk without cylinders.
+        // These numbers represent a disk without cylinders.
         record.0[at..at + 8].copy_from_slice(&[0, 0xfe, 0xff, 0xff, LINUX, 0xfe, 0xff, 0xff]);
         record.0[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
         record.0[at + 12..at + 16].copy_from_slice(&room.to_le_bytes());
@@ -115,13 +116,13 @@ pub struct Card {
 #[derive(Debug)]
 pub struct DataFolder {
     pub folder: PathBuf,
-    /// Whether it lasts. Otherwise it is in memory, as no disk could be used.
+    /// Whether the folder lasts. If not, it is in memory, because no disk could be used.
     pub persistent: bool,
 }
 
 impl Card {
-    /// The disk with this number, once it shows up; an SD card takes precedence over a stick. Also None if there are two of a
-    /// kind: images are alike, and a stick that a person plugs in must not take the card's place.
+    /// Finds the disk with this number, once it shows up; an SD card takes precedence over a stick. None if it does not show
+    /// up, or if there are two of a kind: images are alike, and a stick that a person plugs in must not take the card's place.
     pub fn find(id: u32, timeout: Duration, on_progress: &mut dyn FnMut()) -> Option<Self> {
         let begun = Instant::now();
         loop {
@@ -150,7 +151,7 @@ impl Card {
         }
     }
 
-    /// Its partition `n`, from 1 on.
+    /// The card's partition `n`, counting from 1.
     pub fn partition(&self, n: u32) -> PathBuf {
         let name = self.disk.to_string_lossy();
         let p = if name.ends_with(|c: char| c.is_ascii_digit()) {
@@ -161,8 +162,8 @@ impl Card {
         PathBuf::from(format!("{name}{p}{n}"))
     }
 
-    /// Mounts the data partition at `at`, made or repaired if necessary. If that fails, memory takes its place, so that the
-    /// exit button works.
+    /// Mounts the data partition at `at`, and makes or repairs its file system if necessary. If that fails, a folder in memory
+    /// replaces it, so that the exit button works.
     pub fn data(&self, at: &Path, on_progress: &mut dyn FnMut()) -> DataFolder {
         match self.try_data(at, on_progress) {
             Ok(()) => DataFolder {
@@ -190,7 +191,7 @@ impl Card {
                 log::error!("data_not_repaired why={:?}", error.to_string());
             }
         } else {
-            // The first superblock is gone; there are others.
+            // The first superblock is gone, but there are copies of it.
             let backup = ["-f", "-y", "-b", "32768", "-B", "4096"];
             if check(&partition, &backup, on_progress).is_err()
                 || !is_ext4(&File::open(&partition)?, 0)?
@@ -201,7 +202,7 @@ impl Card {
         }
         std::fs::create_dir_all(at)?;
         match mount_data(&partition, at) {
-            // The kernel's errors for a structure that makes no sense, in spite of the check.
+            // The kernel reports these errors for a structure that makes no sense, in spite of the check.
             Err(error @ (Errno::INVAL | Errno::UCLEAN)) => {
                 lost(&error.to_string());
                 make(&disk, &partition, on_progress)?;
@@ -211,8 +212,8 @@ impl Card {
         }
     }
 
-    /// Makes the third partition's entry where there is none. The data of an earlier image's partition is kept: it lies at
-    /// the same place.
+    /// Makes the third partition's entry if there is none. The data of an earlier image's partition is kept, because it is
+    /// stored at the same place.
     fn ensure_entry(&self, disk: &File) -> io::Result<()> {
         let record = BootRecord::read(disk)?;
         if record.entry(3).is_some() {
@@ -224,7 +225,7 @@ impl Card {
         let start = record.entry(3).map_or(0, |e| u64::from(e.start)) * SECTOR;
         let kept = is_ext4(disk, start)? && label(disk, start)? == LABEL;
         if !kept {
-            // The mark comes first: it is not read as long as the entry is missing.
+            // The mark is written first, because it is not read as long as the entry is missing.
             disk.write_all_at(BEING_MADE, SECTOR)?;
             disk.sync_all()?;
         }
@@ -247,7 +248,7 @@ impl Card {
         let partition = self.partition(2);
         wait_for(&partition)?;
         std::fs::create_dir_all(at)?;
-        // Repairs what a computer left half written; it writes little itself.
+        // Repairs files that a computer left half written. The repair itself writes little.
         let _ = run("/sbin/fsck.fat", &["-a", "-w"], &partition, on_progress);
         let flags =
             MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -283,7 +284,7 @@ impl OwnerAccess for MountedOwner<'_> {
 }
 
 impl DataFolder {
-    /// Memory in place of a disk.
+    /// Uses memory in place of a disk.
     pub fn in_memory(at: &Path) -> Self {
         let made = std::fs::create_dir_all(at).and_then(|()| {
             Ok(mount(
@@ -303,7 +304,7 @@ impl DataFolder {
         }
     }
 
-    /// Writes what is not written yet, and unmounts the disk.
+    /// Writes everything that is not written yet, and unmounts the disk.
     pub fn unmount(&self) {
         rustix::fs::sync();
         if let Err(error) = unmount(&self.folder, UnmountFlags::empty()) {
@@ -365,7 +366,7 @@ fn lost(why: &str) {
     log::error!("data_lost why={why:?} what=\"made again: enrol everybody again\"");
 }
 
-/// A new file system, empty.
+/// Makes a new, empty file system.
 fn make(disk: &File, partition: &Path, on_progress: &mut dyn FnMut()) -> io::Result<()> {
     disk.write_all_at(BEING_MADE, SECTOR)?;
     disk.sync_all()?;
@@ -383,8 +384,8 @@ fn make(disk: &File, partition: &Path, on_progress: &mut dyn FnMut()) -> io::Res
     Ok(())
 }
 
-/// Replays the journal and repairs what is certain. Where that is not enough, repairs by best guess, as there is no keyboard
-/// to answer with.
+/// Replays the journal and makes the repairs that are certain. If that is not enough, repairs by best guess, because there is
+/// no keyboard to answer with.
 fn check(partition: &Path, by_guess: &[&str], on_progress: &mut dyn FnMut()) -> io::Result<()> {
     match run("/sbin/e2fsck", &["-p"], partition, on_progress)? {
         0 => return Ok(()),
@@ -435,7 +436,7 @@ fn run(
     Ok(status)
 }
 
-/// Waits for `child`, which is killed after `longest`; `on_progress` is called meanwhile.
+/// Waits for `child`, and kills it after `longest`; `on_progress` is called meanwhile.
 pub fn wait_for_child(
     child: &mut Child,
     longest: Duration,
@@ -460,7 +461,7 @@ pub fn wait_for_child(
 mod tests {
     use super::*;
 
-    /// As `scripts/image` makes it: two FAT partitions, nothing behind them.
+    /// A record as `scripts/image` makes it: two FAT partitions, and nothing behind them.
     fn image() -> BootRecord {
         let mut bytes = [0; 512];
         bytes[440..444].copy_from_slice(&0x1a7c_4be7_u32.to_le_bytes());

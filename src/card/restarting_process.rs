@@ -1,6 +1,6 @@
-//! A child process that is to run for ever: it is started again when it ends, with longer and longer pauses if it keeps
-//! ending. The caller decides what it is and what is logged about it. The job is not one of these: its failures restart the
-//! board.
+//! A child process that must run for ever: it is started again when it ends, with longer and longer pauses if it keeps ending.
+//! The caller decides which program it is, and what is logged about it. The job is not one of these processes, because its
+//! failures restart the board.
 
 use std::io;
 use std::process::{Child, ChildStdout};
@@ -15,12 +15,12 @@ pub struct RestartingProcess {
     restarts: Restarts,
 }
 
-/// Why it does not run, and how long until it is started again.
+/// Why the process does not run, and how long until it is started again.
 pub struct RestartDelay {
     pub why: String,
-    /// How long it ran.
+    /// How long the process ran.
     pub age: Duration,
-    /// When it is started again.
+    /// The time until the process is started again.
     pub next_in: Duration,
 }
 
@@ -34,7 +34,7 @@ impl RestartingProcess {
         }
     }
 
-    /// Starts it if it does not run and is due. Returns how that failed, if it did.
+    /// Starts the process if it does not run and is due. Returns why the start failed, if it did.
     pub fn ensure_running(
         &mut self,
         start: impl FnOnce() -> io::Result<Child>,
@@ -62,7 +62,7 @@ impl RestartingProcess {
         is_it.then(|| self.ended("ended".to_owned()))
     }
 
-    /// Whether it has ended; for a process in which nothing else waits for children.
+    /// Whether the process has ended. For a program in which nothing else waits for children.
     pub fn has_ended(&mut self) -> Option<RestartDelay> {
         match self.child.as_mut()?.try_wait() {
             Ok(None) => None,
@@ -71,7 +71,7 @@ impl RestartingProcess {
         }
     }
 
-    /// Its standard output, given once for each start.
+    /// The process's standard output, which is returned once for each start.
     pub fn output(&mut self) -> Option<ChildStdout> {
         self.child.as_mut()?.stdout.take()
     }

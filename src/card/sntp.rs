@@ -1,5 +1,5 @@
 //! The time of day from a server (SNTP): requested at once, then twice an hour. The clock is set whenever it is wrong. An
-//! answer is not signed: only a possible time is accepted, and nothing that opens the door depends on it.
+//! answer is not signed, so only a possible time is accepted, and nothing that opens the door depends on it.
 
 use std::io;
 use std::path::Path;
@@ -11,16 +11,16 @@ use super::kernel;
 
 /// The pause after a request that was answered.
 const INTERVAL: Duration = Duration::from_secs(1800);
-/// The pause after a request that was not answered: at first, and at most.
+/// The pause after a request that was not answered: the first pause, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// How long after its build this program may still run: a later time is taken for wrong.
+/// How long after its build this program may still run. A later time is regarded as wrong.
 const LONGEST_USE: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// A smaller error of the clock is left as it is.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
-/// Keeps the clock right, whenever there is a network. Never ends.
+/// Keeps the clock right whenever there is a network. Never ends.
 pub fn run(server: &str, network: &dyn Fn() -> bool) {
     let client = SntpClient::with_config(Config::default().timeout(TIMEOUT));
     let mut retry = RETRY.0;
@@ -67,7 +67,7 @@ pub fn is_plausible(time: SystemTime, built: SystemTime) -> bool {
         .is_ok_and(|age| age <= LONGEST_USE)
 }
 
-/// `now` moved by `by`, `back` or forward, if that is a possible time.
+/// The time that is `by` before (`back`) or after `now`, if that is a possible time.
 fn moved(now: SystemTime, by: Duration, back: bool, built: SystemTime) -> io::Result<SystemTime> {
     let time = match back {
         true => now.checked_sub(by),

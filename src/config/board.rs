@@ -1,5 +1,5 @@
-//! Boards: those that are built in, the one that this machine is, and board files. What a board's tables mean is checked in
-//! [`Config::load`](super::Config::load), with the owner's.
+//! Boards: the built-in ones, the one that this machine is, and board files. The values in a board's tables are checked in
+//! [`Config::load`](super::Config::load), together with the owner's.
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ impl BoardFile {
     }
 }
 
-/// The built-in board that this machine is; `host`, which drives no hardware, if it is none of them.
+/// The built-in board that this machine is. If it is none of them, this is `host`, which drives no hardware.
 pub(super) fn this_board() -> &'static str {
     let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
     let known = BOARDS

@@ -5,7 +5,7 @@ use super::board::BOARDS;
 /// Why the configuration is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that was named is not there or not readable.
+    /// A file that the owner named does not exist or is not readable.
     #[error("{file}: cannot be read: {source}; name a file that can be, with --config or --board")]
     Unreadable {
         /// The file.
@@ -13,12 +13,12 @@ pub enum ConfigError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown key, or a value of the wrong type.
+    /// The file is not TOML, or has an unknown key or a value of the wrong type.
     #[error("{file}: {why}")]
     Syntax {
         /// The file.
         file: String,
-        /// Line or key, and what is wrong.
+        /// Line or key, and what is wrong there.
         why: String,
     },
     /// An invalid value.
@@ -26,12 +26,12 @@ pub enum ConfigError {
     Value {
         /// The file.
         file: String,
-        /// The table that the key stands in.
+        /// The table of the key.
         table: &'static str,
         /// `key = value: fix`.
         why: String,
     },
-    /// No such board.
+    /// There is no such board.
     #[error(
         "board {name:?}: neither built in ({}) nor a file{meant}; name one of these or a board file",
         BOARDS.map(|(name, ..)| name).join(", ")
@@ -39,7 +39,7 @@ pub enum ConfigError {
     Board {
         /// The name that was given.
         name: String,
-        /// The board that was probably meant, as half a sentence; or empty.
+        /// The board that was probably meant, as half a sentence; otherwise empty.
         meant: String,
     },
 }

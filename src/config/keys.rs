@@ -1,4 +1,4 @@
-//! Unknown keys: which key was meant, or in which table it belongs.
+//! Unknown keys: finds which key was meant, or in which table the key belongs.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -11,7 +11,7 @@ use crate::nn::EngineSettings;
 use crate::output::Wiring;
 use crate::text::nearest;
 
-/// Every table of the configuration with its keys, from the types that are deserialized.
+/// Every table of the configuration with its keys, as the types that are deserialized have them.
 pub fn tables() -> [(&'static str, &'static [&'static str]); 12] {
     [
         ("", of::<OwnerFile>()),
@@ -29,15 +29,15 @@ pub fn tables() -> [(&'static str, &'static [&'static str]); 12] {
     ]
 }
 
-/// The keys that `T` is read from.
+/// The keys from which `T` is read.
 fn of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys: &[&str] = &[];
-    // It ends with an error as soon as the keys are known.
+    // It returns an error as soon as the keys are known.
     let _ = T::deserialize(Asked(&mut keys));
     keys
 }
 
-/// Records what a type asks for, and gives it nothing.
+/// Records the keys that a type asks for, and provides no values.
 struct Asked<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for Asked<'_> {
@@ -63,7 +63,7 @@ impl<'de> Deserializer<'de> for Asked<'_> {
     }
 }
 
-/// `why`, and if it is about an unknown key, which key was probably meant.
+/// `why`. If it is about an unknown key, the key that was probably meant is added.
 pub fn explain(why: &str) -> String {
     let Some((_, rest)) = why.split_once("unknown field `") else {
         return why.to_owned();

@@ -1,20 +1,20 @@
-//! The options of the command line that choose a configuration or overrule it. They are parsed in [`cli`](crate::cli), as are
-//! the options of single commands.
+//! The options of the command line that choose or overrule a configuration. They are parsed in [`cli`](crate::cli), as are the
+//! options of single commands.
 
 use std::path::PathBuf;
 
 /// The options of the command line; they overrule the files.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Configuration file, in place of the usual one.
+    /// Configuration file, instead of the usual one.
     pub config: Option<PathBuf>,
     /// Name of a board, or a board file.
     pub board: Option<String>,
-    /// Model set: a built-in name or a manifest, with `:EMBEDDER` for another of its embedders.
+    /// Model set: a built-in name or a manifest, followed by `:EMBEDDER` for another embedder of that set.
     pub models: Option<String>,
-    /// Folder that is looked through first for the set's files.
+    /// The folder that is searched first for the set's files.
     pub model_files: Option<PathBuf>,
-    /// Gallery of the enrolled.
+    /// Gallery of the enrolled people.
     pub gallery: Option<PathBuf>,
     /// Threads of one network invocation, 1 to 16.
     pub threads: Option<u8>,

@@ -1,20 +1,21 @@
-//! Paths in a configuration: each counts from the folder of its file, by this one table. The test below goes through every
-//! key and finds a path key that is not in the table.
+//! Paths in a configuration: each is relative to the folder of its file, according to one table. The test below goes through
+//! every key and finds a path key that is not in the table.
 
 use std::path::Path;
 
-/// How a key takes a path.
+/// The kinds of text that a key accepts as a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
     /// A path and nothing else.
     Path,
-    /// The name of something built in, or a path: a text with a `/` or one that ends with `.toml`. A word after `:` stays as it is.
+    /// The name of something built in, or a path: a text with a `/`, or one that ends with `.toml`. A word after `:` stays as
+    /// it is.
     NameOrFile,
     /// A word, an absolute device, or `pictures:` and a path.
     Source,
 }
 
-/// Every key that takes a path, with the tables that it stands in.
+/// Every key that takes a path, with its tables.
 const KEYS: [(&[&str], Takes); 5] = [
     (&["board"], Takes::NameOrFile),
     (&["models"], Takes::NameOrFile),
@@ -23,7 +24,7 @@ const KEYS: [(&[&str], Takes); 5] = [
     (&["camera", "source"], Takes::Source),
 ];
 
-/// Rewrites every path in `file`, which lies in `folder`, so that it counts from the working directory.
+/// Rewrites every path in `file`, which is stored in `folder`, so that it is relative to the working directory.
 pub fn locate(file: &mut toml::Table, folder: &Path) {
     for (key, takes) in KEYS {
         let Some((last, tables)) = key.split_last() else {

@@ -1,4 +1,4 @@
-//! The table `recognition`: its settings and their bounds. What they do is known to [`people`](crate::people) and
+//! The table `recognition`: its settings and their bounds. Their effects are defined in [`people`](crate::people) and
 //! [`pipeline`](crate::pipeline).
 
 use serde::Deserialize;
@@ -9,18 +9,18 @@ use crate::face::Gate;
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecognitionSettings {
-    /// Lowest cosine that is the same person; the model set's if absent.
+    /// The lowest cosine at which two faces are the same person's; the model set's value if absent.
     pub threshold: Option<f32>,
-    /// Least lead over the next best person; the model set's if absent.
+    /// The smallest lead over the next best person; the model set's value if absent.
     pub margin: Option<f32>,
-    /// The least quality of a face that is recognised.
+    /// The lowest quality of a face that is recognised.
     pub gate: Gate,
     /// How long one frame may take before recognition counts as stuck, which shuts the door, in ms:
     /// 500 to 120 000.
     pub watchdog_ms: u64,
 }
 
-/// A frame takes tens of milliseconds; the slowest board and a cold start are far below 3 s.
+/// The usual settings. A frame takes tens of milliseconds; the slowest board and a cold start are far below 3 s.
 impl Default for RecognitionSettings {
     fn default() -> Self {
         Self {

@@ -14,17 +14,17 @@ pub struct CardTables {
 }
 
 impl std::fmt::Debug for CardTables {
-    /// They contain passwords.
+    /// Not shown, because the tables contain passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CardTables").finish_non_exhaustive()
     }
 }
 
 impl CardTables {
-    /// The tables' settings, checked.
+    /// The checked settings of the tables.
     ///
     /// # Errors
-    /// A key that is unknown or a value that is invalid, with file, key and fix; never with the value of a password.
+    /// An unknown key or an invalid value, with file, key and fix; never with the value of a password.
     pub fn read(&self) -> Result<(SystemSettings, NetworkSettings), ConfigError> {
         let network: NetworkSettings = secret_table(&self.file, "network", self.network.clone())?;
         check(&self.file, "network", network.validate())?;
@@ -38,12 +38,12 @@ impl CardTables {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SystemSettings {
-    /// Hash (crypt(5), SHA-512 or SHA-256: `openssl passwd -6`) of the password for a login as root on the serial console;
-    /// without one there is no login.
+    /// Hash (crypt(5), SHA-512 or SHA-256: `openssl passwd -6`) of the password for a login as root on the serial console.
+    /// Without a hash there is no login.
     pub console: Option<String>,
-    /// The clock of a board without a battery is set to this if it is behind.
+    /// The clock of a board without a battery is set to this time if the clock is behind it.
     pub time: Option<jiff::Timestamp>,
-    /// The server that is asked for the time (SNTP): a name or an address, with `:port` if it is not 123.
+    /// The server for the time (SNTP): a name or an address, with `:port` if it is not 123.
     pub time_server: Option<String>,
 }
 
@@ -61,16 +61,16 @@ pub struct NetworkSettings {
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with name and password")]
 pub struct Wifi {
-    /// Its name (SSID).
+    /// The network's name (SSID).
     pub name: String,
-    /// Its password, in the clear.
+    /// The network's password, in the clear.
     pub password: String,
-    /// Country whose radio rules apply, in two letters; without it the world's rules, which leave some channels out.
+    /// The country whose radio rules apply, as two letters. Without it the world's rules apply, which leave some channels out.
     pub country: Option<String>,
 }
 
 impl std::fmt::Debug for Wifi {
-    /// The password belongs in no log.
+    /// The password must not appear in any log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wifi")
             .field("name", &self.name)
@@ -144,8 +144,8 @@ impl SystemSettings {
     }
 }
 
-/// A password in the clear must not pass for a hash, nor must a hash that the card's login cannot verify:
-/// busybox supports SHA-512 and SHA-256 of crypt(5), but not what `mkpasswd` and `passwd` make today (yescrypt).
+/// A password in the clear must not be accepted as a hash, nor must a hash that the card's login cannot verify: busybox
+/// supports SHA-512 and SHA-256 of crypt(5), but not the hashes that `mkpasswd` and `passwd` make today (yescrypt).
 fn console(hash: Option<&str>) -> Result<(), String> {
     let Some(hash) = hash else { return Ok(()) };
     let fix = "make one with `openssl passwd -6`";
@@ -162,7 +162,7 @@ fn console(hash: Option<&str>) -> Result<(), String> {
         _ => return Err(format!("console: is no hash of a password; {fix}")),
     };
     let mut rest: Vec<&str> = parts.collect();
-    // The login would read fewer than 1000 as 1000, and then no password fits.
+    // The login would read fewer than 1000 rounds as 1000, and then no password fits.
     let rounds = rest.first().and_then(|part| part.strip_prefix("rounds="));
     let rounds_fit = rounds.is_none_or(|n| {
         !n.starts_with('0') && n.parse().is_ok_and(|n| (1000..=9_999_999).contains(&n))

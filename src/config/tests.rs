@@ -112,7 +112,7 @@ fn the_boards_wiring_can_be_removed() {
         (none.relay, none.button, none.leds),
         (whole.relay, None, LedLines::default())
     );
-    // Also where there was nothing to take away.
+    // This also holds if there was nothing to take away.
     let nothing = "[output]\nbutton = false\nleds = { granted = false }\n";
     let host = wiring_of("host", "").unwrap();
     assert_eq!(wiring_of("host", nothing).unwrap(), host);
@@ -123,7 +123,7 @@ fn the_boards_wiring_can_be_removed() {
     );
 }
 
-/// Keys whose text is not a path: a chip is a label, a name or a device.
+/// Keys whose text is not a path: it is a label, a name or a device.
 const WORDS: [&str; 4] = [
     "output.chip",
     "camera.device.serial",
@@ -154,7 +154,7 @@ fn every_key_that_takes_a_path_counts_it_from_the_files_folder() {
                 let read = match Config::load(&overrides) {
                     Ok(config) => format!("{config:?} {:?}", config.card.read().ok()),
                     Err(ConfigError::Unreadable { file, .. }) => file,
-                    // The key takes no text, or not this text.
+                    // The key accepts no text, or not this text.
                     Err(_) => continue,
                 };
                 let count = |text: &str| read.matches(text).count();
@@ -166,7 +166,7 @@ fn every_key_that_takes_a_path_counts_it_from_the_files_folder() {
                 }
                 if right > 0 {
                     located.push(place.to_owned());
-                    // It uses paths as they are.
+                    // The key accepts a path, and needs no other text.
                     break;
                 }
             }

@@ -1,12 +1,11 @@
-//! Which system calls each kind of process keeps: lists of what it needs, and nothing else.
+//! Which system calls each kind of process keeps: lists of the calls that it needs, and nothing else.
 //!
-//! A call on no list fails with `EPERM`. It does not kill the process: if a C library or a kernel makes a call that we do not
-//! know of, only that call fails, which is an error that is logged and handled, and the door keeps working. An intruder
-//! gains nothing by the difference, as the call is not made either way. `ENOSYS` answers calls for which a C library has
-//! a replacement, and calls that are newer than this list.
-//!
-//! Where a call does many things, its arguments are checked: ioctl(2), clone(2), mmap(2), prctl(2), prlimit(2), tgkill(2),
-//! socketpair(2). The lists hold what glibc and musl use for the same functions, on x86-64 and 64-bit ARM.
+//! A call that is on no list fails with `EPERM`. It does not kill the process: if a C library or a kernel makes a call that we
+//! do not know of, only that call fails, with an error that is logged and handled, and the door keeps working. An intruder
+//! gains nothing by the difference, because the call is not made either way. `ENOSYS` answers calls for which a C library has a
+//! replacement, and calls that are newer than this list.
+//! If a call can do many things, its arguments are checked: ioctl(2), clone(2), mmap(2), prctl(2), prlimit(2), tgkill(2),
+//! socketpair(2). The lists contain the calls that glibc and musl use for the same functions, on x86-64 and 64-bit ARM.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use seccompiler::{
 
 use crate::{capture, output};
 
-/// What a process does, as far as system calls matter.
+/// The work of a process, as far as system calls matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Works the door with descriptors that others opened.
@@ -73,7 +72,7 @@ const ALL: Calls = &[
     libc::SYS_time,
 ];
 
-/// The process's own threads, and what libraries ask about the machine.
+/// The process's own threads, and the information that libraries need about the machine.
 const THREADS: Calls = &[
     libc::SYS_eventfd2,
     libc::SYS_get_robust_list,
@@ -128,11 +127,11 @@ const SOCKETS: Calls = &[
 /// To end the process that is watched.
 const GUARD: Calls = &[libc::SYS_pidfd_send_signal];
 
-/// Starting a guard, what its loader and its first lines do, and how it confines itself.
+/// Starting a guard: the calls of its loader, of its first lines and of its own confinement.
 const BROKER: Calls = &[
     libc::SYS_close_range,
     libc::SYS_dup3,
-    // rppal makes an event loop of its own, for interrupts that are not asked for.
+    // rppal makes its own event loop, for interrupts that are not requested.
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_execve,
@@ -162,16 +161,17 @@ const BROKER: Calls = &[
     libc::SYS_vfork,
 ];
 
-/// A network whose top layers were tuned is assembled in memory.
+/// A network with tuned top layers is assembled in memory.
 const TUNED: Calls = &[libc::SYS_memfd_create];
 
-/// Whether standard error is a terminal, and how wide; whether a socket waits.
+/// Finding out whether standard error is a terminal, and how wide; switching whether a socket waits.
 const TERMINAL: &[u64] = &[libc::TCGETS, libc::TIOCGWINSZ, libc::FIONBIO];
 
 /// `PR_GET_AUXV` of linux/prctl.h.
 const PR_GET_AUXV: u64 = 0x4155_5856;
 
-/// Of prctl(2): the name of a thread, the name of memory, and what the kernel reported about the processor at the start.
+/// Options of prctl(2): the name of a thread, the name of memory, and what the kernel reported about the processor at the
+/// start.
 const NAMES: &[u64] = &[
     PR_GET_AUXV,
     libc::PR_SET_NAME as u64,
@@ -179,7 +179,7 @@ const NAMES: &[u64] = &[
     libc::PR_SET_VMA as u64,
 ];
 
-/// Additional options for a guard that starts: it gives up privileges, cores and calls.
+/// Additional options for a guard that starts, which gives up privileges, cores and calls.
 const GIVING_UP: &[u64] = &[
     libc::PR_SET_NO_NEW_PRIVS as u64,
     libc::PR_GET_NO_NEW_PRIVS as u64,
@@ -197,10 +197,10 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS;
 
-/// set_mempolicy_home_node: numbers are the same on all machines since 424.
+/// The number of set_mempolicy_home_node. Numbers are the same on all machines since 424.
 const NEWER: u32 = 450;
 
-/// No call has this number yet. A higher one fails with `EPERM`.
+/// No call has this number yet. A call with a higher number fails with `EPERM`.
 const NEWEST: u32 = 511;
 
 /// The filters of `kind`, in the order in which they are installed.
@@ -225,13 +225,14 @@ fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
     let mut only = |call: libc::c_long, rule: Vec<SeccompRule>| {
         rules.insert(call, rule);
     };
-    // The other filter answers it: of two filters that refuse a call, the one installed last gives the answer.
+    // Allowed here, so that the other filter answers: if both refused a call, the one that is installed last would give the
+    // answer.
     only(libc::SYS_clone3, Vec::new());
     only(libc::SYS_openat2, Vec::new());
     for newer in NEWER..=NEWEST {
         only(newer.into(), Vec::new());
     }
-    // Those of cameras and of GPIO lines only.
+    // Only the ioctl(2) calls that this kind of process keeps.
     only(libc::SYS_ioctl, one_of(1, &controls(kind))?);
     // Executable memory comes from files that were mapped before, except where a program is started.
     if kind != Kind::Broker {
@@ -244,16 +245,16 @@ fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
         only(libc::SYS_mmap, Vec::new());
         only(libc::SYS_mprotect, Vec::new());
     }
-    // Signals to threads of this process: a panic ends the process with one.
+    // Signals may go to threads of this process only: a panic ends the process with one.
     let this = u64::from(std::process::id());
-    // A process that is started here has another number.
+    // A process that the broker starts has another number.
     let own = if kind == Kind::Broker {
         Vec::new()
     } else {
         vec![equal(0, this)?]
     };
     only(libc::SYS_tgkill, own);
-    // Limits are read, not set.
+    // Limits may be read, but not set.
     only(libc::SYS_prlimit64, vec![equal_long(2, 0)?]);
     let mut controlled = NAMES.to_vec();
     if kind == Kind::Broker {
@@ -263,7 +264,7 @@ fn allowed(kind: Kind) -> Result<BpfProgram, BackendError> {
     let namespaces = u64::from(NAMESPACES.unsigned_abs());
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     match kind {
-        // It has one thread.
+        // A guard has one thread.
         Kind::Guard => {}
         Kind::Broker => only(libc::SYS_clone, vec![masked(0, namespaces, 0)?]),
         Kind::Door | Kind::Learner => {
@@ -319,7 +320,7 @@ fn equal(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
     )?)
 }
 
-/// All 64 bits: a pointer.
+/// Compares all 64 bits: the argument is a pointer.
 fn equal_long(argument: u8, value: u64) -> Result<SeccompRule, BackendError> {
     let long = SeccompCmpArgLen::Qword;
     rule(SeccompCondition::new(
@@ -344,9 +345,9 @@ fn one_of(argument: u8, values: &[u64]) -> Result<Vec<SeccompRule>, BackendError
     values.iter().map(|value| equal(argument, *value)).collect()
 }
 
-/// Calls that a C library replaces by another one where the kernel does not know them: clone3 and openat2, whose
-/// arguments no filter sees, and all calls that came after Linux 5.17. On x86-64 it also covers every call by its second
-/// number, the one for 32-bit programs (x32).
+/// Calls that a C library replaces by another one if the kernel does not know them: clone3 and openat2, whose arguments no
+/// filter sees, and all calls since Linux 5.17. On x86-64 this also covers every call by its second number, the one for 32-bit
+/// programs (x32).
 fn other_calls() -> BpfProgram {
     let line = |code: u32, jt: u8, jf: u8, k: u32| sock_filter {
         // The constants have eight bits; the kernel's field has sixteen.

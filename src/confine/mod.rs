@@ -1,24 +1,24 @@
-//! What Latchkey gives up before it reads its first frame or photo: a defect in a decoder or a network must not become
+//! What Latchkey gives up before it reads its first frame or photo, so that a defect in a decoder or a network does not become
 //! a way into the machine. There are four kinds of process, and each keeps only what it needs:
 //!
 //! | process | files | devices | other processes | sockets |
 //! |---|---|---|---|---|
-//! | door | models, gallery and pictures, to read; what the kernel reports about its processors | those that the [broker](crate::broker) hands over | none | those that are open |
-//! | guard | none | the GPIO chip that it has open | ends the door's | the one that is open |
-//! | broker | itself, to start guards; what the kernel reports about devices, to read | any below `/dev` for Landlock; the configured ones by what it is made of | starts and ends guards | those that are open |
-//! | learner | models and photos, to read | none | none | none |
+//! | door | reads models, gallery and pictures, and what the kernel reports about its processors | the devices that the [broker](crate::broker) hands over | none | the open ones |
+//! | guard | none | the GPIO chip that it has open | ends the door's process | the open one |
+//! | broker | reads itself, to start guards, and what the kernel reports about devices | by Landlock any below `/dev`; by its own code only the configured ones | starts and ends guards | the open ones |
+//! | learner | reads models and photos | none | none | none |
 //!
 //! | layer | what it does |
 //! |---|---|
-//! | `no_new_privs` | takes privileges by running something (setuid, capabilities of files) |
-//! | Landlock | files, TCP, signals to processes outside; ioctl(2) on devices that are opened later |
-//! | seccomp ([`calls`]) | all calls but those on a list, and of ioctl(2) all but those of cameras, GPIO lines and terminals |
+//! | `no_new_privs` | programs that it runs get no additional privileges (setuid, capabilities of files) |
+//! | Landlock | restricts files, TCP, signals to processes outside, and ioctl(2) on devices that are opened later |
+//! | seccomp ([`calls`]) | refuses all calls that are not on a list, and every ioctl(2) that is not for cameras, GPIO lines or terminals |
 //!
-//! Each layer is permanent and holds for every thread. On a kernel without one of the layers the others still hold, and the
-//! missing layer is logged. They do not replace a separate user account: file modes still decide which devices may be opened, and
-//! Landlock cannot distinguish one new node below `/dev` from another, which is why a small process that parses nothing opens
-//! them. rppal's registers are mapped into the door's process and the guard's: an attacker in one of these can move any pin.
-//! Photos are read in a process that can write no file: it sends what it learns to the process that writes the gallery.
+//! Each layer is permanent and applies to every thread. On a kernel without one of the layers the others still apply, and the
+//! missing layer is logged. They do not replace a separate user account. File modes still decide which devices may be opened.
+//! Landlock cannot distinguish one new node below `/dev` from another, so a small process that parses nothing opens them.
+//! rppal's registers are mapped into the door's process and the guard's: an attacker in one of these can move any pin. Photos
+//! are read in a process that can write no file: it sends its result to the process that writes the gallery.
 
 pub mod calls;
 
@@ -34,10 +34,10 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
-/// The newest Landlock version that is used (Linux 6.12); an older kernel enforces what it knows.
+/// The newest Landlock version that is used (Linux 6.12). An older kernel enforces the part that it knows.
 const LANDLOCK: ABI = ABI::V6;
 
-/// Why a layer is missing, and what helps.
+/// Why a layer is missing, and what to do about it.
 const MISSING: &str =
     "the running kernel has it switched off: use Linux 6.12 or newer with Landlock and seccomp";
 
@@ -61,7 +61,7 @@ impl Confined {
     }
 }
 
-/// As keys of the log.
+/// Formatted as keys of the log.
 impl fmt::Display for Confined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calls = if self.calls { "yes" } else { "no" };
@@ -72,13 +72,13 @@ impl fmt::Display for Confined {
 /// What a process does next.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
-    /// Works the door, with this program again as its guard.
+    /// Works the door; this program runs again as its guard.
     Door,
-    /// Learns from these photos or folders of photos.
+    /// Learns from these photos, or from these folders of photos.
     Photos(&'a [PathBuf]),
 }
 
-/// Gives up everything that `work` with `config` does not need. Call it while there is only one thread.
+/// Gives up everything that `work` with `config` does not need. Call this while there is only one thread.
 #[must_use]
 pub fn confine(config: &Config, work: Work<'_>) -> Confined {
     match work {
@@ -92,9 +92,9 @@ pub fn confine(config: &Config, work: Work<'_>) -> Confined {
     }
 }
 
-/// Gives up what a guard does not need: all files, and all calls but a few. Its chip is open.
+/// Gives up what a guard does not need: all files, and all but a few calls. Its chip is open already.
 pub fn guard() -> Confined {
-    // It must end the process that it watches, which is in another domain; `family` protects all others.
+    // A guard must end the process that it watches, which is in another domain. `family` protects all other processes.
     give_up(&[], Scope::AbstractUnixSocket.into(), Kind::Guard)
 }
 
@@ -109,15 +109,15 @@ pub fn broker() -> Confined {
         // rppal reads it when a guard starts, to find out which board this is.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/firmware/devicetree/base".into(), read),
-        // Which device a camera is: its USB ids, its serial number.
+        // Identifies the device that a camera is, by its USB ids and serial number.
         ("/sys/devices".into(), AccessFs::ReadFile.into()),
     ];
     allowed.extend(mapped().into_iter().map(|file| (file, program)));
     give_up(&allowed, Scope::AbstractUnixSocket.into(), Kind::Broker)
 }
 
-/// Keeps this process, and all that it starts, from TCP and from sending signals to other processes: the first layer. The
-/// door's process shares it with its broker and its guards, so that a guard can end it.
+/// The first layer: prevents this process, and all that it starts, from using TCP and from sending signals to other processes.
+/// The door's process shares this layer with its broker and its guards, so that a guard can end the door's process.
 pub fn family() {
     let _ = rustix::thread::set_no_new_privs(true);
     let layer = || {
@@ -136,7 +136,7 @@ pub fn family() {
 }
 
 fn give_up(allowed: &[Allowed], scope: BitFlags<Scope>, kind: Kind) -> Confined {
-    // Landlock and seccomp require it; both set it themselves if this fails.
+    // Landlock and seccomp require this flag; both set it themselves if this call fails.
     let _ = rustix::thread::set_no_new_privs(true);
     let files = match restrict(allowed, scope) {
         Ok(RulesetStatus::FullyEnforced) => "full",
@@ -151,35 +151,35 @@ fn give_up(allowed: &[Allowed], scope: BitFlags<Scope>, kind: Kind) -> Confined 
     Confined { files, calls }
 }
 
-/// A file, or a folder with all that is below it, and what may be done there.
+/// A file, or a folder with everything below it, and what may be done there.
 type Allowed = (PathBuf, BitFlags<AccessFs>);
 
 fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut allowed: Vec<Allowed> = vec![
-        // TensorFlow Lite reads this about the processors before it chooses its kernels.
+        // TensorFlow Lite reads these descriptions of the processors before it chooses its kernels.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/devices/system/cpu".into(), read),
     ];
     for folder in &config.model_files {
         allowed.push((folder.clone(), read));
-        // They may be links.
+        // Model files may be links.
         let network_or_bank =
             |path: &Path| path.extension().is_some_and(|e| e == "tflite" || e == "i8");
         find(folder, FOLDERS, network_or_bank, &mut allowed);
     }
     match work {
         Work::Door => {
-            // It may be a link. Its folder is allowed too: a new gallery is a new file of that name.
+            // The gallery may be a link. Its folder is allowed too, because a new gallery is a new file of that name.
             allowed.push((config.gallery.clone(), AccessFs::ReadFile.into()));
             allowed.push((tuned::folder(&config.gallery), read));
             if let Source::Pictures(pictures) = config.camera.parsed_source() {
                 allowed.push((pictures, read));
             }
         }
-        // No file to write: the result is sent to another process, which writes it.
+        // No file may be written: the result is sent to another process, which writes it.
         Work::Photos(photos) => {
-            // Read to decide how much memory a photo may take.
+            // This file decides how much memory a photo may take.
             allowed.push(("/proc/meminfo".into(), AccessFs::ReadFile.into()));
             for path in photos {
                 if path.is_file() {
@@ -195,8 +195,8 @@ fn files(config: &Config, work: Work<'_>) -> Vec<Allowed> {
 /// How deep folders are nested: `photos/test/Ada/1.jpg`.
 const FOLDERS: u32 = 3;
 
-/// Allows listing `folder` and the folders in it, `depth` levels deep, and reading the files that are `wanted`, one by one: a
-/// link to a file or a folder opens its target and nothing beside it.
+/// Allows listing `folder` and the folders in it, `depth` levels deep, and reading each file that is `wanted`. A link to a file
+/// or a folder allows its target and nothing beside the target.
 fn find(folder: &Path, depth: u32, wanted: fn(&Path) -> bool, allowed: &mut Vec<Allowed>) {
     let Some(entries) = std::fs::read_dir(folder).ok().filter(|_| depth > 0) else {
         return;
@@ -224,13 +224,13 @@ fn restrict(allowed: &[Allowed], scope: BitFlags<Scope>) -> Result<RulesetStatus
         let shared = shared_mount(&mounts, path);
         widened |= shared.is_some();
         let path = shared.as_ref().unwrap_or(path);
-        // What does not exist cannot be allowed, and is not needed.
+        // A path that does not exist cannot be allowed, and is not needed.
         let Ok(fd) = PathFd::new(path) else { continue };
         let access = match path.is_dir() {
             true => *access,
             false => *access & AccessFs::from_file(LANDLOCK),
         };
-        // A path that no rule can cover stays shut.
+        // A path that no rule can cover stays inaccessible.
         let _ = (&mut rules).add_rule(PathBeneath::new(fd, access));
     }
     let status = rules.restrict_self()?.ruleset;
@@ -240,9 +240,10 @@ fn restrict(allowed: &[Allowed], scope: BitFlags<Scope>) -> Result<RulesetStatus
     })
 }
 
-/// Where the file system of `path` is mounted if it is a 9p one, which virtual machines share folders by. It gives a file
-/// another inode at every lookup, so a rule about the file would not cover the next lookup. Read from the kernel's list,
-/// because such a file system reports the other machine's type as its own (proc_pid_mountinfo(5)).
+/// Where the file system of `path` is mounted if it is a 9p file system, by which virtual machines share folders. Such a file
+/// system gives a file another inode at every lookup, so a rule about the file would not cover the next lookup. The type is
+/// read from the kernel's list of mounts (proc_pid_mountinfo(5)), because a 9p file system reports the other machine's type as
+/// its own.
 fn shared_mount(mounts: &str, path: &Path) -> Option<PathBuf> {
     let path = path.canonicalize().ok()?;
     let mounts = mounts.lines().filter_map(|line| {
@@ -250,7 +251,7 @@ fn shared_mount(mounts: &str, path: &Path) -> Option<PathBuf> {
         Some((Path::new(place.split(' ').nth(4)?), kind.starts_with("9p ")))
     });
     let of = mounts.filter(|(place, _)| path.starts_with(place));
-    // Of several mounts at one place the last covers the others.
+    // Of several mounts at one place, the last one covers the others.
     let (place, shared) = of.max_by_key(|(place, _)| place.components().count())?;
     shared.then(|| place.to_owned())
 }

@@ -1,8 +1,9 @@
 //! An account of attempts: a bucket that every attempt fills a little and time empties at a steady rate.
 //!
-//! It is stored as the time at which it will be empty (the virtual scheduling form of the generic cell rate algorithm,
-//! ITU-T I.371), so it needs no fractions and no clock of its own. An attempt costs the time that it takes to leak away:
-//! where a bucket holds `most` and an attempt costs `cost`, no more than `(most + time) / cost` attempts fit into `time`.
+//! The account is stored as the time at which it will be empty (the virtual scheduling form of the generic cell rate algorithm,
+//! ITU-T I.371), so it needs no fractions and no clock of its own. The cost of an attempt is the time that the attempt takes to
+//! leak away: if a bucket holds `most` and an attempt costs `cost`, no more than `(most + time) / cost` attempts fit into
+//! `time`.
 
 use std::time::Duration;
 
@@ -15,35 +16,35 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// An empty one.
+    /// An empty account.
     pub(super) const fn new() -> Self {
         Self {
             empty_at: Timestamp::from_nanos(0),
         }
     }
 
-    /// Its content, as the time that it takes to leak away.
+    /// The content of the account, as the time that it takes to leak away.
     pub(super) const fn level(&self, now: Timestamp) -> Duration {
         self.empty_at.since(now)
     }
 
-    /// Makes its level `level`.
+    /// Sets the level to `level`.
     pub(super) fn set(&mut self, now: Timestamp, level: Duration) {
         self.empty_at = now.plus(level);
     }
 
-    /// Adds `cost`, up to `most`. A level above that stays.
+    /// Adds `cost`, up to a level of `most`. A level above `most` stays.
     pub(super) fn charge(&mut self, now: Timestamp, cost: Duration, most: Duration) {
         let level = self.level(now);
         self.set(now, level.saturating_add(cost).min(most).max(level));
     }
 
-    /// Takes `cost` out again, as far as it is still there.
+    /// Removes `cost` again, as far as it is still in the account.
     pub(super) fn refund(&mut self, now: Timestamp, cost: Duration) {
         self.set(now, self.level(now).saturating_sub(cost));
     }
 
-    /// The clock went back from `before` to `now`: the content stays.
+    /// Keeps the content when the clock goes back from `before` to `now`.
     pub(super) fn jump_back(&mut self, before: Timestamp, now: Timestamp) {
         self.set(now, self.level(before));
     }

@@ -1,4 +1,4 @@
-//! The door's events: the lines of the log, and what home automation receives.
+//! The door's events: the lines of the log, and the messages for home automation.
 
 use std::time::Duration;
 
@@ -18,64 +18,64 @@ pub enum OpenedBy {
 /// Something that happened to the door.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// A person was recognised with enough certainty. Once a visit.
+    /// A person was recognised with enough certainty. Once per visit.
     Granted {
-        /// Who.
+        /// The person.
         person: PersonId,
         /// The track that was recognised.
         track: u32,
-        /// Score of the vote that decided.
+        /// Score of the decisive vote.
         score: f32,
-        /// When the camera took the frame that decided.
+        /// When the camera took the decisive frame.
         captured: Timestamp,
         /// Votes for this person among the last M recognitions of the track.
         votes: u32,
     },
-    /// A face was looked at M times or more and is not a person who may come in. Once a presentation.
+    /// A face was looked at M times or more and is not a person who may come in. Once per presentation.
     Refused {
         /// The track that was refused.
         track: u32,
-        /// Whose face it is: the number of the identity.
+        /// The number of the identity whose face it is.
         presentation: u32,
         /// Highest score among the last M recognitions.
         score: f32,
-        /// When the camera took the frame that decided.
+        /// When the camera took the decisive frame.
         captured: Timestamp,
     },
     /// A face left before it was let in or refused.
     Undecided {
         /// Its track.
         track: u32,
-        /// Whose face it is: the number of the identity.
+        /// The number of the identity whose face it is.
         presentation: u32,
-        /// Recognitions as no person who may come in.
+        /// Number of recognitions as anyone who may not come in.
         strange: u32,
-        /// Recognitions as a person who may.
+        /// Number of recognitions as a person who may come in.
         known: u32,
-        /// Highest score of all.
+        /// Highest score of all recognitions.
         score: f32,
         /// When the camera took the frame of the last recognition.
         captured: Timestamp,
     },
-    /// What looks like a face has not moved for so long that it is a thing. Once a presentation.
+    /// An object that looks like a face has not moved for so long that it counts as a thing. Once per presentation.
     Fixture {
         /// Its track.
         track: u32,
         /// Its number.
         presentation: u32,
     },
-    /// One unknown face after another has begun in one place: from this event on, faces there are ignored.
+    /// One unknown face after another has appeared in one place. After this event, faces in that place are ignored.
     Unsteady {
-        /// The newest one's track.
+        /// The track of the newest of these faces.
         track: u32,
-        /// Its number.
+        /// The number of its presentation.
         presentation: u32,
     },
-    /// Many attempts: the bar is strict.
+    /// There were many attempts: the bar is strict.
     Strict,
     /// The usual bar holds again.
     StrictEnded,
-    /// Too many attempts: faces open nothing until `until`.
+    /// There were too many attempts: faces open nothing until `until`.
     LockedOut {
         /// When it ends.
         until: Timestamp,
@@ -96,8 +96,8 @@ pub enum Event {
     ClockJumped,
 }
 
-/// Most events of one call: one or two of every face, one of every remembered presentation and of every presentation that
-/// is forgotten to make room for those, and the seven others.
+/// The largest number of events of one call: one or two of every face, one of every remembered presentation, one of every
+/// presentation that is forgotten to make room for another, and the seven other events.
 const CAPACITY: usize = 5 * MAX_FACES + 7;
 
 /// The events of one call, in the order in which they happened.

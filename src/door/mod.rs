@@ -1,17 +1,16 @@
-//! The decision: from what recognition reports about each frame to whether the relay is on.
+//! The decision: it turns the reports of recognition about each frame into whether the relay is on.
 //!
-//! A pure state machine. It has no clock (time is passed in), does no input or output, holds no lock
-//! and allocates nothing on the heap. It knows the numbers of people but not their names, and nothing
-//! of cameras, thresholds or pins.
+//! A pure state machine. It has no clock (time is passed in), does no input or output, holds no lock and allocates nothing on
+//! the heap. It knows the numbers of people but not their names, and nothing about cameras, thresholds or pins.
 //!
-//! What it follows is a *presentation*: one identity in one *track*, which is one face followed from frame to frame. A
-//! person is let in when N of the last M recognitions of one presentation name the same person, all of them younger than the
-//! vote window. Whatever is in doubt counts against opening: a frame that is stale, repeated or from the future is ignored,
-//! votes of two presentations never add up, a score that is no number is a stranger's, and a clock that runs backwards voids
-//! every vote and closes the door.
+//! The state machine follows *presentations*: a presentation is one identity in one *track*, and a track is one face followed
+//! from frame to frame. A person is let in when N of the last M recognitions of one presentation name the same person, all of
+//! them younger than the vote window. A doubt always counts against opening: a frame that is stale, repeated or from the future
+//! is ignored, votes of two presentations never add up, a score that is not a number makes the face a stranger's, and a clock
+//! that runs backwards voids every vote and closes the door.
 //!
-//! A presentation of a person who may not come in is an attempt, whether it is refused or leaves before. Attempts make the
-//! bar strict for a while, and many lock the door; `penalty` defines when and for how long.
+//! A presentation of a person who may not come in is an attempt, whether the person is refused or leaves before. Attempts make
+//! the bar strict for a while, and many attempts lock the door; `penalty` defines when and for how long.
 //!
 //! ```
 //! use latchkey::clock::Timestamp;

@@ -1,39 +1,39 @@
-//! What recognition reports about one frame.
+//! The report of recognition about one frame.
 
 use crate::clock::Timestamp;
 use crate::face::MAX_FACES;
 use crate::people::{Motion, PersonId};
 
-/// What recognition reports about one face in one frame.
+/// The report of recognition about one face in one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// The face of an enrolled person.
     Known {
-        /// Who.
+        /// The person.
         person: PersonId,
         /// Confidence; larger is more certain. A value that is not finite makes the face a stranger's.
         score: f32,
-        /// Whether it is certain enough to count while the bar is strict.
+        /// Whether the recognition is certain enough to count while the bar is strict.
         strong: bool,
     },
-    /// A face good enough to recognise, but of no enrolled person.
+    /// A face that is good enough to recognise, but not of an enrolled person.
     Stranger {
-        /// Confidence that it is the most similar enrolled person.
+        /// Confidence that the face is the most similar enrolled person's.
         score: f32,
     },
-    /// Too small, blurred or turned to recognise in this frame.
+    /// The face is too small, blurred or turned to be recognised in this frame.
     Unclear,
 }
 
 /// One face of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sighting {
-    /// Which face it is by its place: the same number from frame to frame as long as it is followed.
+    /// Identifies the face by its place: the same number from frame to frame as long as the face is followed.
     pub track: u32,
-    /// Which identity it is: a new number as soon as the face in a track is no longer the same person's. A number is never
-    /// used for two identities. 0 for a face that was never recognised.
+    /// Identifies whose face it is: a new number as soon as the face in a track is another person's. A number is never used for
+    /// two identities. 0 for a face that was never recognised.
     pub presentation: u32,
-    /// How it has moved.
+    /// How the face has moved.
     pub motion: Motion,
     /// Whose face it is.
     pub verdict: Verdict,
@@ -52,7 +52,7 @@ impl Sighting {
     }
 }
 
-/// What was seen in one frame: up to [`MAX_FACES`] faces, in any order.
+/// The content of one frame: up to [`MAX_FACES`] faces, in any order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
     captured: Timestamp,
@@ -61,7 +61,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// A frame captured at `captured`, without faces so far.
+    /// A frame captured at `captured`, without faces.
     #[must_use]
     pub const fn new(captured: Timestamp) -> Self {
         let none = Sighting::passed_over(0);
@@ -72,7 +72,7 @@ impl Observation {
         }
     }
 
-    /// Adds a face. False if there are [`MAX_FACES`] already; then it is left out.
+    /// Adds a face. Returns false, and leaves the face out, if there are [`MAX_FACES`] already.
     pub const fn push(&mut self, sighting: Sighting) -> bool {
         if self.len == MAX_FACES {
             return false;
@@ -94,8 +94,8 @@ impl Observation {
         &self.sightings[..self.len]
     }
 
-    /// The faces in the order of their tracks, each track once, scores finite. A track that occurs twice is
-    /// a tracker's mistake: which of the two faces it is stays unclear. A thing never counts as known.
+    /// The faces in the order of their tracks, each track once, with finite scores. A track that occurs twice is a tracker's
+    /// mistake: then it stays unclear which of the two faces it is. A thing never counts as known.
     pub(super) fn in_order(&self) -> Self {
         let mut sorted = *self;
         sorted.sightings[..self.len].sort_unstable_by_key(|s| (s.track, s.presentation));

@@ -1,19 +1,20 @@
 //! The consequences of attempts: none, a stricter bar, or a door that no face opens for a while.
 //!
-//! Two accounts count the same attempts. The slow one forgets one attempt each `lockout_window_ms` and decides between
-//! the usual bar and the strict one. The fast one forgets `lockout_after` attempts each `lockout_window_ms` and decides
-//! about lock-outs: people who pass by at that rate or below never lock the door, however long they go on.
+//! Two accounts count the same attempts. The slow account forgets one attempt per `lockout_window_ms` and decides between the
+//! usual bar and the strict one. The fast account forgets `lockout_after` attempts per `lockout_window_ms` and decides about
+//! lock-outs: people who pass by at that rate or below never lock the door, however long this continues.
 //!
 //! With A = `lockout_after` and W = `lockout_window_ms`:
 //!
-//! - The bar is strict from the A-th attempt in quick succession on, until no more than (A - 1) / 2 are left in the slow
-//!   account. So no more than A + T/W attempts meet the usual bar in a time T, plus those that were before the door when the
-//!   bar became strict: these count in full, and attempts at the strict bar count up to 2A.
-//! - The door locks at attempt 2A in quick succession. A lock-out leaves room for A more before the next one. The
-//!   first lasts `lockout_ms`, each one that follows twice as long, up to eight times. After the strict bar has ended, which
-//!   takes at least A x W without attempts, the first length applies again.
-//! - After a lock-out the door does not lock again during a pause in which a person who stands there can be let in. If the
-//!   room is used up within the pause, faces that come later wait for the next one.
+//! - The A-th attempt in quick succession makes the bar strict. It stays strict until no more than (A - 1) / 2 attempts are
+//!   left in the slow account. So no more than A + T/W attempts meet the usual bar in a time T, plus the attempts of faces that
+//!   were already before the door when the bar became strict: those attempts count in full, while attempts at the strict bar
+//!   count up to 2A.
+//! - The door locks at attempt 2A in quick succession. A lock-out leaves room for A more attempts before the next lock-out. The
+//!   first lock-out lasts `lockout_ms`; each later one lasts twice as long as the one before, up to eight times the first.
+//!   After the strict bar has ended, which takes at least A x W without attempts, the first length applies again.
+//! - After a lock-out the door does not lock again during a pause in which a person who stands there can be let in. If the room
+//!   for attempts is used up within the pause, faces that come later wait for the next pause.
 
 use std::time::Duration;
 
@@ -28,40 +29,40 @@ const DOUBLED: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     until: Timestamp,
-    /// Frames that it lasts at least: a slow camera needs longer for the same number of looks.
+    /// The number of frames that the pause must still last, because a slow camera needs longer for the same number of looks.
     frames: u32,
-    /// Since when there has been no room for more attempts.
+    /// When the room for attempts was used up.
     full: Option<Timestamp>,
 }
 
-/// What the attempts so far have led to.
+/// The consequences of the attempts until the present.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Penalty {
     slow: Account,
     fast: Account,
-    /// Since when the bar is strict.
+    /// When the bar became strict.
     strict: Option<Timestamp>,
     locked_until: Option<Timestamp>,
-    /// Lock-outs since the bar became strict.
+    /// Number of lock-outs since the bar became strict.
     locks: u32,
     pause: Option<Pause>,
 }
 
-/// What has just begun.
+/// The consequence that has just begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
     Strict,
     Locked { until: Timestamp },
 }
 
-/// What has just ended.
+/// The consequence that has just ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Strict,
     Locked,
 }
 
-/// What an attempt costs in each account, and the levels that have consequences.
+/// The cost of an attempt in each account, and the levels that have consequences.
 struct Tariff {
     slow: Duration,
     fast: Duration,
@@ -80,8 +81,8 @@ impl Tariff {
         })
     }
 
-    /// Level of the slow account above which the bar is strict: one attempt less than those that make it so, as a part of them
-    /// has leaked away.
+    /// The level of the slow account above which the bar becomes strict. It is one attempt below A, because a part of the
+    /// attempts has leaked away by then.
     fn strict(&self) -> Duration {
         self.slow * (self.attempts - 1)
     }
@@ -94,7 +95,7 @@ impl Tariff {
         self.slow * self.attempts * 2
     }
 
-    /// Level of the fast account above which the door locks.
+    /// The level of the fast account above which the door locks.
     fn locks(&self) -> Duration {
         self.fast * (2 * self.attempts - 1)
     }
@@ -134,7 +135,7 @@ impl Penalty {
         self.locked_until.is_none() && full.is_none_or(|full| began <= full)
     }
 
-    /// Records an attempt of a presentation that began at `began`. One that may have met the usual bar counts in full,
+    /// Records an attempt of a presentation that began at `began`. An attempt that may have met the usual bar counts in full,
     /// however many there are.
     pub(super) fn charge(&mut self, now: Timestamp, began: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
@@ -149,7 +150,7 @@ impl Penalty {
         }
     }
 
-    /// Takes one attempt back: it was a person who may come in.
+    /// Takes one attempt back, because it was by a person who may come in.
     pub(super) fn refund(&mut self, now: Timestamp, policy: &Policy) {
         if let Some(tariff) = Tariff::of(policy) {
             self.slow.refund(now, tariff.slow);
@@ -164,7 +165,7 @@ impl Penalty {
         }
     }
 
-    /// Ends what time alone ends. More than one call may be needed.
+    /// Ends the consequences that are over by time alone. More than one call may be needed.
     pub(super) fn end(
         &mut self,
         now: Timestamp,
@@ -196,7 +197,7 @@ impl Penalty {
         None
     }
 
-    /// Begins what the attempts lead to. More than one call may be needed.
+    /// Begins the consequences of the attempts. More than one call may be needed.
     pub(super) fn begin(&mut self, now: Timestamp, policy: &Policy) -> Option<Begun> {
         let tariff = Tariff::of(policy)?;
         if self.locked_until.is_some() {
@@ -239,5 +240,5 @@ impl Penalty {
     }
 }
 
-/// Longest lock-out, as a multiple of the first.
+/// The longest lock-out, as a multiple of the first.
 pub(super) const LONGEST: u32 = 1 << DOUBLED;

@@ -1,4 +1,4 @@
-//! What the owner decides about the door: the `[door]` table of the configuration.
+//! The owner's decisions about the door: the `[door]` table of the configuration.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::penalty::LONGEST;
 
-/// Most recognitions of a track that can be kept (`of`).
+/// The largest number of recognitions of a track that can be kept (`of`).
 pub const MAX_VOTES: u32 = 16;
 
-/// Most attempts that can be allowed for (`lockout_after`).
+/// The largest number of attempts that can be configured (`lockout_after`).
 const MAX_ATTEMPTS: u32 = 16;
 
 /// How many more votes the strict bar requires and how many more recognitions it looks at than the usual bar.
@@ -18,11 +18,11 @@ const STRICTER: u32 = 2;
 /// The longest vote window of a slow camera, as a multiple of the configured one.
 const LONGEST_WINDOW: u32 = 8;
 
-/// What a person who stays in front of the camera does.
+/// The effect of a person who stays in front of the camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Retrigger {
-    /// Opens once a visit: for doors.
+    /// Opens once per visit: for doors.
     #[default]
     Visit,
     /// Keeps the relay on while the person is recognised, and `hold_ms` longer: for lights.
@@ -46,22 +46,22 @@ pub enum Companions {
 pub struct Policy {
     /// Recognitions that must name the same person (N): 1 to `of`.
     pub votes: u32,
-    /// Latest recognitions of a presentation that are looked at (M): 1 to [`MAX_VOTES`].
+    /// How many of the latest recognitions of a presentation are looked at (M): 1 to [`MAX_VOTES`].
     pub of: u32,
-    /// Age at which a recognition no longer counts, in ms: 100 to 60 000. If frames come so slowly that fewer than
-    /// 2 M of them fit in, it is the time of 2 M frames, at most eight times as long.
+    /// The age at which a recognition stops counting, in ms: 100 to 60 000. If frames come so slowly that fewer than 2 M of
+    /// them fit into this time, the time of 2 M frames applies instead, at most eight times as long.
     pub vote_window_ms: u64,
     /// How long the relay stays on, in ms: 100 to 60 000.
     pub hold_ms: u64,
-    /// What a person who stays in front of the camera does.
+    /// The effect of a person who stays in front of the camera.
     pub retrigger: Retrigger,
     /// How long a person must not be recognised before their visit is over, in ms: 100 to 3 600 000.
     pub absence_ms: u64,
-    /// Attempts of strangers in quick succession that make the bar strict; twice as many lock the door. Up to 16, or 0 for
-    /// neither.
+    /// The number of attempts of strangers in quick succession that makes the bar strict; twice as many lock the door. Up to
+    /// 16, or 0 for neither.
     pub lockout_after: u32,
-    /// Time in which so many attempts never lock the door, in ms: 1000 to 3 600 000. With each such time that passes, one
-    /// attempt less counts toward the strict bar.
+    /// The time in which `lockout_after` attempts never lock the door, in ms: 1000 to 3 600 000. Each time that this period
+    /// passes, one attempt less counts toward the strict bar.
     pub lockout_window_ms: u64,
     /// How long faces open nothing once the door is locked, in ms: 1000 to 3 600 000. Each lock-out that follows lasts
     /// twice as long as the one before, at most eight times as long as the first.
@@ -72,8 +72,8 @@ pub struct Policy {
     pub button: bool,
 }
 
-/// 3 of 5 recognitions within 2 s open for 3 s; from five attempts within a minute on the bar is strict, and ten lock for 30 s
-/// (Android locks its class-3 biometrics for 30 s after 5 false tries).
+/// 3 of 5 recognitions within 2 s open for 3 s. Five attempts within a minute make the bar strict, and ten lock the door for 30
+/// s (Android locks its class-3 biometrics for 30 s after 5 false tries).
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -178,12 +178,12 @@ impl Policy {
         self.lockout() * LONGEST
     }
 
-    /// Votes that the strict bar requires.
+    /// The number of votes that the strict bar requires.
     pub(super) fn strict_votes(&self) -> u32 {
         (self.votes + STRICTER).min(MAX_VOTES)
     }
 
-    /// Recognitions that the strict bar looks at.
+    /// The number of recognitions that the strict bar looks at.
     pub(super) fn strict_of(&self) -> u32 {
         (self.of + STRICTER).min(MAX_VOTES)
     }
@@ -193,7 +193,7 @@ impl Policy {
         self.lockout_window() / 2
     }
 
-    /// Age at which a recognition no longer counts if frames come `pace` apart.
+    /// The age at which a recognition stops counting if frames come `pace` apart.
     pub(super) fn vote_window_at(&self, pace: Duration) -> Duration {
         let window = self.vote_window();
         window.max((pace * self.of * 2).min(window * LONGEST_WINDOW))

@@ -1,5 +1,5 @@
-//! One identity before the door, from its first look until it is gone: its latest recognitions, whether they agree, and
-//! what it has cost.
+//! One identity before the door, from its first look until it is gone: its latest recognitions, whether they agree, and which
+//! attempts it was charged.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::people::{Motion, PersonId};
 pub(super) enum Named {
     Person(PersonId),
     Stranger,
-    /// A person whose visit, to which the vote belonged, is over. The vote keeps its place among the last M,
-    /// so that no older vote comes back into them.
+    /// A person whose visit, to which the vote belonged, is over. The vote keeps its place among the last M, so that no older
+    /// vote moves back into the last M.
     Void,
 }
 
@@ -25,38 +25,38 @@ pub(super) struct Vote {
     pub(super) captured: Timestamp,
     pub(super) named: Named,
     pub(super) score: f32,
-    /// Whether it meets the strict bar.
+    /// Whether the vote meets the strict bar.
     pub(super) strong: bool,
 }
 
-/// What is known of one presentation.
+/// The state of one presentation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Presentation {
     pub(super) id: u32,
     pub(super) track: u32,
-    /// When it was first in a frame.
+    /// When the presentation was first in a frame.
     pub(super) began: Timestamp,
-    /// When it was last in a frame, recognised or not.
+    /// When the presentation was last in a frame, recognised or not.
     pub(super) seen: Timestamp,
-    /// When the camera took the frame of its latest recognition.
+    /// When the camera took the frame of the latest recognition.
     pub(super) looked: Timestamp,
-    /// Its person was let in: it is not refused, and costs nothing.
+    /// The person was let in: the presentation is not refused, and costs nothing.
     pub(super) settled: bool,
-    /// It has had its log line, and the line that reports it as a thing.
+    /// Whether the presentation has had its log line (`reported`), and the line that reports it as a thing (`fixed`).
     pub(super) reported: bool,
     pub(super) fixed: bool,
-    /// It has gone, and may come back in the same place.
+    /// The presentation has gone, and may come back in the same place.
     pub(super) gone: bool,
-    /// Recognitions as a stranger's and as a person's, and the highest score of all.
+    /// Number of recognitions as a stranger's and as a person's, and the highest score of all recognitions.
     pub(super) strange: u32,
     pub(super) known: u32,
     pub(super) score: f32,
     motion: Motion,
-    /// Whether it must meet the strict bar, whatever applies to others.
+    /// Whether the presentation must meet the strict bar, whatever applies to others.
     strict: bool,
-    /// It is an attempt that is not charged yet: it will be once it moves or leaves.
+    /// The presentation is an attempt that is not charged yet. It will be charged once it moves or leaves.
     owes: bool,
-    /// When it was last charged.
+    /// When the presentation was last charged.
     paid: Option<Timestamp>,
     votes: Ring<Vote, { MAX_VOTES as usize }>,
 }
@@ -90,8 +90,8 @@ impl Presentation {
         }
     }
 
-    /// It is in a frame. One that is back in its old place must meet the strict bar, as it has had its chance and was
-    /// not let in.
+    /// The presentation is in a frame. One that is back in its old place must meet the strict bar, because it has had its
+    /// chance and was not let in.
     pub(super) fn appear(&mut self, now: Timestamp, motion: Motion) {
         if self.gone {
             self.strict |= motion == Motion::Still && !self.settled;
@@ -101,13 +101,13 @@ impl Presentation {
         self.seen = now;
         self.motion = motion;
         if motion.is_thing() {
-            // A fixture is charged once it has gone: it may have been a picture held still.
+            // A fixture is charged only once it has gone, because it may have been a picture held still.
             self.owes &= motion == Motion::Fixture;
             self.doubt();
         }
     }
 
-    /// Adds a recognition. An unclear one takes no place among the last M.
+    /// Adds a recognition. An unclear recognition takes no place among the last M.
     pub(super) fn vote(&mut self, captured: Timestamp, verdict: Verdict, policy: &Policy) {
         let (named, score, strong) = match verdict {
             Verdict::Known {
@@ -124,7 +124,7 @@ impl Presentation {
             Named::Stranger => self.strange = self.strange.saturating_add(1),
             _ => self.known = self.known.saturating_add(1),
         }
-        // Fewer looks let no one in.
+        // With fewer looks than this no one is let in, so they are not an attempt.
         let tried = self.strange > 0 && self.strange + self.known >= policy.votes;
         if tried && self.paid.is_none() && !self.settled && !self.motion.is_thing() {
             self.owes = true;
@@ -138,8 +138,8 @@ impl Presentation {
         self.votes.push(vote, policy.strict_of() as usize);
     }
 
-    /// Whether it is charged for an attempt in this frame: not as long as it has not moved, for it may be a thing. A
-    /// stranger who stays is charged again from time to time, and then has to meet the strict bar.
+    /// Whether the presentation is charged for an attempt in this frame. It is not charged as long as it has not moved, because
+    /// it may be a thing. A stranger who stays is charged again from time to time, and must then meet the strict bar.
     pub(super) fn pays(&mut self, now: Timestamp, policy: &Policy) -> bool {
         if self.settled || self.motion != Motion::Moved {
             return false;
@@ -153,7 +153,7 @@ impl Presentation {
         self.pays_on_leaving(now)
     }
 
-    /// Whether it is charged for an attempt when it has gone.
+    /// Whether the presentation is charged for an attempt when it has gone.
     pub(super) fn pays_on_leaving(&mut self, now: Timestamp) -> bool {
         if self.owes {
             self.paid = Some(now);
@@ -161,7 +161,7 @@ impl Presentation {
         std::mem::take(&mut self.owes)
     }
 
-    /// Its person is let in. Returns whether its charge is refunded: one attempt at most.
+    /// The person is let in. Returns whether a charge is refunded: one attempt at most.
     pub(super) fn takes_back(&mut self) -> bool {
         self.owes = false;
         self.paid.take().is_some()
@@ -182,7 +182,7 @@ impl Presentation {
         self.votes.retain(|vote| vote.named == Named::Stranger);
     }
 
-    /// The votes for `person` no longer count.
+    /// Voids the votes for `person`.
     pub(super) fn void(&mut self, person: PersonId) {
         for vote in self.votes.as_mut_slice() {
             if vote.named == Named::Person(person) {
@@ -201,8 +201,8 @@ impl Presentation {
         &votes[votes.len().saturating_sub(policy.of as usize)..]
     }
 
-    /// The person whom enough of the votes name, if the newest vote is among them; with that vote and the number
-    /// of votes. `strict`: by the strict bar.
+    /// The person whom enough of the votes name, if the newest vote is one of these votes; also the newest vote and the number
+    /// of these votes. `strict`: by the strict bar.
     pub(super) fn elected(&self, policy: &Policy, strict: bool) -> Option<(PersonId, Vote, u32)> {
         let newest = *self.votes.as_slice().last()?;
         let Named::Person(person) = newest.named else {
@@ -218,7 +218,7 @@ impl Presentation {
         (votes >= policy.votes).then_some((person, newest, votes))
     }
 
-    /// The highest score, if there are M recognitions and no person has enough of them.
+    /// The highest score, if there are M recognitions and no person has enough votes.
     pub(super) fn rejected(&self, policy: &Policy) -> Option<f32> {
         let votes = self.last(policy);
         let full = votes.len() >= policy.of as usize;

@@ -67,12 +67,12 @@ mod tests {
             ring.push(i, 3);
         }
         assert_eq!(ring.as_slice(), [4, 5, 6]);
-        ring.push(7, 99); // more than there is room for: as many as fit
+        ring.push(7, 99); // more than fit: as many as fit are kept
         ring.push(8, 99);
         assert_eq!(ring.as_slice(), [5, 6, 7, 8]);
         ring.retain(|i| i % 2 == 0);
         assert_eq!(ring.as_slice(), [6, 8]);
-        ring.push(9, 1); // fewer than are in it
+        ring.push(9, 1); // fewer than the ring has
         assert_eq!(ring.as_slice(), [9]);
     }
 }

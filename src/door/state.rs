@@ -12,24 +12,24 @@ use crate::clock::Timestamp;
 use crate::face::MAX_FACES;
 use crate::people::{Motion, PersonId};
 
-/// Presentations that are remembered: twice the faces of a frame, so that a full frame of new faces never
-/// pushes out the frame before.
+/// How many presentations are remembered: twice the faces of a frame, so that a full frame of new faces never pushes out the
+/// frame before.
 const MAX_PRESENTATIONS: usize = 2 * MAX_FACES;
 
-/// How long a presentation is remembered after it was last seen. A detector now and then loses what stands still.
+/// How long a presentation is remembered after it was last seen. A detector sometimes loses a face that stands still.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// People who were let in and are still there, at most. A household is a dozen; if there are more, those
+/// How many people are remembered who were let in and are still there. A household is a dozen; if there are more, the people
 /// who came first count as gone.
 const MAX_VISITS: usize = 2 * MAX_FACES;
 
-/// Frames by which the rate of the camera is measured.
+/// The number of frames by which the camera's rate is measured.
 const PACES: usize = 4;
 
 /// How long a refusal is shown.
 const REFUSED_SHOWN: Duration = Duration::from_secs(2);
 
-/// How long a face is shown as seen after it was last in a frame.
+/// How long a face is shown as seen after the last frame that it was in.
 const FACE_SHOWN: Duration = Duration::from_millis(500);
 
 /// What the LEDs should show.
@@ -47,7 +47,7 @@ pub enum Indication {
     LockedOut,
     /// Something the door depends on is broken.
     Fault,
-    /// No one is there, everything works, and the owner's newest setup has a mistake. The door itself never gives this one.
+    /// No one is there, everything works, and the owner's newest setup has a mistake. The door itself never returns this one.
     Notice,
 }
 
@@ -69,20 +69,20 @@ struct Visit {
 #[derive(Clone, Debug)]
 pub struct Door {
     policy: Policy,
-    /// Time of the last call.
+    /// The time of the last call.
     now: Timestamp,
-    /// Frames that are not younger than this are no evidence: the last frame that was looked at, or
-    /// the end of the last lock-out or fault.
+    /// Only frames that are younger than this are evidence: it is the time of the last frame that was looked at, or the end of
+    /// the last lock-out or fault.
     evidence_after: Option<Timestamp>,
     open: Option<Open>,
     penalty: Penalty,
     faulty: bool,
     presentations: Ring<Presentation, MAX_PRESENTATIONS>,
     visits: Ring<Visit, MAX_VISITS>,
-    /// The times between the last frames: the camera is at least as fast as the shortest.
+    /// The times between the last frames. The camera is at least as fast as the shortest of them.
     paces: Ring<Duration, PACES>,
-    /// A presentation with votes had to be forgotten for lack of room: until this time it is not known who else
-    /// is there.
+    /// Until this time it is not known who else is there, because a presentation with votes was forgotten to make room for
+    /// another.
     crowded_until: Option<Timestamp>,
     refused_shown_until: Option<Timestamp>,
     face_shown_until: Option<Timestamp>,
@@ -140,8 +140,8 @@ impl Door {
         }
     }
 
-    /// When [`Door::tick`] must be called next, if nothing else happens before: the earliest time at
-    /// which [`Door::relay`] or [`Door::indication`] may change by themselves.
+    /// When [`Door::tick`] must be called next, if nothing else happens before: the earliest time at which [`Door::relay`] or
+    /// [`Door::indication`] may change by themselves.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let opened = self.open.map(|open| open.until);
@@ -163,7 +163,7 @@ impl Door {
         events
     }
 
-    /// The exit button was pressed. It opens during a lock-out and a fault too: people must get out.
+    /// The exit button was pressed. The button opens during a lock-out and a fault too, because people must get out.
     pub fn button(&mut self, now: Timestamp) -> Events {
         let mut events = Events::new();
         self.advance(now, &mut events);
@@ -173,8 +173,8 @@ impl Door {
         events
     }
 
-    /// A part the door depends on broke (`true`) or works again (`false`). The relay goes off and
-    /// all votes are void; lock-out and counted attempts stay.
+    /// A part that the door depends on broke (`true`) or works again (`false`). The relay goes off and all votes are void;
+    /// lock-out and counted attempts stay.
     pub fn fault(&mut self, now: Timestamp, faulty: bool) -> Events {
         let mut events = Events::new();
         self.advance(now, &mut events);
@@ -188,9 +188,9 @@ impl Door {
         events
     }
 
-    /// What moves the relay or watches it has just broken: as [`Door::fault`], and the relay also goes off if
-    /// something else was broken before and the button has opened since. The relay must not go on again by
-    /// itself when the part is back.
+    /// A part that moves or watches the relay has just broken. This does what [`Door::fault`] does. In addition, the relay goes
+    /// off even if something else was broken before and the button has opened since: it must not go on again by itself when the
+    /// part is back.
     pub fn shut(&mut self, now: Timestamp) -> Events {
         let mut events = self.fault(now, true);
         self.close(now, &mut events);
@@ -220,7 +220,7 @@ impl Door {
         self.penalty.frame();
         let seen = seen.in_order();
         self.record(now, &seen, &mut events);
-        // Refusals first: where one frame both locks the door and would open it, it stays shut.
+        // Refusals come first: if one frame would both lock the door and open it, the door stays shut.
         self.refuse(now, &seen, &mut events);
         if self.penalty.locked_until().is_none() {
             self.grant(now, &seen, &mut events);
@@ -228,7 +228,7 @@ impl Door {
         events
     }
 
-    /// Age at which a recognition no longer counts.
+    /// The age at which a recognition stops counting.
     fn window(&self) -> Duration {
         let paces = self.paces.as_slice();
         let known = paces.len() == PACES;
@@ -272,8 +272,8 @@ impl Door {
         self.end_visits(now);
     }
 
-    /// A visit is over once its person has not been voted for during `absence_ms`. Its votes do not count for
-    /// the next visit.
+    /// Ends the visit of a person who has not been voted for during `absence_ms`. The person's votes do not count for the next
+    /// visit.
     fn end_visits(&mut self, now: Timestamp) {
         let absence = self.policy.absence();
         let presentations = &mut self.presentations;
@@ -288,8 +288,8 @@ impl Door {
         });
     }
 
-    /// Discards what was measured by the old time; what keeps the door shut stays, but no longer than it would
-    /// if it began now.
+    /// Discards what was measured with the old time. What keeps the door shut stays, but no longer than it would if it began
+    /// now.
     fn jump_back(&mut self, now: Timestamp, events: &mut Events) {
         events.push(Event::ClockJumped);
         self.close(now, events);
@@ -303,7 +303,7 @@ impl Door {
         self.penalty.jump_back(self.now, now, &self.policy);
     }
 
-    /// Forgets all evidence, also what frames captured until `now` will show later.
+    /// Forgets all evidence, including that of frames captured until `now` that arrive later.
     fn void_votes(&mut self, now: Timestamp) {
         for presentation in self.presentations.as_mut_slice() {
             presentation.clear();
@@ -318,7 +318,7 @@ impl Door {
         }
     }
 
-    /// Relay on, or on for longer.
+    /// Turns the relay on, or keeps it on for longer.
     fn trigger(&mut self, by: OpenedBy, events: &mut Events) {
         let now = self.now;
         let until = now.plus(self.policy.hold());
@@ -332,7 +332,7 @@ impl Door {
         });
     }
 
-    /// Records what every face of the frame was recognised as, and what it costs.
+    /// Records what every face of the frame was recognised as, and what attempts this costs.
     fn record(&mut self, now: Timestamp, seen: &Observation, events: &mut Events) {
         for sighting in seen.sightings() {
             let Some(place) = self.place_of(now, sighting, events) else {
@@ -368,8 +368,8 @@ impl Door {
         }
     }
 
-    /// The place of the sighting's presentation, which may be new: then the previous one in its track has gone.
-    /// `None` for a face that was never recognised.
+    /// The place of the sighting's presentation. If the presentation is new, the previous one in its track has gone. `None` for
+    /// a face that was never recognised.
     fn place_of(
         &mut self,
         now: Timestamp,
@@ -389,7 +389,7 @@ impl Door {
         let presentations = self.presentations.as_mut_slice();
         if let Some(place) = presentations.iter().position(|p| p.id == id) {
             let presentation = &mut presentations[place];
-            // Votes of two tracks never add up, even if they are given the same identity.
+            // Votes of two tracks never add up, even if both tracks are given the same identity.
             if presentation.track != track {
                 presentation.track = track;
                 presentation.doubt();
@@ -411,7 +411,7 @@ impl Door {
         Some(self.presentations.len() - 1)
     }
 
-    /// The presentation at `place` has gone: it is charged what it owes, and gets its log line if it had none.
+    /// Handles that the presentation at `place` has gone: it is charged what it owes, and gets its log line if it had none.
     fn part(&mut self, now: Timestamp, place: usize, events: &mut Events) {
         let presentation = &mut self.presentations.as_mut_slice()[place];
         presentation.gone = true;
@@ -419,7 +419,7 @@ impl Door {
         if presentation.pays_on_leaving(now) {
             self.penalty.charge(now, presentation.began, &self.policy);
         }
-        // A single look that no second one confirms is ignored.
+        // A single look that no second look confirms is ignored.
         let looks = presentation.strange + presentation.known;
         if presentation.settled || presentation.reported || looks < 2 {
             return;
@@ -459,7 +459,7 @@ impl Door {
         self.punish(now, events);
     }
 
-    /// Applies what the attempts so far lead to.
+    /// Applies the consequences of the attempts.
     fn punish(&mut self, now: Timestamp, events: &mut Events) {
         while let Some(begun) = self.penalty.begin(now, &self.policy) {
             match begun {
@@ -512,8 +512,8 @@ impl Door {
         }
     }
 
-    /// The sighting's presentation is of a person who may come in. What its face has cost so far is refunded, also where it
-    /// seemed to be another identity just before: one attempt at most.
+    /// The sighting's presentation is of a person who may come in. What the face has cost is refunded, also if it seemed to be
+    /// another identity just before; no more than one attempt is refunded.
     fn settle(&mut self, now: Timestamp, sighting: &Sighting) {
         let window = self.window();
         let mut paid = false;
@@ -533,10 +533,9 @@ impl Door {
         }
     }
 
-    /// Whether no other face than that of `track` is, or may be, a stranger's. Another enrolled person may
-    /// have been taken for a stranger in a frame or two: enough votes for them rule that out. A face that
-    /// cannot be recognised and has no such votes may be any person's, and a frame that is full of faces
-    /// may hold more.
+    /// Whether every face other than that of `track` is certainly no stranger's. Another enrolled person may have been mistaken
+    /// for a stranger in a frame or two; enough votes for that person rule out a stranger. A face that cannot be recognised and
+    /// has no such votes may be any person's, and there may be more faces than a full frame can report.
     fn alone(&self, seen: &Observation, track: u32) -> bool {
         let mut others = self
             .presentations

@@ -1,5 +1,5 @@
-//! The rules, one by one. The rules about attempts are in `attempts`; what holds for any sequence is in
-//! `properties` and `policies`.
+//! The rules, one by one. The rules about attempts are in `attempts`; rules that hold for any sequence are in `properties` and
+//! `policies`.
 
 mod attempts;
 mod policies;
@@ -30,7 +30,7 @@ fn known(person: PersonId) -> Verdict {
     }
 }
 
-/// Certain enough for the usual bar only.
+/// A person who is certain enough for the usual bar only.
 fn likely(person: PersonId) -> Verdict {
     Verdict::Known {
         person,
@@ -43,7 +43,7 @@ fn stranger() -> Verdict {
     Verdict::Stranger { score: 0.2 }
 }
 
-/// One identity in each track, with the same number, that has moved.
+/// One identity in each track, which has the track's number and has moved.
 fn sighting(track: u32, verdict: Verdict) -> Sighting {
     Sighting {
         track,
@@ -61,7 +61,7 @@ fn frame(captured: Timestamp, faces: &[(u32, Verdict)]) -> Observation {
     seen
 }
 
-/// Frames of one face each, as [`show`].
+/// Shows frames of one face each, as [`show`] does.
 fn show_one(door: &mut Door, from: u64, step: u64, faces: &[Sighting]) -> Vec<Event> {
     let times = (0..).map(|i| ms(from + i * step));
     let each = times.zip(faces);
@@ -79,7 +79,7 @@ fn door(change: impl FnOnce(&mut Policy)) -> Door {
     Door::new(policy).expect("a valid policy")
 }
 
-/// Frames that are looked at the moment they are taken, `step` ms apart. Returns all their events.
+/// Shows frames at the moment when they are taken, `step` ms apart. Returns all their events.
 fn show(door: &mut Door, from: u64, step: u64, frames: &[&[(u32, Verdict)]]) -> Vec<Event> {
     let times = (0..).map(|i| ms(from + i * step));
     let each = times.zip(frames);
@@ -135,7 +135,7 @@ fn strangers_take_places_and_unclear_faces_take_none() {
     let (a, s, u) = ((1, known(ANN)), (1, stranger()), (1, Verdict::Unclear));
     let all = |frames: &[&[(u32, Verdict)]]| granted(&show(&mut door(|_| {}), 0, 100, frames));
     assert_eq!(all(&[&[a], &[s], &[s], &[a], &[a]]), [ANN]);
-    // When the third vote comes, the first is the sixth last.
+    // When the third vote comes, the first one is the sixth last.
     assert_eq!(all(&[&[a], &[s], &[s], &[a], &[s], &[a]]), []);
     assert_eq!(
         all(&[&[a], &[u], &[u], &[u], &[u], &[u], &[a], &[a]]),
@@ -161,7 +161,7 @@ fn votes_grow_old() {
         granted(&show(&mut door(|_| {}), 5000, 1000, &[a, a, a])),
         [ANN]
     );
-    // A camera that was faster and then stalled.
+    // The camera was faster before, and then stalled.
     let mut stalled = door(|_| {});
     show(&mut stalled, 4000, 100, &[NO_FACES; 10]);
     let slow = show(&mut stalled, 5000, 1001, &[a, a, a]);
@@ -209,7 +209,7 @@ fn a_visit_opens_once_and_ends_with_absence() {
     let there = show(&mut door, 0, 500, &[a; 40]);
     assert_eq!(granted(&there), [ANN]);
     assert!(!door.relay(), "held for only 3 of 20 s");
-    // Gone from 19.5 s to 22 s. Earlier votes do not count again.
+    // The person is gone from 19.5 s to 22 s. Earlier votes do not count again.
     let back = show(&mut door, 22_000, 100, &[a, a]);
     assert_eq!(granted(&back), []);
     assert_eq!(granted(&show(&mut door, 22_200, 100, &[a])), [ANN]);
@@ -261,7 +261,7 @@ fn a_track_of_strangers_is_one_refusal() {
         Indication::FaceSeen,
         "refused is shown for 2 s only"
     );
-    // The same face after an absence, and another face.
+    // The same face comes back after an absence, together with another face.
     let events = show(
         &mut door,
         7000,
@@ -288,7 +288,7 @@ fn strangers_beside_a_resident_keep_the_door_shut_if_companions_are_refused() {
     };
     assert_eq!(all(&[&[a, s], &[a], &[a], &[a], &[a]]), []);
     assert_eq!(all(&[&[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
-    // Bob was taken for a stranger once, but his other votes show who he is.
+    // Bob was mistaken for a stranger once, but his other votes show who he is.
     assert_eq!(all(&[&[s], &[a, b], &[a, b], &[a, b]]), [ANN, BOB]);
     // A face that cannot be recognised may be any person's, unless it was recognised before.
     let (turned, bob_turned) = ((4, Verdict::Unclear), (b.0, Verdict::Unclear));
@@ -301,7 +301,7 @@ fn strangers_beside_a_resident_keep_the_door_shut_if_companions_are_refused() {
         all(&[&[b], &[b], &[a, b], &[a, bob_turned], &[a]]),
         [BOB, ANN]
     );
-    // As many faces as a frame can hold: there may be more.
+    // With as many faces as a frame can hold, there may be more.
     let crowd: Vec<_> = (0..MAX_FACES as u32)
         .map(|track| (10 + track, known(ANN)))
         .collect();

@@ -1,13 +1,14 @@
-//! The rest of a head and what is under it: the skull behind the face, hair, ears, neck, clothes.
+//! The rest of a head and what is under it: the skull behind the face, the hair, the ears, the neck and the clothes.
 //!
-//! All in the units of the face model: right, down, away; a face is 0.14 tall. [`super::person`] draws the face itself.
+//! All lengths are in the units of the face model, along the axes right, down and away. A face is 0.14 tall.
+//! [`super::person`] draws the face itself.
 
 use super::noise::{rough, smooth};
 use super::raster::{Colour, Corner, Tile, mix};
 use super::view::{Light, View, minus, unit};
 use crate::chance::Chance;
 
-/// Centre and radii of the skull: the crown is as far above the eyes as the chin is below them.
+/// The centre and radii of the skull. The crown is as far above the eyes as the chin is below them.
 const MIDDLE: [f32; 3] = [0.0, -0.034, 0.062];
 const RADII: [f32; 3] = [0.0645, 0.081, 0.080];
 /// Rows of points from the edge of the face to the back of the head.
@@ -38,16 +39,16 @@ pub struct Head {
     skin: Colour,
     cut: Cut,
     hair: Colour,
-    /// Height of the hairline in the middle of the forehead.
+    /// The height of the hairline in the middle of the forehead.
     hairline: f32,
-    /// Where the hair is parted, to the right of the centre.
+    /// Where the hair is parted, as a distance to the right of the centre.
     parting: f32,
     cloth: Colour,
     seed: u64,
 }
 
-/// The triangles of the skull, for a face whose edge goes through the points `contour` in order; `first` is the number
-/// of its first point, after the face's own.
+/// The triangles of the skull, for a face whose edge goes through the points `contour` in order. `first` is the number of
+/// the skull's first point, which comes after the face's own points.
 #[expect(clippy::cast_possible_truncation, reason = "a few hundred points")]
 pub fn triangles(contour: &[u16], first: usize) -> Vec<[u16; 3]> {
     let n = contour.len();
@@ -75,7 +76,7 @@ pub fn triangles(contour: &[u16], first: usize) -> Vec<[u16; 3]> {
 /// Adds the points of the skull to those of a face.
 #[expect(clippy::cast_precision_loss, reason = "a few rows")]
 pub fn extend(contour: &[u16], points: &mut Vec<f32>) {
-    // Each row is nearer to an ellipsoid and farther from the edge of the face, which it starts from.
+    // Each row is nearer to an ellipsoid and farther from the edge of the face, at which the rows start.
     for row in 1..=ROWS {
         let t = row as f32 / (ROWS + 1) as f32;
         for &k in contour {
@@ -99,12 +100,12 @@ pub fn extend(contour: &[u16], points: &mut Vec<f32>) {
     points.extend([MIDDLE[0], MIDDLE[1], MIDDLE[2] + RADII[2]]);
 }
 
-/// Point `k` of points in a row.
+/// Point `k` of points that are stored one after the other.
 pub fn of(points: &[f32], k: usize) -> [f32; 3] {
     [points[3 * k], points[3 * k + 1], points[3 * k + 2]]
 }
 
-/// Whether a triangle's side with this normal is seen from outside the head.
+/// This normal of a triangle, or its opposite, so that it points out of the head.
 pub fn outward(normal: [f32; 3], at: [f32; 3]) -> [f32; 3] {
     let out = minus(at, MIDDLE);
     let along: f32 = normal.iter().zip(out).map(|(n, o)| n * o).sum();
@@ -122,7 +123,7 @@ fn cloth(chance: &mut Chance) -> Colour {
 }
 
 impl Head {
-    /// Draws a head at random, around a face of this skin.
+    /// Creates a random head around a face with this skin.
     pub fn new(skin: Colour, dark: bool, seed: u64, chance: &mut Chance) -> Self {
         let tint = chance.between(0.85, 1.15);
         Self {
@@ -149,7 +150,7 @@ impl Head {
         self.hair.map(|c| 0.5 * c)
     }
 
-    /// Height above the edge of the hair at a place on the head; negative where there is no hair.
+    /// The height above the edge of the hair at a place on the head; negative where there is no hair.
     fn above_edge(&self, p: [f32; 3]) -> f32 {
         let low = match self.cut {
             Cut::None => return -1.0,
@@ -157,7 +158,7 @@ impl Head {
             Cut::Full => 0.014,
             Cut::Long => 0.10,
         };
-        // Down to the hairline in front, before the ears at the sides, to the nape behind.
+        // The edge of the hair: at the hairline in front, in front of the ears at the sides, at the nape behind.
         let angle = p[0].atan2(MIDDLE[2] - p[2]).abs();
         let off = p[0] - self.parting;
         let front = 4.0f32.mul_add(off * off, self.hairline);
@@ -167,7 +168,7 @@ impl Head {
     }
 
     fn strands(&self, p: [f32; 3]) -> Colour {
-        // Fine across, long along; they start at the crown.
+        // Strands are fine across and long along their direction; they start at the crown.
         let angle = (p[0] - 0.3 * self.parting).atan2(0.06 - p[2]);
         let strand = rough(self.seed, angle * 40.0, p[1] * 60.0, 3)
             + 0.6 * smooth(self.seed.wrapping_add(9), angle * 120.0, p[1] * 40.0);
@@ -175,8 +176,8 @@ impl Head {
             .map(|c| (c * 0.5f32.mul_add(strand, 1.0)).max(0.0))
     }
 
-    /// Draws the skull and the hair on it: `points` are the face's and then those of [`extend`], `face` and `skull` their
-    /// triangles.
+    /// Draws the skull and the hair on it. `points` are the face's points followed by those of [`extend`]; `face` and
+    /// `skull` are the triangles of each.
     pub fn draw(
         &self,
         tile: &mut Tile,
@@ -226,7 +227,7 @@ impl Head {
                     + 0.003 * smooth(self.seed.wrapping_add(6), angle * 50.0, y * 20.0);
                 let above = self.above_edge([x, y, z]) + ragged;
                 (above > 0.0).then(|| {
-                    // The roots lie in shadow.
+                    // The roots are in shadow.
                     let root = 0.4f32.mul_add((above / 0.008).min(1.0), 0.6);
                     light.colour_of(self.strands([x, y, z]), shade * root)
                 })
@@ -234,7 +235,7 @@ impl Head {
         }
     }
 
-    /// Draws ears, neck, clothes, and hair that hangs.
+    /// Draws the ears, the neck, the clothes, and hair that hangs down.
     pub fn around(&self, tile: &mut Tile, view: &View, light: &Light) {
         let skin = self.skin;
         if self.cut == Cut::Long {
@@ -301,7 +302,7 @@ impl Head {
     }
 }
 
-/// A body. `paint` gives the colour at a place of the model, or `None` for a hole.
+/// Draws an ellipsoid as a part of the body. `paint` gives the colour at a place of the model, or `None` for a hole.
 #[expect(clippy::cast_precision_loss, reason = "a few steps")]
 fn ellipsoid(
     tile: &mut Tile,

@@ -1,8 +1,8 @@
 //! The doorstep: synthetic people before a door that does not exist, with the ground truth about them.
 //!
-//! `script` describes a play, `play` decides who comes when, and `scene_renderer` draws it: a `place`, and before it each
-//! `person`, a face drawn from `model` on a `head`, seen by `view`. `raster` draws triangles, `noise` gives every surface its
-//! grain. For demonstrations, tests and training; the pictures show no real person.
+//! `script` describes a play, `play` decides who comes when, and `scene_renderer` draws the play: a `place`, and before it
+//! each `person`, with a face from `model` on a `head`, seen by `view`. `raster` draws triangles, and `noise` gives every
+//! surface its grain. It is meant for demonstrations, tests and training; the pictures show no real person.
 
 mod head;
 mod model;

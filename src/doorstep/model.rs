@@ -1,8 +1,8 @@
 //! The face model: how faces differ in shape, skin and colour, read from the file that `scripts/train faces` writes.
 //!
-//! Components only, no person: [`super::person`] draws people from them.
+//! The file contains only components, and no person. [`super::person`] generates people from them.
 
-/// A part: one standard deviation in one direction, as 8-bit steps.
+/// A component: one standard deviation in one direction, as 8-bit steps.
 struct Part {
     step: f32,
     values: &'static [u8],
@@ -19,15 +19,15 @@ impl Part {
 
 /// The model of all faces.
 pub struct Model {
-    /// The mean face, three numbers a point: right, down, away; the whole of length 1.
+    /// The mean face, three numbers per point: right, down, away; the length of the whole is 1.
     pub mean: Vec<f32>,
-    /// Where every point lies on the skin, 0 to 1.
+    /// Where every point is on the skin, 0 to 1.
     pub uv: Vec<[f32; 2]>,
-    /// Three points each.
+    /// The triangles of the face, three points each.
     pub triangles: Vec<[u16; 3]>,
     /// The points at the edge of the face, in order around it.
     pub contour: Vec<u16>,
-    /// Triangles of the skull behind the face, whose points `head::extend` adds.
+    /// The triangles of the skull behind the face, whose points `head::extend` adds.
     pub skull: Vec<[u16; 3]>,
     shape: Vec<Part>,
     moves: Vec<Part>,
@@ -35,22 +35,23 @@ pub struct Model {
     skin: Vec<Part>,
     colour_mean: Vec<f32>,
     colour: Vec<Part>,
-    /// Mean of brightness (logarithm), Cb and Cr, and the lower triangle by which they are drawn together.
+    /// The mean of brightness (logarithm), Cb and Cr, and the lower triangular matrix by which the three are sampled
+    /// together.
     pub tone: ([f32; 3], [[f32; 3]; 3]),
-    /// Side of the skin, pixels.
+    /// The side of the skin, in pixels.
     pub side: usize,
-    /// Side of the colour of the skin, pixels.
+    /// The side of the skin's colour, in pixels.
     pub colour_side: usize,
 }
 
-/// How a face moves: 0 is not at all, 1 is as far as faces do.
+/// How a face moves: 0 is not at all, 1 is as far as faces move.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moves {
-    /// Opens the mouth.
+    /// How far the mouth opens.
     pub open: f32,
-    /// Smiles.
+    /// How strongly the face smiles.
     pub smile: f32,
-    /// Closes the eyes.
+    /// How far the eyes close.
     pub blink: f32,
 }
 
@@ -86,7 +87,7 @@ impl Bytes {
 }
 
 impl Model {
-    /// The model that is built in.
+    /// The built-in model.
     ///
     /// # Panics
     /// Never: the file is part of the program, and a test reads it.
@@ -148,13 +149,13 @@ impl Model {
         }
     }
 
-    /// How many parts a shape and a skin have.
+    /// The number of components of a shape and of a skin.
     #[must_use]
     pub const fn parts(&self) -> [usize; 2] {
         [self.shape.len(), self.skin.len()]
     }
 
-    /// A shape; `draw` gives a normal deviate for each of its parts.
+    /// A shape. `draw` returns a normal deviate for each of its components.
     pub fn draw_shape(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.mean.clone();
         for part in &self.shape {
@@ -163,7 +164,7 @@ impl Model {
         sum
     }
 
-    /// The luma of a skin relative to its mean, `side` x `side`, drawn in the same way.
+    /// The luma of a skin relative to its mean, `side` x `side`, with `draw` as in [`Model::draw_shape`].
     pub fn draw_skin(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.skin_mean.clone();
         for part in &self.skin {
@@ -172,7 +173,7 @@ impl Model {
         sum
     }
 
-    /// Cb and then Cr of a skin, each `colour_side` x `colour_side`, drawn in the same way.
+    /// Cb and then Cr of a skin, each `colour_side` x `colour_side`, with `draw` as in [`Model::draw_shape`].
     pub fn draw_colour(&self, mut draw: impl FnMut() -> f32) -> Vec<f32> {
         let mut sum = self.colour_mean.clone();
         for part in &self.colour {
@@ -193,7 +194,7 @@ impl Model {
     }
 }
 
-/// The points of the sides that belong to only one triangle, in order.
+/// The points of those sides that belong to only one triangle, in order.
 fn edge(triangles: &[[u16; 3]]) -> Vec<u16> {
     let sides = |t: &[u16; 3]| [[t[0], t[1]], [t[1], t[2]], [t[2], t[0]]];
     let mut all: Vec<[u16; 2]> = triangles.iter().flat_map(sides).collect();
@@ -211,7 +212,7 @@ fn edge(triangles: &[[u16; 3]]) -> Vec<u16> {
         let [a, b] = outer.swap_remove(k);
         out.push(if a == out[out.len() - 1] { b } else { a });
     }
-    // The last is the first again.
+    // The last point is the first one again.
     out.pop();
     out
 }

@@ -2,7 +2,7 @@
 
 use crate::chance::unit;
 
-/// Smooth noise over a plane, -1 to 1, its features about 1 wide.
+/// Smooth noise over a plane, -1 to 1, whose features are about 1 wide.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
@@ -23,7 +23,7 @@ pub fn smooth(seed: u64, x: f32, y: f32) -> f32 {
     super::raster::mix(upper, lower, v)
 }
 
-/// Noise with detail: `octaves` of [`smooth`], each half as wide and strong as the one before.
+/// Noise with detail: `octaves` layers of [`smooth`], each half as wide and half as strong as the one before.
 #[must_use]
 pub fn rough(seed: u64, x: f32, y: f32, octaves: u32) -> f32 {
     let (mut sum, mut scale, mut strength) = (0.0, 1.0, 0.5);

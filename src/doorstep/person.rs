@@ -1,6 +1,7 @@
-//! A synthetic person: who they are, drawn from the face model by a number, and how they look in a pose.
+//! A synthetic person: who they are, generated from the face model by a number, and how they look in a pose.
 //!
-//! The face is the model's; head, hair, ears, neck and clothes are simple bodies around it. Same number, same person.
+//! The face comes from the model; the head, hair, ears, neck and clothes are simple bodies around it. The same number always
+//! gives the same person.
 
 use super::head::{self, Head, of};
 use super::model::Model;
@@ -10,7 +11,7 @@ use super::view::{Light, Pose, View, cross, minus, unit};
 use crate::chance::Chance;
 use crate::face::{Landmarks, Point, Rect};
 
-/// Points of the face model: MediaPipe's numbers.
+/// Points of the face model, with MediaPipe's numbers.
 mod point {
     pub const NOSE: usize = 1;
     pub const MOUTH_LEFT: usize = 61;
@@ -26,12 +27,12 @@ mod point {
     ];
 }
 
-/// What was drawn where: the ground truth.
+/// The ground truth about a person that was drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawn {
     /// The face's box.
     pub bbox: Rect,
-    /// Its five points.
+    /// The five points of the face.
     pub landmarks: Landmarks,
 }
 
@@ -54,10 +55,11 @@ const IRIS: [Colour; 5] = [
     [0.40, 0.45, 0.46],
 ];
 
-/// How much farther apart people are drawn than they are: the model keeps most of how faces differ, not all of it.
+/// The factor by which people differ more than the model says, because the model keeps most of how faces differ, but not all
+/// of it.
 const APART: f32 = 1.5;
 
-/// How much of the spread of brightness and tint in photos is skin; the rest is light.
+/// The share of the spread of brightness and tint in photos that comes from the skin. The rest comes from light.
 const SPREAD: [f32; 3] = [0.8, 0.5, 0.5];
 
 /// Memory that is reused for every picture.
@@ -75,7 +77,7 @@ fn rgb(luma: f32, cb: f32, cr: f32) -> Colour {
 }
 
 impl Person {
-    /// The person of this number.
+    /// Creates the person with this number.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "pixels of the skin")]
     pub fn new(model: &Model, number: u64) -> Self {
@@ -105,8 +107,7 @@ impl Person {
                     ((k % side) as f32 + 0.5) / side as f32,
                     ((k / side) as f32 + 0.5) / side as f32,
                 );
-                // Colour fades with light.
-                // Pores, freckles, lines: what is too fine for the model.
+                // Pores, freckles and lines are too fine for the model. Colour fades with light.
                 let fine = freckled * rough(number.wrapping_add(21), 26.0 * u, 26.0 * v, 3);
                 let l = (luma[k] + fine).clamp(0.05, 1.9);
                 rgb(
@@ -116,7 +117,7 @@ impl Person {
                 )
             })
             .collect();
-        // The head's skin is that of the cheeks; the face runs into it at its edge.
+        // The head's skin has the colour of the cheeks, and the face blends into it at its edge.
         let mut plain = [0.0; 3];
         let mut count = 0.0;
         for y in side / 2..side * 5 / 8 {
@@ -197,7 +198,7 @@ impl Person {
         ]
         .map(|k| middle(&self.shape, k));
         let view = View::new(at_rest, pose);
-        // Shoulders follow the head a little.
+        // The shoulders follow the head a little.
         let standing = Pose {
             yaw: 0.3 * pose.yaw,
             pitch: 0.0,
@@ -217,7 +218,7 @@ impl Person {
             let fine = if pose.side < 50.0 { 3 } else { 2 };
             let left = (pose.x - reach).floor().clamp(-4000.0, 8000.0) as i32;
             let top = (pose.y - 0.62 * reach).floor().clamp(-4000.0, 8000.0) as i32;
-            // Down to the picture's edge, if the body goes so far.
+            // The tile reaches down to the picture's edge, if the body reaches that far.
             let height = (1.7 * reach).min((canvas.height as f32 - top as f32).max(1.0));
             tile.start((left, top), (2.0 * reach) as usize, height as usize, fine);
         }
@@ -361,7 +362,7 @@ impl Eye {
         std::array::from_fn(|c| mix(white[c], colour[c], ring))
     }
 
-    /// Draws the rim of glasses around it.
+    /// Draws the rim of glasses around the eye.
     fn frame(&self, tile: &mut Tile, dark: Colour, view: &View, light: &Light) {
         let (rx, ry) = (1.45 * self.radius, 1.15 * self.radius);
         let steps = 28;
@@ -410,9 +411,9 @@ impl Mouth {
         }
     }
 
-    /// What is visible at a height between the lips, and how much of it.
+    /// What is visible at a height between the lips, and how much it covers.
     fn inside(&self, y: f32) -> Option<(Colour, f32)> {
-        // Lips this close to each other are closed.
+        // Lips that are this close to each other are closed.
         let open = ((self.gap - 0.006) / 0.006).clamp(0.0, 1.0);
         if open == 0.0 {
             return None;
@@ -427,7 +428,7 @@ impl Mouth {
     }
 }
 
-/// The four places around (x, y) and their weights, in a square of `side`.
+/// The four places around (x, y) in a square of `side` x `side`, and their weights.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,12 +1,12 @@
-//! What a camera beside a door sees when no one is there: a garden path, a stairwell, a street; by day and by lamp.
+//! What a camera beside a door sees when no one is there: a garden path, a stairwell or a street, by day and by lamp.
 
 use super::noise::{rough, smooth};
 use super::raster::{Canvas, Colour, mix};
 use crate::chance::Chance;
 
-/// Size of all pictures here, pixels.
+/// The width of all these pictures, in pixels.
 pub const WIDTH: usize = 640;
-/// See [`WIDTH`].
+/// The height of all these pictures, in pixels.
 pub const HEIGHT: usize = 480;
 
 /// A place by day; [`super::Play`] dims it for the evening.

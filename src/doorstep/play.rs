@@ -1,4 +1,4 @@
-//! The play: who comes when, and where everyone is at any moment. It follows from the script alone and draws nothing.
+//! The play: who comes when, and where everyone is at any moment. It depends only on the script and draws nothing.
 
 use super::model::Moves;
 use super::noise::smooth;
@@ -19,13 +19,13 @@ pub type Who = usize;
 /// One visit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Visit {
-    /// Who comes: one, or two together.
+    /// Who comes: one person, or two together.
     pub who: Vec<Who>,
-    /// When the first of them comes into view, seconds.
+    /// When the first person comes into view, in seconds.
     pub from: f32,
-    /// When the last has left, seconds.
+    /// When the last person has left, in seconds.
     pub until: f32,
-    /// Seed for all that is random in it.
+    /// The seed for everything that is random in the visit.
     chance: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Visit {
 pub struct Role {
     /// Who.
     pub who: Who,
-    /// Where and how.
+    /// Where and how the person is.
     pub pose: Pose,
 }
 
@@ -45,12 +45,12 @@ pub struct Play {
 }
 
 impl Play {
-    /// The play of this script.
+    /// The play that follows from this script.
     #[must_use]
     pub fn new(script: &Script) -> Self {
         let mut chance = Chance::new(bits(script.seed, 11));
         let (residents, strangers) = (script.residents as usize, script.strangers as usize);
-        // The break is long enough that the next person starts another visit, whoever it is.
+        // The break is long enough that the next person always starts another visit, whoever they are.
         let stay = (script.every - 1.1).clamp(0.6, 8.0);
         let mut next_stranger = 0;
         let mut stranger = || {
@@ -96,7 +96,7 @@ impl Play {
         &self.visits
     }
 
-    /// When it is over, seconds.
+    /// When the play is over, in seconds.
     #[must_use]
     pub fn end(&self) -> f32 {
         self.visits.last().map_or(0.0, |v| v.until) + 2.0
@@ -124,7 +124,7 @@ impl Play {
         ((t / self.end() - 0.62) / 0.06).clamp(0.0, 1.0)
     }
 
-    /// The light at second `t`: a sky that moves on, or a lamp above the door.
+    /// The light at second `t`: a sky that changes, or a lamp above the door.
     #[must_use]
     pub fn light(&self, t: f32) -> Light {
         let dark = self.evening(t);
@@ -144,7 +144,7 @@ impl Play {
         }
     }
 
-    /// Who is visible at second `t`, the farthest first.
+    /// Who is visible at second `t`, the farthest person first.
     #[must_use]
     pub fn roles(&self, t: f32) -> Vec<Role> {
         let first = self.visits.partition_point(|v| v.until < t);
@@ -184,7 +184,8 @@ impl Visit {
     }
 }
 
-/// Up to the door, a while before it, away: `u` is the elapsed fraction of the visit. Of two, one is on the left.
+/// The person walks up to the door, waits a while before it, and walks away. `u` is the elapsed fraction of the visit. If
+/// there are two people, one is on the left.
 #[expect(clippy::cast_precision_loss, reason = "a small picture")]
 fn walk(chance: &mut Chance, u: f32, t: f32, of_two: Option<usize>) -> Pose {
     let (width, height) = (WIDTH as f32, HEIGHT as f32);
@@ -213,7 +214,7 @@ fn walk(chance: &mut Chance, u: f32, t: f32, of_two: Option<usize>) -> Pose {
     let seed = bits(chance.bits(), 3);
     let sway = |part: u64, rate: f32| smooth(seed.wrapping_add(part), t * rate, 0.0);
     let size = mix(near, far, away) * 0.04f32.mul_add(sway(1, 0.8), 1.0);
-    // Looks about, then where they go.
+    // Near the door the person looks around; on the way they look where they walk.
     let looks = 0.22 * sway(2, 0.9);
     let yaw = mix(
         looks,

@@ -14,7 +14,7 @@ pub type Colour = [f32; 3];
 /// A picture in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Canvas {
-    /// Pixels a row.
+    /// Pixels per row.
     pub width: usize,
     /// Rows.
     pub height: usize,
@@ -34,19 +34,20 @@ impl Canvas {
     }
 }
 
-/// An area that is drawn finely before it goes onto a canvas.
+/// An area that is drawn at a finer resolution before it is put onto a canvas.
 #[derive(Default)]
 pub struct Tile {
     width: usize,
     height: usize,
     colour: Vec<Colour>,
     depth: Vec<f32>,
-    /// Left and top on the canvas, pixels.
+    /// The left and top edge on the canvas, in pixels.
     origin: (i32, i32),
     fine: usize,
 }
 
-/// A corner: its place (pixels of the canvas; depth grows away), and numbers that are interpolated between corners.
+/// A corner of a triangle: its place (pixels of the canvas; depth increases away from the camera), and numbers that are
+/// interpolated between corners.
 #[derive(Clone, Copy, Debug)]
 pub struct Corner<const N: usize> {
     /// To the right.
@@ -60,7 +61,8 @@ pub struct Corner<const N: usize> {
 }
 
 impl Tile {
-    /// Clears the tile and lays it over `width` x `height` pixels of the canvas from `origin`, `fine` times as fine.
+    /// Clears the tile and lays it over `width` x `height` pixels of the canvas, starting at `origin`, with `fine` times the
+    /// resolution.
     pub fn start(&mut self, origin: (i32, i32), width: usize, height: usize, fine: usize) {
         (self.width, self.height) = (width * fine, height * fine);
         (self.origin, self.fine) = (origin, fine);
@@ -70,8 +72,8 @@ impl Tile {
         self.depth.resize(self.width * self.height, f32::INFINITY);
     }
 
-    /// Draws a triangle where it is nearer than what is there. `paint` gives a colour for interpolated values, or `None`
-    /// for a hole.
+    /// Draws a triangle where it is nearer than what has been drawn there. `paint` gives a colour for interpolated values,
+    /// or `None` for a hole.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -124,7 +126,7 @@ impl Tile {
         }
     }
 
-    /// Puts the tile onto the canvas; its edges come out smooth.
+    /// Puts the tile onto the canvas with smooth edges.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

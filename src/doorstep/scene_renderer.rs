@@ -1,4 +1,4 @@
-//! Draws a play as its camera sees it: the place, the people, the light, blur and noise. Returns who is where.
+//! Draws a play as its camera sees it: the place, the people, the light, blur and noise. Also returns who is where.
 
 use image::RgbImage;
 
@@ -18,11 +18,11 @@ pub struct GroundTruth {
     pub who: Who,
     /// The face's box, which may reach over the edge of the picture.
     pub bbox: Rect,
-    /// Its five points.
+    /// The five points of the face.
     pub landmarks: Landmarks,
 }
 
-/// A play with everything that is needed to draw it.
+/// A play with everything that is necessary to draw it.
 pub struct SceneRenderer {
     play: Play,
     model: Model,
@@ -31,12 +31,12 @@ pub struct SceneRenderer {
     place: Canvas,
     canvas: Canvas,
     scratch: Scratch,
-    /// Normal deviates, read from any place.
+    /// Normal deviates; reading can start at any place.
     grain: Vec<f32>,
 }
 
-/// The people of a cast. For each part a few people are candidates, and the one who is least like all people chosen so
-/// far is taken: siblings would make it another play.
+/// Chooses the people of a cast. For each role there are a few candidates, and the one who is least like all people chosen
+/// before is taken. With people who look like siblings it would be another play.
 fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
     const CANDIDATES: u64 = 12;
     let mut cast: Vec<u64> = Vec::with_capacity(people);
@@ -45,7 +45,7 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
             let unlike = cast.iter().map(|c| Person::unlikeness(model, *c, *n));
             unlike.fold(f32::INFINITY, f32::min)
         };
-        // In a large crowd the first candidate is taken: their faces cannot all be kept apart.
+        // In a large crowd the first candidate is taken, because not all of the faces can be kept apart.
         let candidates = if who < 64 { CANDIDATES } else { 1 };
         let best = (0..candidates)
             .map(|k| bits(seed, 100_000 + who * CANDIDATES + k))
@@ -56,7 +56,7 @@ fn choose(model: &Model, seed: u64, people: usize) -> Vec<u64> {
 }
 
 impl SceneRenderer {
-    /// Everyone in the play, drawn from the built-in model.
+    /// Creates everyone in the play from the built-in model.
     #[must_use]
     pub fn new(play: Play) -> Self {
         let model = Model::built_in();
@@ -83,7 +83,7 @@ impl SceneRenderer {
         &self.play
     }
 
-    /// Draws second `t` onto `picture`, 640x480, and returns who is in it.
+    /// Draws second `t` of the play onto `picture`, 640x480, and returns who is in it.
     pub fn draw(&mut self, t: f32, picture: &mut RgbImage) -> Vec<GroundTruth> {
         let (light, dark) = (self.play.light(t), self.play.evening(t));
         self.empty(&light, dark);
@@ -101,7 +101,7 @@ impl SceneRenderer {
         seen
     }
 
-    /// Photo `k` of a person, as people take them for enrolment: near, from several sides, in different light.
+    /// Draws photo `k` of a person as people take photos for enrolment: near, from several sides, in different light.
     pub fn photo(&mut self, who: Who, k: u32, picture: &mut RgbImage) -> GroundTruth {
         let mut chance = Chance::new(bits(self.numbers[who], 7000 + u64::from(k)));
         let dark = if k % 4 == 3 { 1.0 } else { 0.0 };
@@ -128,7 +128,7 @@ impl SceneRenderer {
         seen
     }
 
-    /// The place without people.
+    /// Draws the place without people.
     fn empty(&mut self, light: &Light, dark: f32) {
         // The background is farther from the lamp.
         let k: [f32; 3] =
@@ -153,7 +153,7 @@ impl SceneRenderer {
         }
     }
 
-    /// Applies lens and sensor to the canvas.
+    /// Applies the effects of lens and sensor to the canvas.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -188,7 +188,7 @@ impl SceneRenderer {
     }
 }
 
-/// A picture for [`SceneRenderer`] to draw on.
+/// An empty picture for [`SceneRenderer`] to draw on.
 #[must_use]
 pub fn picture() -> RgbImage {
     RgbImage::new(WIDTH as u32, HEIGHT as u32)

@@ -6,18 +6,18 @@ use std::str::FromStr;
 /// Who comes and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
-    /// Everything that happens follows from it.
+    /// The seed from which everything that happens follows.
     pub seed: u64,
     /// Visits, 1 to 100 000.
     pub visits: u32,
     /// People who live here, 1 to 8.
     pub residents: u32,
-    /// People who are not residents, 0 to 1000. Residents and strangers have the same share of the visits.
+    /// People who are not residents, 0 to 1000. Residents and strangers each have the same share of the visits.
     pub strangers: u32,
     /// Seconds from one visit to the next, 2 to 600.
     pub every: f32,
-    /// Whether the clock waits for recognition instead of the other way round: then the play runs as fast as this machine can,
-    /// with no frame lost. Only for simulated outputs.
+    /// Whether the clock waits for recognition instead of the other way round. The play then runs as fast as this machine
+    /// can, and no frame is lost. Only for simulated outputs.
     pub fast: bool,
 }
 
@@ -38,9 +38,9 @@ impl Default for Script {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{word:?}: {fix}")]
 pub struct ScriptError {
-    /// The word as written.
+    /// The invalid word, as written.
     pub word: String,
-    /// What it must be.
+    /// What the word must be.
     pub fix: &'static str,
 }
 

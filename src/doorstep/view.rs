@@ -1,58 +1,58 @@
-//! From the model of a head to a picture of it: pose, perspective, light, and the small amount of geometry for them.
+//! Converts the model of a head into a picture of it: pose, perspective, light, and the small amount of geometry for them.
 
 use super::model::Moves;
 use super::raster::{Colour, mix};
 
-/// Side of a face's box over the distance of its eyes, and how far below the eyes the box has its centre, in distances
-/// from the eyes to the mouth: as BlazeFace draws boxes.
+/// The side of a face's box divided by the distance between its eyes, and how far the box's centre is below the eyes, in
+/// units of the distance from the eyes to the mouth. Both are as in BlazeFace's boxes.
 const BOX_SIDE: f32 = 2.42;
 const BOX_MIDDLE: f32 = 0.62;
 
-/// Where a person is in a picture and what they do.
+/// Where a person is in a picture, and what they do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pose {
-    /// Middle of the face's box, pixels of the picture.
+    /// The x of the middle of the face's box, in pixels of the picture.
     pub x: f32,
-    /// Likewise, down.
+    /// The y of the middle of the face's box, in pixels of the picture.
     pub y: f32,
-    /// Side of the face's box, pixels.
+    /// The side of the face's box, in pixels.
     pub side: f32,
-    /// Turn to the picture's right, radians.
+    /// The turn to the picture's right, in radians.
     pub yaw: f32,
-    /// Nod, down is positive, radians.
+    /// The nod in radians; down is positive.
     pub pitch: f32,
-    /// Tilt, clockwise, radians.
+    /// The tilt in radians, clockwise.
     pub roll: f32,
-    /// Where the eyes look, right and down of straight ahead, in radii of the iris.
+    /// Where the eyes look, as a shift to the right and down from straight ahead, in radii of the iris.
     pub gaze: [f32; 2],
     /// What the face does.
     pub moves: Moves,
 }
 
-/// One lamp or sky.
+/// A single lamp, or the sky.
 #[derive(Clone, Copy, Debug)]
 pub struct Light {
-    /// Where it comes from: right, down, away; of length 1.
+    /// The direction from which the light comes: right, down, away; of length 1.
     pub from: [f32; 3],
-    /// The part of it that comes from everywhere, 0 to 1.
+    /// The share of the light that comes from everywhere, 0 to 1.
     pub ambient: f32,
-    /// Its colour and strength.
+    /// The light's colour and strength.
     pub colour: Colour,
 }
 
-/// From the model to the picture.
+/// The projection from the model to the picture.
 pub struct View {
     turn: [[f32; 3]; 3],
     /// The point that the model turns about.
     pivot: [f32; 3],
-    /// Pixels a unit of the model.
+    /// Pixels per unit of the model.
     pub scale: f32,
     x: f32,
     y: f32,
 }
 
 impl View {
-    /// The view of a face whose eyes and mouth are at these points when it looks straight ahead.
+    /// The view of a face that has its eyes and mouth at these points when it looks straight ahead.
     pub fn new([left, right, mouth]: [[f32; 3]; 3], pose: &Pose) -> Self {
         let eyes: [f32; 3] = std::array::from_fn(|c| 0.5 * (left[c] + right[c]));
         let distance = (right[0] - left[0]).max(1e-3);
@@ -73,15 +73,15 @@ impl View {
         }
     }
 
-    /// A direction, as the picture sees it.
+    /// A direction of the model, as the picture shows it.
     pub fn turned(&self, v: [f32; 3]) -> [f32; 3] {
         std::array::from_fn(|r| (0..3).map(|c| self.turn[r][c] * v[c]).sum())
     }
 
-    /// Pixels to the right and down, and depth.
+    /// The place of a point in the picture, in pixels to the right and down, and its depth.
     pub fn place(&self, p: [f32; 3]) -> (f32, f32, f32) {
         let q = self.turned(minus(p, self.pivot));
-        // Nearer parts are larger, as seen from an arm's length and more.
+        // Nearer parts are larger, as seen from a distance of an arm's length or more.
         let k = self.scale / (1.0 + 0.9 * q[2]);
         (self.x + k * q[0], self.y + k * q[1], q[2])
     }

@@ -1,4 +1,4 @@
-//! Turns an aligned face into an embedding: a direction in which faces of the same person lie close together.
+//! Turns an aligned face into an embedding: a direction that is similar for all faces of the same person.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use super::{FaceError, ReaderError, Stage, Stages};
 use crate::frame::{Image, Sampler};
 use crate::nn::{EmbedderManifest, Engine, EngineSettings, ModelFile, Network, NnError, Tensor};
 
-/// A direction in up to [`Embedding::MAX`] dimensions, of length 1. Held inline, so that passing it on
-/// allocates nothing.
+/// A direction in up to [`Embedding::MAX`] dimensions, of length 1. It is stored inline, so that passing it on allocates
+/// nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     values: [f32; Self::MAX],
@@ -21,7 +21,7 @@ impl Embedding {
     /// The most dimensions an embedding may have.
     pub const MAX: usize = crate::nn::MAX_DIMENSIONS;
 
-    /// `values` scaled to length 1, or `None` if there are none, too many, or they have no direction.
+    /// `values` scaled to length 1. `None` if there are no values, too many values, or if they have no direction.
     #[must_use]
     pub fn normalised(values: impl IntoIterator<Item = f32>) -> Option<Self> {
         let (mut held, mut len) = ([0.0; Self::MAX], 0);
@@ -45,19 +45,19 @@ impl Embedding {
         &self.values[..self.len]
     }
 
-    /// Cosine of the angle to `other`, -1 to 1; the two must have equally many dimensions.
+    /// The cosine of the angle to `other`, -1 to 1. Both must have the same number of dimensions.
     #[must_use]
     pub fn cosine(&self, other: &[f32]) -> f32 {
         self.values().iter().zip(other).map(|(a, b)| a * b).sum()
     }
 }
 
-/// An embedding network, loaded.
+/// An embedding network that has been loaded.
 pub struct Embedder {
     network: Box<dyn Network>,
     manifest: EmbedderManifest,
     sha256: String,
-    /// Where the five points go, in pixels of the input.
+    /// Where the five points must be, in pixels of the input.
     template: [Point; 5],
 }
 
@@ -75,7 +75,7 @@ impl Embedder {
         super::expect_input(model, network.as_ref(), &manifest.input.shape())?;
         super::expect_output(model, network.as_ref(), 0, manifest.dimensions)?;
         #[expect(clippy::cast_precision_loss, reason = "at most 1024 pixels")]
-        // Templates count pixels from the centre of the first one, the sampler from its corner.
+        // Templates have their origin in the centre of the first pixel, the sampler in that pixel's corner.
         let template = manifest.template.map(|[x, y]| Point {
             x: x * manifest.input.width as f32 + 0.5,
             y: y * manifest.input.height as f32 + 0.5,
@@ -88,7 +88,7 @@ impl Embedder {
         })
     }
 
-    /// Verifies and loads the network of `manifest`, whose file lies in one of `folders`.
+    /// Verifies and loads the network of `manifest`, whose file is in one of `folders`.
     ///
     /// # Errors
     /// [`ReaderError`], with the file, what is wrong with it and the fix.
@@ -102,14 +102,14 @@ impl Embedder {
         Ok(Self::load(engine.build().as_ref(), &file, manifest)?)
     }
 
-    /// Checksum of the network: embeddings of another network are not comparable.
+    /// The checksum of the network. Embeddings of another network are not comparable.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Samples the face into the input, with its landmarks laid on the template, and returns how sharp it
-    /// is (see [`sharpness`]). `None` if the landmarks coincide.
+    /// Samples the face into the input, with its landmarks moved onto the template, and returns how sharp the face is (see
+    /// [`sharpness`]). `None` if all landmarks coincide.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled.
@@ -120,8 +120,8 @@ impl Embedder {
         sampler: &mut Sampler,
         stages: &mut Stages,
     ) -> Result<Option<f32>, FaceError> {
-        // Least squares in the template's space, as embedders are trained; the sampler needs the inverse,
-        // from the template to the picture.
+        // The least squares are computed in the template's space, as in the training of embedders. The sampler needs the
+        // inverse, from the template to the picture.
         let Some(window) = similarity_between(landmarks, &self.template) else {
             return Ok(None);
         };
@@ -133,8 +133,8 @@ impl Embedder {
         Ok(Some(sharp))
     }
 
-    /// The embedding of the face that [`Embedder::align`] left in the input; `None` if the numbers that the
-    /// network returns have no direction.
+    /// The embedding of the face that [`Embedder::align`] has put into the input; `None` if the network's numbers have no
+    /// direction.
     ///
     /// # Errors
     /// [`FaceError`] if the network fails.
@@ -147,7 +147,7 @@ impl Embedder {
         ))
     }
 
-    /// The output of the layers below the top for the last face, if the network has it: its second output.
+    /// The output of the layers below the top for the last face. It is the network's second output, if the network has one.
     #[must_use]
     pub fn trunk(&self) -> Option<Tensor<'_>> {
         (self.network.outputs().len() > 1).then(|| self.network.output(1))

@@ -43,7 +43,7 @@ pub struct Rect {
 }
 
 impl Point {
-    /// The point in pixels of a picture that is `by` times as large.
+    /// This point in pixels of a picture that is `by` times as large.
     #[must_use]
     pub fn scaled(self, by: f32) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Point {
 }
 
 impl Rect {
-    /// The box in pixels of a picture that is `by` times as large.
+    /// This box in pixels of a picture that is `by` times as large.
     #[must_use]
     pub fn scaled(self, by: f32) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Rect {
         }
     }
 
-    /// This box moved to `other` by a share of the way, 0 to 1.
+    /// This box moved towards `other` by a share of the way, 0 to 1.
     #[must_use]
     pub fn towards(&self, other: &Self, share: f32) -> Self {
         let between = |from: f32, to: f32| (to - from).mul_add(share, from);
@@ -92,7 +92,7 @@ impl Rect {
         self.width * self.height
     }
 
-    /// Area of the intersection over area of the union, 0 to 1.
+    /// The area of the intersection divided by the area of the union, 0 to 1.
     #[must_use]
     pub fn overlap(&self, other: &Self) -> f32 {
         let both = self.shared(other);
@@ -102,13 +102,13 @@ impl Rect {
         both / (self.area() + other.area() - both)
     }
 
-    /// The part of its area that lies in `other`, 0 to 1.
+    /// The share of this box's area that is inside `other`, 0 to 1.
     #[must_use]
     pub fn within(&self, other: &Self) -> f32 {
         self.shared(other) / self.area().max(f32::MIN_POSITIVE)
     }
 
-    /// Area of the intersection.
+    /// The area of the intersection.
     fn shared(&self, other: &Self) -> f32 {
         let across = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
         let down = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);

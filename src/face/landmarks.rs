@@ -1,4 +1,4 @@
-//! A closer look at what was detected: its five points, and whether it is a face.
+//! A closer look at a detection: its five points, and whether it is a face.
 
 use super::detect::Detection;
 use super::geometry::Point;
@@ -14,15 +14,15 @@ pub type Landmarks = [Point; 5];
 pub struct CloserLook {
     /// The five points, in pixels of the picture.
     pub landmarks: Landmarks,
-    /// Whether it is a face; `None` if the network does not decide that.
+    /// Whether the detection is a face; `None` if the network does not decide that.
     pub is_face: Option<bool>,
 }
 
-/// A network that gives five points as fractions of its input, loaded.
+/// A network, loaded, whose output is five points as fractions of its input.
 pub struct Refiner {
     network: Box<dyn Network>,
     manifest: LandmarksManifest,
-    /// Least logit of a face, if the network gives one.
+    /// The lowest logit of a face, if the network computes a logit.
     least: Option<f32>,
 }
 
@@ -80,7 +80,7 @@ impl Refiner {
         stages.lap(Stage::LandmarksInvoke);
         let output = self.network.output(0);
         let (width, height) = (input.width as f32, input.height as f32);
-        // The network counts pixels from the centre of the first one, the sampler from its corner.
+        // The network's origin is the centre of the first pixel, the sampler's is that pixel's corner.
         let landmarks = std::array::from_fn(|p| {
             let (x, y) = window.apply(
                 output.get(2 * p) * width + 0.5,
@@ -88,7 +88,7 @@ impl Refiner {
             );
             Point { x, y }
         });
-        // An output that is not a number is no face.
+        // If the output is not a number, the detection is no face.
         let is_face = self
             .least
             .map(|least| self.network.output(1).get(0) >= least);
@@ -108,7 +108,7 @@ pub mod tests {
     use crate::frame::{Channels, Layout, PixelFormat, TensorMut};
     use crate::nn::{InputManifest, Tensor, TensorSpec};
 
-    /// A network with fixed output: a face's points, and the next of its logits.
+    /// A network with a fixed output: the points of a face, and the next one of its logits.
     struct Fake {
         input: Vec<f32>,
         spec: TensorSpec,
@@ -147,7 +147,7 @@ pub mod tests {
         }
     }
 
-    /// A refiner that gives these logits one after another; a face has a score of at least `face`.
+    /// A refiner that returns these logits one after the other. A face has a score of at least `face`.
     pub fn refiner(face: Option<f32>, logits: &[f32]) -> Refiner {
         let spec = TensorSpec {
             shape: vec![1, 8, 8, 1],
@@ -201,14 +201,15 @@ pub mod tests {
             let look = refiner.refine(&image, &detection, &mut sampler, &mut stages);
             look.unwrap()
         };
-        // 0.8 is a logit of 1.386.
+        // A score of 0.8 is a logit of 1.386.
         let mut sure = refiner(Some(0.8), &[1.39, 1.38, f32::NAN, f32::INFINITY]);
         let faces: Vec<_> = (0..4).map(|_| look(&mut sure).is_face).collect();
         assert_eq!(faces, [Some(true), Some(false), Some(false), Some(true)]);
         let mut silent = refiner(None, &[9.0]);
         let seen = look(&mut silent);
         assert_eq!(seen.is_face, None);
-        // Fractions of a crop of 1.2 times the box, counted from the centre of the first of its eight pixels.
+        // The points are fractions of a crop of 1.2 times the box, measured from the centre of the first of its eight
+        // pixels.
         let scale = 1.2 * 32.0 / 8.0;
         let eye = seen.landmarks[0];
         assert!(

@@ -1,7 +1,7 @@
 //! From a picture to its faces: detect, refine the landmarks, judge, align, embed.
 //!
-//! [`Reader`] is the way through this room; the files are its steps in order. [`crate::people`] decides whose face
-//! it is.
+//! [`Reader`] is the entrance to this room; the other files are its steps in order. [`crate::people`] decides whose face it
+//! is.
 
 mod detect;
 mod embed;
@@ -27,7 +27,7 @@ pub use track::Tracker;
 use crate::frame::{JpegError, SampleError, Target};
 use crate::nn::{InputManifest, ModelFile, Network, NnError};
 
-/// The most faces of one frame that are looked at: the largest if there are more.
+/// The most faces of one frame that are read. If there are more, the largest are read.
 pub const MAX_FACES: usize = 8;
 
 /// Why a picture's faces could not be read.

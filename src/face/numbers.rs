@@ -1,13 +1,13 @@
-//! Numbers that are given one after the other, for tracks and for presentations.
+//! Numbers that are assigned one after the other, for tracks and for presentations.
 
-/// Gives numbers from 1 on. 0 is never given: it stands for nothing.
+/// Assigns numbers, starting at 1. 0 is never assigned and means that there is no number.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Numbers {
     last: u32,
 }
 
 impl Numbers {
-    /// The next number. After the largest comes 1 again.
+    /// The next number. After the largest number, 1 follows again.
     pub const fn next_number(&mut self) -> u32 {
         self.last = match self.last.wrapping_add(1) {
             0 => 1,

@@ -1,6 +1,5 @@
-//! Rejects things that are not faces. A detector that fires on a cup puts eyes, nose and mouth somewhere
-//! too, but not where a face has them; and a second network that is asked for the same points puts them
-//! somewhere else again.
+//! Rejects things that are not faces. If a detector mistakes a cup for a face, it also finds eyes, nose and mouth, but not
+//! where a face has them. A second network that looks for the same points finds them at yet other places.
 
 use super::detect::{Detection, point};
 use super::landmarks::Landmarks;
@@ -8,17 +7,17 @@ use super::landmarks::Landmarks;
 // The bounds are wide: faces turned to the side or looking up are faces too, even if they are not worth
 // recognising (which [`super::quality`] judges).
 
-/// Distance between the eyes over width of the box.
+/// The distance between the eyes divided by the width of the box.
 const EYES: std::ops::RangeInclusive<f32> = 0.1..=0.7;
-/// Eyes to mouth over distance between the eyes; grows as the face turns to the side.
+/// The distance from the eyes to the mouth divided by the distance between the eyes. It grows as the face turns to the side.
 const LENGTH: std::ops::RangeInclusive<f32> = 0.5..=4.0;
-/// Where the nose lies between eyes (0) and mouth (1).
+/// Where the nose is between the eyes (0) and the mouth (1).
 const NOSE: std::ops::RangeInclusive<f32> = 0.0..=1.0;
-/// Greatest mean distance between the detector's and the refined points, over width of the box.
+/// The greatest mean distance between the detector's points and the refined ones, divided by the width of the box.
 const AGREE: f32 = 0.3;
 
-/// Whether the detector's own points can be a face's: eyes beside each other, nose below them, mouth
-/// below that, in a face's proportions.
+/// Whether the detector's own points can belong to a face: eyes beside each other, the nose below them, the mouth below the
+/// nose, in a face's proportions.
 #[must_use]
 pub fn detection(d: &Detection) -> bool {
     let [left, right] = [d.points[point::EYE_LEFT], d.points[point::EYE_RIGHT]];
@@ -31,7 +30,7 @@ pub fn detection(d: &Detection) -> bool {
     )
 }
 
-/// Whether the refined points can be a face's too, and agree with those of the detector.
+/// Whether the refined points can also belong to a face, and agree with those of the detector.
 #[must_use]
 pub fn refined(d: &Detection, landmarks: &Landmarks) -> bool {
     let [left, right, nose, mouth_left, mouth_right] = *landmarks;
@@ -50,7 +49,7 @@ pub fn refined(d: &Detection, landmarks: &Landmarks) -> bool {
         )
 }
 
-/// Comparisons are written so that a NaN is not plausible.
+/// The comparisons are written so that a NaN is not plausible.
 fn proportions(
     left: [f32; 2],
     right: [f32; 2],
@@ -62,8 +61,8 @@ fn proportions(
     let between = (right[0] - left[0]).hypot(right[1] - left[1]);
     let down = [mouth[0] - eyes[0], mouth[1] - eyes[1]];
     let length = down[0].hypot(down[1]);
-    // How far down the face the nose is, and whether the mouth is below the eyes and not above: the
-    // cross product of the eye line with the way to the mouth is positive for a face the right way up.
+    // How far down the face the nose is, and whether the mouth is below the eyes and not above them: the cross product of
+    // the eye line and the line to the mouth is positive if the face is the right way up.
     let nose_at =
         ((nose[0] - eyes[0]) * down[0] + (nose[1] - eyes[1]) * down[1]) / (length * length);
     let upright = (right[0] - left[0]) * down[1] - (right[1] - left[1]) * down[0];

@@ -1,23 +1,23 @@
-//! Whether a face is worth recognising: large, sharp and turned to the camera enough that its embedding
-//! is meaningful. Doubtful faces are neither strangers nor known: they have no vote.
+//! Whether a face is worth recognising: whether it is so large, sharp and turned to the camera that its embedding is
+//! meaningful. Doubtful faces count neither as strangers nor as known: they have no vote.
 
 use super::geometry::Point;
 use super::landmarks::Landmarks;
 use crate::frame::{Target, TensorMut};
 
-/// Measures of a face from its five points and its pixels.
+/// The quality of a face, measured from its five points and its pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Quality {
-    /// Between the eyes, in pixels of the picture.
+    /// The distance between the eyes, in pixels of the picture.
     pub eye_distance: f32,
-    /// Turn to the side: how far the tip of the nose lies beside the middle of the eyes and mouth, in
-    /// eye distances. 0 is frontal, beyond 0.5 nearly a profile.
+    /// The turn to the side: how far the tip of the nose is beside the middle of the eyes and mouth, in eye distances. 0 is
+    /// frontal, more than 0.5 is nearly a profile.
     pub yaw: f32,
-    /// Nod: where the tip of the nose lies between eyes (0) and mouth (1). About 0.5 is frontal.
+    /// The nod: where the tip of the nose is between the eyes (0) and the mouth (1). About 0.5 is frontal.
     pub pitch: f32,
-    /// Lean in degrees, clockwise as seen. 0 is upright.
+    /// The lean in degrees, clockwise as seen. 0 is upright.
     pub roll: f32,
-    /// See [`sharpness`]; 0 if it was not measured.
+    /// The sharpness (see [`sharpness`]); 0 if it was not measured.
     pub sharpness: f32,
 }
 
@@ -25,13 +25,13 @@ pub struct Quality {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unfit {
-    /// Too few pixels.
+    /// The face has too few pixels.
     Small,
-    /// Turned, nodding or leaning too far.
+    /// The face is turned, nods or leans too far.
     Turned,
-    /// Blurred.
+    /// The face is blurred.
     Blurred,
-    /// The network gave no direction.
+    /// The network's output has no direction.
     Unreadable,
 }
 
@@ -46,23 +46,23 @@ impl std::fmt::Display for Unfit {
     }
 }
 
-/// The least quality of a face that is recognised.
+/// The lowest quality of a face that is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gate {
-    /// Least distance between the eyes, in pixels.
+    /// The smallest distance between the eyes, in pixels.
     pub eye_distance: f32,
-    /// Greatest [`Quality::yaw`] to either side.
+    /// The greatest [`Quality::yaw`] to either side.
     pub yaw: f32,
-    /// Greatest lean to either side, in degrees.
+    /// The greatest lean to either side, in degrees.
     pub roll: f32,
-    /// Least [`sharpness`].
+    /// The lowest [`sharpness`].
     pub sharpness: f32,
 }
 
 impl Default for Gate {
-    /// Fewer than 18 pixels between the eyes leave less than half of the detail that the embedders'
-    /// templates hold; the other values were chosen so that ordinary photos pass completely.
+    /// With fewer than 18 pixels between the eyes, a face has less than half of the detail that the embedders' templates can
+    /// show. The other values were chosen so that ordinary photos pass completely.
     fn default() -> Self {
         Self {
             eye_distance: 18.0,
@@ -82,12 +82,12 @@ impl Gate {
         sharpness: 0.0,
     };
 
-    /// Checks what the points alone show, before any pixel is read.
+    /// Checks everything that the points alone show, before any pixel is read.
     ///
     /// # Errors
     /// [`Unfit`] if the face is too small or turned too far.
     pub fn pose(&self, quality: &Quality) -> Result<(), Unfit> {
-        // Tests what is fit, so that a NaN is unfit.
+        // Tests whether the face is fit, so that a NaN is unfit.
         let large = quality.eye_distance >= self.eye_distance;
         if !large {
             return Err(Unfit::Small);
@@ -98,7 +98,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Checks what the aligned pixels show.
+    /// Checks everything that the aligned pixels show.
     ///
     /// # Errors
     /// [`Unfit::Blurred`].
@@ -115,7 +115,7 @@ impl Quality {
         let [left, right, nose, mouth_left, mouth_right] = *landmarks;
         let (eyes, mouth) = (left.middle(right), mouth_left.middle(mouth_right));
         let eye_distance = left.distance(right);
-        // Unit vector along the eyes, and the one down the face across it.
+        // The unit vector along the eyes, and the unit vector down the face at a right angle to it.
         let (ux, uy) = (
             (right.x - left.x) / eye_distance,
             (right.y - left.y) / eye_distance,
@@ -132,10 +132,10 @@ impl Quality {
     }
 }
 
-/// How much of an aligned face's contrast is fine detail: the mean size of the second difference of
-/// neighbouring pixels over the standard deviation of all, on the middle channel (green) of the input
-/// tensor, over the middle half of the face. Independent of brightness and contrast. Press photos of
-/// 250 pixels a side have 0.02 to 0.06; a photo that is out of focus has 0.015. 0 if the tensor holds no picture.
+/// How much of an aligned face's contrast is fine detail: the mean size of the second difference of neighbouring pixels
+/// divided by the standard deviation of all pixels, on the middle channel (green) of the input tensor, over the middle half
+/// of the face. It does not depend on brightness and contrast. Press photos of 250 x 250 pixels have 0.02 to 0.06; a photo
+/// that is out of focus has 0.015. 0 if the tensor contains no picture.
 #[must_use]
 pub fn sharpness(target: &Target<'_>) -> f32 {
     let (w, h) = (target.width as usize, target.height as usize);

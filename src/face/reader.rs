@@ -14,44 +14,45 @@ use super::{FaceError, MAX_FACES, plausible};
 use crate::frame::{Image, JpegDecoder, PixelFormat, Sampler, Similarity};
 use crate::nn::{EngineSettings, Manifest, ModelError, ModelFile, Network, NnError, Tensor};
 
-/// MJPEG pictures are decoded at the smallest scale that still has this many pixels a side, as many as
+/// MJPEG pictures are decoded at the smallest scale that still has this many pixels across and down, which is as many as
 /// cameras without compression deliver.
 const MJPEG_AT_LEAST: (u32, u32) = (640, 360);
 
-/// Sides of the second looks, in sides of the box: one nearer and one farther than a whole frame shows
-/// a face at the door.
+/// The sides of the windows for second looks, as multiples of the box's side. In one the face is nearer and in one it is
+/// farther than a face at the door in a whole frame.
 const FRAMINGS: [f32; 2] = [2.5, 5.0];
-/// Least mean score of all looks at a doubtful detection.
+/// The lowest mean score of all looks at a doubtful detection.
 const HOLDS: f32 = 0.6;
-/// Least overlap with the box that is looked at again.
+/// A face in a second look is the same face if it overlaps the first box by at least this much.
 const SAME_FACE: f32 = 0.4;
-/// If more than this share of a detection's area lies in a face that was found at a smaller scale of a photo, it shows that
-/// face or a part of it.
+/// If more than this share of a detection's area is inside a face that was found at a smaller scale of a photo, the
+/// detection shows that face or a part of it.
 const KNOWN: f32 = 0.35;
 /// The most doubtful detections of one pass that get a second look; the rest are dropped.
 const LOOK_AGAIN: u32 = 4;
-/// The most detections of one pass that get a closer look if a network decides what is a face, best first; the rest are dropped.
+/// The most detections of one pass that get a closer look if a network decides which are faces, best first; the rest are
+/// dropped.
 const CLOSER_LOOKS: usize = 2 * MAX_FACES;
 
 /// A face of a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Face {
-    /// Eyebrows to chin, in pixels of the picture.
+    /// The box from eyebrows to chin, in pixels of the picture.
     pub bbox: Rect,
-    /// How sure the detector is, 0 to 1.
+    /// How certain the detector is, 0 to 1.
     pub score: f32,
-    /// Eyes, nose, corners of the mouth.
+    /// The eyes, the nose and the corners of the mouth.
     pub landmarks: Landmarks,
     /// Size, pose, sharpness.
     pub quality: Quality,
-    /// What it is recognised by, or why it is not worth recognising.
+    /// The embedding by which the face is recognised, or why it is not worth recognising.
     pub embedding: Result<Embedding, Unfit>,
 }
 
 /// Settings of the reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The least quality of a face that is embedded.
+    /// The lowest quality of a face that is embedded.
     pub gate: Gate,
     /// The widest picture that is read without allocating, in pixels.
     pub max_width: u32,
@@ -69,18 +70,18 @@ impl Default for Settings {
 /// Why a set of networks could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
-    /// A file is missing, or its content is another one.
+    /// A file is missing, or has other content.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A file does not load or has another shape.
+    /// A file cannot be loaded or has another shape.
     #[error(transparent)]
     Network(#[from] NnError),
 }
 
-/// The networks of a set and what feeds them.
+/// The networks of a set and the sampler that feeds them.
 pub struct Reader {
     detector: Detector,
-    /// None if the detector's own five points are used.
+    /// `None` if the detector's own five points are used.
     refiner: Option<Refiner>,
     embedder: Embedder,
     sampler: Sampler,
@@ -93,7 +94,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Verifies and loads the networks of `manifest`, whose files lie in one of `folders`.
+    /// Verifies and loads the networks of `manifest`, whose files are in one of `folders`.
     ///
     /// # Errors
     /// [`ReaderError`], with the file, what is wrong with it and the fix.
@@ -137,16 +138,16 @@ impl Reader {
         })
     }
 
-    /// The faces of a camera's frame, largest first, at most [`MAX_FACES`]; one look at the whole.
-    /// MJPEG is decoded first, which allocates memory for the first frame of a size; boxes and landmarks are
-    /// then in pixels of the decoded picture.
+    /// The faces of a camera's frame, largest first, at most [`MAX_FACES`], found in one look at the whole frame. MJPEG is
+    /// decoded first, which allocates memory for the first frame of a size. In that case boxes and landmarks are in pixels
+    /// of the decoded picture.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be decoded or sampled or a network fails.
     pub fn read(&mut self, image: &Image<'_>) -> Result<&[Face], FaceError> {
         self.stages = Stages::start();
         if image.layout().format == PixelFormat::Mjpeg {
-            // Taken out while its picture is read, because that borrows the decoder.
+            // Taken out while its picture is read, because the picture borrows the decoder.
             let mut jpeg = std::mem::take(&mut self.jpeg);
             let decoded = jpeg.decode(image.bytes(), MJPEG_AT_LEAST);
             let read = match decoded {
@@ -168,9 +169,10 @@ impl Reader {
         self.describe(image)
     }
 
-    /// The faces of a photo, searched from small scale to large: the whole at half the scale that fits, for faces that
-    /// fill the picture, the whole as large as it fits, and then overlapping parts of a half and a quarter of its longer
-    /// side, as long as a part has 256 pixels a line. A larger scale only adds faces that the smaller ones did not show.
+    /// The faces of a photo. It is searched from small scale to large: first the whole photo at half the scale that fits,
+    /// for faces that fill the picture, then the whole photo at the largest scale that fits. Then follow overlapping parts
+    /// of a half and a quarter of its longer side, while a part has at least 256 pixels per line. A larger scale only adds
+    /// faces that the smaller scales did not show.
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or a network fails.
@@ -235,20 +237,20 @@ impl Reader {
         }
     }
 
-    /// The output of the embedder's lower layers for the last embedded face, if the network has it: its top layers can be
-    /// trained on it.
+    /// The output of the embedder's lower layers for the last embedded face, if the network has this output. The network's
+    /// top layers can be trained on it.
     #[must_use]
     pub fn trunk(&self) -> Option<Tensor<'_>> {
         self.embedder.trunk()
     }
 
-    /// What the last picture cost.
+    /// The cost of reading the last picture.
     #[must_use]
     pub const fn stages(&self) -> &Stages {
         &self.stages
     }
 
-    /// Checksum of the embedder: embeddings of another network are not comparable.
+    /// The checksum of the embedder. Embeddings of another network are not comparable.
     #[must_use]
     pub fn embedder_sha256(&self) -> &str {
         self.embedder.sha256()
@@ -265,7 +267,7 @@ impl Reader {
         &self.engine
     }
 
-    /// The networks by their roles in the manifest, to time them alone.
+    /// The networks by their roles in the manifest, so that each can be timed alone.
     pub fn networks(&mut self) -> Vec<(&'static str, &mut dyn Network)> {
         let mut networks = vec![("detector", self.detector.network())];
         networks.extend(self.refiner.as_mut().map(|r| ("landmarks", r.network())));
@@ -284,7 +286,7 @@ impl Reader {
             .extend(found.iter().filter(|d| plausible::detection(d)).take(room));
         self.stages.lap(Stage::DetectDecode);
         if let Some(sure) = self.detector.sure() {
-            // A part of a sure face needs no second look.
+            // A part of a certain face needs no second look.
             whole_faces(&mut self.picked, before, sure);
             self.look_again(image, before, sure)?;
         } else if let Some(refiner) = self.refiner.as_mut() {
@@ -295,14 +297,14 @@ impl Reader {
             })?;
             self.stages.lap(Stage::Rest);
         }
-        // A doubtful whole that is a face wins over its parts too.
+        // A doubtful whole face that has turned out to be a face also replaces its parts.
         whole_faces(&mut self.picked, before, 0.0);
         Ok(())
     }
 
-    /// Keeps those of `picked[before..]` whose score is `sure` or more, or that are found again in other framings.
+    /// Keeps the detections in `picked[before..]` whose score is `sure` or more, or that are found again in other framings.
     fn look_again(&mut self, image: &Image<'_>, before: usize, sure: f32) -> Result<(), FaceError> {
-        // Best first, so the doubtful ones are at the end.
+        // The list is sorted, best first, so the doubtful detections are at the end.
         let mut again = 0;
         let mut i = before;
         while let Some(detection) = self.picked.get(i).copied() {
@@ -320,8 +322,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds to `picked` the faces in a window that were not found at smaller scales. If a face found there is found again, the
-    /// more certain detection stays.
+    /// Adds to `picked` the faces in a window that were not found at smaller scales. If a face is found again, the more
+    /// certain detection stays.
     fn look_further(&mut self, image: &Image<'_>, window: &Similarity) -> Result<(), FaceError> {
         let before = self.picked.len();
         self.look(image, window)?;
@@ -329,8 +331,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether a doubtful detection is found again in other framings of it. A face is a face from
-    /// near and far; what looks like one by accident of position and scale is not.
+    /// Whether a doubtful detection is found again in other framings of it. A real face is found from near and far; what
+    /// looks like a face by accident of position and scale is not.
     fn holds(&mut self, image: &Image<'_>, detection: &Detection) -> Result<bool, FaceError> {
         let (centre, bbox) = (detection.bbox.centre(), detection.bbox);
         let mut sum = detection.score;
@@ -398,7 +400,7 @@ impl Reader {
     }
 }
 
-/// Keeps those of `picked[before..]` that a closer look shows to be faces, with their points.
+/// Keeps the detections in `picked[before..]` that a closer look shows to be faces, with their points.
 fn look_closer(
     picked: &mut Vec<Detection>,
     before: usize,
@@ -417,7 +419,7 @@ fn look_closer(
     Ok(())
 }
 
-/// Removes from `picked[before..]` what `picked[..before]` already shows.
+/// Removes from `picked[before..]` everything that `picked[..before]` already shows.
 fn add_unknown(picked: &mut Vec<Detection>, before: usize, overlap: f32) {
     let mut i = before;
     while let Some(seen) = picked.get(i).copied() {
@@ -465,7 +467,7 @@ mod tests {
     #[test]
     fn a_larger_scale_adds_only_faces_that_smaller_ones_did_not_show() {
         let face = square(100.0, 100.0, 400.0, 0.6);
-        // An eye; half of the face, as a part of the photo cuts it; a poster whose detection includes the face; a passer-by.
+        // An eye, half of a face as cut by a part of the photo, a poster whose detection includes the face, and a passer-by.
         let eye = square(180.0, 180.0, 80.0, 0.99);
         let half = square(320.0, 90.0, 360.0, 0.9);
         let poster = square(0.0, 0.0, 800.0, 0.9);
@@ -509,7 +511,8 @@ mod tests {
                 y: y * width,
             })
         };
-        // Found at a smaller scale; a face; no face; a network that does not decide; points that are not a face's.
+        // A detection from a smaller scale, a face, no face, a network that does not decide, and points that do not belong
+        // to a face.
         let mut picked = [10.0, 20.0, 30.0, 40.0, 50.0].map(of).to_vec();
         look_closer(&mut picked, 1, |d| {
             let width = d.bbox.width;
@@ -526,7 +529,7 @@ mod tests {
         assert_eq!(sides(&picked), [10.0, 20.0]);
         assert!(picked[0].refined.is_none());
         assert_eq!(picked[1].refined.map(|p| p[1].x), Some(14.0));
-        // An error ends it.
+        // An error ends the loop.
         let failed = look_closer(&mut picked, 0, |_| {
             Err(crate::frame::JpegError::Broken(String::new()).into())
         });

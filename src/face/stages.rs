@@ -1,5 +1,5 @@
-//! What a frame's steps cost: the time of each, and the pixels sampled. This costs two clock readings a step,
-//! so it is always on.
+//! The costs of a frame's steps: the time of each, and the pixels sampled. Measuring takes two clock readings per step, so
+//! it is always on.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ pub enum Stage {
     DetectSample,
     /// The detector.
     DetectInvoke,
-    /// Anchors to boxes, suppression, plausibility.
+    /// From anchors to boxes, suppression, plausibility.
     DetectDecode,
     /// Camera bytes into the landmark network's input.
     LandmarksSample,
@@ -22,7 +22,7 @@ pub enum Stage {
     Quality,
     /// The embedder.
     EmbedInvoke,
-    /// Everything between the others.
+    /// Everything between the other steps.
     Rest,
 }
 
@@ -40,7 +40,7 @@ impl Stage {
         Self::Rest,
     ];
 
-    /// Whether it is only a network's invocation.
+    /// Whether the step is only a network's invocation.
     #[must_use]
     pub const fn is_network(self) -> bool {
         matches!(
@@ -49,7 +49,7 @@ impl Stage {
         )
     }
 
-    /// Its name in reports.
+    /// The step's name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,18 +70,18 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct Stages {
     last: Instant,
-    /// Nanoseconds a stage, by its place in [`Stage::ALL`], summed over the frame's faces.
+    /// Nanoseconds per stage, in the order of [`Stage::ALL`], summed over the frame's faces.
     nanos: [u64; Stage::ALL.len()],
     /// Source pixels that the sampler read.
     pub sampled: u64,
-    /// The part of them that it read for the detector.
+    /// The number of these pixels that were read for the detector.
     pub detect_sampled: u64,
-    /// Looks at an enlarged part of the picture for a doubtful detection. They are always sampled.
+    /// The number of looks at an enlarged part of the picture for a doubtful detection. Second looks are always sampled.
     pub second_looks: u32,
 }
 
 impl Stages {
-    /// No costs yet; time starts to count.
+    /// Starts measuring, with all costs at zero.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -114,7 +114,7 @@ impl Stages {
         stages.map(|s| self.nanos(s)).sum()
     }
 
-    /// Nanoseconds in all.
+    /// Nanoseconds in total.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.nanos.iter().sum()

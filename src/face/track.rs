@@ -1,8 +1,8 @@
-//! Which face of this frame is which face of the last one: a number that stays with a face while it is in
-//! view, so that votes of different people never add up.
+//! Which face of this frame is which face of the last frame: each face keeps a number while it is in view, so that votes of
+//! different people never add up.
 //!
-//! It uses the overlap of boxes only. Two people who swap places between two frames would swap numbers;
-//! their votes then disagree, which can delay the door but not open it.
+//! Only the overlap of boxes is used. Two people who swap places between two frames would swap their numbers. Their votes
+//! then disagree, which can delay the door but not open it.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::geometry::Rect;
 use super::numbers::Numbers;
 use crate::clock::Timestamp;
 
-/// Least overlap of a face with where it was.
+/// The smallest overlap between a face and its previous place.
 const MIN_OVERLAP: f32 = 0.15;
-/// How long a face may be out of sight and keep its number: a gap of the detector, not a visit. A
-/// face of the previous frame has not been out of sight, however long that frame took to read.
+/// How long a face may be out of sight and still keep its number. Such a gap comes from the detector, not from another
+/// visit. A face of the previous frame has not been out of sight, however long that frame took to read.
 const LONGEST_GAP: Duration = Duration::from_millis(1000);
 
 #[derive(Clone, Copy)]
@@ -34,8 +34,8 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Numbers for the faces in `boxes`, in their order, at the time `now`. Numbers start at 1 and are
-    /// not used again. Faces beyond [`MAX_FACES`] get none.
+    /// Assigns numbers to the faces in `boxes`, in their order, at the time `now`. Numbers start at 1 and are not used
+    /// again. Faces beyond [`MAX_FACES`] get no number.
     pub fn follow(&mut self, now: Timestamp, boxes: &[Rect]) -> [u32; MAX_FACES] {
         let boxes = &boxes[..boxes.len().min(MAX_FACES)];
         let mut numbers = [0; MAX_FACES];
@@ -45,7 +45,7 @@ impl Tracker {
             }
         }
         self.previous = now;
-        // The best overlap first, until no pair is left: at most 8 x 8 pairs.
+        // The best overlap is matched first, until no pair is left: there are at most 8 x 8 pairs.
         let mut taken = [false; MAX_FACES];
         loop {
             let mut best: Option<(usize, usize, f32)> = None;

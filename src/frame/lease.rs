@@ -10,8 +10,8 @@ use crate::clock::Timestamp;
 
 /// The buffers of one running stream: where leases come from and go back to.
 pub trait Pool: Send + Sync {
-    /// The memory of buffer `index`, and as much as may be read behind it. Called only while that buffer is out on
-    /// lease, so nothing writes to it meanwhile.
+    /// The memory of buffer `index`, including the bytes behind the picture that may be read. Called only while that buffer
+    /// is out on lease, so nothing writes to it meanwhile.
     fn bytes(&self, index: u32) -> &[u8];
 
     /// Takes buffer `index` back. Must neither block, lock nor allocate: it runs on the frame path.
@@ -22,7 +22,7 @@ pub trait Pool: Send + Sync {
 pub struct Lease {
     pool: Arc<dyn Pool>,
     index: u32,
-    /// Bytes of the buffer that hold the picture.
+    /// The number of bytes at the start of the buffer that belong to the picture.
     used: usize,
     layout: Layout,
     captured: Timestamp,
@@ -54,24 +54,24 @@ impl Lease {
     /// The picture.
     ///
     /// # Errors
-    /// [`ImageError`] if the driver delivered fewer bytes than the layout it promised.
+    /// [`ImageError`] if the driver delivered fewer bytes than the promised layout takes.
     pub fn image(&self) -> Result<Image<'_>, ImageError> {
         let bytes = self.pool.bytes(self.index);
         let image = Image::new(self.layout, &bytes[..self.used.min(bytes.len())])?;
         Ok(match self.layout.format {
-            // Ends where the driver reports the end.
+            // An MJPEG picture ends where the driver reports its end.
             PixelFormat::Mjpeg => image,
             _ => Image { bytes, ..image },
         })
     }
 
-    /// When the camera took it.
+    /// When the camera took the frame.
     #[must_use]
     pub const fn captured(&self) -> Timestamp {
         self.captured
     }
 
-    /// The driver's number of the frame; gaps are frames that the camera lost.
+    /// The number that the driver gave the frame. Missing numbers are frames that the camera lost.
     #[must_use]
     pub const fn sequence(&self) -> u32 {
         self.sequence

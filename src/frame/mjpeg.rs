@@ -1,36 +1,36 @@
 //! MJPEG: the JPEG pictures of cameras, decoded into memory that the sampler can read, at the smallest sufficient scale.
 //!
-//! What cameras leave out, repeat or put between segments costs no frame. Missing parts of the picture itself are never
-//! replaced: a frame that lacks a few of its last lines is delivered without them, and any other damage costs the frame.
-//! No one is recognised by lines that no camera has sent.
+//! A frame is not lost because of what cameras leave out, repeat or put between segments. Missing parts of the picture
+//! itself are never replaced: a frame that lacks a few of its last lines is delivered without them, and a frame with any
+//! other damage is dropped. So no one is recognised from lines that no camera has sent.
 
 use super::jpeg::{Decoder, JpegError, scaled};
 use super::{Image, Layout};
 use crate::panics::contained;
 
-/// Decodes the frames of a camera, and holds the last one. Allocates memory for the first frame of a size, and none for
-/// the next ones.
+/// Decodes the frames of a camera, and stores the last one. Allocates memory for the first frame of a size, and none for
+/// later frames of that size.
 pub struct JpegDecoder {
     max_pixels: u32,
     decoder: Decoder,
 }
 
-/// A frame may lack one of so many lines, at its bottom: cameras that drop the end of their last packet show a door just
-/// as well.
+/// A frame may lack up to one in `MISSING` of its lines, at the bottom. A door is still visible in the frames of cameras
+/// that drop the end of their last packet.
 const MISSING: u32 = 8;
 
 impl JpegDecoder {
-    /// The default limit of pixels in a frame: the largest sensors of UVC cameras have 16 million.
+    /// The default limit for the pixels of a frame. The largest sensors of UVC cameras have 16 million.
     pub const MAX_PIXELS: u32 = 24 << 20;
 
-    /// A decoder of frames up to [`Self::MAX_PIXELS`].
+    /// A decoder for frames of up to [`Self::MAX_PIXELS`] pixels.
     #[must_use]
     pub fn new() -> Self {
         Self::with_max_pixels(Self::MAX_PIXELS)
     }
 
-    /// A decoder of frames up to `max_pixels`. Decoding takes up to 6 bytes for each pixel of the result, and 2 for each of
-    /// a progressive picture.
+    /// A decoder for frames of up to `max_pixels` pixels. Decoding takes up to 6 bytes per pixel of the result, and for a
+    /// progressive picture about 2 more bytes per pixel of each colour.
     #[must_use]
     pub fn with_max_pixels(max_pixels: u32) -> Self {
         Self {
@@ -39,20 +39,21 @@ impl JpegDecoder {
         }
     }
 
-    /// Decodes the picture at the start of `bytes`, at the smallest of the scales 1/8, 1/4, 1/2 and 1
-    /// at which it is at least as wide and as high as `at_least`; in full size if it is smaller. Sides round up.
+    /// Decodes the picture at the start of `bytes`, at the smallest scale of 1/8, 1/4, 1/2 and 1 that is still at least
+    /// `at_least` in both directions. A picture smaller than that is decoded in full size. Sides round up.
     ///
-    /// The result is [`Rgb3`](super::PixelFormat::Rgb3), or [`Grey`](super::PixelFormat::Grey) if the picture has no colours,
-    /// and lies in this decoder. Pictures without Huffman tables, as many cameras send them, are read with the usual ones. A
-    /// picture without its last lines has a smaller height; its end marker may be missing too. Data after the picture are
-    /// ignored.
+    /// The result is [`Rgb3`](super::PixelFormat::Rgb3), or [`Grey`](super::PixelFormat::Grey) if the picture has no
+    /// colours, and is stored in this decoder. Pictures without Huffman tables, as many cameras send them, are read with the
+    /// standard tables. A picture without its last lines has a smaller height; its end marker may be missing too. Data after
+    /// the picture are ignored.
     ///
     /// # Errors
     /// [`JpegError`] if the picture is broken, of an unsupported kind, or too large.
     pub fn decode(&mut self, bytes: &[u8], at_least: (u32, u32)) -> Result<Image<'_>, JpegError> {
         let max_pixels = self.max_pixels;
         let decoder = std::panic::AssertUnwindSafe(&mut self.decoder);
-        // Even a defect of the decoder must cost only the frame. The decoder starts each picture from nothing.
+        // Even if the decoder has a defect, only this frame may be lost. The decoder starts every picture from an empty
+        // state.
         let decoded = contained(move || {
             let decoder = decoder;
             decoder.0.decode(bytes, |frame| {
@@ -101,7 +102,7 @@ mod tests {
     use image::{ExtendedColorType, GrayImage, ImageEncoder, RgbImage};
     use proptest::prelude::*;
 
-    /// A picture without sharp edges, which survives compression, whose quarters all differ.
+    /// A picture without sharp edges, so that it survives compression. All of its quarters differ.
     fn colour(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {
             let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
@@ -127,7 +128,7 @@ mod tests {
         )
     }
 
-    /// The segment with this marker: where it starts and ends.
+    /// Where the segment with this marker starts and ends.
     fn segment(bytes: &[u8], marker: u8) -> std::ops::Range<usize> {
         let start = bytes
             .windows(2)
@@ -235,7 +236,7 @@ mod tests {
             .expect("the picture is good");
     }
 
-    /// Wherever a frame ends, what is shown of it is exactly what was sent.
+    /// Wherever a frame is cut off, the part of it that is shown is exactly what was sent.
     #[test]
     fn frames_cut_short_are_shown_without_the_missing_lines_or_refused() {
         for (width, height) in [(24, 17), (64, 64)] {
@@ -255,7 +256,7 @@ mod tests {
                 let end = 3 * width as usize * lines as usize;
                 assert!(image.bytes() == &whole[..end], "{end}: not what was sent");
             }
-            // At least the frame without its end marker.
+            // At least the frame that lacks only its end marker is shown.
             assert!(shown[0] > 100 && shown[1] >= 2, "{shown:?}");
         }
     }
@@ -295,7 +296,7 @@ mod tests {
                 "{width}x{height}: {refused:?}"
             );
         }
-        // Within the limit, but a picture of this size has more bytes.
+        // The size is within the limit, but a picture of this size has more bytes.
         claim_size(&mut bytes, 4096, 4096);
         let refused = decoder.decode(&bytes, (1, 1)).err();
         assert!(matches!(refused, Some(JpegError::Broken(_))), "{refused:?}");

@@ -31,13 +31,13 @@ pub enum PixelFormat {
     Rgb3,
     /// `BGR3`: 8-bit B, G, R.
     Bgr3,
-    /// `MJPG`: a JPEG picture a frame. Decoded before it is sampled.
+    /// `MJPG`: one JPEG picture per frame, decoded before it is sampled.
     Mjpeg,
 }
 
 impl PixelFormat {
-    /// Every format, in the order in which the sampler prefers them: colour before grey, fewer
-    /// bytes a pixel first, compressed last.
+    /// Every format, in the order in which the sampler prefers them: colour before grey, fewer bytes per pixel first,
+    /// compressed last.
     pub const ALL: [Self; 7] = [
         Self::Nv12,
         Self::Yu12,
@@ -48,8 +48,8 @@ impl PixelFormat {
         Self::Grey,
     ];
 
-    /// Whether its values are luma and two differences of colour, which video has in the limited range. A camera's luma alone and
-    /// what a JPEG decodes to have the full one.
+    /// Whether the values are luma and two colour differences, which video has in limited range. Luma alone from a camera,
+    /// and decoded JPEG pictures, are in full range.
     #[must_use]
     pub const fn is_ycbcr(self) -> bool {
         match self {
@@ -72,7 +72,7 @@ impl PixelFormat {
         }
     }
 
-    /// The format with this four-character code, if it is one the sampler reads.
+    /// The format with this four-character code, if the sampler reads it.
     #[must_use]
     pub fn from_fourcc(code: [u8; 4]) -> Option<Self> {
         Self::ALL.into_iter().find(|f| f.fourcc() == code)
@@ -111,20 +111,20 @@ pub enum Range {
 pub struct Layout {
     /// How pixels are coded.
     pub format: PixelFormat,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Bytes from one line of the first plane to the next (V4L2's `bytesperline`), padding included.
-    /// The chroma planes of YU12 have half of it, that of NV12 the same.
+    /// Bytes from one line of the first plane to the next (V4L2's `bytesperline`), padding included. The chroma planes of
+    /// YU12 have half this stride, the chroma plane of NV12 has the same.
     pub stride: u32,
-    /// How luma and chroma are scaled. Used for NV12, YU12 and YUYV only: the rest is full.
+    /// How luma and chroma are scaled. Used only for NV12, YU12 and YUYV; all other formats have full range.
     pub range: Range,
 }
 
 impl Layout {
-    /// A picture without padding at the end of lines, YUV in limited range as cameras without JPEG
-    /// deliver it.
+    /// The layout of a picture without padding at the end of lines. YUV is in limited range, as cameras without JPEG deliver
+    /// it.
     #[must_use]
     pub const fn packed(format: PixelFormat, width: u32, height: u32) -> Self {
         Self {
@@ -158,37 +158,37 @@ impl Layout {
     }
 }
 
-/// Why bytes are not a picture of the layout they claim.
+/// Why bytes cannot be a picture of the given layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// A side is zero, or so large that sizes in bytes could overflow.
     #[error("a picture of {width}x{height} pixels: each side must be 1 to 16384")]
     Size {
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
     },
-    /// Lines shorter than their pixels.
+    /// The stride is too short for the pixels of a line.
     #[error("lines of {stride} bytes are too short for {width} pixels of {format} ({need} bytes)")]
     Stride {
-        /// Bytes a line.
+        /// Bytes per line.
         stride: u32,
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// How pixels are coded.
         format: PixelFormat,
         /// Bytes that a line needs.
         need: u32,
     },
-    /// Fewer bytes than the layout takes.
+    /// There are fewer bytes than the layout takes.
     #[error("{have} bytes where a {width}x{height} {format} picture takes {need}")]
     Short {
-        /// Bytes there are.
+        /// The number of bytes that there are.
         have: usize,
-        /// Bytes there should be.
+        /// The number of bytes that there should be.
         need: usize,
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
@@ -197,11 +197,11 @@ pub enum ImageError {
     },
 }
 
-/// Bytes that are readable behind a picture that a network may read in place: vector instructions read ahead so far
-/// (XNNPACK's `XNN_EXTRA_BYTES` is 16, 128 on some processors).
+/// The number of bytes that must be readable behind a picture if a network may read it in place, because vector instructions
+/// read up to this far ahead (XNNPACK's `XNN_EXTRA_BYTES` is 16, 128 on some processors).
 pub const BEHIND: usize = 128;
 
-/// A picture: borrowed bytes that are known to hold all of their layout.
+/// A picture: borrowed bytes that are known to contain everything that their layout describes.
 #[derive(Clone, Copy)]
 pub struct Image<'a> {
     layout: Layout,
@@ -212,10 +212,10 @@ impl<'a> Image<'a> {
     /// The largest side of a picture, in pixels.
     pub const MAX_SIDE: u32 = 16384;
 
-    /// `bytes` read as `layout`. Bytes beyond the layout are ignored, except for MJPEG.
+    /// Interprets `bytes` as a picture of `layout`. Bytes beyond the layout are ignored, except for MJPEG.
     ///
     /// # Errors
-    /// [`ImageError`] if the layout is impossible or `bytes` are fewer than it takes.
+    /// [`ImageError`] if the layout is impossible or `bytes` is shorter than it takes.
     pub fn new(layout: Layout, bytes: &'a [u8]) -> Result<Self, ImageError> {
         let Layout {
             format,
@@ -262,8 +262,8 @@ impl<'a> Image<'a> {
         self.bytes
     }
 
-    /// All luma as it lies in memory, line after line, and [`BEHIND`] bytes that follow it: `None` if lines are padded,
-    /// if something lies between the luma, or if fewer bytes follow.
+    /// All luma as it is in memory, line after line, and the [`BEHIND`] bytes that follow it. `None` if lines are padded, if
+    /// something else is stored between the luma values, or if fewer bytes follow.
     #[must_use]
     pub fn luma_in_place(&self) -> Option<&'a [u8]> {
         let Layout {
@@ -286,7 +286,7 @@ impl<'a> Image<'a> {
 mod tests {
     use super::PixelFormat;
 
-    /// A new variant does not compile here until it has a place.
+    /// A new variant does not compile here until it is added.
     #[test]
     fn every_format_is_listed_once() {
         let place = |format| match format {

@@ -15,8 +15,8 @@ impl Slot {
         Self(ArrayQueue::new(1))
     }
 
-    /// Puts `lease` in and returns the unread older one, which it replaces. Drop that at once: it holds
-    /// the driver's buffer.
+    /// Puts `lease` in and returns the unread older lease that it replaces. Drop the older one at once, because it keeps one
+    /// of the driver's buffers.
     #[must_use = "the replaced lease holds a buffer that the driver waits for"]
     pub fn put(&self, lease: Lease) -> Option<Lease> {
         self.0.force_push(lease)

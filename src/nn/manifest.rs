@@ -1,5 +1,5 @@
-//! A model set: which files, their checksums, and everything about a network that its file does not
-//! contain. Manifests are TOML, one a set, in the folder `models`; those are also built into the program.
+//! A model set: its files, their checksums, and everything about a network that its file does not contain. Manifests are
+//! TOML files, one per set. Those in the folder `models` are also built into the program.
 //!
 //! This module knows the fields of a manifest, not what a face is: it only carries thresholds and templates.
 
@@ -24,13 +24,13 @@ pub struct Manifest {
     pub name: String,
     /// The content of the set, in one line.
     pub summary: String,
-    /// The embedder in use unless another is asked for: a key of `embedders`.
+    /// The embedder that is used unless another is selected; a key of `embedders`.
     pub embedder: String,
-    /// Finds faces.
+    /// The network that finds faces.
     pub detector: DetectorManifest,
-    /// Refines the five points of a face; absent if the detector's own are used.
+    /// The network that refines the five points of a face; absent if the detector's own points are used.
     pub landmarks: Option<LandmarksManifest>,
-    /// Turn an aligned face into an embedding; one of them is in use.
+    /// The networks that turn an aligned face into an embedding; one of them is in use.
     pub embedders: BTreeMap<String, EmbedderManifest>,
 }
 
@@ -38,23 +38,24 @@ pub struct Manifest {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputManifest {
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Neighbouring pixels of a line that the tensor counts as channels: its memory is the same, its shape differs.
+    /// The number of neighbouring pixels of a line that the tensor counts as channels. The memory is the same, only the
+    /// shape differs.
     #[serde(default = "one")]
     pub across: u32,
-    /// Order of the channels.
+    /// The order of the channels.
     pub channels: Channels,
-    /// Subtracted from raw 0 to 255, for each channel.
+    /// The value per channel that is subtracted from the raw value of 0 to 255.
     pub mean: [f32; 3],
-    /// Multiplied after that, for each channel.
+    /// The factor per channel that the difference is multiplied by.
     pub scale: [f32; 3],
 }
 
 impl InputManifest {
-    /// How the sampler writes it.
+    /// How the sampler writes the input.
     #[must_use]
     pub const fn encoding(&self) -> Encoding {
         Encoding {
@@ -88,7 +89,7 @@ const fn one() -> u32 {
 pub struct DetectorManifest {
     /// How its outputs are read.
     pub family: DetectorFamily,
-    /// The same network for luma as a camera has it in memory; absent if there is none.
+    /// The same network for luma as it is in a camera's memory; absent if there is no such network.
     pub direct: Option<DirectManifest>,
     /// Path of the file inside the folder of model files.
     pub file: String,
@@ -98,18 +99,18 @@ pub struct DetectorManifest {
     pub licence: String,
     /// Where the file comes from.
     pub source: String,
-    /// Its input.
+    /// The network's input.
     pub input: InputManifest,
-    /// Lowest score of a face, 0 to 1.
+    /// The lowest score at which a detection counts as a face, 0 to 1.
     pub threshold: f32,
-    /// A face with a lower score than this gets a second look, from nearer and farther. Required where `landmarks.face` is not
-    /// set, and refused where it is.
+    /// A face with a lower score than this gets a second look, from nearer and farther. Required if `landmarks.face` is not
+    /// set, and refused if it is set.
     pub sure: Option<f32>,
     /// Boxes that overlap more than this (intersection over union) show the same face.
     pub overlap: f32,
 }
 
-/// A detector that takes a camera's bytes for its input tensor, with the outputs of the one that it stands in for.
+/// A detector whose input tensor is a camera's bytes. It has the same outputs as the detector that it replaces.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectManifest {
@@ -123,14 +124,14 @@ pub struct DirectManifest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum DetectorFamily {
-    /// Boxes and six points a face relative to anchors, and a logit each.
+    /// For each anchor, a box and six points relative to it, and a logit.
     BlazeFace {
-        /// Where its anchors stand.
+        /// Where the anchors are.
         anchors: AnchorsManifest,
     },
     /// A box, five points and a logit for every cell of some grids.
     Grid {
-        /// Side of a cell in pixels of the input, for each grid. A cell of the first grid also covers its four quarters.
+        /// The side of a cell in pixels of the input, for each grid. A cell of the first grid also covers its four quarters.
         strides: Vec<u32>,
     },
 }
@@ -139,7 +140,7 @@ pub enum DetectorFamily {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnchorsManifest {
-    /// Side of a cell in pixels of the input, for each layer.
+    /// The side of a cell in pixels of the input, for each layer.
     pub strides: Vec<u32>,
     /// Anchors in a cell of a layer.
     pub per_cell: u32,
@@ -157,12 +158,12 @@ pub struct LandmarksManifest {
     pub licence: String,
     /// Where the file comes from.
     pub source: String,
-    /// Its input.
+    /// The network's input.
     pub input: InputManifest,
-    /// Side of its crop over side of the detector's box.
+    /// The side of the network's crop divided by the side of the detector's box.
     pub crop: f32,
-    /// If its second output is the logit of a face: the least score of a face, between 0 and 1. Then all detections get this
-    /// closer look, and no second look by the detector.
+    /// The lowest score of a face, between 0 and 1, if the network's second output is the logit of a face. In that case all
+    /// detections get this closer look, and no second look by the detector.
     pub face: Option<f32>,
 }
 
@@ -181,21 +182,21 @@ pub struct EmbedderManifest {
     pub licence: String,
     /// Where the file comes from.
     pub source: String,
-    /// Its input.
+    /// The network's input.
     pub input: InputManifest,
     /// Numbers in an embedding.
     pub dimensions: usize,
-    /// Where the five points go, in fractions of the input.
+    /// Where the five points must be in an aligned face, in fractions of the input.
     pub template: Align,
-    /// Lowest cosine that is the same person.
+    /// The lowest cosine at which two faces count as the same person.
     pub threshold: f32,
-    /// Least lead of the best person's cosine over the next best person's.
+    /// The smallest lead that the best person's cosine must have over the next best person's.
     pub margin: f32,
-    /// Its embeddings of people who live elsewhere; absent if there are none.
+    /// This network's embeddings of people who live elsewhere; absent if there are none.
     pub strangers: Option<StrangersManifest>,
 }
 
-/// A bank of strangers: embeddings by the embedder that it is listed with.
+/// A bank of strangers: embeddings made by the embedder under which the bank is listed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StrangersManifest {
@@ -207,8 +208,8 @@ pub struct StrangersManifest {
     pub embedder: String,
     /// Where the file comes from.
     pub source: String,
-    /// How many people are in it, one embedding each: 1 to 20,000, so that comparing a gallery of a hundred people with
-    /// them takes seconds.
+    /// The number of people in the bank, with one embedding each: 1 to 20,000. With this limit, comparing a gallery of a
+    /// hundred people with them takes seconds.
     pub people: usize,
 }
 
@@ -221,7 +222,7 @@ pub type Align = [[f32; 2]; 5];
 pub struct Selection {
     /// Name or path of the manifest.
     pub set: String,
-    /// Embedder, if not the manifest's choice.
+    /// The embedder, if it is not the manifest's choice.
     pub embedder: Option<String>,
 }
 
@@ -245,7 +246,7 @@ impl std::str::FromStr for Selection {
 /// Why there is no manifest to use.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// Neither built in nor a file.
+    /// The set is neither built in nor a file.
     #[error(
         "model set {set:?}: neither built in ({}) nor a file; give one of these names or the path of a manifest",
         BUILT_IN.map(|(name, _)| name).join(", ")
@@ -262,7 +263,7 @@ pub enum ManifestError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Not TOML, or not the fields of a manifest.
+    /// The file is not TOML, or does not have the fields of a manifest.
     #[error("{path}: {why}")]
     Syntax {
         /// The manifest.
@@ -279,16 +280,16 @@ pub enum ManifestError {
         key: String,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// What the value must be.
         fix: String,
     },
 }
 
 impl Manifest {
-    /// The manifest that `selection` names, its embedder chosen.
+    /// Loads the manifest that `selection` names, and selects its embedder.
     ///
     /// # Errors
-    /// [`ManifestError`] if there is none or it is invalid, with file, key and fix.
+    /// [`ManifestError`] if the manifest does not exist or is invalid, with file, key and fix.
     pub fn load(selection: &Selection) -> Result<Self, ManifestError> {
         let set = &selection.set;
         let (path, text) = match BUILT_IN.iter().find(|(name, _)| name == set) {
@@ -329,7 +330,7 @@ impl Manifest {
         &self.embedders[&self.embedder]
     }
 
-    /// Every file of the set with its checksum: what it is for, path, sha256, source.
+    /// Every file of the set with its checksum, as role, path, sha256 and source.
     #[must_use]
     pub fn files(&self) -> Vec<(&str, &str, &str, &str)> {
         let d = &self.detector;

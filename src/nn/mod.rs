@@ -1,7 +1,7 @@
-//! What a neural network is to the rooms above: bytes of a verified model file, loaded by an engine,
-//! with one input tensor written in place and outputs read in place.
+//! Neural networks as the rooms above use them: an engine loads the bytes of a verified model file, the one input tensor is
+//! written in place, and the outputs are read in place.
 //!
-//! An engine is one [`Engine`] and one [`Network`]; nothing above this room names TensorFlow Lite.
+//! An engine consists of one [`Engine`] and one [`Network`]; nothing above this room names TensorFlow Lite.
 
 mod manifest;
 mod model;
@@ -116,9 +116,9 @@ pub enum NnError {
         model: String,
         /// Which tensor or property.
         what: String,
-        /// As it is.
+        /// The value that was found.
         got: String,
-        /// As it should be.
+        /// The value that is required.
         want: String,
     },
     /// The engine failed while running.
@@ -131,12 +131,12 @@ pub enum NnError {
     },
 }
 
-/// Loads model files: TensorFlow Lite on a CPU, an accelerator, another runtime.
+/// Loads model files. An engine can be TensorFlow Lite on a CPU, an accelerator or another runtime.
 pub trait Engine {
     /// Name, version and settings, for logs and reports.
     fn describe(&self) -> String;
 
-    /// Makes `model` ready to run, everything allocated.
+    /// Makes `model` ready to run, with all memory allocated.
     ///
     /// # Errors
     /// [`NnError::Load`] if this engine cannot run the model.
@@ -165,8 +165,8 @@ pub trait Network: Send {
     /// required alignment.
     fn fits(&self, memory: &[u8]) -> bool;
 
-    /// Runs the network on an input that lies in the caller's memory: the first bytes of `memory` are the tensor's, and
-    /// [`BEHIND`](crate::frame::BEHIND) follow. Nothing is copied. Allocates nothing.
+    /// Runs the network on an input in the caller's memory. The first bytes of `memory` are the tensor, and
+    /// [`BEHIND`](crate::frame::BEHIND) more bytes follow. Nothing is copied or allocated.
     ///
     /// # Errors
     /// [`NnError::Invoke`] if the memory does not fit or the engine fails.
@@ -179,15 +179,15 @@ pub trait Network: Send {
     fn output(&self, index: usize) -> Tensor<'_>;
 }
 
-/// How to build the engine: the board decides.
+/// How the engine is built, which depends on the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
-    /// Which engine; `tflite` is the only one so far.
+    /// Which engine to use; `tflite` is the only one.
     pub name: EngineName,
     /// Whether float layers run through XNNPACK.
     pub xnnpack: bool,
-    /// Threads of one invocation, 1 to 16.
+    /// The number of threads of one invocation, 1 to 16.
     pub threads: u8,
 }
 
@@ -210,7 +210,7 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
-    /// The engine of these settings.
+    /// Builds the engine with these settings.
     #[must_use]
     pub fn build(&self) -> Box<dyn Engine> {
         match self.name {

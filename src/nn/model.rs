@@ -1,5 +1,5 @@
-//! A model file: mapped into memory, its sha256 compared with the manifest's before anything reads it
-//! as a network, and never copied. A network that was made on the device lies in a sealed file in memory instead.
+//! A model file. It is mapped into memory and never copied, and its sha256 is compared with the manifest's before anything
+//! reads it as a network. A network that was made on the device is kept in a sealed file in memory instead.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::fault;
 /// Why a model file is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// None of the folders holds the file.
+    /// None of the folders contains the file.
     #[error(
         "model file {file} not found in {}: name the folder that holds it with --model-files or `model_files` in the configuration",
         tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
@@ -22,7 +22,7 @@ pub enum ModelError {
     Missing {
         /// The name in the manifest.
         file: String,
-        /// The folders looked through.
+        /// The folders that were searched.
         tried: Vec<PathBuf>,
     },
     /// The file cannot be read.
@@ -45,7 +45,7 @@ pub enum ModelError {
         got: String,
         /// The manifest's.
         want: String,
-        /// Where it comes from, by the manifest.
+        /// Where the file comes from, according to the manifest.
         origin: String,
     },
 }
@@ -62,11 +62,12 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    /// Finds `file` (a relative path of the manifest) in the first of `folders` that holds it, either
-    /// under its path or by its bare name.
+    /// Finds `file` (a relative path of the manifest) in the first of `folders` that contains it, either under this path or
+    /// under its bare name.
     ///
     /// # Errors
-    /// [`ModelError::Missing`]; [`ModelError::Unreadable`] if the machine failed, so that the file may exist.
+    /// [`ModelError::Missing`] if no folder contains it; [`ModelError::Unreadable`] if the machine failed, so that the file
+    /// may exist.
     pub fn find(file: &str, folders: &[PathBuf]) -> Result<PathBuf, ModelError> {
         let bare = Path::new(file).file_name().unwrap_or_default();
         let unreadable = |path: &Path, source| ModelError::Unreadable {
@@ -79,7 +80,7 @@ impl ModelFile {
         for path in places {
             match path.metadata() {
                 Ok(found) if found.is_file() => return Ok(path),
-                // The file may exist.
+                // The machine failed, so the file may exist.
                 Err(error) if fault::is_machine(&error) => return Err(unreadable(&path, error)),
                 Ok(_) | Err(_) => {}
             }
@@ -103,11 +104,11 @@ impl ModelFile {
         Self::mapped(path, mapping, want, origin)
     }
 
-    /// Writes `bytes` to a file in memory that nothing can change after that, not even this process, maps it, and compares the
-    /// checksum of the mapped bytes with `want`. `name` and `origin` are for errors.
+    /// Writes `bytes` to a file in memory and seals it, so that nothing can change it after that, not even this process.
+    /// Then maps the file and compares the checksum of the mapped bytes with `want`. `name` and `origin` are for errors.
     ///
     /// # Errors
-    /// [`ModelError`] if there is no such memory, or the checksum differs.
+    /// [`ModelError`] if such a file cannot be made in memory, or the checksum differs.
     pub fn sealed(name: &str, bytes: &[u8], want: &str, origin: &str) -> Result<Self, ModelError> {
         let write = || -> std::io::Result<Mmap> {
             let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -146,25 +147,25 @@ impl ModelFile {
         })
     }
 
-    /// Where it lies.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its checksum, 64 hexadecimal digits.
+    /// The file's checksum, 64 hexadecimal digits.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// Its bytes, mapped.
+    /// The file's bytes, mapped.
     #[must_use]
     pub const fn bytes(&self) -> &'static [u8] {
         self.bytes
     }
 
-    /// File name, for messages.
+    /// The file's name, for messages.
     #[must_use]
     pub fn name(&self) -> String {
         self.path
@@ -186,11 +187,11 @@ fn map(file: &File) -> std::io::Result<Mmap> {
             "the file is empty",
         ));
     }
-    // SAFETY: the mapping is private and read-only. The remaining risk is another process that truncates
-    // (SIGBUS ends this one, and with it the relay) or rewrites the file in place while it is mapped.
-    // Model files are installed by renaming a new file over the old name, which leaves this mapping's
-    // inode alone, and on a device they lie on a read-only file system. A sealed one cannot change.
-    // A shared mapping of a sealed file is refused by kernels before 6.7.
+    // SAFETY: the mapping is private and read-only. The remaining risk is that another process truncates the file while it
+    // is mapped (SIGBUS then ends this process, and with it the relay) or rewrites it in place. Model files are installed by
+    // renaming a new file over the old name, which leaves this mapping's inode unchanged, and on a device they are on a
+    // read-only file system. A sealed file cannot change. The mapping is not shared because kernels before 6.7 refuse a
+    // shared mapping of a sealed file.
     unsafe { MmapOptions::new().map_copy_read_only(file) }
 }
 

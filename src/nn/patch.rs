@@ -1,21 +1,21 @@
-//! Other weights for the top layers of a verified network: all that training on the device may change in it.
+//! Other weights for the top layers of a verified network. They are all that training on the device may change in it.
 //!
-//! A patch is numbers, not a file or a program: it contains no operators, shapes or order. It is checked against
-//! the network that it is put into, whose size and everything else stay as they are.
+//! A patch is numbers, not a file or a program: it contains no operators, shapes or order. It is checked against the network
+//! into which it is put. The network's size and everything else in it stay the same.
 
 use serde::{Deserialize, Serialize};
 
 use super::weights::{Layer, Weights, WeightsError};
 
-/// The layers, each with the tensor that it reads and the one that it writes, by the names that the network has for them.
+/// The layers, each with the names of the tensor that it reads and of the tensor that it writes.
 const LAYERS: [(&str, [&str; 2]); 3] = [
     ("top/0", ["trunk", "top/0"]),
     ("top/1", ["top/0", "top/1"]),
     ("top/2", ["top/1", "embedding"]),
 ];
 
-/// No weight, bias or output may be more than this many times as large as the largest that the network came with. Training
-/// takes small steps from there; a value far beyond cannot come from it.
+/// No weight, bias or output may be more than this many times as large as the largest one in the original network. Training
+/// takes small steps from the original values, so a value far beyond them cannot come from training.
 const MOST: f32 = 16.0;
 
 /// Weights for one layer.
@@ -29,22 +29,22 @@ pub struct PatchedLayer {
     pub range: [f32; 2],
 }
 
-/// Weights for the three top layers, in the order in which they compute.
+/// Weights for the three top layers, in the order in which the layers compute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Patch(pub [PatchedLayer; 3]);
 
 impl Patch {
-    /// How many numbers it has.
+    /// The number of values in the patch.
     #[must_use]
     pub fn values(&self) -> usize {
         let of = |l: &PatchedLayer| l.weights.len() + l.bias.len() + l.range.len();
         self.0.iter().map(of).sum()
     }
 
-    /// The weights that a network has already.
+    /// The weights that a network already has in its top layers.
     ///
     /// # Errors
-    /// [`WeightsError`] if it has no such layers.
+    /// [`WeightsError`] if the network has no such layers.
     pub fn of(network: &Weights) -> Result<Self, WeightsError> {
         let of = |(name, [_, output]): (&str, [&str; 2])| {
             let layer = network.layer(name)?;
@@ -58,7 +58,7 @@ impl Patch {
         Ok(Self([of(a)?, of(b)?, of(c)?]))
     }
 
-    /// Puts it into `network`, once all of it has passed the checks.
+    /// Puts the patch into `network`, after all of it has passed the checks.
     ///
     /// # Errors
     /// [`WeightsError`] if the network has no such layers, or a number cannot have come from training it; the network is
@@ -79,7 +79,7 @@ impl Patch {
         Ok(())
     }
 
-    /// The bytes of `network`, a whole `.tflite` file, with the patch.
+    /// The bytes of `network`, a complete `.tflite` file, with the patch applied.
     ///
     /// # Errors
     /// As [`Patch::put`].
@@ -96,7 +96,7 @@ fn check(patched: &PatchedLayer, name: &str, own: &PatchedLayer) -> Result<(), W
         return Err(WeightsError::Shape(name.to_owned()));
     }
     let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-    // Tests what is within the limits, so that a NaN is not.
+    // Tests whether values are within the limits, so that a NaN fails.
     let within = |values: &[f32], most: f32| values.iter().all(|v| v.abs() <= most);
     let reach = MOST * (high - low);
     let [from, to] = patched.range;

@@ -1,7 +1,7 @@
 //! The weights of 8-bit layers inside a `.tflite` file: read as real numbers, and replaced in place.
 //!
-//! It knows only the necessary part of the file's format (a FlatBuffer, schema.fbs of TensorFlow Lite), and neither what the
-//! layers compute nor in which order. The file keeps its size, its operators and everything else in it.
+//! This module knows only the necessary part of the file's format (a FlatBuffer, schema.fbs of TensorFlow Lite). It knows
+//! neither what the layers compute nor their order. The file keeps its size, its operators and everything else in it.
 
 use std::ops::Range;
 
@@ -11,13 +11,13 @@ pub enum WeightsError {
     /// Not a `.tflite` file, or a damaged one.
     #[error("it is not a whole .tflite file")]
     Format,
-    /// No such tensor, or not of 8 bits with a scale.
+    /// There is no such tensor, or it does not have 8 bits and a scale.
     #[error("it has no 8-bit layer {0:?}: is it a network made by scripts/train embedder?")]
     Layer(String),
-    /// Weights of a shape that the file has no room for.
+    /// The weights have another shape than those in the file.
     #[error("layer {0:?} has other weights")]
     Shape(String),
-    /// Weights that are not numbers, or far larger than the file's own.
+    /// The weights are not numbers, or far larger than the file's own.
     #[error("layer {0:?}: its weights cannot have come from training this network")]
     Beyond(String),
 }
@@ -29,11 +29,11 @@ pub struct Layer {
     pub shape: Vec<usize>,
     /// The weights, the last axis running fastest.
     pub weights: Vec<f32>,
-    /// One a channel of the output.
+    /// One bias per output channel.
     pub bias: Vec<f32>,
 }
 
-/// Where a tensor's numbers lie in the file.
+/// Where a tensor's numbers are stored in the file.
 #[derive(Clone, Debug)]
 struct Place {
     name: String,
@@ -42,7 +42,7 @@ struct Place {
     data: Range<usize>,
     scales: Range<usize>,
     zero_points: Range<usize>,
-    /// The axis along which the scales run.
+    /// The axis that the scales belong to, with one scale per index.
     axis: usize,
 }
 
@@ -73,13 +73,13 @@ impl Weights {
         &self.bytes
     }
 
-    /// The file, once nothing else is to be replaced.
+    /// The file, after the last replacement.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Lowest and highest value that the 8-bit tensor `name` can hold.
+    /// The lowest and highest value that the 8-bit tensor `name` can hold.
     ///
     /// # Errors
     /// [`WeightsError::Layer`].
@@ -168,7 +168,7 @@ impl Weights {
     }
 
     fn put<const N: usize>(&mut self, at: usize, value: [u8; N]) {
-        // `places` has checked the end.
+        // `places` has checked that the tensor ends within the file.
         if let Some(bytes) = self.bytes.get_mut(at..at + N) {
             bytes.copy_from_slice(&value);
         }
@@ -185,7 +185,7 @@ impl Weights {
         scales.iter().map(|s| f32::from_le_bytes(*s)).collect()
     }
 
-    /// The tensor of this name and type that is stored with a scale.
+    /// The tensor with this name and type, if it is stored with a scale.
     fn tensor(&self, name: &str, kind: u8) -> Option<&Place> {
         let mut named = self.tensors.iter();
         named.find(|t| {
@@ -193,7 +193,7 @@ impl Weights {
         })
     }
 
-    /// Weights and bias of a convolution: whole, with a scale a channel.
+    /// The weights and bias of a convolution, if both are complete and have one scale per channel.
     fn places_of(&self, name: &str) -> Option<(&Place, &Place)> {
         let weights = self.tensor(&format!("{name}/weights"), INT8)?;
         let bias = self.tensor(&format!("{name}/bias"), INT32)?;
@@ -208,14 +208,14 @@ impl Weights {
     }
 }
 
-/// The channel of element i of a tensor of weights: scales run along the first axis or the last.
+/// The channel of element i of a tensor of weights. The scales belong to the first axis or the last.
 fn channels(weights: &Place) -> impl Fn(usize) -> usize {
     let count = weights.shape[weights.axis];
     let inner = weights.shape[weights.axis + 1..].iter().product::<usize>();
     move |i| i / inner % count
 }
 
-/// A table of the file: fields by their numbers in the schema.
+/// A table of the file. Its fields are found by their numbers in the schema.
 #[derive(Clone, Copy)]
 struct Table<'a> {
     bytes: &'a [u8],
@@ -226,13 +226,13 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// The target of the offset at `at`.
+/// The position that the offset at `at` refers to.
 fn follow(bytes: &[u8], at: usize) -> Option<usize> {
     at.checked_add(u32::from_le_bytes(number(bytes, at)?) as usize)
 }
 
 impl<'a> Table<'a> {
-    /// Where field `index` lies; `None` if it has its default.
+    /// The position of field `index`; `None` if the field has its default.
     fn field(self, index: usize) -> Option<usize> {
         let back = i32::from_le_bytes(number(self.bytes, self.at)?);
         let vtable = usize::try_from(i64::try_from(self.at).ok()? - i64::from(back)).ok()?;
@@ -247,7 +247,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A vector: elements of `width` bytes; empty if it is absent.
+    /// The range of a vector with elements of `width` bytes; empty if the vector is absent.
     fn vector(self, index: usize, width: usize) -> Option<Range<usize>> {
         let Some(field) = self.field(index) else {
             return Some(0..0);
@@ -376,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is wrong with a file causes an error, not a panic.
+        /// Any damage to a file causes an error, not a panic.
         #[test]
         fn a_damaged_file_causes_no_panic(cut in 0_usize..4000, at in 0_usize..200_000, with: u8) {
             let mut bytes = embedder();

@@ -7,15 +7,15 @@ use super::gpiochip;
 /// A GPIO chip.
 #[derive(Clone, Debug)]
 pub struct ChipReport {
-    /// Its device node.
+    /// The chip's device node.
     pub path: PathBuf,
-    /// Its label; empty if it could not be read.
+    /// The chip's label; empty if it could not be read.
     pub label: String,
-    /// Lines it has.
+    /// Number of lines of the chip.
     pub lines: u32,
-    /// Lines that are in use.
+    /// Number of lines that are in use.
     pub used: u32,
-    /// Why it cannot be used, with the fix.
+    /// Why the chip cannot be used, with the fix.
     pub fault: Option<String>,
 }
 

@@ -1,8 +1,8 @@
-//! The relay's line, for a thread that panics: it turns the relay off before it prints anything or ends the process, whichever
-//! thread owns the outputs.
+//! The relay's line, for a thread that panics: that thread turns the relay off before it prints anything or ends the process,
+//! whichever thread owns the outputs.
 //!
-//! It works through the kernel's character device only. A relay that rppal switches is turned off by the [guard](super::guard)
-//! once the process has ended.
+//! This works through the kernel's character device only. A relay that rppal switches is turned off by the
+//! [guard](super::guard) once the process has ended.
 #![expect(
     unsafe_code,
     reason = "a descriptor that another thread owns is used by its number"
@@ -20,7 +20,7 @@ const NONE: i32 = -1;
 /// The line's descriptor.
 static RELAY: AtomicI32 = AtomicI32::new(NONE);
 
-/// Sets the line that [`off`] turns off from now on; none if there is none.
+/// Sets the line that [`off`] will turn off; None if there is no line.
 pub fn set(line: Option<BorrowedFd<'_>>) {
     let fd = line.map_or(NONE, |fd| fd.as_raw_fd());
     RELAY.store(fd, Ordering::Release);

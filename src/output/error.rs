@@ -1,4 +1,4 @@
-//! What can go wrong with lines, and what to do about it.
+//! The errors of lines, and what to do about each of them.
 
 use std::borrow::Cow;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::wiring::WiringError;
 
-/// Why the outputs are not available or do not obey any more.
+/// Why the outputs are not available or do not obey.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
     /// The wiring is impossible.
     #[error(transparent)]
     Wiring(#[from] WiringError),
-    /// No such chip.
+    /// There is no such chip.
     #[error("chip = \"{chip}\": no such GPIO chip; there {}", have(.present))]
     NoChip {
-        /// Label, name or path that was looked for.
+        /// The label, name or path that was searched for.
         chip: String,
-        /// Names and labels of the chips that are there.
+        /// Names and labels of the chips that are present.
         present: Vec<String>,
     },
     /// Several chips with this label.
@@ -29,7 +29,7 @@ pub enum OutputError {
         /// Their paths.
         paths: Vec<String>,
     },
-    /// A device that this user may not open.
+    /// This user may not open a device.
     #[error(
         "{path}: permission denied; run as root or put the user into the group that owns it (`ls -l {path}`)"
     )]
@@ -37,7 +37,7 @@ pub enum OutputError {
         /// The device.
         path: String,
     },
-    /// A line that the chip does not have.
+    /// The chip does not have this line.
     #[error("{key}.line = {line}: {chip} has {lines} lines (0-{})", .lines.saturating_sub(1))]
     Range {
         /// Key of the configuration.
@@ -46,10 +46,10 @@ pub enum OutputError {
         line: u32,
         /// Name of the chip.
         chip: String,
-        /// Lines it has.
+        /// The number of lines that the chip has.
         lines: u32,
     },
-    /// A line that is already in use.
+    /// The line is already in use.
     #[error(
         "{key}.line = {line}: held by \"{holder}\" on {chip}; choose another line or stop what holds it (`gpioinfo` shows who holds which)"
     )]
@@ -60,7 +60,7 @@ pub enum OutputError {
         line: u32,
         /// Name of the chip.
         chip: String,
-        /// Who holds it, by the kernel's name: a program, a driver or a hog.
+        /// The line's holder, by the kernel's name: a program, a driver or a hog.
         holder: String,
     },
     /// The chip was unplugged or its driver removed.
@@ -81,18 +81,18 @@ pub enum OutputError {
         /// The kernel's error.
         cause: String,
     },
-    /// A chip that cannot be used at all.
+    /// The chip cannot be used at all.
     #[error("chip = \"{chip}\": {cause}")]
     Chip {
         /// Label, name or path.
         chip: String,
-        /// What is wrong with it.
+        /// The reason.
         cause: String,
     },
     /// The process that opens devices does not respond.
     #[error("the broker, which opens devices: {cause}")]
     Broker {
-        /// Why not.
+        /// The reason.
         cause: String,
     },
     /// rppal cannot work here.
@@ -100,7 +100,7 @@ pub enum OutputError {
         "driver = \"rppal\": {cause}; write driver = \"gpiochip\" and the chip that `gpiodetect` names"
     )]
     Rppal {
-        /// Why not.
+        /// The reason.
         cause: String,
     },
 }

@@ -20,17 +20,17 @@ const fn read_write<T>(call: u32) -> u32 {
     3 << 30 | (size_of::<T>() as u32) << 16 | 0xb4 << 8 | call
 }
 
-/// The one call on a line that is open: set it.
+/// The only call on a line that is open: setting it.
 pub const LINE_CALL: u32 = read_write::<LineValues>(0x0f);
 
-/// The calls on a chip: what it is, what a line is, and to request one.
+/// The calls on a chip: describing the chip, describing a line, and requesting a line.
 pub const CHIP_CALLS: [u32; 3] = [
     2 << 30 | (size_of::<ChipInfo>() as u32) << 16 | 0xb4 << 8 | 0x01,
     read_write::<v2::LineInfo>(0x05),
     read_write::<LineRequest>(0x07),
 ];
 
-/// A line that drives something. The kernel releases it when it is dropped.
+/// A line that drives a part. The kernel releases the line when this is dropped.
 pub(super) struct Output {
     line: File,
     place: Place,
@@ -78,9 +78,9 @@ impl Button {
 
     pub(super) fn pressed(&mut self) -> Result<bool, OutputError> {
         let mut pressed = false;
-        // The line is hung up when the chip is gone: then the read reports it.
+        // The line is hung up when the chip is gone. The read then reports the error.
         while gpiocdev_uapi::has_event(&self.line).map_err(|e| self.place.error(&e))? {
-            // Only presses are requested, so every event is one.
+            // Only presses are requested, so every event is a press.
             let mut event = [0; size_of::<v2::LineEdgeEvent>() / 8];
             gpiocdev_uapi::read_event(&self.line, &mut event).map_err(|e| self.place.error(&e))?;
             pressed = true;
@@ -89,7 +89,7 @@ impl Button {
     }
 }
 
-/// Which line of which chip, for errors.
+/// Which line of which chip an error is about.
 struct Place {
     key: &'static str,
     line: u32,
@@ -152,7 +152,7 @@ impl OpenChip {
         Self::with_label(&[wanted])
     }
 
-    /// The one chip with one of these labels.
+    /// The only chip with one of these labels.
     pub(super) fn with_label(labels: &[&str]) -> Result<Self, OutputError> {
         let wanted = labels.join("\" or \"");
         let mut denied = None;
@@ -220,15 +220,15 @@ impl OpenChip {
         &self.name
     }
 
-    /// Requests a line that drives something. It is off.
+    /// Requests a line that drives a part. The line is off.
     pub(super) fn output(
         &self,
         key: &'static str,
         line: Line,
         consumer: &str,
     ) -> Result<OwnedFd, OutputError> {
-        // On most chips the pull that means "off" stays when the line is released, however that comes about; the
-        // kernel ignores it if a chip has none. A value that is not set is inactive.
+        // On most chips the pull that means "off" stays when the line is released, whatever the reason for the release; the
+        // kernel ignores the pull if a chip has none. A value that is not set is inactive.
         let off = match line.active {
             Active::High => LineFlags::BIAS_PULL_DOWN,
             Active::Low => LineFlags::BIAS_PULL_UP,
@@ -237,14 +237,14 @@ impl OpenChip {
         self.request(key, line.line, flags, 0, consumer)
     }
 
-    /// Requests the line of a button: an edge for every press.
+    /// Requests the line of a button, which reports an edge for every press.
     pub(super) fn button(&self, line: ButtonLine, consumer: &str) -> Result<OwnedFd, OutputError> {
         let bias = match line.pull {
             Pull::Up => LineFlags::BIAS_PULL_UP,
             Pull::Down => LineFlags::BIAS_PULL_DOWN,
             Pull::None => LineFlags::BIAS_DISABLED,
         };
-        // Edges count from inactive to active, whichever levels these are.
+        // An edge is a change from inactive to active, whichever levels these are.
         let flags = LineFlags::INPUT | LineFlags::EDGE_RISING | bias | active(line.active);
         self.request("button", line.line, flags, line.debounce_ms, consumer)
     }
@@ -343,7 +343,7 @@ pub(super) fn paths() -> Vec<PathBuf> {
         .filter_map(|entry| number(&entry.path()).map(|n| (n, entry.path())))
         .collect();
     numbered.sort();
-    // A second name of a chip is a link to the first.
+    // A second name of a chip is a link to the first name.
     let links = |path: &PathBuf| path.symlink_metadata().is_ok_and(|m| m.is_symlink());
     numbered
         .into_iter()
@@ -352,7 +352,7 @@ pub(super) fn paths() -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the chip at `path` reports about itself, and how many of its lines are in use.
+/// The chip's own description at `path`, and how many of its lines are in use.
 pub(super) fn ask(path: &Path) -> std::io::Result<(ChipInfo, u32)> {
     let chip = open_chip(path)?;
     let failed = |e: gpiocdev_uapi::Error| match errno(&e) {
@@ -394,7 +394,7 @@ fn errno(error: &gpiocdev_uapi::Error) -> Option<Errno> {
 mod tests {
     use super::*;
 
-    /// As the kernel's header has them.
+    /// The numbers are those of the kernel's header.
     #[test]
     fn call_numbers() {
         assert_eq!(LINE_CALL, 0xc010_b40f);

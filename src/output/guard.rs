@@ -1,29 +1,28 @@
-//! The guard: a process of its own that turns the relay off when the process that drives it dies or
-//! hangs. Nothing else can: a killed process runs no more code, and the state of a line that the
-//! kernel takes back depends on the pin controller.
+//! The guard: a separate process that turns the relay off when the process that drives the relay dies or hangs. Only another
+//! process can do this: a killed process runs no more code, and the state of a line that the kernel takes back depends on the
+//! pin controller.
 //!
-//! The guard does nothing as long as all is well. It does not even hold the lines, which the kernel
-//! gives to one process only. It holds their chip open, so that it needs no file later. The two processes exchange messages
-//! over a socket pair, the guard's standard input:
+//! As long as all is well, the guard only watches. It does not hold the lines, because the kernel gives a line to one process
+//! only. It keeps their chip open, so that it needs no file later. The two processes exchange messages over a socket pair,
+//! which is the guard's standard input:
 //!
 //! | way | what | when |
 //! |---|---|---|
 //! | to the guard | the wiring as JSON, and a pidfd of the process to watch | at the start |
-//! | to the guard | `1` or `0`: relay on or off; `s`: another guard is active | at every change, and at least every [`HEARTBEAT_INTERVAL`] while on |
-//! | to the guard | `q`: end, and leave the outputs alone | when it is replaced, or all ends |
-//! | back | `+` | once it watches, and for every message it has read |
+//! | to the guard | `1` or `0`: the relay is on or off; `s`: another guard is active | at every change, and at least every [`HEARTBEAT_INTERVAL`] while the relay is on |
+//! | to the guard | `q`: end, and leave the outputs alone | when the guard is replaced, or the process ends |
+//! | from the guard | `+` | once the guard watches, and for every message that it has read |
 //! | to the guard | end of file | the process is dead |
 //!
-//! There are two guards, so that one that dies or hangs has a successor that already watches: one is active, the other is
-//! its spare. Both turn the relay off when the process dies; the first one does it, the second finds it off.
+//! There are two guards, one active and one spare, so that a guard that dies or hangs has a successor that already watches.
+//! Both turn the relay off when the process dies; the slower one finds it off already.
 //!
-//! [`Guard`] is the watched process's end. Nothing in it waits: if a message finds no room, that is a fault of the
-//! guard. [`crate::broker`] starts and reaps the guard's process. A guard that is stopped, or in a
-//! sleep that no signal ends, is silent; after [`ANSWER_TIMEOUT`] it is given up, whatever it does later.
+//! [`Guard`] is the watched process's end of the socket. No function of it waits: if the socket is full, that is a fault of the
+//! guard. [`crate::broker`] starts and reaps the guard's process. A guard that is stopped, or in a sleep that no signal ends,
+//! does not answer; after [`ANSWER_TIMEOUT`] it is given up, whatever it does later.
 //!
-//! A guard is this program again, started as `latchkey guard`, in a process group of its own, and it ignores the
-//! signals that end the other process. It is not a watchdog of the whole program: a program that hangs with
-//! the relay off opens no door.
+//! A guard is this program again, started as `latchkey guard`, in its own process group. It ignores the signals that end the
+//! other process. It is not a watchdog for the whole program: a program that hangs with the relay off opens no door.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -49,24 +48,25 @@ use crate::passing;
 /// The longest time between two heartbeats while the relay is on.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long the guard may receive nothing, relay on, before it takes the process for hung.
+/// How long the guard may receive nothing while the relay is on, before it regards the process as hung.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the guard may leave a heartbeat unanswered before it is taken for hung itself. With half a [`HEARTBEAT_INTERVAL`]
-/// until the next heartbeat is sent, and as much until the answer is checked, a hung guard is found within a second.
+/// How long the guard may leave a heartbeat unanswered before it is regarded as hung itself. Up to half a
+/// [`HEARTBEAT_INTERVAL`] passes until the next heartbeat is sent, and up to the same time again until the answer is checked,
+/// so a hung guard is found within a second.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// How long the guard may take to start: it is loaded from an SD card.
+/// How long the guard may take to start. Its program is loaded from an SD card.
 pub const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the guard waits for a killed process to be gone before it tries for the relay.
+/// How long the guard waits for a killed process to be gone before it tries to take the relay's line.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it logs that it is still trying.
+/// How often the guard logs that it is still trying.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// Between two tries.
+/// The time between two tries.
 const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The name under which the guard holds the lines for as long as it takes to turn them off.
+/// The name under which the guard holds the lines while it turns them off.
 const CONSUMER: &str = "latchkey-guard";
 
 const DISMISS: u8 = b'q';
@@ -107,18 +107,18 @@ impl Heartbeat {
 #[non_exhaustive]
 pub enum GuardError {
     /// The process could not be started.
-    #[error("the guard cannot be started: error {0} of the system")]
+    #[error("the guard cannot be started: system error {0}")]
     Spawn(i32),
-    /// It was started, but does not watch yet.
+    /// The process was started, but does not watch yet.
     #[error("the guard has not started within {} s", START_TIMEOUT.as_secs())]
     Start,
-    /// It has ended.
+    /// The guard has ended.
     #[error("the guard is dead")]
     Dead,
-    /// It does not answer any more.
+    /// The guard does not answer.
     #[error("the guard does not answer")]
     Silent,
-    /// It accepts no more messages.
+    /// The guard accepts no more messages.
     #[error("the guard reads nothing")]
     Full,
 }
@@ -129,13 +129,13 @@ impl From<io::Error> for GuardError {
     }
 }
 
-/// What the guard receives at the start, with a pidfd of the process to watch.
+/// The first message to the guard. A pidfd of the process to watch is sent with it.
 #[derive(Debug, Deserialize, Serialize)]
 struct GuardConfig {
     wiring: Wiring,
 }
 
-/// This program again, as a guard.
+/// The command that starts this program again, as a guard.
 #[must_use]
 pub fn command() -> Command {
     use std::os::unix::process::CommandExt;
@@ -144,11 +144,12 @@ pub fn command() -> Command {
     command
 }
 
-/// Starts `command`, which must call [`run_guard`], for a `wiring` of [`resolve_driver`], to watch `process` (a pidfd). Does
-/// not wait until it watches: [`Guard::is_ready`] reports that. Returns the process and the other end of its socket.
+/// Starts `command`, which must call [`run_guard`], as a guard for `wiring`, which [`resolve_driver`] has returned. The guard
+/// watches `process` (a pidfd). Does not wait until the guard watches: [`Guard::is_ready`] reports that. Returns the guard's
+/// process and the other end of its socket.
 ///
 /// # Errors
-/// [`GuardError::Spawn`] if the system refuses it.
+/// [`GuardError::Spawn`] if the system cannot start the process.
 pub fn launch(
     mut command: Command,
     wiring: &Wiring,
@@ -165,7 +166,7 @@ pub fn launch(
         .stdout(Stdio::null())
         .process_group(0)
         .spawn()?;
-    // The command kept the guard's end of the socket open, which would hide that it died.
+    // The command kept the guard's end of the socket open, which would hide the guard's death.
     drop(command);
     Ok((child, ours))
 }
@@ -173,7 +174,7 @@ pub fn launch(
 /// A pidfd of this process, for [`launch`].
 ///
 /// # Errors
-/// The kernel's error: there are no pidfds before Linux 5.3.
+/// The kernel's error. Kernels before Linux 5.3 have no pidfds.
 pub fn this_process() -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(
         rustix::process::getpid(),
@@ -181,15 +182,15 @@ pub fn this_process() -> io::Result<OwnedFd> {
     )?)
 }
 
-/// The guard, as seen by the process that it watches. If it is dropped without [`Guard::dismiss`], the guard takes this
-/// for the death of the process.
+/// The guard, as seen by the process that it watches. If this is dropped without [`Guard::dismiss`], the guard regards that as
+/// the death of the process.
 #[derive(Debug)]
 pub struct Guard {
     socket: OwnedFd,
     id: u32,
     ready: bool,
     unanswered: u32,
-    /// When the oldest message without an answer was sent, or a later time.
+    /// When the oldest unanswered message was sent, or a later time.
     unanswered_since: Timestamp,
 }
 
@@ -212,19 +213,19 @@ impl Guard {
         self.id
     }
 
-    /// What to poll: readable when the guard has answered or died.
+    /// The descriptor to poll: readable when the guard has answered or died.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// Whether it watches.
+    /// Whether the guard watches.
     #[must_use]
     pub const fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// Whether it has answered all messages.
+    /// Whether the guard has answered all messages.
     #[must_use]
     pub const fn has_answered(&self) -> bool {
         self.ready && self.unanswered == 0
@@ -233,7 +234,7 @@ impl Guard {
     /// Reads the answers that have come. Never waits.
     ///
     /// # Errors
-    /// [`GuardError`] if it is dead, or has been silent for too long: turn the relay off, and use another one.
+    /// [`GuardError`] if the guard is dead, or has not answered for too long: turn the relay off, and use another guard.
     pub fn read_answers(&mut self, now: Timestamp) -> Result<(), GuardError> {
         let mut bytes = [0; 16];
         loop {
@@ -262,7 +263,7 @@ impl Guard {
 
     /// Sends a heartbeat. Never waits, and allocates nothing.
     ///
-    /// A call now and then is useful while the relay is off too, to learn early that the guard is gone.
+    /// A call now and then is useful while the relay is off too, because it shows early that the guard is gone.
     ///
     /// # Errors
     /// As [`Guard::read_answers`], and [`GuardError::Full`].
@@ -285,7 +286,7 @@ impl Guard {
         }
     }
 
-    /// Asks it to end and to leave the outputs alone. A guard that hangs does so once it continues.
+    /// Asks the guard to end and to leave the outputs alone. A guard that hangs does so once it continues.
     pub fn dismiss(&self) {
         let _ = self.send_byte(DISMISS);
     }
@@ -305,8 +306,8 @@ impl Guard {
     }
 }
 
-/// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead
-/// and the relay is off, or when it is dismissed. Calls `confine` once it needs no more files.
+/// The guard itself: what `latchkey guard` does. Returns once the process that started it is dead and the relay is off, or when
+/// the guard is dismissed. Calls `confine` once it needs no more files.
 #[must_use]
 pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
     prepare();
@@ -323,7 +324,7 @@ pub fn run_guard(confine: impl FnOnce()) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Locked in memory: the SD card may be what fails. If this is not allowed, it works without.
+    // Locked in memory, because the SD card may be what fails. Where locking is not allowed, the guard works without it.
     let _ = rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT);
     confine();
     answer(socket);
@@ -370,15 +371,15 @@ fn prepare() {
     let _ = rustix::thread::set_name(c"latchkey-guard");
 }
 
-/// The first message and the process to watch, or None if it is not what [`launch`] sends.
+/// The first message and the process to watch, or None if the message is not what [`launch`] sends.
 fn read_config(socket: BorrowedFd<'_>) -> Option<(GuardConfig, OwnedFd)> {
     wait([socket], Some(START_TIMEOUT));
     let (config, mut fds) = passing::receive(socket, false).ok()?;
     Some((config, fds.pop()?))
 }
 
-/// Waits until the process dies, hangs with the relay on, or dismisses this guard. Returns which, and whether another guard
-/// is active.
+/// Waits until the process dies, hangs with the relay on, or dismisses this guard. Returns how the watch ended, and whether
+/// another guard is active.
 fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
     let mut heartbeat = Heartbeat::Spare;
     let mut received = Instant::now();
@@ -409,7 +410,7 @@ fn watch(socket: BorrowedFd<'_>, process: BorrowedFd<'_>) -> (End, bool) {
     }
 }
 
-/// How a process that has ended did so: it may have dismissed the guard with the last of several messages.
+/// Returns whether the process died or dismissed the guard. The dismissal may be the last of several messages.
 fn last_message(socket: BorrowedFd<'_>) -> End {
     let mut bytes = [0; 16];
     let mut errors = 0;
@@ -418,7 +419,7 @@ fn last_message(socket: BorrowedFd<'_>) -> End {
             Ok((_, 0)) | Err(Errno::AGAIN) => return End::Died,
             Ok(_) if bytes[0] == DISMISS => return End::Dismissed,
             Ok(_) | Err(Errno::INTR) => {}
-            // A reset is reported once, before what was sent ahead of it.
+            // A reset is reported once, before the messages that were sent ahead of it.
             Err(_) if errors < 2 => errors += 1,
             Err(_) => return End::Died,
         }
@@ -430,7 +431,7 @@ fn answer(socket: BorrowedFd<'_>) {
     let _ = send(socket, &[ANSWER], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
-/// What is needed to drive the lines without opening another file.
+/// The wiring, the registers and the open chip: the lines can be driven without opening another file.
 struct LineAccess {
     wiring: Wiring,
     registers: Option<Registers>,
@@ -453,9 +454,9 @@ impl LineAccess {
         assemble(wiring, lines, self.registers.as_ref())
     }
 
-    /// Turns the relay off, and the LEDs if they are available. Tries without end while the watched process still has the
-    /// line, which lasts as long as a driver keeps it from dying. Once it is `dead` its lines are free: then a holder with its
-    /// name is its successor, which took the line turned off.
+    /// Turns the relay off, and the LEDs if they are available. While the watched process still has the line, the tries have no
+    /// end: a driver may keep that process from dying. Once it is `dead`, its lines are free. A process that holds them under
+    /// its name is then its successor, which requested the line turned off.
     fn turn_off(&self, dead: impl Fn() -> bool) -> Result<(), OutputError> {
         let relay = Wiring {
             leds: LedLines::default(),
@@ -486,7 +487,7 @@ impl LineAccess {
             button: None,
             ..self.wiring.clone()
         };
-        // Dropping turns them off. Failing to do so is not an error.
+        // Dropping the outputs turns the LEDs off. A failure here is not an error.
         drop(self.open(&leds));
         Ok(())
     }
@@ -496,7 +497,7 @@ impl LineAccess {
 fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Option<Duration>) {
     let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
     let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    // An error is a signal: every caller checks for itself what has happened.
+    // An error means that a signal came: every caller checks for itself what has happened.
     let _ = poll(&mut fds, timeout.as_ref());
 }
 

@@ -1,32 +1,32 @@
-//! Outputs and input of the door: relay, LEDs and the exit button.
+//! The outputs and the input of the door: relay, LEDs and exit button.
 //!
-//! Three drivers behind one trait: the kernel's GPIO character device for any board ([`Driver::Gpiochip`]),
-//! rppal for the Raspberry Pis ([`Driver::Rppal`], or the first if the kernel has no registers for it), and a log line if
-//! there is no hardware ([`Driver::Log`]). It decides nothing: that is the job of [`crate::door`].
+//! Three drivers implement one trait: the kernel's GPIO character device for any board ([`Driver::Gpiochip`]), rppal for the
+//! Raspberry Pis ([`Driver::Rppal`], replaced by the first driver if the kernel has no registers for it), and a log line if
+//! there is no hardware ([`Driver::Log`]). This module decides nothing: that is the job of [`crate::door`].
 //!
 //! # How a relay ends up off
 //! | what happens | what turns the relay off |
 //! |---|---|
 //! | the hold time is over | the door thread |
-//! | a fault of anything that the door depends on | the door thread, before it does anything else about it |
+//! | a fault of anything that the door depends on | the door thread, before it does anything else about the fault |
 //! | an error of the lines, an orderly end | the door thread, then dropping the [`Outputs`]: relay first, then LEDs |
 //! | a panic in any thread | [`emergency::off`], before the message; [`abort`](crate::panics::abort) ends the process, then as below |
 //! | the process is killed or aborts | the [`Guard`], a process of its own, within milliseconds |
 //! | the process hangs with the relay on | the [`Guard`] kills it after a second without a heartbeat, then as above |
 //! | the guard dies or hangs | the door thread, see [`guard`]; a second guard, which watches already, takes its place |
-//! | the broker dies | the door thread; the process ends, because it could not replace anything that it loses |
+//! | the broker dies | the door thread; the process then ends, because it could not replace an output or guard that it loses |
 //! | the kernel panics, or hangs | nothing, until the board restarts: then nothing drives the line |
 //! | power is lost, the board reboots | nothing drives the line: wire the relay so that this is *off* |
 //!
-//! Unwinding alone does not answer a panic: a thread other than the one that owns the outputs would
-//! end and leave the relay as it is.
+//! Unwinding alone is not a sufficient answer to a panic: a thread other than the one that owns the outputs would end and leave
+//! the relay as it is.
 //!
-//! The order that keeps this true: the guard answers, then relay on; relay off, then anything else; drop the outputs,
-//! then the guard.
+//! This order must be kept: the guard answers before the relay goes on, the relay goes off before anything else is done, and
+//! the outputs are dropped before the guard.
 //!
 //! # Who opens what
-//! A process that may open no device is given lines that were requested elsewhere: [`request_lines`] there, [`assemble`] here.
-//! [`open`] does both. [`resolve_driver`] maps rppal's registers, once.
+//! A process that may open no device receives lines that another process requested: the other one calls [`request_lines`], this
+//! one [`assemble`]. [`open`] does both. [`resolve_driver`] maps rppal's registers, once.
 
 mod chips;
 pub mod emergency;
@@ -58,11 +58,11 @@ pub use wiring::{
 /// The name under which lines are held, as `gpioinfo` shows it.
 pub const CONSUMER: &str = "latchkey";
 
-/// A relay, LEDs and a button, wired or not: setting what is not wired does nothing.
+/// A relay, LEDs and a button. Each may be missing: setting a part that is not wired does nothing.
 ///
-/// Everything wired is off when [`open`] returns it and off again when it is dropped. After an error
-/// the state is unknown: drop it, treat it as a fault of the door, and [`open`] again later. This
-/// is also how a chip that was unplugged comes back.
+/// Everything that is wired is off when [`open`] returns it, and off again when it is dropped. After an error the state is
+/// unknown: drop the outputs, treat the error as a fault of the door, and [`open`] them again later. In this way a chip that
+/// was unplugged comes back, too.
 pub trait Outputs: Send {
     /// Switches the relay.
     ///
@@ -76,8 +76,8 @@ pub trait Outputs: Send {
     /// [`OutputError`] if the hardware refuses or is gone.
     fn set_leds(&mut self, leds: Leds) -> Result<(), OutputError>;
 
-    /// What to poll for the button: readable when it was pressed, and hung up when its chip is gone.
-    /// None if no button is wired.
+    /// The descriptor to poll for the button: readable when the button was pressed, and hung up when its chip is gone. None if
+    /// no button is wired.
     fn button_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Whether the button was pressed since the last call, after debouncing. Never waits.
@@ -86,7 +86,7 @@ pub trait Outputs: Send {
     /// [`OutputError`] if the chip is gone.
     fn button_pressed(&mut self) -> Result<bool, OutputError>;
 
-    /// The kernel's line of the relay, for [`emergency`]; None if it is switched in another way.
+    /// The kernel's line of the relay, for [`emergency`]; None if the relay is switched in another way.
     fn relay_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -134,7 +134,7 @@ fn open_as(wiring: &Wiring, consumer: &str) -> Result<Box<dyn Outputs>, OutputEr
     assemble(&wiring, lines, registers.as_ref())
 }
 
-/// The wiring with the driver that this machine has for it, and rppal's registers if it is that driver: kernels other than
+/// The wiring with the driver that works on this machine, and rppal's registers if that is the driver: kernels other than
 /// Raspberry Pi's own have no registers to map, but a driver for the header. The result needs no second [`resolve_driver`].
 ///
 /// # Errors
@@ -154,12 +154,12 @@ pub fn resolve_driver(wiring: &Wiring) -> Result<(Wiring, Option<Registers>), Ou
     }
 }
 
-/// Lines that were requested from the kernel, off, for the process that is to drive them.
+/// Lines that were requested from the kernel, turned off, for the process that will drive them.
 #[derive(Debug)]
 pub struct RequestedLines {
-    /// Name of their chip; empty if there is none.
+    /// Name of the lines' chip; empty if there is none.
     pub chip: String,
-    /// What is wired, and its line. With rppal it is only the button: no process holds registers.
+    /// The wired parts, each with its line. With rppal it is only the button, because registers are not held as lines.
     pub lines: Vec<(Part, OwnedFd)>,
 }
 
@@ -208,10 +208,10 @@ fn request_lines_as(
     })
 }
 
-/// Outputs that drive what [`request_lines`] has requested, with the registers of [`resolve_driver`] if they are rppal's.
+/// Outputs on the lines that [`request_lines`] has requested, with the registers of [`resolve_driver`] if the driver is rppal.
 ///
 /// # Errors
-/// [`OutputError`] if a line of the wiring is not among them, or a register is not available.
+/// [`OutputError`] if a line of the wiring is missing, or a register is not available.
 pub fn assemble(
     wiring: &Wiring,
     requested: RequestedLines,

@@ -1,4 +1,4 @@
-//! Everything wired as one object: relay, LEDs and button, over whatever drives a line. It knows no driver.
+//! Everything that is wired, as one object: relay, LEDs and button, with any driver of lines. It knows no driver.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,9 +6,9 @@ use super::gpiochip::Button;
 use super::wiring::{Line, Part, Wiring};
 use super::{Leds, OutputError, Outputs};
 
-/// A line that drives something: off when it is created.
+/// A line that drives a part. It is off when it is created.
 pub(super) trait OutputLine: Send {
-    /// The kernel's line, if it is driven through one.
+    /// The kernel's line, if the part is driven through one.
     fn line_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -18,19 +18,19 @@ pub(super) trait OutputLine: Send {
     fn set(&mut self, on: bool) -> Result<(), OutputError>;
 }
 
-/// Everything that is wired. Off when it is dropped.
+/// Everything that is wired. It is off when this is dropped.
 pub(super) struct Panel<D: OutputLine> {
     relay: Option<D>,
     status: Option<D>,
     granted: Option<D>,
     refused: Option<D>,
     button: Option<Button>,
-    /// What the LEDs show.
+    /// The state of the LEDs.
     shown: Leds,
 }
 
 impl<D: OutputLine> Panel<D> {
-    /// Opens every line of `wiring` that drives something. `output` is given the line's part.
+    /// Opens every line of `wiring` that drives a part. `output` receives the line's part.
     pub fn open(
         wiring: &Wiring,
         mut output: impl FnMut(Part, Line) -> Result<D, OutputError>,

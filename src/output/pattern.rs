@@ -1,4 +1,5 @@
-//! What the LEDs show. Pure: from an indication and how long it has lasted to which LEDs are on.
+//! What the LEDs show. A pure function: it turns an indication, and the time since that indication began, into which LEDs are
+//! on.
 //!
 //! | indication | LED | shape, ms |
 //! |---|---|---|
@@ -10,8 +11,8 @@
 //! | fault | refused | fast: 100 on, 100 off |
 //! | notice | refused | two flashes of 50, 150 apart, every 2000 |
 //!
-//! Every indication has a shape of its own, so one LED is enough to distinguish them. An indication whose LED
-//! is not wired uses the first wired one, in the order status, refused, granted.
+//! Every indication has its own shape, so one LED is enough to distinguish them. If the LED of an indication is not wired, the
+//! first wired LED shows it, in the order status, refused, granted.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::door::Indication;
 /// Which LEDs are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Leds {
-    /// Any colour: works, sees a face.
+    /// Any colour: shows that the door works or sees a face.
     pub status: bool,
     /// Green.
     pub granted: bool,
@@ -48,7 +49,7 @@ impl fmt::Display for Leds {
 /// How an LED behaves: alternating times on and off, in ms, beginning with on.
 struct Shape {
     turns: &'static [u64],
-    /// Begins again after the last turn; otherwise it stays as after the last turn.
+    /// The shape begins again after the last turn. Otherwise it stays as it is after the last turn.
     repeats: bool,
 }
 
@@ -65,8 +66,7 @@ const fn shape(indication: Indication) -> Shape {
     Shape { turns, repeats }
 }
 
-/// Whether a shape is on `elapsed` after its beginning, and when it next changes, counted from its
-/// beginning too. None: never.
+/// Whether a shape is on `elapsed` after its beginning, and when it next changes, as a time since the beginning. None: never.
 fn at(shape: &Shape, elapsed: Duration) -> (bool, Option<Duration>) {
     let total: u128 = shape
         .turns
@@ -84,7 +84,7 @@ fn at(shape: &Shape, elapsed: Duration) -> (bool, Option<Duration>) {
     for &ms in shape.turns {
         end += u128::from(ms) * 1_000_000;
         if elapsed < end {
-            // Only an elapsed time near the end of 584 years does not fit: there is nothing to wait for.
+            // Only an elapsed time near the end of 584 years does not fit, so there is nothing to wait for.
             return (on, u64::try_from(end).ok().map(Duration::from_nanos));
         }
         on = !on;
@@ -121,13 +121,13 @@ pub fn pattern(indication: Indication, elapsed: Duration, wired: Wired) -> Leds 
     leds
 }
 
-/// When [`pattern`] next changes, counted from the indication's beginning. None: it stays.
+/// When [`pattern`] next changes, as a time since the beginning of the indication. None if it does not change.
 #[must_use]
 pub fn next_change(indication: Indication, elapsed: Duration) -> Option<Duration> {
     at(&shape(indication), elapsed).1
 }
 
-/// Plays the patterns: remembers when the indication began.
+/// Plays the patterns. It remembers when the indication began.
 #[derive(Clone, Copy, Debug)]
 pub struct Player {
     wired: Wired,
@@ -136,7 +136,7 @@ pub struct Player {
 }
 
 impl Player {
-    /// Begins with `indication` at `now`.
+    /// Starts with `indication` at `now`.
     #[must_use]
     pub const fn new(wired: Wired, indication: Indication, now: Timestamp) -> Self {
         Self {
@@ -146,7 +146,7 @@ impl Player {
         }
     }
 
-    /// Which LEDs must be on now, and when to ask next.
+    /// Which LEDs must be on now, and when to call this again.
     pub fn update(&mut self, now: Timestamp, indication: Indication) -> (Leds, Option<Timestamp>) {
         if indication != self.indication {
             (self.indication, self.since) = (indication, now);
@@ -186,7 +186,7 @@ mod tests {
         leds.status || leds.granted || leds.refused
     }
 
-    /// The first four seconds of an indication, a character every 50 ms.
+    /// The first four seconds of an indication, one character per 50 ms.
     fn seen(indication: Indication, wired: Wired) -> String {
         (0..80)
             .map(|i| {

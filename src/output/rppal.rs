@@ -1,10 +1,8 @@
-//! Pins of a Raspberry Pi through rppal: registers mapped from `/dev/gpiomem`, no system call a
-//! change.
+//! Pins of a Raspberry Pi through rppal: the registers are mapped from `/dev/gpiomem`, so a change needs no system call.
 //!
-//! No process holds registers: the kernel does not know that a pin is in use, and keeps its state
-//! when the process dies. Hence the check that no line is held by another program, and the
-//! [guard](super::guard). The button goes through the character device, whose edges the kernel
-//! debounces and delivers on a file descriptor.
+//! No process holds registers: the kernel does not know that a pin is in use, and the pin keeps its state when the process
+//! dies. For this reason, there is a check that no other program holds a line, and there is the [guard](super::guard). The
+//! button goes through the character device: the kernel debounces its edges and delivers them on a file descriptor.
 
 use ::rppal::gpio::{Error, Gpio, Level, OutputPin};
 
@@ -16,23 +14,23 @@ use super::wiring::{Active, Driver, Line, Wiring};
 /// The kernel's names of the header's chip: up to the Pi 3, on the Pi 4, on the Pi 5.
 const LABELS: [&str; 3] = ["pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1"];
 
-/// The registers, mapped: after that no file is opened for them. A second call gives the same mapping.
+/// The mapped registers. Once they are mapped, no file is opened for them. A second call returns the same mapping.
 #[derive(Clone, Debug)]
 pub struct Registers(Gpio);
 
 impl Registers {
-    /// Maps them.
+    /// Maps the registers.
     pub(super) fn map() -> Result<Self, OutputError> {
         Gpio::new().map(Self).map_err(|e| unusable(&e))
     }
 }
 
-/// The header's chip, for the lines that go through the kernel.
+/// The chip of the header, for the lines that go through the kernel.
 pub(super) fn chip() -> Result<OpenChip, OutputError> {
     OpenChip::with_label(&LABELS)
 }
 
-/// Opens relay and LEDs on a Raspberry Pi's header, and a button that was requested.
+/// Opens relay and LEDs on a Raspberry Pi's header, and a button whose line was requested.
 pub(super) fn open(
     wiring: &Wiring,
     registers: &Registers,
@@ -57,7 +55,7 @@ pub(super) fn through_the_kernel(wiring: &Wiring) -> Option<Wiring> {
     })
 }
 
-/// A pin that drives something.
+/// A pin that drives a part.
 pub(super) struct Output {
     pin: OutputPin,
     active: Active,
@@ -79,7 +77,7 @@ impl Output {
             Active::High => pin.into_output_low(),
             Active::Low => pin.into_output_high(),
         };
-        // Driven off is more reliable than an input that floats: the pin stays an output after the end.
+        // Driving the pin to "off" is more reliable than an input that floats, so the pin stays an output after the end.
         pin.set_reset_on_drop(false);
         Ok(Self {
             pin,

@@ -17,14 +17,14 @@ pub enum Driver {
     Log,
 }
 
-/// The level at which something is on.
+/// The level at which a part is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Active {
     /// On at the supply voltage.
     #[default]
     High,
-    /// On at ground. Many relay boards are.
+    /// On at ground, as on many relay boards.
     Low,
 }
 
@@ -32,22 +32,22 @@ pub enum Active {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pull {
-    /// The chip's own, to the supply voltage.
+    /// The chip's own resistor, to the supply voltage.
     #[default]
     Up,
-    /// The chip's own, to ground.
+    /// The chip's own resistor, to ground.
     Down,
-    /// One outside of the chip.
+    /// A resistor outside of the chip; those of the chip are off.
     None,
 }
 
-/// A line that drives something.
+/// A line that drives a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// Offset in its chip; on a Raspberry Pi the BCM number of the pin.
+    /// Offset in the chip; on a Raspberry Pi the BCM number of the pin.
     pub line: u32,
-    /// Level at which it is on.
+    /// Level at which the part is on.
     #[serde(default)]
     pub active: Active,
 }
@@ -56,7 +56,7 @@ pub struct Line {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ButtonLine {
-    /// Offset in its chip; on a Raspberry Pi the BCM number of the pin.
+    /// Offset in the chip; on a Raspberry Pi the BCM number of the pin.
     pub line: u32,
     /// Level while pressed: low for a button between line and ground.
     #[serde(default = "low")]
@@ -64,7 +64,7 @@ pub struct ButtonLine {
     /// The resistor that holds the line while the button is open.
     #[serde(default)]
     pub pull: Pull,
-    /// How long the level must be steady to count, in ms: 0 to 1000.
+    /// How long the level must be steady before it counts, in ms: 0 to 1000.
     #[serde(default = "debounce")]
     pub debounce_ms: u32,
 }
@@ -79,12 +79,11 @@ const fn debounce() -> u32 {
     20
 }
 
-/// The LEDs, each optional. Another LED shows the signals of a missing one: see
-/// [`pattern`](super::pattern()).
+/// The LEDs, each optional. If one is missing, another LED shows its signals: see [`pattern`](super::pattern()).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedLines {
-    /// Any colour: works, sees a face.
+    /// Any colour: shows that the door works or sees a face.
     pub status: Option<Line>,
     /// Green.
     pub granted: Option<Line>,
@@ -92,10 +91,10 @@ pub struct LedLines {
     pub refused: Option<Line>,
 }
 
-/// Which LEDs there are.
+/// Which LEDs are wired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wired {
-    /// Any colour: works, sees a face.
+    /// Any colour: shows that the door works or sees a face.
     pub status: bool,
     /// Green.
     pub granted: bool,
@@ -109,10 +108,10 @@ pub struct Wired {
 pub struct Wiring {
     /// What drives the lines.
     pub driver: Driver,
-    /// The GPIO chip, for the driver `gpiochip`: its label (`pinctrl-bcm2711`), name (`gpiochip0`) or
-    /// path (`/dev/gpiochip0`). Labels stay the same over reboots, numbers may not.
+    /// The GPIO chip, for the driver `gpiochip`: its label (`pinctrl-bcm2711`), name (`gpiochip0`) or path (`/dev/gpiochip0`).
+    /// Labels stay the same after a reboot, numbers may change.
     pub chip: Option<String>,
-    /// The door's relay or the light's.
+    /// The relay of the door or of the light.
     pub relay: Option<Line>,
     /// The LEDs.
     pub leds: LedLines,
@@ -120,7 +119,7 @@ pub struct Wiring {
     pub button: Option<ButtonLine>,
 }
 
-/// Something that is wired.
+/// A part that is wired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Part {
     /// The relay.
@@ -136,10 +135,10 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts that drive something, the relay first.
+    /// All parts that a line drives, the relay first.
     pub(super) const DRIVEN: [Self; 4] = [Self::Relay, Self::Status, Self::Granted, Self::Refused];
 
-    /// Its key in the board file.
+    /// The key of the part in the board file.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
@@ -151,7 +150,7 @@ impl Part {
         }
     }
 
-    /// The line that drives it; none if it is not wired, and for the button.
+    /// The line that drives the part; none if it is not wired, and for the button.
     #[must_use]
     pub const fn line(self, wiring: &Wiring) -> Option<Line> {
         match self {
@@ -167,12 +166,12 @@ impl Part {
 /// An impossible wiring.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 pub enum WiringError {
-    /// The driver needs a chip.
+    /// The driver needs a chip, and none is configured.
     #[error(
         "chip is missing: the driver gpiochip needs the label, name or path of a GPIO chip; `gpiodetect` lists them"
     )]
     NoChip,
-    /// The driver finds its chip itself.
+    /// A chip is configured, but the driver finds its chip itself.
     #[error(
         "chip = \"{chip}\": the driver rppal finds the chip of a Raspberry Pi itself; leave chip out or write driver = \"gpiochip\""
     )]
@@ -180,7 +179,7 @@ pub enum WiringError {
         /// The configured chip.
         chip: String,
     },
-    /// Two parts on one line.
+    /// Two parts are on one line.
     #[error("{second}.line = {line}: that line is {first}.line already; give each its own")]
     Twice {
         /// The line.
@@ -190,7 +189,7 @@ pub enum WiringError {
         /// Key of the other part.
         second: Cow<'static, str>,
     },
-    /// An unreasonable debounce time.
+    /// The debounce time is unreasonable.
     #[error("button.debounce_ms = {value}: too large; give milliseconds between 0 and 1000")]
     Debounce {
         /// The value, in ms.
@@ -199,7 +198,7 @@ pub enum WiringError {
 }
 
 impl LedLines {
-    /// Which LEDs there are.
+    /// Which LEDs are wired.
     #[must_use]
     pub const fn wired(&self) -> Wired {
         Wired {

@@ -1,11 +1,12 @@
-//! The bank of strangers of a model set: its embedder's embeddings of people who live elsewhere. They show for each enrolled
-//! person the likeness above which hardly any stranger is taken for that person, without a photo of a stranger.
+//! The bank of strangers of a model set: its embedder's embeddings of people who live elsewhere. With them the program finds, for
+//! each enrolled person, the likeness above which hardly any stranger is mistaken for that person. The owner needs no photos of
+//! strangers for that.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | people x dimensions | embeddings, one after the other, each number a signed byte; their lengths have no meaning |
 //!
-//! One embedding is one person. The bank holds no picture and no name.
+//! Each person has one embedding. The bank has no pictures and no names.
 
 use std::path::PathBuf;
 
@@ -14,16 +15,16 @@ use crate::face::Embedding;
 use crate::nn::{EmbedderManifest, ModelError, ModelFile};
 use crate::rates::{admissible, proven_far};
 
-/// The share of strangers that one look may take for any resident, if `train` was not given another.
+/// The share of strangers whom a single look may mistake for a resident, unless `train` was given another share.
 pub const FAR: f64 = 0.001;
 
 /// Why a set's bank cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BankError {
-    /// Its file is missing, or another one.
+    /// The bank's file is missing, or it is another file.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Its length differs from the manifest.
+    /// The file's length differs from what the manifest lists.
     #[error(
         "{file}: has {found} bytes, the manifest lists {people} people of {dimensions} numbers: correct strangers.people in the \
          manifest, or copy the file again"
@@ -31,19 +32,19 @@ pub enum BankError {
     Length {
         /// The file.
         file: String,
-        /// Its bytes.
+        /// The file's length, in bytes.
         found: usize,
-        /// The manifest's people.
+        /// The number of people that the manifest lists.
         people: usize,
         /// Numbers in an embedding.
         dimensions: usize,
     },
-    /// The embedding of one person is zero, which no face has.
+    /// One person's embedding has only zeros, which no face gives.
     #[error("{file}: person {number} has only zeros: make it again with scripts/train bank")]
     Zeros {
         /// The file.
         file: String,
-        /// Which one, from 0.
+        /// The person's place in the file, counting from 0.
         number: usize,
     },
 }
@@ -58,22 +59,24 @@ pub struct Bank {
 /// One enrolled person: their direction, and their templates. All of length 1.
 pub type Enrolled<'a> = (&'a [f32], Vec<&'a [f32]>);
 
-/// The likeness from which on a face is an enrolled person, found with a bank.
+/// Each person's threshold (the lowest likeness at which a face counts as that person), found with a bank of strangers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cohort {
-    /// Lowest likeness to each person that is that person. Above 1 if a stranger of the bank has the very same embedding.
+    /// For each person, the lowest likeness at which a face counts as that person. It is above 1 if a stranger in the bank has
+    /// exactly the same embedding.
     pub thresholds: Vec<f32>,
     /// Strangers in the bank.
     pub trials: usize,
-    /// Those of them who are taken for an enrolled person.
+    /// The number of these strangers who are mistaken for an enrolled person.
     pub accepted: usize,
-    /// At 95 % confidence, one look takes less than this share of strangers, 0 to 1, for an enrolled person, if they are like
-    /// those of the bank. The network may have been trained on those, and then distinguishes them a little better than others.
+    /// At 95 % confidence, a single look mistakes less than this share of strangers (0 to 1) for an enrolled person, if the
+    /// strangers are like those in the bank. The network may have been trained on the people in the bank, and then distinguishes
+    /// them a little better than other people.
     pub proven: f64,
 }
 
 impl Bank {
-    /// The bank of the embedder of `manifest`, with its file in one of `folders`; `None` if the set has none.
+    /// Opens the bank of the embedder of `manifest`. The bank's file is in one of `folders`. `None` if the set has no bank.
     ///
     /// # Errors
     /// [`BankError`].
@@ -115,15 +118,16 @@ impl Bank {
         self.rows.len() / self.dimensions
     }
 
-    /// The thresholds of `people`, none below `least`, at which one look takes less than a share `far` (above 0, up to 1) of
-    /// strangers for an enrolled person. If at `least` too many of the bank are let in to prove that, each person's threshold
-    /// rises above a stranger of their own, and then those that had to rise the most fall to the next stranger, as long as the
-    /// rate stays proven. If there are too many people, or too few strangers, to prove `far`, each person has a threshold above
-    /// one stranger of their own, and [`Cohort::proven`] gives the rate that this proves.
+    /// Finds the thresholds of `people`, none below `least`, at which a single look mistakes less than a share `far` (above 0, up
+    /// to 1) of strangers for an enrolled person. If too many strangers of the bank reach `least` to prove that, each person's
+    /// threshold rises to just above a different stranger. Then the highest threshold is lowered to just above that person's next
+    /// stranger, again and again, as long as the rate stays proven. If there are too many people, or too few strangers, to prove
+    /// `far`, each person's threshold stays just above their own stranger, and [`Cohort::proven`] gives the rate that this
+    /// proves.
     ///
-    /// Strangers who were used to find a threshold are not an independent test of it. Each step takes one stranger out, and the
-    /// share of all strangers above the thresholds is then distributed as if one fewer had been let in (Tukey, 1947, and
-    /// Fraser, 1951: statistically equivalent blocks).
+    /// Strangers who were used to find a threshold are not an independent test of it. Each step removes one stranger from the
+    /// test, and the share of all strangers above the thresholds is then distributed as if one fewer had been let in (Tukey,
+    /// 1947, and Fraser, 1951: statistically equivalent blocks).
     #[must_use]
     pub fn cohort(&self, people: &[Enrolled<'_>], least: f32, far: f64) -> Cohort {
         let trials = self.people();
@@ -144,7 +148,7 @@ impl Bank {
             };
         }
         let most = most.unwrap_or(0);
-        // For each person, strangers by likeness, the most alike first.
+        // For each person, the strangers sorted by likeness, the most similar first.
         let orders: Vec<Vec<usize>> = scores
             .iter()
             .map(|scores| {
@@ -201,7 +205,7 @@ impl Bank {
             for (value, byte) in row.iter_mut().zip(bytes) {
                 *value = f32::from(byte.cast_signed());
             }
-            // Not zero: `open` has checked that.
+            // `open` has checked that the length is not zero.
             let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
             for ((direction, templates), scores) in people.iter().zip(&mut scores) {
                 let alike = likeness(row, direction, templates.iter().copied());
@@ -228,7 +232,7 @@ mod tests {
 
     const DIMENSIONS: usize = 16;
 
-    /// A bank of so many random people; those of one half are all somewhat alike.
+    /// A bank of `people` random people. Those in one half all resemble each other a little.
     fn bank(people: usize, seed: u64) -> Bank {
         let mut chance = Chance::new(seed);
         let mut rows = Vec::new();
@@ -278,7 +282,7 @@ mod tests {
             "{cohort:?}"
         );
         assert!(cohort.accepted > 0 && cohort.proven <= 0.01, "{cohort:?}");
-        // Counted directly: how many of the strangers are over either threshold.
+        // Counts directly how many of the strangers reach either threshold.
         let over = bank.rows.chunks_exact(DIMENSIONS).filter(|row| {
             let row = unit(row.iter().map(|b| f32::from(b.cast_signed())));
             let dot = |a: &[f32]| a.iter().zip(&row).map(|(a, b)| a * b).sum::<f32>();
@@ -362,7 +366,7 @@ mod tests {
                     share > cohort.proven
                 })
                 .count();
-            // Of 100 with a chance of 5 in 100 each, more than 12 are broken once in 700 times.
+            // With 100 banks that each fail with a chance of 5 %, more than 12 fail in one of 700 runs.
             assert!(
                 (1..=12).contains(&broken),
                 "{household} people: {broken} of 100"

@@ -1,6 +1,6 @@
 //! Enrolment: which faces become a person's templates, and why the others do not.
 //!
-//! The embedding of every usable photo is kept: the head is learnt from them.
+//! The embedding of every usable photo is kept, because the head is trained on these embeddings.
 
 use super::grouping::groups;
 use crate::face::{Embedding, Face, Unfit};
@@ -8,7 +8,7 @@ use crate::face::{Embedding, Face, Unfit};
 /// The templates gathered for one person.
 #[derive(Clone, Debug, Default)]
 pub struct Enrolment {
-    /// Templates that the person has already.
+    /// The templates that the person already has.
     existing: Vec<Embedding>,
     templates: Vec<Embedding>,
 }
@@ -16,19 +16,19 @@ pub struct Enrolment {
 /// Why a picture gives no template.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// No face in it.
+    /// The picture shows no face.
     #[error("no face found: use a picture with the face larger and from the front")]
     NoFace,
-    /// More than one possible subject.
+    /// Several faces could be the subject.
     #[error("{0} faces of similar size: crop the picture to the one person")]
     Several(usize),
-    /// A face, but not one that is good enough for recognition.
+    /// The face is not good enough for recognition.
     #[error("the face is {0}")]
     Unfit(Unfit),
-    /// Nearly the same picture again.
+    /// The picture is nearly the same as an earlier one.
     #[error("the same picture as one before (cosine {0:.3}): it adds nothing")]
     Duplicate(f32),
-    /// Unlike most of the person's other pictures.
+    /// The face is unlike most of the person's other pictures.
     #[error(
         "looks like another person (cosine {0:.2} to the nearest of the pictures of others); if most of \
          them do, enrol with pictures of one person"
@@ -49,13 +49,13 @@ pub enum EnrolmentError {
     },
 }
 
-/// Two pictures whose embeddings have a cosine above this are one picture.
+/// Two pictures whose embeddings have a cosine above this count as the same picture.
 pub const DUPLICATE: f32 = 0.995;
-/// A second face at most this large beside the first is a bystander in the background.
+/// A second face is a bystander in the background if its area is at most this share of the first face's area.
 const BYSTANDER: f32 = 0.35;
 
 impl Enrolment {
-    /// More pictures of a person who has the templates `existing`.
+    /// Starts to add pictures for a person who already has the templates `existing`.
     #[must_use]
     pub const fn of(existing: Vec<Embedding>) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Enrolment {
         Ok(())
     }
 
-    /// How many of `faces`, largest first, may be the subject: those that are not much smaller than the largest.
+    /// The number of `faces` (largest first) that may be the subject, because they are not much smaller than the largest.
     #[must_use]
     pub fn possible_subjects(faces: &[Face]) -> usize {
         let largest = faces.first().map_or(0.0, |f| f.bbox.area());
@@ -91,11 +91,11 @@ impl Enrolment {
         near.count()
     }
 
-    /// Keeps the templates that form a group (each with a cosine of `threshold` or more to another one of the
-    /// group) with those that the person has already or, for a new person, the largest such group; removes the
-    /// others, which most likely show another person. Of two templates of a new person it is unknown which is the
-    /// odd one, and both stay. Returns the places of the removed ones; if no group is larger than every other, all
-    /// are removed.
+    /// Removes the templates that most likely show another person. In a group of templates, each has a cosine of at least
+    /// `threshold` to another one of the group. For a person who already has templates, the groups with one of these stay. For a
+    /// new person only the largest group stays; if no group is larger than every other, all templates are removed. If a new
+    /// person has only two templates, nothing shows which one is wrong, and both stay. Returns the places of the removed
+    /// templates, and the reasons.
     pub fn drop_outliers(&mut self, threshold: f32) -> Vec<(usize, Refusal)> {
         let old = self.existing.len();
         if old == 0 && self.templates.len() < 3 {
@@ -130,7 +130,7 @@ impl Enrolment {
         outliers
     }
 
-    /// Cosine of `face` to the nearest template so far; -1 while there is none.
+    /// The cosine of `face` to the nearest template; -1 while there is no template.
     #[must_use]
     pub fn nearest(&self, face: &Embedding) -> f32 {
         let all = self.existing.iter().chain(&self.templates);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(enrolment.templates().len(), 3);
     }
 
-    /// An enrolment of these directions.
+    /// An enrolment with templates of these directions.
     fn of(directions: &[[f32; 3]]) -> Enrolment {
         let mut enrolment = Enrolment::default();
         for direction in directions {
@@ -219,7 +219,7 @@ mod tests {
         };
         assert_eq!(places(enrolment.drop_outliers(0.5)), [1, 3]);
         assert_eq!(enrolment.templates().len(), 3);
-        // As many of one as of the other: it is unknown who is to be enrolled.
+        // With as many pictures of one person as of the other, nothing shows which of them should be enrolled.
         let mut enrolment = of(&[ada, sister, turned(ada), turned(sister)]);
         assert_eq!(places(enrolment.drop_outliers(0.5)), [0, 1, 2, 3]);
         assert!(enrolment.templates().is_empty());

@@ -1,52 +1,52 @@
-//! Guided enrolment: which pictures of a person before the camera are kept, and what would improve the next one. Pure:
-//! no clock, no camera, no gallery; [`crate::face`] looks, and the caller shows the prompt.
+//! Guided enrolment decides which pictures of a person before the camera are kept, and what would improve the next one. This code
+//! is pure: it uses no clock, camera or gallery. [`crate::face`] finds the faces, and the caller shows the prompt.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::face::{Quality, Unfit};
 
-/// What a frame shows of the person to be enrolled.
+/// What a frame shows of the person who is being enrolled.
 #[derive(Clone, Copy, Debug)]
 pub struct EnrolmentFrame {
-    /// Faces of similar size.
+    /// The number of faces of similar size.
     pub faces: usize,
-    /// What is wrong with the largest.
+    /// Why the largest face is unfit for recognition; `None` if it is fit.
     pub unfit: Option<Unfit>,
-    /// The quality of the largest.
+    /// The quality of the largest face.
     pub quality: Quality,
-    /// Whether its box leaves the frame, or fills most of it.
+    /// Whether the largest face's box leaves the frame or fills most of it.
     pub too_near: bool,
     /// Mean tone of the face, 0 to 255.
     pub light: f32,
-    /// Cosine to the nearest picture that is kept; -1 while there is none.
+    /// The cosine to the nearest picture that was kept; -1 while there is none.
     pub nearest: f32,
 }
 
-/// What would help.
+/// A request to the person, which would improve the next picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// No face is seen.
     ComeIntoView,
-    /// More than one.
+    /// More than one face is seen.
     OnePersonOnly,
-    /// Too small.
+    /// The face is too small.
     ComeCloser,
-    /// Too large, or cut off.
+    /// The face is too large, or cut off.
     GoBack,
-    /// Too dark.
+    /// The face is too dark.
     MoreLight,
-    /// Blurred.
+    /// The face is blurred.
     HoldStill,
-    /// Turned too far to be recognised.
+    /// The face is turned too far to be recognised.
     FaceCamera,
-    /// Enough from the sides.
+    /// There are enough pictures from the sides.
     LookStraight,
-    /// Turned to the person's own left.
+    /// Pictures turned to the person's own left are missing.
     TurnLeft,
-    /// Turned to the person's own right.
+    /// Pictures turned to the person's own right are missing.
     TurnRight,
-    /// Like a picture that is already kept.
+    /// The picture is like one that was already kept.
     MoveHead,
 }
 
@@ -68,23 +68,24 @@ impl fmt::Display for Prompt {
     }
 }
 
-/// From this [`Quality::yaw`] on a face is seen from the side.
+/// A face whose [`Quality::yaw`] is greater than this, to either side, counts as seen from the side.
 const SIDE: f32 = 0.12;
 /// A face darker than this is hard to distinguish from others.
 const DARK: f32 = 40.0;
-/// Pictures with a greater cosine than this are alike, at first and after [`EnrolmentGuide::VIEW_TIMEOUT`].
+/// Two pictures count as alike if their cosine is above this. The limit rises from the first value at the beginning to the second
+/// at [`EnrolmentGuide::VIEW_TIMEOUT`].
 const ALIKE: [f32; 2] = [0.92, 0.995];
 
 /// Counts the pictures from each side.
 #[derive(Clone, Copy, Debug)]
 pub struct EnrolmentGuide {
-    /// Front, the person's left, the person's right.
+    /// The wanted numbers of pictures from the front, the person's left and the person's right.
     wanted: [usize; 3],
     accepted: [usize; 3],
 }
 
 impl EnrolmentGuide {
-    /// How long it waits for the views that it asks for; after that any fit picture is accepted.
+    /// How long the guide waits for the views that it asks for. After this time, a fit picture from any side is accepted.
     pub const VIEW_TIMEOUT: Duration = Duration::from_secs(35);
 
     /// A guide for `count` pictures: half of them from the front, a quarter from either side.
@@ -97,7 +98,7 @@ impl EnrolmentGuide {
         }
     }
 
-    /// Whether a picture is worth keeping, `elapsed` after the beginning; if so, it is counted.
+    /// Checks whether a picture is worth keeping, at the time `elapsed` after the beginning, and counts it if so.
     ///
     /// # Errors
     /// [`Prompt`] on what to change.
@@ -123,7 +124,7 @@ impl EnrolmentGuide {
         if part < 1.0 && self.accepted[side] >= self.wanted[side] {
             return Err(self.missing());
         }
-        // Tests what is new, so that a NaN is not.
+        // The comparison is for a new picture, so that a NaN does not count as new.
         let new = frame.nearest <= (ALIKE[1] - ALIKE[0]).mul_add(part, ALIKE[0]);
         if !new {
             return Err(Prompt::MoveHead);
@@ -132,7 +133,7 @@ impl EnrolmentGuide {
         Ok(())
     }
 
-    /// The side with the most missing pictures.
+    /// The request for the side from which most pictures are missing.
     fn missing(&self) -> Prompt {
         let left = |side: usize| self.wanted[side].saturating_sub(self.accepted[side]);
         let sides = [Prompt::LookStraight, Prompt::TurnLeft, Prompt::TurnRight];
@@ -141,7 +142,8 @@ impl EnrolmentGuide {
     }
 }
 
-/// The camera sees a person's left on its right.
+/// The side from which a face is seen: 0 front, 1 the person's left, 2 the person's right. The camera sees a person's left on its
+/// right.
 fn side_of(yaw: f32) -> usize {
     if yaw > SIDE {
         1

@@ -1,12 +1,12 @@
-//! Who is in each track: groups the looks at one identity and keeps their mean embedding.
+//! Finds out who is in each track: groups the looks at one identity, and keeps their mean embedding.
 //!
-//! A *presentation* is one identity before the door. It begins with a recognised look and has a number that is never used
-//! again for another. A look that the network takes for another person's does not join: at first it is only a doubt, and it
-//! begins a presentation of its own once a second look agrees with it. So looks at one person never help the next person,
-//! and a blurred look at a person does not end their presentation.
+//! A *presentation* is one identity before the door. It begins with a recognised look and has a number that is never used for
+//! another presentation. A look that the network regards as another person's does not join the presentation. At first that look
+//! is only a doubt; once a second look agrees with it, the two begin their own presentation. So looks at one person never help
+//! the next person, and a blurred look at a person does not end their presentation.
 //!
-//! A face that has not moved since its presentation began is found again in the same place after the detector has lost it,
-//! and is still the same presentation. A face that stays for long and is never recognised as an enrolled person is a
+//! If the detector loses a face that has not moved since its presentation began, and finds it again in the same place, it is
+//! still the same presentation. A face that stays in its place for a long time and is never recognised as an enrolled person is a
 //! fixture: a thing that looks like a face, or a picture of one.
 //!
 //! The mean is not scaled back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
@@ -18,23 +18,24 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::face::{Embedding, MAX_FACES, Numbers, Rect};
 
-/// How much of the previous evidence a frame keeps: five frames later a third is left.
+/// The share of the earlier looks' weight that is left after each new look. After five looks a third is left.
 const DECAY: f32 = 0.8;
 
-/// Presentations that are remembered: those in view, and things that are out of sight.
+/// The number of presentations that are remembered: those in view, and things that are out of sight.
 const CAPACITY: usize = 4 * MAX_FACES;
 
-/// Least overlap of a face that has not moved with its old place.
+/// The smallest overlap with its old place at which a face that has not moved is still in that place.
 const PLACE_OVERLAP: f32 = 0.5;
-/// Least overlap with that place for a face that has not moved at all.
+/// A face has moved if its overlap with that place is less than this.
 const UNMOVED_OVERLAP: f32 = 0.7;
-/// With less overlap than this, a face that has moved is in another place: it went as far as a face is wide.
+/// A face that has moved is in another place if the overlap is less than this, because it then went about as far as a face is
+/// wide.
 const AWAY_OVERLAP: f32 = 0.1;
-/// Weight of the newest box in a place.
+/// The weight of the newest box in the mean box of a place.
 const BOX_WEIGHT: f32 = 0.1;
-/// If the time between two looks is longer, the face was out of sight in between.
+/// If the time between two looks is longer than this, the face was out of sight in between.
 const OUT_OF_SIGHT: Duration = Duration::from_secs(2);
-/// How long a face that has never moved stays in its place, in sight, before it is a fixture.
+/// A face that has never moved is a fixture after it has stayed in its place, in sight, for this time.
 const FIXTURE_AFTER: Duration = Duration::from_secs(20);
 /// The same for a face that has moved before.
 const MOVED_FIXTURE_AFTER: Duration = Duration::from_secs(60);
@@ -42,25 +43,25 @@ const MOVED_FIXTURE_AFTER: Duration = Duration::from_secs(60);
 /// How a face has moved since its presentation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Motion {
-    /// Not yet.
+    /// It has not moved yet.
     Still,
-    /// As a person does.
+    /// It has moved as a person does.
     Moved,
-    /// It stayed in its place for so long, without being recognised as an enrolled person, that it is a thing.
+    /// It stayed in its place for so long, without being recognised as an enrolled person, that it must be a thing.
     Fixture,
-    /// It is in a place where one unknown face after another begins.
+    /// It is in a place where one unknown face after another appears.
     Unsteady,
 }
 
 impl Motion {
-    /// Whether it is treated as a thing and not as a person.
+    /// Whether the face is treated as a thing and not as a person.
     #[must_use]
     pub const fn is_thing(self) -> bool {
         matches!(self, Self::Fixture | Self::Unsteady)
     }
 }
 
-/// A mean embedding.
+/// The weighted mean of embeddings.
 #[derive(Clone, Copy)]
 struct Mean {
     values: [f32; Embedding::MAX],
@@ -85,7 +86,8 @@ impl Mean {
         &self.values[..self.len]
     }
 
-    /// Whether `face` is the same person's, with a cosine of `same` or more. Tests what is alike, so that a NaN is not.
+    /// Whether `face` is the same person's, which it is if the cosine is at least `same`. The comparison is for alike faces, so
+    /// that a NaN does not count as alike.
     fn fits(&self, face: &Embedding, same: f32) -> bool {
         let length = self.values().iter().map(|v| v * v).sum::<f32>().sqrt();
         let alike = self.len == face.values().len() && face.cosine(self.values()) >= same * length;
@@ -106,22 +108,22 @@ impl Mean {
 /// One presentation.
 #[derive(Clone, Copy)]
 struct Entry {
-    /// Its number; 0 is a free place.
+    /// The presentation's number; 0 marks a free entry.
     number: u32,
-    /// The track that it is in, or was in last.
+    /// The track that shows the presentation, or the last one that did.
     track: u32,
-    /// Whether that track still shows it.
+    /// Whether that track still shows the presentation.
     current: bool,
     mean: Mean,
-    /// Looks that joined.
+    /// The number of looks that joined.
     looks: u32,
-    /// The last look, if it did not join.
+    /// The last look, if it did not join the presentation.
     rival: Option<Mean>,
-    /// Its place, as long as it stays there, and since when.
+    /// The place where the face stays, and the time since which it has been there.
     place: Rect,
     since: Timestamp,
     moved: bool,
-    /// Whether it was named as an enrolled person's.
+    /// Whether the face was named as an enrolled person's.
     enrolled: bool,
     seen: Timestamp,
 }
@@ -156,9 +158,9 @@ impl Entry {
         }
     }
 
-    /// Records that it is at `bbox`.
+    /// Records that the face is at `bbox`.
     fn move_to(&mut self, now: Timestamp, bbox: &Rect) {
-        // A face out of sight does not stay: a person may have gone, and come back to the same place.
+        // Time out of sight does not count as staying, because a person may have gone and come back to the same place.
         let unseen = now.since(self.seen);
         if unseen > OUT_OF_SIGHT {
             self.since = self.since.plus(unseen);
@@ -183,9 +185,9 @@ impl Entry {
 pub struct Presented<'a> {
     /// The number of the presentation; 0 if the face was never recognised.
     pub number: u32,
-    /// How it has moved.
+    /// How the face has moved.
     pub motion: Motion,
-    /// The mean of its looks, of length at most 1. `None` if this look did not join them.
+    /// The mean embedding of the presentation's looks, of length at most 1. `None` if no look joined them in this frame.
     pub mean: Option<&'a [f32]>,
 }
 
@@ -205,7 +207,7 @@ impl Default for Evidence {
 }
 
 impl Evidence {
-    /// Forgets all looks. Numbers go on.
+    /// Forgets all looks. Numbers continue, so that none is used twice.
     pub fn clear(&mut self) {
         for entry in &mut self.entries {
             entry.number = 0;
@@ -230,8 +232,8 @@ impl Evidence {
         }
     }
 
-    /// Records that the face of `track` is at `bbox` in a new frame and looks like `face`. Looks are the same person's if their
-    /// cosine is `same` or more. Numbers of tracks are never used again.
+    /// Records that the face of `track` is at `bbox` in a new frame and looks like `face`. Looks show the same person if their
+    /// cosine is at least `same`. A track's number is never used for another track.
     pub fn look(
         &mut self,
         now: Timestamp,
@@ -252,7 +254,7 @@ impl Evidence {
             Some(place) => {
                 let entry = &mut self.entries[place];
                 let rival = entry.rival.take().filter(|rival| rival.fits(face, same));
-                // One look has no claim to the track; a second one that agrees has.
+                // A single look does not take over the track; a second look that agrees with it does.
                 if let (None, 2..) = (rival, entry.looks) {
                     entry.rival = Some(Mean::of(face));
                     entry.move_to(now, bbox);
@@ -283,8 +285,8 @@ impl Evidence {
         }
     }
 
-    /// The presentation may be an enrolled person's, and is if they are `named`: then it is no thing, however still they
-    /// stand, and wherever they look.
+    /// Records that the presentation `number` may be an enrolled person's or, if `named`, that it is one's. A named person is
+    /// never regarded as a thing, however still they stand and wherever they look.
     pub fn mark_enrolled(&mut self, number: u32, named: bool) {
         let mut entries = self.entries.iter_mut();
         if let Some(entry) = entries.find(|h| h.number == number && number != 0) {
@@ -298,7 +300,7 @@ impl Evidence {
         self.entries.iter().position(here)
     }
 
-    /// Finds the presentation of a face that has none in its track: one that has not moved and is found again, or a new one.
+    /// Finds the presentation of a face whose track has none: one that has not moved and is found again, or a new one.
     fn begin(&mut self, now: Timestamp, track: u32, bbox: &Rect, mean: Mean, same: f32) -> usize {
         for entry in &mut self.entries {
             // A track that was in none of the latest frames has ended; one may be in at most two of them.
@@ -319,7 +321,8 @@ impl Evidence {
             }
             return place;
         }
-        // Presentations in view are dropped last, and before them things that have never moved: only those are found again.
+        // Presentations in view are dropped last. Things that have never moved are dropped second to last, because only such
+        // things are found again.
         let rank = |i: &usize| {
             let h = &self.entries[*i];
             (
@@ -436,7 +439,7 @@ mod tests {
     fn a_face_that_stays_is_a_thing_and_one_that_moves_is_not() {
         let mut evidence = Evidence::default();
         let thing = e(&[1.0, 0.0]);
-        // A detector that sees it now and then, in another track every time.
+        // The detector sees the thing now and then, each time in another track.
         let mut track = 0;
         for k in 0..20 {
             track += 1;
@@ -551,8 +554,8 @@ mod tests {
     }
 
     proptest! {
-        /// A stranger who takes a resident's place while the resident is being recognised is named by no look that
-        /// would not name them by itself, and looks at two people never have one number.
+        /// If a stranger takes a resident's place while the resident is being recognised, a look names the stranger only if that
+        /// look alone would do so. Looks at two people never have the same number.
         #[test]
         fn looks_of_two_people_never_help_each_other(
             seed in any::<u64>(),
@@ -579,7 +582,7 @@ mod tests {
                     let direction = if who { &resident } else { &stranger };
                     let face = noisy(direction, 0.25 * much, &mut chance);
                     let other = if who { &stranger } else { &resident };
-                    // Looks that the network itself takes for the other person's are not tested here.
+                    // Looks that the network itself regards as the other person's are not tested here.
                     if face.cosine(e(other).values()) >= THRESHOLD - 0.15 && much > 0.0 {
                         continue;
                     }

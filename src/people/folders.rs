@@ -1,35 +1,35 @@
-//! Folders of photos: whose photos each holds, by its name. A name that is nearly one of the special names is refused: photos of
-//! strangers must not become a person whom the door knows.
+//! Finds out from a folder's name whose photos are in it. A name that is nearly one of the special names is refused, because
+//! photos of strangers must not become a person whom the door knows.
 
 use std::path::{Path, PathBuf};
 
 use super::name::{self, NameError};
 use crate::text::{Likeness, fold, likeness};
 
-/// Photos of strangers and of things.
+/// The folder with photos of strangers and of things.
 pub const UNKNOWN: &str = "unknown";
 
 /// Whose photos are in a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// No person's: the folder is this one of the special folders.
+    /// The photos belong to no person, because the folder is this special folder.
     Special(&'static str),
-    /// The photos of the person of this name, in the form that names have.
+    /// The photos show the person with this name. It is in the form that [`name::read`] returns.
     Person(String),
 }
 
 /// Why the photos of a folder belong to no one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FolderError {
-    /// It is not a possible name.
+    /// The folder's name is not a possible name of a person.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Another folder may be meant.
+    /// The folder's name may be meant as a special name.
     #[error("is not a person's name: if {0}, call it {1:?}; if it is a person, add a surname")]
     Near(&'static str, &'static str),
 }
 
-/// Whose photos are in a folder called `found`, if the folders `special` are no person's.
+/// Whose photos are in a folder called `found`, where the folders `special` belong to no person.
 ///
 /// # Errors
 /// [`FolderError`].
@@ -65,7 +65,7 @@ fn near(expected: &'static str) -> FolderError {
     FolderError::Near(what, expected)
 }
 
-/// The folder in `folder` that stands for `expected`, however it is written; an exact name comes first, and is returned if
+/// The folder in `folder` whose name means `expected`, however it is written. The exact name comes first, and is also returned if
 /// there is no such folder.
 #[must_use]
 pub fn special(folder: &Path, expected: &str) -> PathBuf {

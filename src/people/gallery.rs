@@ -1,4 +1,4 @@
-//! The gallery file: names and templates of the enrolled, and the head that distinguishes them.
+//! The gallery file has the names and templates of the enrolled people, and the head that distinguishes them.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -8,9 +8,9 @@
 //! | 32 | sha256 of the body |
 //! | rest | the body, [`Gallery`] in postcard's encoding |
 //!
-//! A file is written whole beside the old one, synced, and renamed over it: at any moment the name
-//! refers to the old gallery or to the new one. A file that fails any check is refused as a whole: half a
-//! gallery could name the wrong person.
+//! A new file is written completely beside the old one, synced, and renamed over it. So at any moment the name refers to the old
+//! gallery or to the new one. A file that fails any check is refused entirely, because half a gallery could name the wrong
+//! person.
 
 mod error;
 mod file;
@@ -34,7 +34,7 @@ use crate::nn::Patch;
 const MAGIC: &[u8; 8] = b"LATCHGAL";
 const VERSION: u32 = 4;
 const HEADER: usize = 8 + 4 + 8 + 32;
-/// More than a hundred people with a hundred templates of 512 dimensions need.
+/// The largest size of the file: more than a hundred people with a hundred templates of 512 dimensions need.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// A number for one person in one gallery, never used twice.
@@ -43,7 +43,7 @@ const MAX_BYTES: u64 = 32 << 20;
 )]
 pub struct PersonId(pub u32);
 
-/// As the log calls a person unless names are allowed there.
+/// The form in which the log shows a person, unless names are allowed there.
 impl std::fmt::Display for PersonId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "p{}", self.0)
@@ -53,45 +53,45 @@ impl std::fmt::Display for PersonId {
 /// An enrolled person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Person {
-    /// Number in this gallery.
+    /// The person's number in this gallery.
     pub id: PersonId,
-    /// As the owner wrote it, in NFC ([`name::read`]).
+    /// The name as the owner wrote it, in NFC ([`name::read`]).
     pub name: String,
     /// Embeddings of the enrolled photos, each of length 1.
     pub templates: Vec<Vec<f32>>,
-    /// Embeddings of the photos as other light, movement and cameras would have shown them; of length 1.
+    /// Embeddings of views of the photos, as other light, movement and cameras would have shown them; each of length 1.
     pub views: Vec<Vec<f32>>,
     /// The direction by which the head recognises the person; of length 1.
     pub direction: Vec<f32>,
 }
 
-/// The likeness from which on a face is an enrolled person, and what is known about that value.
+/// The threshold at which a face counts as an enrolled person, and what is known about that value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operating {
-    /// Lowest likeness to a person that is that person.
+    /// The lowest likeness to a person at which a face counts as that person.
     pub threshold: f32,
-    /// The requested share of strangers' faces that are taken for an enrolled person, 0 to 1.
+    /// The requested share of strangers' faces that may be mistaken for an enrolled person, 0 to 1.
     pub far: f64,
-    /// Strangers, people and not photos, that were tried with the current head; 0 once the head has changed since.
+    /// The number of strangers (people, not photos) that the current head was tested on; 0 after the head has changed.
     pub trials: u32,
-    /// Those of them of whom a photo was taken for an enrolled person.
+    /// The number of these strangers who had a photo that was mistaken for an enrolled person.
     pub accepted: u32,
 }
 
-/// Everyone enrolled, with the embeddings of an embedder that was fine-tuned for exactly these people. It is used in place of
-/// the set's own embedder, whose embeddings of them are kept. A change of the people ends it: the network has learnt from a
-/// person who goes, and does not know a person who comes.
+/// An embedder that was fine-tuned for exactly the enrolled people, and its embeddings of them. It is used in place of the set's
+/// own embedder, whose embeddings of these people are kept. It is dropped when the people change, because the network has learnt
+/// from a person who is removed, and does not know a person who is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tuned {
     /// Checksum of the set's own embedder, into which the weights go.
     pub set_sha256: String,
     /// The weights of its top layers.
     pub patch: Patch,
-    /// Checksum of the embedder with them: the fine-tuned one.
+    /// Checksum of the fine-tuned embedder, which is the set's own with these weights.
     pub embedder_sha256: String,
-    /// In the order of [`Gallery::people`].
+    /// The people's data, in the order of [`Gallery::people`].
     pub people: Vec<TunedPerson>,
-    /// The likeness from which on a face is an enrolled person.
+    /// The threshold at which a face counts as an enrolled person.
     pub operating: Operating,
 }
 
@@ -104,7 +104,7 @@ pub struct TunedPerson {
     pub direction: Vec<f32>,
 }
 
-/// What faces are compared with, for one embedder.
+/// The data of the enrolled people that faces are compared with, for one embedder.
 #[derive(Clone, Copy, Debug)]
 pub struct EnrolledPeople<'a> {
     people: &'a [Person],
@@ -113,7 +113,7 @@ pub struct EnrolledPeople<'a> {
 }
 
 impl<'a> EnrolledPeople<'a> {
-    /// Everyone enrolled: their direction and their templates.
+    /// The number, direction and templates of everyone enrolled.
     pub fn people(self) -> impl Iterator<Item = (PersonId, &'a [f32], &'a [Vec<f32>])> {
         self.people.iter().enumerate().map(move |(place, person)| {
             let tuned = self.tuned.and_then(|t| t.people.get(place));
@@ -123,13 +123,13 @@ impl<'a> EnrolledPeople<'a> {
         })
     }
 
-    /// Whether it is for a fine-tuned embedder, not the set's own.
+    /// Whether the data is for a fine-tuned embedder, not for the set's own.
     #[must_use]
     pub const fn is_tuned(self) -> bool {
         self.tuned.is_some()
     }
 
-    /// The likeness from which on a face is an enrolled person, if that was measured.
+    /// The threshold at which a face counts as an enrolled person, if it was measured.
     #[must_use]
     pub fn operating(self) -> Option<&'a Operating> {
         self.tuned.map_or(self.own, |t| Some(&t.operating))
@@ -144,14 +144,14 @@ pub struct Gallery {
     /// The next person's number.
     next: u32,
     people: Vec<Person>,
-    /// Embeddings of people who are not enrolled, one entry a person, from which the head learns what strangers look like.
+    /// Embeddings of people who are not enrolled, one entry per person. The head learns from them what strangers look like.
     strangers: Vec<Vec<Vec<f32>>>,
     operating: Option<Operating>,
     tuned: Option<Tuned>,
-    /// Whether the people have changed since the head was learnt.
+    /// Whether the people have changed since the head was trained.
     #[serde(skip)]
     stale: bool,
-    /// Whether an earlier version fine-tuned a network for it.
+    /// Whether an earlier version of the program fine-tuned a network for this gallery.
     #[serde(skip)]
     tuned_earlier: bool,
 }
@@ -173,7 +173,7 @@ impl Gallery {
     /// The gallery in the file at `path`; an empty one if there is no file yet.
     ///
     /// # Errors
-    /// [`GalleryError`] if the file cannot be read or is not whole.
+    /// [`GalleryError`] if the file cannot be read or is not complete.
     pub fn load(path: &Path) -> Result<Self, GalleryError> {
         let io = |doing| {
             move |source| GalleryError::Io {
@@ -234,7 +234,7 @@ impl Gallery {
         }
         let gallery = match version {
             1 => older::first(body),
-            // There was no fine-tuning then: the missing byte marks its absence.
+            // Version 2 had no fine-tuning. The added byte marks its absence.
             2 => older::third(&[body, &[0]].concat()),
             3 => older::third(body),
             _ => whole(body),
@@ -355,7 +355,7 @@ impl Gallery {
         Ok(result)
     }
 
-    /// Numbers in all embeddings.
+    /// The number of values in all embeddings and in the fine-tuned weights.
     fn values(&self) -> usize {
         let of = |p: &Person| p.templates.len() + p.views.len() + 1;
         let tuned = self.tuned.iter().flat_map(|t| &t.people);
@@ -366,7 +366,7 @@ impl Gallery {
         rows * self.dimensions() + weights
     }
 
-    /// Learns the head again if the people have changed since.
+    /// Trains the head again if the people have changed since it was last trained.
     pub fn learn(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;
@@ -405,7 +405,7 @@ impl Gallery {
         self.people.iter().find(|p| p.id == id)
     }
 
-    /// Numbers in a template; 0 while there is none.
+    /// The number of values in a template; 0 while there is no template.
     #[must_use]
     pub fn dimensions(&self) -> usize {
         let templates = self.people.iter().flat_map(|p| &p.templates);
@@ -414,8 +414,8 @@ impl Gallery {
         all.next().map_or(0, Vec::len)
     }
 
-    /// Checks that faces can be recognised with the embedder of this checksum: the one that made the templates, or the one that
-    /// was fine-tuned for them. An empty gallery suits any.
+    /// Checks that faces can be recognised with the embedder of this checksum. It must have made the templates, or have been
+    /// fine-tuned for these people. An empty gallery suits any embedder.
     ///
     /// # Errors
     /// [`GalleryError::Embedder`].
@@ -439,8 +439,8 @@ impl Gallery {
         })
     }
 
-    /// What faces are compared with, for the embedder of this checksum, which the gallery must suit. The head must have been
-    /// learnt.
+    /// The data of the enrolled people that faces are compared with, for the embedder of this checksum. The gallery must suit
+    /// that embedder, and the head must have been trained.
     #[must_use]
     pub fn enrolled(&self, embedder_sha256: &str) -> EnrolledPeople<'_> {
         let tuned = self.tuned.as_ref();
@@ -457,24 +457,23 @@ impl Gallery {
         self.tuned.as_ref()
     }
 
-    /// Whether an earlier version fine-tuned a network for it, in a file beside it. This version does not load that network and
-    /// uses the set's own. [`Gallery::update`] deletes it with the next change.
+    /// Whether an earlier version of the program fine-tuned a network for this gallery, in a file beside it. This version does
+    /// not load that network and uses the set's own. [`Gallery::update`] deletes it with the next change.
     #[must_use]
     pub const fn was_tuned_earlier(&self) -> bool {
         self.tuned_earlier
     }
 
-    /// Starts to use that embedder or, with `None`, the set's own. Everyone must have been added before.
+    /// Starts to use the fine-tuned embedder or, with `None`, the set's own. Everyone must have been added before.
     pub fn set_tuned(&mut self, tuned: Option<Tuned>) {
         self.tuned = tuned;
         self.tuned_earlier = false;
     }
 
-    /// Adds templates and views to the person called `name`, who is enrolled if not yet.
+    /// Adds templates and views to the person called `name`, and first enrols that person if necessary.
     ///
     /// # Errors
-    /// [`GalleryError`] if the name is invalid, or the gallery is of another embedder; `path` is for
-    /// the message.
+    /// [`GalleryError`] if the name is invalid, or the gallery belongs to another embedder; `path` is for the message.
     pub fn add(
         &mut self,
         name: &str,
@@ -515,7 +514,8 @@ impl Gallery {
         Ok(person.id)
     }
 
-    /// Removes all templates and views from `name`, if enrolled, whose number stays; others must be added at once.
+    /// Removes all templates and views of the person called `name`, if enrolled. The person's number stays. New templates must be
+    /// added immediately.
     pub fn clear(&mut self, name: &str) {
         if let Some(person) = self.people.iter_mut().find(|p| name::same(&p.name, name)) {
             person.templates.clear();
@@ -528,7 +528,8 @@ impl Gallery {
     /// # Errors
     /// [`GalleryError::Unknown`].
     pub fn remove(&mut self, name: &str, path: &Path) -> Result<Person, GalleryError> {
-        // A gallery written before names were folded may hold two that fold alike: an exact match comes first.
+        // A gallery that was written before names were folded may have two names that fold to the same text, so an exact match
+        // comes first.
         let exact = self.people.iter().position(|p| p.name == name);
         let place = exact.or_else(|| self.people.iter().position(|p| name::same(&p.name, name)));
         let place = place.ok_or_else(|| GalleryError::Unknown {
@@ -540,25 +541,25 @@ impl Gallery {
         Ok(self.people.remove(place))
     }
 
-    /// Embeddings of people who are not enrolled, one entry a person; empty if none were given yet.
+    /// Embeddings of people who are not enrolled, one entry per person; empty if none were given yet.
     #[must_use]
     pub fn strangers(&self) -> &[Vec<Vec<f32>>] {
         &self.strangers
     }
 
-    /// Replaces the strangers that the head learns from, one entry a person. They must be of the embedder
-    /// of the enrolled.
+    /// Replaces the strangers that the head learns from, one entry per person. Their embeddings must come from the embedder that
+    /// made the templates.
     pub fn set_strangers(&mut self, strangers: &[Vec<Embedding>]) {
         self.strangers = strangers.iter().map(|s| owned(s).collect()).collect();
         self.changed();
     }
 
-    /// Sets the measured operating point; the head must have been learnt.
+    /// Sets the measured operating point; the head must have been trained.
     pub const fn set_operating(&mut self, operating: Operating) {
         self.operating = Some(operating);
     }
 
-    /// Marks the head as changed since it was measured. The threshold stays: another would be a guess.
+    /// Marks the head as changed since it was measured. The threshold stays, because any other value would be a guess.
     fn changed(&mut self) {
         self.stale = true;
         self.tuned = None;
@@ -570,7 +571,7 @@ impl Gallery {
 }
 
 impl Person {
-    /// Everything that the head learns from.
+    /// All embeddings that the head learns from.
     #[must_use]
     pub fn embeddings(&self) -> Vec<&[f32]> {
         let all = self.templates.iter().chain(&self.views);

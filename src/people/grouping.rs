@@ -1,24 +1,27 @@
-//! Which faces show one person, if no one has named them: faces that are alike, directly or through others.
+//! Finds which unnamed faces show the same person: those that are alike, directly or through other faces.
 //!
-//! It serves to count strangers. There it is the worse mistake to take one person for two: that counts one trial as two, and
-//! puts one person both among those that are learnt and those that are tried. Taking two for one only counts them as fewer.
-//! So two faces are one person from a low likeness on, and one such pair is enough to join two groups.
+//! The groups are used to count strangers. Counting one person as two is the worse mistake: one trial then counts as two, and the
+//! same person may be both among the strangers that are learnt from and among those that are tested on. Counting two people as
+//! one only makes the number smaller. So even a low likeness makes two faces one person, and one such pair is enough to join two
+//! groups.
 
-/// From this fraction of a set's own threshold on (`threshold` in its manifest) two faces of strangers count as one person.
+/// Two faces of strangers count as one person if their cosine is at least this fraction of the set's own threshold (`threshold`
+/// in its manifest).
 ///
 /// Chosen on 200 pairs of the first half of LFW's fold 5, which the embedder of `models/judged.toml` has not seen: 95 of 100
 /// pairs of one person are together, and none of 100 of different people. On 200 pairs of the second half: 94 of 100, and none.
 pub const GROUPING_FRACTION: f32 = 0.6;
 
-/// So many faces of one person come from looks of every kind, also poor ones, which are like none of the others.
+/// If a group has at least this many faces, they come from looks of every kind, also from poor ones, which are like none of the
+/// others.
 const LARGE_GROUP: usize = 10;
-/// From this fraction of the likeness on, a smaller group is more looks at such a person. It errs toward too few people, as
-/// above.
+/// A smaller group counts as further looks at such a person if the cosine is at least this fraction of the grouping threshold.
+/// This errs toward too few people, for the reason given above.
 const STRAY_FRACTION: f32 = 0.5;
 
-/// The people whom `faces`, each of length 1, show: the places of each person's faces, people in the order of their first
-/// face. Two faces with a cosine of `threshold` or more are one person, and a person of fewer than ten faces is one with a
-/// person of more faces from half of that on.
+/// The people shown by `faces`, each of length 1: for each person the places of their faces. The people are in the order of their
+/// first face. Two faces with a cosine of at least `threshold` are one person. A person with fewer than ten faces is joined with
+/// a person who has at least ten if their cosine is at least half of `threshold`.
 #[must_use]
 pub fn group_by_person(faces: &[&[f32]], threshold: f32) -> Vec<Vec<usize>> {
     let mut groups = groups(faces, threshold);
@@ -46,7 +49,7 @@ fn join_strays(faces: &[&[f32]], threshold: f32, groups: &mut [usize]) {
         let sizes = &sizes;
         (0..faces.len()).filter(move |face| (sizes[groups[*face]] >= LARGE_GROUP) == large)
     };
-    // The most alike face of a large group, for each small group by its number.
+    // For each small group, by its number, the most similar face of a large group.
     let mut nearest: Vec<Option<(f32, usize)>> = vec![None; faces.len()];
     for face in of_size(false) {
         let alike = of_size(true).map(|other| (cosine(faces[face], faces[other]), other));
@@ -75,7 +78,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(a, b)| a * b).sum()
 }
 
-/// The group of each face: the smallest place in it.
+/// For each face the number of its group, which is the smallest place in the group.
 pub fn groups(faces: &[&[f32]], threshold: f32) -> Vec<usize> {
     let mut parents: Vec<usize> = (0..faces.len()).collect();
     fn root(parents: &mut [usize], mut place: usize) -> usize {

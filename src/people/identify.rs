@@ -1,5 +1,5 @@
-//! Who it is: the enrolled person whom a face is most like (see [`super::likeness`]), if it is alike enough and clearly
-//! more so than to anyone else. Otherwise it is no one.
+//! Identifies a face as the enrolled person whom it is most like (see [`super::likeness`]), if the likeness is high enough and
+//! clearly higher than to anyone else. Otherwise the face is no one's.
 //!
 //! [`Identifier`] is made from a gallery, and is the only part of identification that the pipeline knows. The head learns
 //! the directions.
@@ -9,46 +9,46 @@ use super::gallery::{EnrolledPeople, Gallery, PersonId};
 use super::linear_head::likeness;
 use crate::face::Embedding;
 
-/// A likeness is strong at this share of the way from the threshold to 1.
+/// A likeness is strong if it covers at least this share of the way from the threshold to 1.
 const STRONG: f32 = 0.2;
 
-/// When a face is an enrolled person.
+/// The rule by which a face counts as an enrolled person.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Lowest likeness to a person that is that person, -1 to 1.
+    /// The lowest likeness to a person at which a face counts as that person, -1 to 1.
     pub threshold: f32,
-    /// Whether the owner set the threshold: otherwise a threshold that was measured with the gallery replaces it.
+    /// Whether the owner set the threshold. If not, a threshold that was measured with the gallery replaces it.
     pub fixed: bool,
-    /// Least lead of the best person's likeness over the next best person's.
+    /// The smallest lead that the best person's likeness must have over the next best person's.
     pub margin: f32,
 }
 
 /// Whom a face looks like.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Identification {
-    /// Who it is; `None` is a stranger.
+    /// The identified person; `None` for a stranger.
     pub who: Option<PersonId>,
-    /// The person it is most like, whether near enough or not; `None` while no one is enrolled.
+    /// The most similar person, whether the likeness is high enough or not; `None` while no one is enrolled.
     pub nearest: Option<PersonId>,
-    /// Likeness to the person it is most like, -1 to 1; -1 while no one is enrolled.
+    /// Likeness to the most similar person, -1 to 1; -1 while no one is enrolled.
     pub score: f32,
     /// Likeness to the second most similar person, -1 to 1.
     pub next: f32,
-    /// Whether it is certain enough to count while the door is strict.
+    /// Whether the identification is certain enough to count while the door is strict.
     pub strong: bool,
-    /// Whether all frames together show an enrolled person, but this one does not.
+    /// Whether all frames together show an enrolled person, but this frame alone does not show that person.
     pub doubt: bool,
 }
 
 /// One person of an [`Identifier`].
 struct Candidate {
     id: PersonId,
-    /// Lowest likeness that is this person.
+    /// The lowest likeness at which a face counts as this person.
     threshold: f32,
     rows: usize,
 }
 
-/// A gallery laid out for comparison: for each person a row for the direction, then one for each template.
+/// A gallery laid out for comparison: for each person one row for the direction, then one row for each template.
 pub struct Identifier {
     threshold: f32,
     margin: f32,
@@ -59,9 +59,9 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Recognises everyone in `enrolled`. A person who is like some of the strangers in the set's `bank` needs more than the
-    /// threshold. The bank is not used with a fine-tuned embedder, to which it does not apply, or against a threshold that the
-    /// owner set.
+    /// Recognises everyone in `enrolled`. A person who is like some of the strangers in the set's `bank` gets a higher threshold
+    /// than the others. The bank is not used with a fine-tuned embedder, because it does not apply to that one, or if the owner
+    /// set the threshold.
     #[must_use]
     pub fn new(enrolled: EnrolledPeople<'_>, rule: Rule, bank: Option<&Bank>) -> Self {
         let measured = enrolled.operating().filter(|_| !rule.fixed);
@@ -99,13 +99,13 @@ impl Identifier {
         }
     }
 
-    /// Recognises no one.
+    /// An identifier that recognises no one.
     #[must_use]
     pub fn empty(rule: Rule) -> Self {
         Self::new(Gallery::default().enrolled(""), rule, None)
     }
 
-    /// Lowest likeness that is an enrolled person; some people may need more.
+    /// The lowest likeness at which a face counts as an enrolled person; some people may need more.
     #[must_use]
     pub const fn threshold(&self) -> f32 {
         self.threshold
@@ -123,10 +123,10 @@ impl Identifier {
         self.identify_mean(face.values())
     }
 
-    /// The person of `face` in this frame, from all frames of its presentation, whose mean embedding is `mean` (see
-    /// [`super::Evidence`]). Both must name the same person at the threshold: no frame counts for a person whom it would not
-    /// name by itself, so a face gains nothing from the person whose place it takes. A frame that disagrees is a doubt and
-    /// names no one. Allocates nothing.
+    /// Identifies `face`, which is from this frame, with the help of `mean`, the mean embedding of all frames of its presentation
+    /// (see [`super::Evidence`]). Both must name the same person at the threshold. So no frame counts for a person whom it would
+    /// not name by itself, and a stranger who takes a resident's place gains nothing from the resident's frames. A frame that
+    /// disagrees is a doubt and names no one. Allocates nothing.
     #[must_use]
     pub fn identify_visit(&self, face: &Embedding, mean: &[f32]) -> Identification {
         let (now, all) = (self.identify(face), self.identify_mean(mean));

@@ -1,31 +1,32 @@
-//! The linear head on the frozen embedding: one direction a person, learnt against everyone else's and strangers' embeddings.
+//! The linear head on the frozen embedding: one direction per person, trained against the embeddings of everyone else and of
+//! strangers.
 //!
-//! Multinomial logistic regression with a class *nobody*, its prior a Gaussian around each person's mean embedding
-//! (maximum a posteriori). With logits `SCALE * w_i . x` for person i and `SCALE * b` for nobody, it minimises
+//! The method is multinomial logistic regression with a class *nobody*. Its prior is a Gaussian around each person's mean
+//! embedding (maximum a posteriori). With logits `SCALE * w_i . x` for person i and `SCALE * b` for nobody, it minimises
 //!
 //! ```text
 //! mean over classes of the mean of -log p(class | x)  +  PULL/2 * sum_i |w_i - m_i|^2  +  PULL/2 * (b - NOBODY)^2
 //! ```
 //!
-//! where `m_i` is person i's mean, of length 1. Few embeddings leave the mean unchanged; many move it away from the people
-//! that it would be mistaken for.
+//! where `m_i` is person i's mean, of length 1. With few embeddings a person's direction stays at the mean; with many it moves
+//! away from the people whom it would be mistaken for.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use crate::face::Embedding;
 
-/// Logits of a cosine: 16 makes a difference of 0.1 five times as likely.
+/// The factor from a cosine to a logit. With 16, a cosine that is higher by 0.1 makes a class five times as likely.
 const SCALE: f32 = 16.0;
-/// The bias of the class *nobody* before learning: between the cosines of strangers and of the same person.
+/// The bias of the class *nobody* before training. It is between the cosines of strangers and those of the same person.
 const NOBODY: f32 = 0.35;
-/// How firmly the mean is held. From 0.03 to 0.3 the error stays within its spread.
+/// How firmly directions are held at the means. For values from 0.03 to 0.3 the error stays within its spread.
 const PULL: f32 = 0.1;
-/// Steps of descent.
+/// The number of steps of the descent.
 const STEPS: usize = 300;
 
-/// The directions, of length 1, that distinguish the people whose embeddings are `people` (each at least one) from each
-/// other and from `strangers`, one entry a stranger. Strangers are one class, in which each counts the same, however many
-/// embeddings there are of them. All embeddings have length 1 and the same number of dimensions.
+/// The directions, of length 1, that distinguish the people whose embeddings are `people` (each at least one) from each other and
+/// from `strangers`, one entry per stranger. All strangers together are one class, in which each stranger counts the same,
+/// however many embeddings they have. All embeddings have length 1 and the same number of dimensions.
 #[must_use]
 pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<f32>> {
     let Some(dimensions) = people.first().and_then(|p| p.first()).map(|e| e.len()) else {
@@ -33,12 +34,12 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
     };
     let classes = people.len() + 1;
     let means = means(people, dimensions);
-    // One row an example, one column a class; a class counts the same however many examples it has.
+    // One row per example and one column per class. A class counts the same however many examples it has.
     let has_examples = |p: &&Vec<&[f32]>| !p.is_empty();
     let others = strangers.iter().filter(has_examples).count();
     let filled = people.iter().filter(has_examples).count() + usize::from(others > 0);
     let (mut rows, mut owners, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    // Their class, how many share it, and their examples.
+    // For each person: the class, the number of people who share it, and the examples.
     let known = people.iter().enumerate().map(|(class, p)| (class, 1, p));
     let all = known.chain(strangers.iter().map(|s| (people.len(), others, s)));
     for (class, share, examples) in all {
@@ -52,7 +53,8 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
         return means.rows().into_iter().map(|m| m.to_vec()).collect();
     };
     let (mut w, mut b) = (means.clone(), NOBODY);
-    // Nesterov's descent (1983) at the step that the curvature allows: softmax's is at most 1/2, a row's length is 1.
+    // Nesterov's descent (1983) with the step size that the curvature allows: the curvature of softmax is at most 1/2, and a
+    // row's length is 1.
     let step = 1.0 / (0.5 * SCALE * SCALE + PULL);
     let (mut ahead, mut b_ahead, mut momentum) = (w.clone(), b, 1.0_f32);
     for _ in 0..STEPS {
@@ -83,9 +85,10 @@ pub fn directions(people: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Vec<Vec<
         .collect()
 }
 
-/// How alike a face is to a person: the mean of its cosines to the person's direction and to the nearest of their
-/// templates. The direction holds what all photos have in common, the template a photo taken in similar light. For people
-/// whom the embedder has never seen, both together miss fewer than either (`latchkey eval people` measures all three).
+/// How alike a face is to a person: the mean of its cosines to the person's direction and to the nearest of their templates. The
+/// direction represents what all photos have in common, and the nearest template represents a photo taken in similar light. For
+/// people whom the embedder has never seen, both together miss fewer faces than either alone (`latchkey eval people` measures all
+/// three).
 #[must_use]
 pub fn likeness<'a>(
     face: &[f32],
@@ -101,7 +104,7 @@ pub fn likeness<'a>(
     0.5 * (common + nearest)
 }
 
-/// In eight sums, which a processor computes at once; one sum would wait for each addition.
+/// The dot product, computed in eight sums at once. A single sum would have to wait for each addition.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f32 = a
@@ -177,7 +180,7 @@ mod tests {
         assert!(directions(&[], &[]).is_empty());
     }
 
-    /// The derivative of the loss at the answer, by differences: zero except for the rest of the descent.
+    /// At the answer, with its best length and bias, every small change of a direction increases the loss.
     #[test]
     fn the_answer_is_a_minimum() {
         let mut chance = Chance::new(3);
@@ -195,7 +198,7 @@ mod tests {
         let others: Vec<&[f32]> = strangers.iter().map(Vec::as_slice).collect();
         let each: Vec<Vec<&[f32]>> = others.iter().map(|s| vec![*s]).collect();
         let learnt = directions(&views, &each);
-        // A direction has only its angle, so the minimum is searched along the length, too.
+        // A direction has no length, so the minimum is also searched over the length.
         let loss = |w: &[Vec<f32>], b: f32| {
             let mut sum = 0.0_f64;
             for (class, examples) in views.iter().chain([&others]).enumerate() {

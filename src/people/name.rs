@@ -1,8 +1,8 @@
 //! What people may be called, and who is meant by a typed name.
 //!
-//! A name is kept as it was written, in one Unicode form (NFC). Two names that differ only in what keyboards and systems
-//! change mean one person ([`fold`]). Code that reads a name from a person, a folder or a list calls [`read`]; code that
-//! looks a person up calls [`find`].
+//! A name is kept as it was written, in one Unicode form (NFC). Two names that differ only in what keyboards and systems change
+//! refer to the same person ([`fold`]). Code that reads a name from a person, a folder or a list calls [`read`]; code that looks
+//! a person up calls [`find`].
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
@@ -11,9 +11,9 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::text::{fold, is_invisible, nearest, turns_direction};
 
-/// The most letters, as a reader sees them.
+/// The largest number of letters in a name, as a reader counts them.
 const MOST_LETTERS: usize = 64;
-/// A name is also a folder's name: the most bytes that file systems of Linux allow.
+/// The largest number of bytes in a name. A name is also used as a folder's name, and Linux file systems allow no more.
 const MOST_BYTES: usize = 255;
 
 /// The combining class of the signs that silence a vowel in Indian scripts (UAX #44).
@@ -175,13 +175,14 @@ fn does_not_join(c: char) -> bool {
             | 0x2e80..0xa4d0 | 0xac00..0xd7ff | 0xf900..0xfb00 | 0xff00..0xffef | 0x20000..0x40000)
 }
 
-/// Whether two names mean one person.
+/// Whether two names refer to the same person.
 #[must_use]
 pub fn same(one: &str, other: &str) -> bool {
     key(one) == key(other)
 }
 
-/// A form that is the same for every way to write a name. Windows removes dots from the end of a folder's name.
+/// The form of a name that is the same for every way to write the name. It has no dots at the end, because Windows removes them
+/// from a folder's name.
 #[must_use]
 pub fn key(name: &str) -> String {
     let folded = fold(name);
@@ -202,7 +203,8 @@ pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
     })
 }
 
-/// Checks that a person may be enrolled as `name`, in addition to `known`. A name that is among them is the same person's.
+/// Checks that a person may be enrolled as `name`, in addition to `known`. If the name is among `known`, it refers to that
+/// person.
 ///
 /// # Errors
 /// [`NameError`]: the log and the folder of photos use that word for something else, or it looks like one of `known` in the
@@ -236,7 +238,7 @@ pub fn check_new<'a>(
 /// [`NameError`].
 pub fn check_alike(name: &str, other: &str) -> Result<(), NameError> {
     let (folded, other_key) = (key(name), key(other));
-    // Within one script people read closely enough: Marnie is not Mamie.
+    // Within one script people read closely enough to distinguish names such as Marnie and Mamie.
     let mut shared = AugmentedScriptSet::for_str(name);
     shared.intersect_with(AugmentedScriptSet::for_str(other));
     // Some letters look alike only as capitals.

@@ -1,6 +1,8 @@
-//! The embedder that was fine-tuned for a gallery: the set's own, verified, with the gallery's weights in its top layers.
+//! The embedder that was fine-tuned for a gallery. It is the set's own embedder, verified, with the gallery's weights in its top
+//! layers.
 //!
-//! The gallery names no file. The loaded network lies sealed in memory, and has the checksum that it had when it was tried.
+//! The gallery does not refer to a network's file. The loaded network is sealed in memory, and has the checksum that it had when
+//! it was tested.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,20 +15,20 @@ use crate::nn::{EmbedderManifest, ModelError, ModelFile, WeightsError};
 /// Why a fine-tuned embedder is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum TunedError {
-    /// The set's own file, or memory, is missing.
+    /// The set's own file is missing, or there is too little memory.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The weights do not fit.
     #[error("the gallery's fine-tuned weights: {0}; {REDO}")]
     Weights(#[from] WeightsError),
-    /// They were trained from another network.
+    /// The weights were trained from another network.
     #[error(
         "the gallery's fine-tuned weights are for embedder {found}, this set has {want}; {REDO}"
     )]
     Network {
-        /// What they are for.
+        /// Checksum of the embedder that the weights are for.
         found: String,
-        /// The embedder in use.
+        /// Checksum of the embedder in use.
         want: String,
     },
     /// The owner's threshold would be applied to this network.
@@ -47,7 +49,7 @@ const REDO: &str = "go back to the set's own network with `latchkey train --undo
 /// The embedder of `tuned`, made from the set's own embedder of `manifest`, whose file is in one of `folders`.
 ///
 /// # Errors
-/// [`TunedError`] if any part differs from what was tried.
+/// [`TunedError`] if any part differs from what was tested.
 pub fn network(
     manifest: &EmbedderManifest,
     folders: &[PathBuf],
@@ -72,7 +74,7 @@ pub fn network(
     )?)
 }
 
-/// The folder that the gallery lies in.
+/// The folder that contains the gallery.
 #[must_use]
 pub fn folder(gallery: &Path) -> PathBuf {
     match gallery.parent() {
@@ -88,8 +90,8 @@ fn prefix(gallery: &Path) -> OsString {
     name
 }
 
-/// Deletes the files of networks that earlier versions fine-tuned for the gallery at `gallery`: they have learnt from people
-/// who may have been forgotten since.
+/// Deletes the files of networks that earlier versions fine-tuned for the gallery at `gallery`, because those networks have
+/// learnt from people who may have been removed since.
 ///
 /// # Errors
 /// The system's error.

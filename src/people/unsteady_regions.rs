@@ -1,19 +1,19 @@
-//! Regions of the picture where one unknown face after another appears: something there looks like a face to the detector, and
-//! each time like another one. [`Evidence`](super::Evidence) finds things that always look like one face.
+//! Regions of the picture where one unknown face after another appears, because something there looks like a face to the
+//! detector, each time like a different one. [`Evidence`](super::Evidence) finds things that always look like the same face.
 //!
-//! A region is *unsteady* from the eighth unknown face on that begins there within a minute, as long as more follow.
-//! People who pass by are fewer, and those who wait are one face each. Held inline: nothing is allocated.
+//! A region is *unsteady* once eight unknown faces have begun there within a minute, and stays unsteady as long as more follow.
+//! People who pass by are fewer, and each person who waits is one face. All regions are stored inline, so nothing is allocated.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::face::Rect;
 
-/// Regions that are remembered.
+/// The number of regions that are remembered.
 const CAPACITY: usize = 64;
-/// Least overlap of a face with its region. A false detection has no steady size.
+/// The smallest overlap of a face with its region. It is small because the size of false detections varies.
 const MIN_OVERLAP: f32 = 0.3;
-/// Unknown faces that begin within [`WITHIN`] and make a region unsteady.
+/// The number of unknown faces that make a region unsteady if they begin within [`WITHIN`].
 const FACES: usize = 8;
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -21,7 +21,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 struct Region {
     /// The mean of the latest faces.
     bbox: Rect,
-    /// When the last faces began; the oldest is at `next`. 0 for none.
+    /// The times when the latest faces began; the oldest is at `next`. 0 marks a free entry.
     starts: [Timestamp; FACES],
     next: usize,
     latest: Timestamp,

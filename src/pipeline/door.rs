@@ -1,15 +1,15 @@
-//! The door thread: feeds the decision, moves the outputs, writes the log.
+//! The door thread: passes observations to the decision, moves the outputs, writes the log.
 //!
-//! It alone owns the outputs and the guards. Everything it depends on (camera, recognition, outputs,
-//! guards, broker) is a fault while it is broken, and a fault shuts the door; only the exit button works then.
+//! It alone owns the outputs and the guards. Everything that it depends on (camera, recognition, outputs, guards, broker) is a
+//! fault while it is broken. A fault shuts the door; then only the exit button works.
 //!
 //! # What comes first
 //! Every fault goes through [`Controller::fail`], and every change of the decision through [`Controller::apply`]. Both turn the
-//! relay off on the driver before they do anything else: before they log a line, replace a guard or drop the outputs. The tests
-//! of this room record the calls and check this for each fault.
+//! relay off through the driver before they do anything else: before they log a line, replace a guard or drop the outputs. The
+//! tests of this module record the calls and check this for each fault.
 //!
-//! Nothing here waits for another process: the [broker](crate::broker) starts, ends and reaps guards and reopens lost lines,
-//! and its responses are read when they have come. The relay goes on once a guard has answered.
+//! Nothing here waits for another process. The [broker](crate::broker) starts, ends and reaps guards and reopens lost lines,
+//! and its responses are read when they have come. The relay goes on only after a guard has answered.
 
 mod fault;
 mod guards;
@@ -41,42 +41,42 @@ use crate::output::{Outputs, Player};
 
 /// How often lost outputs or a lost guard are retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest sleep: half a heartbeat, so that none is missed.
+/// The longest sleep: half a heartbeat interval, so that no heartbeat is missed.
 const LONGEST_SLEEP: Duration = Duration::from_nanos(HEARTBEAT_INTERVAL.subsec_nanos() as u64 / 2);
 
 /// The door thread's state.
 pub struct Controller {
     door: Door,
-    // Dropped in this order: outputs off first, then the guards that watch over them.
+    // The fields are dropped in this order: outputs off first, then the guards that watch over them.
     outputs: Option<Box<dyn Outputs>>,
     guards: Guards,
     broker: Box<dyn BrokerClient>,
     /// Requests to the broker that are not sent yet.
     requests: Vec<Request>,
     player: Player,
-    /// Recognition whose loop has made no round for this long is stuck.
+    /// Recognition counts as stuck if its loop has made no round for this long.
     watchdog: Duration,
-    /// Recognition that has read no frame for this long, while the camera delivers, is also stuck.
+    /// Recognition also counts as stuck if it has read no frame for this long while the camera delivers.
     read_timeout: Duration,
-    /// Since when the camera delivers.
+    /// When the camera began to deliver.
     camera_since: Timestamp,
     relay: Relay,
     faults: Faults,
-    /// Faults that are logged.
+    /// The faults that are logged already.
     logged: Faults,
     last_heartbeat: Timestamp,
     last_retry: Timestamp,
-    /// Since when the outputs have been requested.
+    /// When the outputs were requested, if they are.
     outputs_requested: Option<Timestamp>,
     /// Whether it is logged that no guard starts.
     no_guard_logged: bool,
-    /// When the source of pictures ended: end when the door is shut.
+    /// When the source of pictures ended: the loop ends once the door is shut.
     source_ended: Option<Timestamp>,
     log_names: bool,
     /// Whether the LED shows that the newest setup has a mistake.
     notice: bool,
     names: Names,
-    /// Observations received, for a halted clock.
+    /// Number of observations received, for a halted clock.
     received: u64,
     inbox: Inbox,
 }
@@ -100,7 +100,7 @@ impl Controller {
     fn new(config: &Config, broker: Box<dyn BrokerClient>, inbox: Inbox) -> Result<Self, RunError> {
         let door = Door::new(config.door.clone())?;
         let now = Timestamp::now();
-        // Until the camera delivers, it is missing.
+        // The camera counts as missing until it delivers.
         let faults = Faults {
             camera: true,
             ..Faults::default()
@@ -142,7 +142,7 @@ impl Controller {
                 clock::settled(self.received + self.inbox.shared.progress.unread());
             }
         }
-        // Turned off here, not left to the drop.
+        // The relay is turned off here, and not left to the drop of the outputs.
         self.fail(Fault::Stop);
         self.guards.dismiss();
     }
@@ -153,7 +153,7 @@ impl Controller {
         self.read_guards(now);
         self.read_inbox();
         self.watch_recognition(now);
-        // Later than the times at which the faults of this round shut the door.
+        // This is later than the times at which the faults of this round shut the door.
         let now = Timestamp::now();
         let events = self.door.fault(now, self.faults.any());
         self.apply(now, &events);
@@ -179,8 +179,8 @@ impl Controller {
         }
     }
 
-    /// Handles a fault. The relay goes off before anything else is done about it, and by the driver itself: the state that
-    /// this thread has noted does not matter. The decision follows, then what broke, then the log.
+    /// Handles a fault. The relay goes off before anything else is done about the fault, and through the driver itself: the
+    /// state that this thread has noted does not matter. After that come the decision, the part that broke, and the log.
     fn fail(&mut self, fault: Fault) {
         let (was, off) = self.relay_off();
         let now = Timestamp::now();
@@ -191,9 +191,9 @@ impl Controller {
                 self.camera_since = now;
             }
             Fault::Recognition => self.faults.recognition = true,
-            // Dropping them turns off whatever still obeys. They are opened again later.
+            // Dropping the outputs turns off every line that still obeys. They are opened again later.
             Fault::Relay(_) | Fault::Leds(_) | Fault::Button(_) => self.drop_outputs(),
-            // Another guard may be active already. This is still a fault until the next round.
+            // Another guard may be active already. The loss still counts as a fault until the next round.
             Fault::Guard(_) => {
                 (self.faults.guard, self.logged.guard) = (true, true);
                 self.last_retry = now;
@@ -213,7 +213,7 @@ impl Controller {
         self.log_relay(was);
     }
 
-    /// Applies the decision: off before the log, on after it was decided. Also shows the LEDs.
+    /// Applies the decision. The relay goes off before the events are logged, and on after they are logged. Also sets the LEDs.
     fn apply(&mut self, now: Timestamp, events: &Events) {
         if events.iter().any(|event| *event == Event::ClockJumped) {
             self.fail(Fault::Clock);
@@ -232,7 +232,7 @@ impl Controller {
         self.drive_outputs();
     }
 
-    /// What the LEDs show: a mistake in the setup only while there is nothing else.
+    /// The indication of the LEDs. A mistake in the setup is shown only while there is nothing else to show.
     fn indication(&self) -> Indication {
         match self.door.indication() {
             Indication::Ready if self.notice => Indication::Notice,

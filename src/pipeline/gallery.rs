@@ -1,5 +1,5 @@
-//! Notices when the gallery file changes, so that a person who was just enrolled can go in and a person who
-//! was removed no longer can. Takes up an embedder that was fine-tuned for it, without a restart.
+//! Notices when the gallery file changes, so that a person who was just enrolled can go in and a person who was removed cannot.
+//! Also starts to use an embedder that was fine-tuned for the gallery, without a restart.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,21 @@ use crate::people::{Bank, Gallery, Identifier, PersonId, Rule, Tuned, TunedError
 /// How often the file is checked.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What distinguishes one version of the file from another: inode, size, time of change.
+/// The inode, size and time of change, which distinguish one version of the file from another.
 type FileVersion = Option<(u64, u64, i64, i64)>;
 
 /// Names by number, for the log.
 pub type Names = Vec<(PersonId, String)>;
 
-/// What recognition compares faces with from now on.
+/// A new gallery, and perhaps a new embedder, for recognition.
 pub struct MatcherUpdate {
     /// The residents.
     pub identifier: Identifier,
-    /// The embedder that it needs, if another one than before.
+    /// The embedder that the identifier needs, if it is not the one in use.
     pub embedder: Option<Embedder>,
 }
 
-/// A gallery that was read.
+/// A new version of the gallery.
 pub struct Change {
     pub matcher: MatcherUpdate,
     /// For the door thread, which logs why a gallery cannot be used.
@@ -42,7 +42,7 @@ pub struct Networks {
     /// Folders of model files.
     pub folders: Vec<PathBuf>,
     pub engine: EngineSettings,
-    /// The strangers of the set.
+    /// The strangers of the model set.
     pub bank: Option<Bank>,
 }
 
@@ -52,7 +52,7 @@ impl Networks {
         Embedder::open(self.set.embedder(), &self.folders, self.engine).map_err(|e| e.to_string())
     }
 
-    /// The embedder with the gallery's weights.
+    /// The embedder with the weights of the gallery.
     fn tuned(&self, tuned: &Tuned) -> Result<Embedder, String> {
         let manifest = self.set.embedder();
         let file = tuned::network(manifest, &self.folders, tuned).map_err(|e| e.to_string())?;
@@ -66,17 +66,17 @@ pub struct GalleryWatcher {
     path: PathBuf,
     rule: Rule,
     networks: Networks,
-    /// Checksum of the embedder that recognition has; empty if unknown.
+    /// Checksum of the embedder in use; empty if unknown.
     current_embedder: String,
     /// The version that was last read; `None` before the first check, and while the file cannot be used.
     last_read: Option<FileVersion>,
-    /// The logged reason why it cannot be used.
+    /// The logged reason why the file cannot be used.
     refused: Option<String>,
     last_check: Option<Instant>,
 }
 
 impl GalleryWatcher {
-    /// Watches `path` for people whose faces are recognised with `networks`; recognition has the embedder `current_embedder`.
+    /// Watches `path` for people whose faces are recognised with `networks`. `current_embedder` is the embedder in use.
     pub fn new(path: &Path, rule: Rule, networks: Networks, current_embedder: &str) -> Self {
         Self {
             path: path.to_owned(),
@@ -89,9 +89,9 @@ impl GalleryWatcher {
         }
     }
 
-    /// The gallery, if the file has changed since the last call. A file that cannot be used lets no one in: a
-    /// removed person must not come in because the change cannot be read. The reason is logged once, and the
-    /// file is tried again until it can be used.
+    /// The gallery, if the file has changed since the last call. A file that cannot be used lets no one in, because a person
+    /// who was removed must not come in only because the change cannot be read. The reason is logged once, and the file is
+    /// tried again until it can be used.
     pub fn poll(&mut self) -> Option<Change> {
         if self
             .last_check
@@ -129,7 +129,7 @@ impl GalleryWatcher {
         }
     }
 
-    /// The gallery, and its embedder if recognition has another one.
+    /// The gallery, and its embedder if recognition uses another one.
     fn read(&mut self) -> Result<Change, String> {
         let gallery = Gallery::load(&self.path).map_err(|e| e.to_string())?;
         let own = &self.networks.set.embedder().sha256;
@@ -140,7 +140,7 @@ impl GalleryWatcher {
         }
         if let Some(tuned) = gallery.tuned() {
             if self.rule.fixed {
-                // The people are also enrolled with the set's own embedder, and the owner's threshold is for that.
+                // The people are also enrolled with the set's own embedder, and the owner's threshold applies to that embedder.
                 let why = TunedError::Threshold(self.rule.threshold).to_string();
                 log::error!("tuned_refused why={why:?}");
             } else if tuned.embedder_sha256 == self.current_embedder {
@@ -248,7 +248,8 @@ mod tests {
         assert_eq!(poll(), Some(true), "whole again");
     }
 
-    /// A gallery with Ada, and with `patch` for the set's embedder under the checksum `sha256`; the patched embedder knows no one.
+    /// A gallery with Ada, and with `patch` for the set's embedder under the checksum `sha256`. The patched embedder knows no
+    /// one.
     fn with_weights(path: &Path, own: &str, patch: Patch, sha256: &str) -> Embedding {
         let far = |first: f32| {
             let values = (0..128).map(|k| if k == 0 { first } else { 1.0 });
@@ -320,7 +321,7 @@ mod tests {
         with_weights(&path, &own, patch.clone(), &sha256);
         assert!(in_use(measured));
         assert!(!in_use(RULE), "the owner's threshold is for the set's own");
-        // Weights other than those that were tried, impossible weights, and weights of another network.
+        // Weights other than the tested ones, impossible weights, and weights of another network.
         let mut other = patch.clone();
         other.0[2].weights[7] *= 1.5;
         with_weights(&path, &own, other, &sha256);

@@ -1,5 +1,5 @@
-//! Whose the faces of a frame are: tracks, presentations and names. It reads no pixels and decides nothing about the
-//! door. Allocates nothing.
+//! Finds whose the faces of a frame are: tracks, presentations and names. It reads no pixels, decides nothing about the door,
+//! and allocates nothing.
 
 use crate::clock::Timestamp;
 use crate::door::{Observation, Sighting, Verdict};
@@ -12,7 +12,7 @@ pub struct IdentityTracker {
     tracker: Tracker,
     evidence: Evidence,
     regions: UnsteadyRegions,
-    /// The newest presentation so far.
+    /// The number of the newest presentation.
     newest: u32,
 }
 
@@ -24,12 +24,12 @@ struct OuterFace {
     known: bool,
 }
 
-/// A face with more of its area than this inside another one is a part of it.
+/// If more than this part of a face's area is inside another face, the smaller one is a part of the other.
 const PART: f32 = 0.5;
 
 impl OuterFace {
-    /// Whether `face`, which is smaller, is a part of this one. If this one is not a known person's, the smaller one may be
-    /// the face and the larger a mistake: the more certain one is the face.
+    /// Whether `face`, which is smaller, is a part of this one. If this one is not a known person's, the smaller one may be the
+    /// real face and the larger one a mistake: then the face with the higher score is regarded as real.
     fn has_part(&self, face: &Face) -> bool {
         face.bbox.within(&self.bbox) > PART && (self.known || self.score >= face.score)
     }
@@ -48,21 +48,21 @@ impl IdentityTracker {
         }
     }
 
-    /// Names faces with `identifier` from now on, and forgets all looks so far: a former resident may be a stranger now.
-    /// Returns the old one.
+    /// Replaces the identifier, and forgets all earlier looks, because a former resident may be a stranger now. Returns the old
+    /// identifier.
     pub fn exchange(&mut self, identifier: Identifier) -> Identifier {
         self.forget();
         std::mem::replace(&mut self.identifier, identifier)
     }
 
-    /// Forgets all looks so far.
+    /// Forgets all earlier looks.
     pub fn forget(&mut self) {
         self.evidence.clear();
         self.regions.clear();
     }
 
-    /// What the door needs to know of a frame taken at `captured` with these faces, largest first. Those beyond
-    /// [`MAX_FACES`] are left out.
+    /// The door's information about a frame taken at `captured` with these faces, largest first. Faces beyond [`MAX_FACES`] are
+    /// left out.
     #[must_use]
     pub fn observe(&mut self, captured: Timestamp, faces: &[Face]) -> Observation {
         let faces = &faces[..faces.len().min(MAX_FACES)];
@@ -72,7 +72,7 @@ impl IdentityTracker {
         }
         let tracks = self.tracker.follow(captured, &boxes[..faces.len()]);
         let mut observation = Observation::new(captured);
-        // Larger faces first: a face that lies in another one is a part of it.
+        // Larger faces come first, because a face inside another one is a part of it.
         let mut outer = [None; MAX_FACES];
         for (place, (face, track)) in faces.iter().zip(tracks).enumerate() {
             let (now, bbox) = (captured, &face.bbox);
@@ -102,13 +102,14 @@ impl IdentityTracker {
                         score: found.score,
                         strong: found.strong,
                     },
-                    // A bad look at an enrolled person: the next frames will show.
+                    // A bad look at an enrolled person: the next frames will show who it is.
                     None if found.doubt => Verdict::Unclear,
                     None => Verdict::Stranger { score: found.score },
                 };
                 known = found.who.is_some() || found.doubt;
             }
-            // Also in an unsteady region: a person who is known there is not a thing when it is steady again.
+            // This also applies in an unsteady region: a person who is known there is not a thing when the region is steady
+            // again.
             if known && !sighting.motion.is_thing() {
                 let named = matches!(sighting.verdict, Verdict::Known { .. });
                 self.evidence.mark_enrolled(sighting.presentation, named);
@@ -181,7 +182,7 @@ mod tests {
         }
     }
 
-    /// A removed resident is a stranger like any other, also in the place where they stood.
+    /// A removed resident is a stranger like any other, also in the place where the resident stood.
     #[test]
     fn a_resident_who_is_removed_is_refused() {
         let mut chance = Chance::new(8);
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(refused, [24]);
     }
 
-    /// One picture after another in one place, each held still until it is a thing.
+    /// One picture after another in one place. Each is held still until it counts as a thing.
     #[test]
     fn pictures_that_are_held_still_one_after_the_other_are_attempts() {
         let mut chance = Chance::new(9);
@@ -214,7 +215,7 @@ mod tests {
         let mut door = Door::new(Policy::default()).unwrap();
         let (mut now, mut strict_at) = (1_000_000, None);
         for picture in 0..40 {
-            // Every fifth is of a person who is like Ada enough for the usual bar only.
+            // Every fifth picture is of a person who is similar enough to Ada for the usual bar only.
             let other = random_person(&mut chance);
             let both = other.cosine(ada.values());
             let beside = Embedding::normalised(
@@ -241,14 +242,14 @@ mod tests {
                 }
             }
         }
-        // In the time of nine pictures the policy allows A + T/W = 8, and one is still there.
+        // In the time of nine pictures the policy allows A + T/W = 8 attempts, and one picture is still there.
         assert!(
             strict_at.is_some_and(|picture| picture <= 9),
             "{strict_at:?}"
         );
     }
 
-    /// A bush in the wind: another face in the same place every 0.4 s.
+    /// A bush in the wind: it looks like another face in the same place every 0.4 s.
     #[test]
     fn a_place_of_changing_faces_never_locks_the_door_and_is_never_let_in() {
         let mut chance = Chance::new(7);
@@ -262,13 +263,13 @@ mod tests {
             if frame % 4 == 0 {
                 bush = random_person(&mut chance);
             }
-            // After the first minute it often looks like Ada.
+            // After the first minute the bush often looks like Ada.
             if frame > 600 && frame % 40 < 8 {
                 bush = ada;
             }
             let shift = chance.between(-4.0, 4.0);
             let mut faces = vec![face(200.0 + shift, bush)];
-            // Ada comes every minute, and stands beside it.
+            // Ada comes every minute, and stands beside the bush.
             if frame % 600 > 570 {
                 faces.push(face(340.0, ada));
             }

@@ -1,4 +1,4 @@
-//! Whether the loop makes progress: the log's `alive` line for people, and notifications for the service manager.
+//! Reports of the loop's progress: the log's `alive` line for people, and notifications for the service manager.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,9 +10,9 @@ use crate::clock::{self, Timestamp};
 
 /// How often the service manager is notified.
 const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
-/// The source makes rounds even if a camera is silent or absent.
+/// How long the source may make no round. It makes rounds even if a camera is silent or absent.
 const SOURCE_TIMEOUT: Duration = LONGEST_ROUND.saturating_mul(2);
-/// The door makes eight rounds a second.
+/// How long the door may make no round. It makes eight rounds per second.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks that each thread makes rounds. If one does not, the service manager is not notified.
@@ -26,7 +26,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Recognition counts as stuck after `watchdog`; `counters` are the source's.
+    /// Recognition counts as stuck after `watchdog`. `counters` belong to the source.
     pub fn new(watchdog: Duration, counters: Arc<Counters>) -> Self {
         Self {
             watchdog,
@@ -37,7 +37,7 @@ impl Liveness {
         }
     }
 
-    /// Whether to notify the service manager that all is well. A play with its own time always does.
+    /// Whether to notify the service manager that all is well. A play that sets its own time always does so.
     pub fn should_notify(&mut self, shared: &Shared) -> bool {
         let now = Timestamp::now();
         let rounds = Counters::get(&self.counters.rounds);

@@ -1,4 +1,4 @@
-//! The loop of the door's process: threads, what passes between them, and how they end.
+//! The loop of the door's process: its threads, the messages between them, and how they end.
 //!
 //! ```text
 //! capture ──slot──▶ recognition ──observations──▶ door ──▶ relay, LEDs
@@ -6,9 +6,9 @@
 //!    └────────────────────┘       main: signals, gallery, notifications
 //! ```
 //!
-//! Each arrow is lock-free and bounded: the slot holds one frame, and an observation that finds its
-//! queue full is dropped, for a newer one follows. The door thread owns the outputs and trusts no other thread:
-//! if the others make no progress within bounded times, the door is shut.
+//! Each arrow is lock-free and bounded. The slot holds one frame. If the queue of observations is full, an observation is
+//! dropped, because a newer one follows. The door thread owns the outputs and trusts no other thread: if the others make no
+//! progress within bounded times, the door is shut.
 
 mod door;
 mod gallery;
@@ -53,45 +53,45 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Frames looked at.
+    /// Number of frames that were looked at.
     #[must_use]
     pub fn looked(&self) -> u64 {
         self.looked.load(Ordering::Relaxed)
     }
 
-    /// Frames that could not be read, see [`LookError`].
+    /// Number of frames that could not be read, see [`LookError`].
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// The part of them whose picture was damaged on its way from the camera.
+    /// The number of these unread frames whose picture was damaged on its way from the camera.
     #[must_use]
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Pixels that the sampler read for the detector. None if the detector reads the camera's memory itself.
+    /// Number of pixels that the sampler read for the detector. None if the detector reads the camera's memory itself.
     #[must_use]
     pub fn detect_sampled(&self) -> u64 {
         self.detect_sampled.load(Ordering::Relaxed)
     }
 }
 
-/// What the threads share in addition to frames and observations.
+/// Data that the threads share in addition to frames and observations.
 pub(crate) struct Shared {
     /// Set once; every thread ends soon after.
     stop: AtomicBool,
-    /// The end is a failure: the broker is gone.
+    /// Whether the end is a failure, because the broker is gone.
     failed: AtomicBool,
-    /// When recognition last made a round of its loop, in nanoseconds of [`Timestamp`].
+    /// When recognition last went through its loop, in nanoseconds of [`Timestamp`].
     recognition_round: AtomicU64,
-    /// When recognition had last read a frame, in nanoseconds of [`Timestamp`].
+    /// When recognition last finished reading a frame, in nanoseconds of [`Timestamp`].
     frame_read: AtomicU64,
-    /// When the door thread last made a round with its outputs as decided, in nanoseconds of [`Timestamp`].
+    /// When the door thread last went through its loop with its outputs as decided, in nanoseconds of [`Timestamp`].
     door_round: AtomicU64,
     progress: Arc<Progress>,
-    /// The door thread polls it; every message to that thread signals it.
+    /// The door thread polls this; every message to that thread signals it.
     door_wakeup: Arc<Wakeup>,
 }
 
@@ -106,7 +106,7 @@ impl Shared {
         self.door_wakeup.wake();
     }
 
-    /// Ends every thread, because nothing that is lost after this could be replaced.
+    /// Ends every thread, because an output or guard that is lost after this could not be replaced.
     fn fail(&self) {
         self.failed.store(true, Ordering::Release);
         self.stop();
@@ -122,13 +122,13 @@ pub enum RunError {
     /// Relay, LEDs or button are not available.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// No guard would watch the relay.
+    /// No guard is available to watch the relay.
     #[error(transparent)]
     Guard(#[from] GuardError),
     /// The process that opens devices and starts guards is gone.
     #[error("the broker, which opens devices and starts guards, is gone")]
     Broker,
-    /// The set's strangers cannot be read.
+    /// The model set's bank of strangers cannot be read.
     #[error(transparent)]
     Bank(#[from] BankError),
     /// The policy is invalid.
@@ -149,10 +149,10 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> RunError {
 }
 
 /// Watches the camera and works the door until SIGTERM or SIGINT, or until a source of pictures ends. `reader` belongs to the
-/// set `set`.
+/// model set `set`.
 ///
 /// # Errors
-/// [`RunError`] if something is missing that the loop cannot wait for. The relay is off then, too.
+/// [`RunError`] if something is missing that the loop cannot wait for. The relay is off in this case, too.
 pub fn run(
     config: &Config,
     set: &Manifest,
@@ -182,7 +182,7 @@ pub fn run(
     let mut gallery =
         gallery::GalleryWatcher::new(&config.gallery, rule, networks, reader.embedder_sha256());
 
-    // The outputs first: whatever happens after this, they are off and held.
+    // The outputs come first: whatever happens after this, they are off and held.
     let (observations, observed) = bounded(8);
     let (camera_events, camera_inbox) = bounded(64);
     let (gallery_updates, gallery_inbox) = bounded(4);
@@ -246,7 +246,7 @@ pub fn run(
         supervisor.ready();
         while !shared.stopping() && !door_thread.is_finished() {
             if let Some(change) = gallery.poll() {
-                // The door first: a gallery that cannot be used shuts it. A channel is full only while a thread
+                // The door comes first, because a gallery that cannot be used shuts it. A channel is full only while a thread
                 // is stalled; the next round tries again.
                 if gallery_updates.try_send(change.update).is_err()
                     || matcher_updates.try_send(change.matcher).is_err()
@@ -254,14 +254,14 @@ pub fn run(
                     gallery.invalidate();
                 }
             }
-            // Freed here, not on the frame path.
+            // Freed here, so that the frame path does not have to do it.
             while to_free.try_recv().is_ok() {}
             alive_log.log(&shared);
             if liveness.should_notify(&shared) {
                 supervisor.alive();
             }
             if let Some(signal) = wait(&signals, Duration::from_millis(250)) {
-                // The relay before the log.
+                // The relay comes before the log.
                 shared.stop();
                 log::info!("stopping signal={signal}");
                 supervisor.stopping();
@@ -271,7 +271,7 @@ pub fn run(
     }
     shared.stop();
     consumer.unpark();
-    // The door first: nothing may delay the relay.
+    // The door comes first: nothing may delay the relay.
     let _ = door_thread.join();
     let result = camera.map(capture::RunningSource::stop);
     let _ = recognition_thread.join();
@@ -283,7 +283,7 @@ pub fn run(
     Ok(())
 }
 
-/// Sockets that become readable when the process is asked to stop, by the name of the signal.
+/// Sockets that become readable when the process is asked to stop, each with the name of its signal.
 type Signals = [(&'static str, UnixStream); 2];
 
 fn signals() -> Result<Signals, RunError> {

@@ -1,4 +1,4 @@
-//! One frame on the recognition thread: from a lease to what the door needs to know about it.
+//! One frame on the recognition thread: from a lease to the door's information about the frame.
 //!
 //! Allocates nothing once loaded (see [`Reader::read`] for MJPEG).
 
@@ -9,7 +9,7 @@ use crate::face::{FaceError, Reader};
 use crate::frame::{ImageError, Lease};
 use crate::people::Identifier;
 
-/// Reader and identity tracker together.
+/// The reader and the identity tracker together.
 pub struct Recogniser {
     reader: Reader,
     tracker: IdentityTracker,
@@ -36,10 +36,10 @@ impl Recogniser {
         }
     }
 
-    /// Compares faces with what is in `new` from now on. Returns the old, for another thread to free.
+    /// Replaces the identifier, and the embedder if `new` has one. Returns the old ones, for another thread to free.
     pub(super) fn exchange(&mut self, new: MatcherUpdate) -> MatcherUpdate {
         let embedder = new.embedder.map(|e| {
-            // Another network's looks at a face have no meaning for this one.
+            // Looks at a face by another network have no meaning for this one.
             self.tracker.forget();
             self.reader.exchange(e)
         });

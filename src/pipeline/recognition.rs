@@ -16,13 +16,13 @@ use crate::face::FaceError;
 use crate::frame::Slot;
 use crate::wakeup::WakingSender;
 
-/// The longest sleep when no frame comes: its rounds must go on.
+/// The longest sleep when no frame comes, because the thread's rounds must go on.
 const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
-/// Least time between two lines about looks: a console has no room for all of them.
+/// The shortest time between two lines about looks. A console cannot show all of them.
 const LOOKS_APART: Duration = Duration::from_millis(100);
 
-/// Least time between two lines about unreadable frames: the `alive` line has their number.
+/// The shortest time between two lines about unreadable frames. The `alive` line has their number.
 const UNREAD_APART: Duration = Duration::from_secs(60);
 
 /// Everything the thread works with.
@@ -31,16 +31,16 @@ pub struct Worker {
     pub slot: Arc<Slot>,
     pub shared: Arc<Shared>,
     pub observations: WakingSender<Observation>,
-    /// What faces are compared with, when the gallery has changed.
+    /// New identifiers and embedders, which come when the gallery has changed.
     pub new_matchers: Receiver<MatcherUpdate>,
-    /// Where the old goes, to be freed elsewhere.
+    /// Where the old ones go, to be freed in another thread.
     pub old_matchers: Sender<MatcherUpdate>,
 }
 
 impl Worker {
     /// Runs until the loop stops.
     pub fn run(mut self) {
-        // A camera whose frames cannot be read gets a few lines, not one for each frame.
+        // A camera whose frames cannot be read causes a few lines, and not one line per frame.
         let mut unread_logged: Option<Timestamp> = None;
         let mut look_logged = Timestamp::default();
         while !self.shared.stopping() {
@@ -71,14 +71,14 @@ impl Worker {
                         .fetch_add(sampled, Ordering::Relaxed);
                     if now.since(look_logged) >= LOOKS_APART {
                         look_logged = now;
-                        // The macro checks the level before anything else: if the line is off, it costs a comparison.
+                        // The macro checks the level before anything else, so a line that is not logged costs one comparison.
                         log::debug!(
                             "looked frame={} faces={} detect_sampled={sampled} second_looks={second}",
                             observation.captured(),
                             observation.sightings().len()
                         );
                     }
-                    // Full: the door thread is behind, and a newer observation follows.
+                    // If the queue is full, the door thread is behind, and a newer observation follows.
                     let _ = self.observations.try_send(observation);
                 }
                 Err(error) => {

@@ -1,17 +1,18 @@
-//! Bytes of a text file, as editors on all systems save them: UTF-8 and UTF-16 with and without a mark at the beginning, and
-//! Windows-1252, which includes Latin-1. Anything else is refused with advice how to save it, and never guessed.
+//! Decodes the bytes of a text file, as editors on all systems save them: UTF-8 and UTF-16 with and without a mark at the
+//! beginning, and Windows-1252, which includes Latin-1. Anything else is refused with advice on how to save it, and never
+//! guessed.
 
 /// A text, and how it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
     /// The text, without a mark at its beginning.
     pub text: String,
-    /// Whether its encoding is certain. Windows-1252 is not: a file in another encoding of one byte a letter is read with the
-    /// wrong letters.
+    /// Whether the encoding is certain. Windows-1252 is not: a file in another encoding with one byte per letter is read with
+    /// the wrong letters.
     pub certain: bool,
 }
 
-/// A file that is not text, or in an unknown encoding.
+/// The file is not text, or is in an unknown encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is no text that can be read; save it again as plain text in UTF-8 (Notepad: Save As, Encoding: UTF-8; TextEdit: Format, \
@@ -19,16 +20,16 @@ pub struct Decoded {
 )]
 pub struct NotText;
 
-/// The upper half of Windows-1252 from 0x80 on, up to where it is Latin-1 (WHATWG Encoding, index windows-1252). Unused
-/// codes are control characters, which no text has.
+/// The characters of Windows-1252 between 0x80 and the part that is the same as Latin-1 (WHATWG Encoding, index windows-1252).
+/// Unused codes are control characters, which no text has.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
 impl Decoded {
-    /// `text` as bytes of a file that keeps this one's encoding if that is one byte a letter, and is UTF-8 otherwise. Letters that
-    /// were read wrong are written back unchanged. A letter that the encoding lacks becomes `?`.
+    /// The bytes of `text` for a file. They keep the encoding of this text if that has one byte per letter, and are UTF-8
+    /// otherwise. Letters that were read wrong are written back unchanged. A letter that the encoding lacks becomes `?`.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u8> {
         if self.certain {
@@ -78,8 +79,9 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     readable(text.collect::<Result<_, _>>().ok()?)
 }
 
-/// UTF-16 without a mark. Bytes are taken for it only if they cannot be a text of one byte a letter: one of them is a control
-/// character. Of the two byte orders, the one with fewer kinds of letters is right: the upper bytes of one language are alike.
+/// UTF-16 without a mark. Bytes are regarded as UTF-16 only if they cannot be a text with one byte per letter, because one of
+/// them is a control character. Of the two byte orders, the one with fewer kinds of letters is right, because the upper bytes
+/// of one language are alike.
 fn utf16_unmarked(bytes: &[u8]) -> Option<String> {
     let without_end = bytes.strip_suffix(b"\x1a").unwrap_or(bytes);
     if !without_end
@@ -118,7 +120,7 @@ fn windows_1252(byte: u8) -> char {
     }
 }
 
-/// `text`, if it has no characters that texts do not have. The mark by which DOS ends a file is removed.
+/// `text`, if all of its characters occur in texts. The mark by which DOS ends a file is removed.
 fn readable(mut text: String) -> Option<String> {
     if text.ends_with('\u{1a}') {
         text.pop();
@@ -126,12 +128,12 @@ fn readable(mut text: String) -> Option<String> {
     (!text.contains(is_odd)).then_some(text)
 }
 
-/// Whether `c` is a control character other than those of lines and tables.
+/// Whether `c` is a control character other than those for lines and tables.
 fn is_odd(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}' | '\u{85}')
 }
 
-/// The lines of `text`, whichever way its editor ends them, without spaces around them; empty ones are left out.
+/// The lines of `text`, in whichever way its editor ends them, without spaces around them. Empty lines are left out.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
         .map(str::trim)

@@ -1,18 +1,18 @@
-//! How near a name comes to an expected one: what can only mean that name, and what may mean it.
+//! How near a name is to an expected name: which names can only mean the expected one, and which may mean it.
 
 use super::{fold, fold_accents};
 
-/// How a name relates to an expected one.
+/// How a name relates to an expected name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// It is that name.
+    /// The name is the expected one.
     Is,
-    /// It differs in what systems and editors change by themselves: case, Unicode form, spaces, an ending that is missing, or
-    /// an added ending of plain text. It can only mean that name.
+    /// The name differs only in what systems and editors change by themselves: case, Unicode form, spaces, a missing ending, or
+    /// an added ending of plain text. It can only mean the expected name.
     Means,
-    /// It may mean that name: mistyped, a copy, or saved in another format.
+    /// The name may mean the expected one: it is mistyped, a copy, or saved in another format.
     MayMean,
-    /// It is another name.
+    /// The name is another one.
     Other,
 }
 
@@ -36,7 +36,7 @@ const RICH: [&str; 11] = [
 const ARCHIVE: [&str; 12] = [
     "zip", "rar", "7z", "tar", "gz", "tgz", "bz2", "xz", "zst", "cab", "iso", "dmg",
 ];
-/// What copies of a file have in their names, as systems in several languages make them.
+/// Words in the names of copies of a file, as systems in several languages make them.
 const COPY: [&str; 16] = [
     "copy", "of", "kopie", "von", "copie", "de", "copia", "kopia", "kopi", "new", "old", "bak",
     "backup", "final", "orig", "tmp",
@@ -46,13 +46,13 @@ fn ending(name: &str) -> String {
     fold(name.rsplit_once('.').map_or("", |(_, ending)| ending))
 }
 
-/// Whether a file of this name is what a word processor or browser saves.
+/// Whether the name is that of a file that a word processor or browser saves.
 #[must_use]
 pub fn is_rich_text(name: &str) -> bool {
     RICH.contains(&ending(name).as_str())
 }
 
-/// Whether a file of this name is an archive.
+/// Whether the name is that of an archive.
 #[must_use]
 pub fn is_archive(name: &str) -> bool {
     ARCHIVE.contains(&ending(name).as_str())
@@ -83,12 +83,12 @@ pub fn likeness(found: &str, expected: &str) -> Likeness {
     Likeness::Other
 }
 
-/// Whether `word` is `wanted`, or differs by a typing error.
+/// Whether `word` is `wanted`, or differs from it by typing errors.
 fn near(word: &str, wanted: &str) -> bool {
     edits(word, wanted) <= slips(wanted)
 }
 
-/// How many typing errors a word may have: with more, a short word is soon another word.
+/// How many typing errors a word may have. A short word with more errors could easily be another word.
 fn slips(word: &str) -> usize {
     match word.chars().count() {
         0..5 => 0,
@@ -97,7 +97,7 @@ fn slips(word: &str) -> usize {
     }
 }
 
-/// Insertions, deletions, changes and swaps of letters that turn one into the other.
+/// The number of insertions, deletions, changes and swaps of letters that turn one word into the other.
 #[must_use]
 pub fn edits(one: &str, other: &str) -> usize {
     strsim::osa_distance(one, other)
@@ -117,8 +117,8 @@ fn without_copy_marks(stem: &str) -> String {
     }
 }
 
-/// The one of `known` that comes nearest to `written`: a few letters differ, or accents are missing, or it is a part. `None`
-/// if none is near enough to be meant.
+/// The name in `known` that is nearest to `written`: a few letters differ, or accents are missing, or one is a part of the
+/// other. `None` if no name is near enough.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = fold_accents(written);
     let letters = wanted.chars().count();

@@ -1,6 +1,6 @@
-//! Mistakes in TOML, in one line with the line's number. What the keys mean does not matter here.
+//! Mistakes in TOML, as one line of text with the number of the line. What the keys mean does not matter here.
 
-/// What is wrong in `text` and on which line, as one line.
+/// The mistake in `text` and the line that it is on, as one line of text.
 #[must_use]
 pub fn toml_error(text: &str, error: &::toml::de::Error) -> String {
     let mut what = error.message().replace('\n', " ");
@@ -17,7 +17,8 @@ pub fn toml_error(text: &str, error: &::toml::de::Error) -> String {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
             let here = text.lines().nth(line - 1).unwrap_or_default().trim();
-            // Where there may be passwords, the message has no value of any key: a missing quote makes one key look like another.
+            // If there may be passwords in the text, the message contains no value of any key: a missing quote makes one key
+            // look like another.
             let lower = text.to_lowercase();
             let secret = ["network", "wifi", "pass", "psk", "system", "console"];
             let here = match here.split_once('=') {

@@ -1,4 +1,4 @@
-//! Why a file is no photo, in words that follow its name and name the fix.
+//! Why a file is no photo. The text follows the file's name and describes the fix.
 
 use std::path::PathBuf;
 
@@ -22,10 +22,10 @@ pub enum PhotoFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}; name a JPEG or PNG picture")]
     Unreadable(#[source] std::io::Error),
-    /// It is something else.
+    /// The file is of another kind.
     #[error("{0}; JPEG and PNG pictures can be read")]
     OtherKind(&'static str),
-    /// A folder, a device, a pipe.
+    /// The path is a folder, a device or a pipe.
     #[error("is no file; name a JPEG or PNG picture")]
     NoFile,
     /// A damaged JPEG picture, or a JPEG of a kind that is not supported.
@@ -36,14 +36,14 @@ pub enum PhotoFault {
         "the PNG picture is damaged or cut short ({0}); JPEG and PNG pictures can be read if they are whole: copy it again"
     )]
     Png(#[source] png::DecodingError),
-    /// Larger than any that is read.
+    /// The picture is larger than the largest that is read.
     #[error(
         "has {width}x{height} pixels; photos of up to {} million pixels and {} a side can be read: make it smaller",
         Photo::MAX_PIXELS >> 20,
         Photo::MAX_SIDE
     )]
     Pixels {
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
@@ -51,19 +51,19 @@ pub enum PhotoFault {
     /// The file is too large.
     #[error("is {0} MiB large; photos of up to {most} MiB can be read: make it smaller", most = Photo::MAX_BYTES >> 20)]
     Bytes(u64),
-    /// There is no memory left.
+    /// There is not enough memory.
     #[error("there is too little memory to read it; make it smaller")]
     Memory,
-    /// A defect of the decoder.
+    /// The decoder has a defect.
     #[error("the decoder gave up on it; save it again as JPEG")]
     GaveUp,
 }
 
-/// How the reason for not using a photo begins if the photo cannot be read.
+/// If a photo cannot be read, the reason for not using it begins with this text.
 pub const UNREAD: &str = "cannot be read: ";
 
 impl PhotoError {
-    /// The reason for not using the photo, as it follows the file's name.
+    /// The reason for not using the photo, in words that follow the file's name.
     #[must_use]
     pub fn why(&self) -> String {
         match &self.fault {

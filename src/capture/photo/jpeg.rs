@@ -1,4 +1,4 @@
-//! JPEG photos: decoded at a smaller scale if they are large, in colour, and the place of their EXIF data. The decoder is
+//! JPEG photos, decoded in colour and at a smaller scale if they are large, and the place of their EXIF data. The decoder is
 //! [`JpegPhoto`].
 
 use std::io::Read;

@@ -42,10 +42,11 @@ pub(super) fn read(mut file: BufReader<File>) -> Result<Stored, PhotoFault> {
     })
 }
 
-/// The EXIF data of a PNG file, wherever they lie: some programs write them after the pixels, where decoders do not look.
+/// The EXIF data of a PNG file, wherever they are stored. Some programs write them after the pixels, where decoders do not
+/// look.
 fn exif(file: &mut BufReader<File>) -> std::io::Result<Option<Vec<u8>>> {
     file.seek(SeekFrom::Start(8))?;
-    // As many chunks as a large picture has in small pieces.
+    // The limit is as many chunks as a large picture has in small pieces.
     for _ in 0..1 << 16 {
         let mut head = [0; 8];
         if file.read_exact(&mut head).is_err() {
@@ -58,14 +59,14 @@ fn exif(file: &mut BufReader<File>) -> std::io::Result<Option<Vec<u8>>> {
                 return Ok(file.read_exact(&mut exif).is_ok().then_some(exif));
             }
             b"IEND" => return Ok(None),
-            // With the checksum behind it.
+            // Skips the chunk together with the checksum behind it.
             _ => file.seek_relative(i64::from(length) + 4)?,
         }
     }
     Ok(None)
 }
 
-/// The rows of an interlaced picture, in the order in which they are stored (PNG specification, 8.2): by pass, the first
+/// The passes of an interlaced picture, in the order in which they are stored (PNG specification, 8.2): for each, the first
 /// pixel and the step to the next, across and down.
 const PASSES: [[u32; 4]; 7] = [
     [0, 8, 0, 8],

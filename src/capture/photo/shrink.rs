@@ -1,28 +1,28 @@
-//! A picture that is averaged down while its rows come, so that a large one is never in memory as a whole. Which rows come, and
-//! from what kind of file, is not known here.
+//! A picture that is averaged down while its rows arrive, so that a large picture is never in memory as a whole. This file
+//! does not know which rows arrive, and from what kind of file.
 
 use image::RgbImage;
 
 use super::{Photo, PhotoFault, picture, zeros};
 use crate::frame::Image;
 
-/// Where the pixels of a row lie in the picture.
+/// Where the pixels of a row are in the picture.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// The first pixel, and the step to the next.
+    /// The first pixel, and the step to the next pixel.
     pub(super) first: u32,
     pub(super) step: u32,
     pub(super) line: u32,
 }
 
-/// A picture that becomes smaller as its rows come: each of its pixels is the mean of `by` x `by`.
+/// A picture that is reduced as its rows arrive. Each of its pixels is the mean of `by` x `by` pixels of the file.
 pub(super) struct Shrinking {
     by: u32,
     width: u32,
     height: u32,
-    /// Of the file.
+    /// The size in the file.
     full: (u32, u32),
-    /// Sums of a line of the result, or of all lines where rows come in another order.
+    /// Sums of one line of the result, or of all lines if the rows arrive in another order.
     sums: Vec<u16>,
     interlaced: bool,
     pixels: Vec<u8>,
@@ -32,7 +32,7 @@ impl Shrinking {
     /// A picture of the size `full` in its file.
     pub(super) fn new(full: (u32, u32), interlaced: bool) -> Result<Self, PhotoFault> {
         let by = reduction(full.0, full.1);
-        // More would not fit into the sums.
+        // A larger reduction would not fit into the sums.
         if by > 16 {
             let (width, height) = full;
             return Err(PhotoFault::Pixels { width, height });
@@ -89,7 +89,7 @@ impl Shrinking {
         }
     }
 
-    /// Line `y` of the result, from the sums that begin at `from`.
+    /// Computes line `y` of the result from the sums that begin at `from`.
     fn line(&mut self, y: usize, from: usize) {
         let line = 3 * self.width as usize;
         let side = |at: usize, full: u32| self.by.min(full - at as u32 * self.by);
@@ -98,13 +98,13 @@ impl Shrinking {
         for (x, (out, sums)) in out.zip(self.sums[from..].chunks_exact(3)).enumerate() {
             let count = side(x, self.full.0) * down;
             for (out, sum) in out.iter_mut().zip(sums) {
-                // A mean of bytes is a byte.
+                // The mean of bytes fits into a byte.
                 *out = ((u32::from(*sum) + count / 2) / count) as u8;
             }
         }
     }
 
-    /// The picture, once all rows have come.
+    /// The picture, after all rows have arrived.
     pub(super) fn finish(mut self) -> Result<RgbImage, PhotoFault> {
         if self.interlaced && self.by > 1 {
             for y in 0..self.height as usize {
@@ -115,7 +115,7 @@ impl Shrinking {
     }
 }
 
-/// The smallest whole number by which both sides are to be divided.
+/// The smallest whole number by which both sides must be divided.
 fn reduction(width: u32, height: u32) -> u32 {
     let fits = |by: &u32| {
         let (width, height) = (width.div_ceil(*by), height.div_ceil(*by));

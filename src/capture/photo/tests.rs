@@ -1,12 +1,12 @@
-//! Photos of every kind that is read, and files that are refused. All are made here, byte by byte where a writer of pictures
-//! would not make them.
+//! Photos of every kind that can be read, and files that are refused. All are generated here. Where no encoder would write
+//! such a file, it is made byte by byte.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 use super::{Photo, PhotoError, UNREAD};
 
-/// A PNG file of these pieces, with their checksums.
+/// A PNG file with these chunks and their checksums.
 fn png_file(pieces: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
     let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
     for (kind, data) in pieces {
@@ -32,7 +32,7 @@ fn header(width: u32, height: u32, depth: u8, colour: u8, interlaced: bool) -> V
     data
 }
 
-/// Rows as they lie in a PNG file, without compression.
+/// Rows as they are stored in a PNG file, without compression.
 fn stored(rows: &[Vec<u8>]) -> Vec<u8> {
     let raw: Vec<u8> = rows
         .iter()
@@ -64,7 +64,7 @@ fn png_of(head: Vec<u8>, rows: &[Vec<u8>]) -> Vec<u8> {
     ])
 }
 
-/// The only directory of a TIFF file: how to turn the picture.
+/// A TIFF file whose only directory records how to turn the picture.
 fn exif(orientation: u8) -> Vec<u8> {
     let mut data = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     data.extend([orientation, 0, 0, 0, 0, 0, 0]);
@@ -73,7 +73,7 @@ fn exif(orientation: u8) -> Vec<u8> {
 
 fn open(bytes: &[u8]) -> Result<Photo, PhotoError> {
     let folder = tempfile::tempdir().expect("a folder");
-    // The name is no hint.
+    // The file's name does not match its kind.
     let path = folder.path().join("photo.gif");
     std::fs::write(&path, bytes).expect("written");
     Photo::open(&path)
@@ -130,7 +130,7 @@ fn photos_are_turned_upright_wherever_their_exif_data_are() {
     ] {
         let photo = good(&bytes);
         assert_eq!(photo.dimensions(), (32, 64), "{what}");
-        // A quarter turn to the right: what was on the left is above, what was above is on the right.
+        // After a quarter turn to the right, the left is at the top, and the top is at the right.
         assert!(near(photo.get_pixel(10, 10), [250, 0, 0]), "{what}");
         assert!(near(photo.get_pixel(10, 60), [0, 0, 250]), "{what}");
         assert!(near(photo.get_pixel(31, 20), [255; 3]), "{what}");
@@ -163,7 +163,7 @@ fn every_kind_of_png_is_read() {
                 .collect()
         })
         .collect();
-    // The first picture of an animation is the one that all others see.
+    // The first picture of an animation is the one that all other programs show.
     let animated = png_file(&[
         (b"IHDR", header(11, 9, 8, 0, false)),
         (b"acTL", [0, 0, 0, 1, 0, 0, 0, 0].to_vec()),
@@ -204,7 +204,7 @@ fn every_kind_of_png_is_read() {
     }
 }
 
-/// A little larger than the largest that is read in full size.
+/// The pictures are a little larger than the largest that is read in full size.
 #[test]
 fn large_photos_are_read_smaller() {
     let (width, height) = (4208, 2000);
@@ -231,7 +231,7 @@ fn large_photos_are_read_smaller() {
         assert!((photo.scale() - 2.0).abs() < 0.01);
         let picture = photo.into_picture();
         assert_eq!(picture.dimensions(), sides);
-        // Three of four are white.
+        // Three of four pixels are white.
         assert!(picture.pixels().all(|p| near(p, [191; 3])));
     }
     let photo = good(&jpeg_of(&scene(width, height)));
@@ -263,7 +263,7 @@ fn pictures_larger_than_any_camera_makes_are_refused_by_their_headers() {
     bytes[frame + 5..frame + 9].fill(0xff);
     let message = open(&bytes).unwrap_err().to_string();
     assert!(message.contains("65535x65535 pixels"), "{message}");
-    // As many as a file may have, but without data for them.
+    // The header has the most pixels that a file may have, but there are no data for them.
     bytes[frame + 5..frame + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]);
     let message = open(&bytes).unwrap_err().to_string();
     assert!(message.contains("are no 16383x16383 pixels"), "{message}");

@@ -1,7 +1,7 @@
 //! The mapped buffers of one stream: camera memory, lent as leases.
 //!
-//! A stream that was retired leaves its buffers to the leases that are still out; the last of them
-//! unmaps. Nothing returned to a dead stream reaches its successor.
+//! A retired stream leaves its buffers to the leases that are still out, and the last of these leases unmaps them. Nothing
+//! that is returned to a dead stream reaches the stream after it.
 
 #![expect(unsafe_code, reason = "slices of mapped memory that a device writes")]
 
@@ -27,7 +27,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Maps the `count` buffers that `node` has granted. Returned buffers come out of the receiver.
+    /// Maps the `count` buffers that `node` has granted. The receiver yields the buffers that are returned.
     pub fn map(
         node: &Node,
         count: u32,
@@ -53,7 +53,7 @@ impl Buffers {
         Ok((buffers, returned))
     }
 
-    /// Bytes of the smallest.
+    /// The bytes of the smallest buffer.
     pub fn bytes_each(&self) -> usize {
         self.maps.iter().map(|map| map.len).min().unwrap_or(0)
     }
@@ -64,17 +64,17 @@ impl Pool for Buffers {
         let Some(map) = self.maps.get(index as usize) else {
             return &[];
         };
-        // SAFETY: the mapping is `len` bytes long with at least `BEHIND` more, readable, and lives as long as `self`.
-        // This type is private to the room: only leases of the stream call this, for a buffer that was dequeued and is
-        // queued again only after the lease came back (`Stream` lends no buffer twice). In between the driver does not
-        // write to it, nor after streaming has ended or the device has gone; then the kernel keeps the memory for as
-        // long as it is mapped. Nothing in this process can write: the mapping is read-only.
+        // SAFETY: the mapping is `len` bytes long with at least `BEHIND` more, readable, and lives as long as `self`. This
+        // type is private to the room: only leases of the stream call this function, for a buffer that was dequeued and is
+        // queued again only after the lease came back (`Stream` lends no buffer twice). In between, the driver does not
+        // write to the buffer. It also does not write after streaming has ended or the device has gone; the kernel then
+        // keeps the memory for as long as it is mapped. Nothing in this process can write, because the mapping is read-only.
         unsafe { std::slice::from_raw_parts(map.start.as_ptr().cast(), map.len + BEHIND) }
     }
 
     fn give_back(&self, index: u32) {
-        // There is room for every buffer. If there is no receiver, the stream is dead, and there
-        // is nothing to give back to.
+        // The channel has room for every buffer. If there is no receiver, the stream is dead, and there is nothing to give
+        // the buffer back to.
         if self.returns.try_send(index).is_ok() {
             self.wakeup.wake();
         }
@@ -91,7 +91,7 @@ struct Map {
     whole: usize,
 }
 
-// SAFETY: it owns its mapping, which belongs to no thread and is only read.
+// SAFETY: a `Map` owns its mapping, which belongs to no thread and is only read.
 unsafe impl Send for Map {}
 // SAFETY: as above.
 unsafe impl Sync for Map {}
@@ -103,7 +103,7 @@ impl Map {
             .checked_next_multiple_of(page)
             .and_then(|pages| pages.checked_add(page))
             .ok_or(Errno::OVERFLOW)?;
-        // SAFETY: a new mapping, wherever the kernel likes: it replaces no other memory.
+        // SAFETY: this is a new mapping at an address that the kernel chooses, so it replaces no other memory.
         let start = unsafe {
             mmap_anonymous(
                 std::ptr::null_mut(),
@@ -117,7 +117,7 @@ impl Map {
             len,
             whole,
         };
-        // SAFETY: replaces the first pages of the mapping above, which is larger and not in use yet.
+        // SAFETY: this replaces the first pages of the mapping above, which is larger and not in use yet.
         unsafe {
             let flags = MapFlags::SHARED | MapFlags::FIXED;
             mmap(start, len, ProtFlags::READ, flags, device, offset)
@@ -128,7 +128,8 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: the whole of a mapping that `new` made; slices of it borrow the `Buffers` that holds this.
+        // SAFETY: this is the whole of a mapping that `new` made; slices of it borrow the `Buffers` that contains this
+        // `Map`.
         let _ = unsafe { munmap(self.start.as_ptr(), self.whole) };
     }
 }

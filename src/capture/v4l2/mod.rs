@@ -1,7 +1,7 @@
-//! V4L2 cameras: finding one, streaming from it, and getting it back after it was lost.
+//! V4L2 cameras: finding a camera, streaming from it, and finding it again after it was lost.
 //!
-//! Single-planar capture with mapped buffers, which USB cameras and most others offer. It controls no
-//! exposure or focus: they stay as the driver has them.
+//! The cameras are used through single-planar capture with mapped buffers, which USB cameras and most others offer. Exposure
+//! and focus are not controlled and stay as the driver has set them.
 
 mod buffers;
 mod node;
@@ -29,11 +29,11 @@ use stream::Stream;
 pub use node::CALLS;
 pub use probe::{DeviceReport, FormatReport, SizeReport, probe};
 
-/// Time until the first retry, doubled until the longest.
+/// The time until the first retry. It is doubled for every further retry, up to the longest time.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
-/// Streams from the camera that `source` names until it is to stop.
+/// Streams from the camera that `source` names until the source must stop.
 pub(super) fn run(
     settings: &CameraSettings,
     source: &Source,
@@ -41,10 +41,10 @@ pub(super) fn run(
     mut sender: FrameSender,
 ) {
     let mut retry = FIRST_RETRY;
-    // The device that last started but delivered no frame: any other device is tried first.
+    // The device that was started last but delivered no frame. All other devices are tried before it.
     let mut silent: Option<PathBuf> = None;
-    // The camera that delivered the first frame. When it is unplugged, a door must not change over to
-    // another camera, which looks somewhere else.
+    // The camera that delivered the first frame. When it is unplugged, a door must not change over to another camera,
+    // because that one shows another place.
     let mut chosen: Option<CameraIdentity> = None;
     // The last device that was refused because it is not the pinned one.
     let mut refused: Option<CameraFault> = None;
@@ -91,7 +91,7 @@ pub(super) fn run(
     }
 }
 
-/// What distinguishes one camera from another: what the kernel knows of its device, its name, and its bus.
+/// What distinguishes one camera from another: what the kernel reports about its device, its name, and its bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CameraIdentity {
     device: DeviceIdentity,
@@ -99,8 +99,8 @@ struct CameraIdentity {
     bus: String,
 }
 
-/// Starts the device that `source` names, or the first that starts, `last` only if no other does; with
-/// `chosen`, only that one.
+/// Starts the device that `source` names, or the first device that can be started. `last` is tried after all others. If
+/// `chosen` is given, only that camera is started.
 fn find(
     settings: &CameraSettings,
     source: &Source,
@@ -132,7 +132,7 @@ fn find(
             Ok((stream, identity)) => return Ok((stream, identity, path)),
             Err(fault) => {
                 log::debug!("{}: {fault}", path.display());
-                // The fault of a camera is more useful than that of a node that is no camera.
+                // The fault of a camera is more useful to know than that of a node that is no camera.
                 let worst_is_camera = worst.as_ref().map(|(fault, _)| is_camera(fault));
                 if worst_is_camera.is_none() || worst_is_camera == Some(false) && is_camera(&fault)
                 {
@@ -144,7 +144,7 @@ fn find(
     Err(worst.unwrap_or_else(|| (CameraFault::Absent, "auto".into())))
 }
 
-/// Opens the node at `path` if it is the pinned device: any other is not even opened.
+/// Opens the node at `path` if it belongs to the pinned device. Any other node is not even opened.
 fn open(
     cameras: &mut dyn CameraNodes,
     path: &Path,
@@ -162,7 +162,7 @@ fn open(
         });
     }
     let device = Device::open(cameras, path)?;
-    // The node may belong to another device by then.
+    // The node may belong to another device by this time.
     if pinned.is_some() && device.node.number() != number {
         return Err(CameraFault::Gone);
     }
@@ -174,7 +174,7 @@ fn open(
     Ok((device, identity))
 }
 
-/// Whether a node with this fault may well be a camera.
+/// Whether a node with this fault may be a camera.
 const fn is_camera(fault: &CameraFault) -> bool {
     !matches!(fault, CameraFault::NotACamera(_) | CameraFault::Missing)
 }
@@ -193,10 +193,10 @@ pub trait CameraNodes: Send {
     /// All video device nodes, in the order of their numbers.
     fn list(&mut self) -> Vec<PathBuf>;
 
-    /// Which device is behind a node, without opening it, and the device's number if it is a device.
+    /// The device behind a node, which is not opened, and the device's number if the node is a device.
     fn identify(&mut self, path: &Path) -> (DeviceIdentity, Option<u64>);
 
-    /// Opens a node to read and write, so that no call on it waits.
+    /// Opens a node for reading and writing, so that no call on it blocks.
     ///
     /// # Errors
     /// The system's error.
@@ -257,7 +257,7 @@ impl Device {
             match Errno::from_io_error(&error).unwrap_or(Errno::IO) {
                 Errno::NOENT => CameraFault::Missing,
                 Errno::ACCESS | Errno::PERM => CameraFault::Denied,
-                // The broker checks what it has opened before it hands it over.
+                // The broker checks the file that it has opened before it hands it over.
                 Errno::NOTTY => CameraFault::NotACamera("no video device"),
                 errno => fault_of("open", errno),
             }
@@ -267,7 +267,7 @@ impl Device {
             _ => failed.into(),
         })?;
         captures(capability.flags)?;
-        // Its nodes capture as a camera's do, but only what another program feeds in.
+        // This driver's nodes capture like a camera's, but only what another program feeds in.
         if capability.driver == "bcm2835-isp" {
             return Err(CameraFault::NotACamera(
                 "the Raspberry Pi's image processor",
@@ -276,7 +276,7 @@ impl Device {
         Ok(Self { node, capability })
     }
 
-    /// What to take from it, among what the sampler reads.
+    /// Chooses a setting of the device from those that the sampler can read.
     fn choose(&self, preference: &FormatPreference) -> Result<Choice, CameraFault> {
         let formats = self.node.formats();
         let mut candidates = Vec::new();
@@ -286,7 +286,7 @@ impl Device {
             };
             let mut sizes = self.node.sizes(description.fourcc);
             if sizes.is_empty() {
-                // The driver does not report sizes; setting the format will show whether this one works.
+                // The driver does not report sizes. Setting the format will show whether this size works.
                 sizes.push(SizeRange::single(preference.width, preference.height));
             }
             for size in sizes {
@@ -427,7 +427,7 @@ mod tests {
                 "{fault:?}"
             );
             assert!(!is_open());
-            // Without a pin it is opened, and found to be no camera.
+            // Without a pin the node is opened, and turns out to be no camera.
             let fault = open(&mut OwnNodes, path, &CameraSettings::default()).err();
             assert_eq!(fault, Some(CameraFault::NotACamera("no video device")));
         }

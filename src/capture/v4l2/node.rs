@@ -1,8 +1,8 @@
-//! A V4L2 device node and the calls it answers, typed and safe.
+//! A V4L2 device node and its calls, with types and a safe interface.
 //!
-//! From the crate `v4l` this takes the call numbers, the structures and the call itself. It does not use
-//! the crate's `Device` and conversions: they panic on names that are not UTF-8, on unknown colour spaces
-//! and field orders, and when closing fails; a camera must not stop the program.
+//! This module uses the call numbers, the structures and the call itself from the crate `v4l`. It does not use the crate's
+//! `Device` and conversions: they panic on names that are not UTF-8, on unknown colour spaces and field orders, and when
+//! closing fails. A camera must not stop the program.
 
 #![expect(unsafe_code, reason = "ioctl, and the unions in its structures")]
 
@@ -22,22 +22,23 @@ use crate::clock::Timestamp;
 const CAPTURE: u32 = c::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
 const MMAP: u32 = c::v4l2_memory_V4L2_MEMORY_MMAP;
 
-/// No driver has this many of anything. A driver that never ends its list must not hang the program.
+/// No driver has this many of anything. The limit is there because a driver whose list never ends must not hang the program.
 const MOST: u32 = 512;
 
 /// A structure that the kernel fills.
 ///
 /// # Safety
-/// All-zero bytes, and any others that the kernel writes, must be a value of it; and it must hold no
-/// pointer that the kernel follows, or none that it follows while the rest is as [`Node`] sets it.
+/// All-zero bytes, and any others that the kernel writes, must be a valid value of the structure. It must contain no pointer
+/// that the kernel follows, or only pointers that the kernel does not follow while the other fields are as [`Node`] sets
+/// them.
 unsafe trait Plain: Copy {
     fn zeroed() -> Self {
-        // SAFETY: the trait promises that zeros are a value.
+        // SAFETY: the trait promises that zeros are a valid value.
         unsafe { std::mem::zeroed() }
     }
 }
 
-// SAFETY: integers, and unions and arrays of them.
+// SAFETY: the structure consists of integers, and of unions and arrays of integers.
 unsafe impl Plain for c::v4l2_capability {}
 // SAFETY: as above.
 unsafe impl Plain for c::v4l2_fmtdesc {}
@@ -49,8 +50,8 @@ unsafe impl Plain for c::v4l2_frmivalenum {}
 unsafe impl Plain for c::v4l2_streamparm {}
 // SAFETY: as above.
 unsafe impl Plain for c::v4l2_requestbuffers {}
-// SAFETY: as above; raw pointers in the union's overlay member, which the kernel looks at only with
-// another buffer type than the one that `Node` sets, and for which zero is a value.
+// SAFETY: as above. The union's overlay member has raw pointers, for which zero is a valid value. The kernel looks at them
+// only with another buffer type than the one that `Node` sets.
 unsafe impl Plain for c::v4l2_format {}
 // SAFETY: as above; `m.planes` and `m.userptr` are followed only with a multiplanar type or with
 // user memory, and `Node` sets neither.
@@ -58,7 +59,7 @@ unsafe impl Plain for c::v4l2_buffer {}
 // SAFETY: an integer.
 unsafe impl Plain for c_int {}
 
-/// A call that takes a `T`.
+/// A call with an argument of type `T`.
 struct Request<T> {
     name: &'static str,
     code: vidioc::_IOC_TYPE,
@@ -66,8 +67,8 @@ struct Request<T> {
 }
 
 impl<T: Plain> Request<T> {
-    /// `code` must be a V4L2 call. That its argument has the size of `T` is checked when compiling:
-    /// the number of a call holds it.
+    /// `code` must be a V4L2 call. The size of its argument is part of the number, and is compared with the size of `T` when
+    /// compiling.
     const fn new(name: &'static str, code: vidioc::_IOC_TYPE) -> Self {
         assert!((code >> 16) as usize & 0x3fff == size_of::<T>());
         Self {
@@ -110,7 +111,7 @@ pub(super) struct FailedCall {
     pub errno: Errno,
 }
 
-/// What a device is.
+/// The kernel's description of a device.
 #[derive(Clone, Debug)]
 pub(super) struct Capability {
     pub card: String,
@@ -146,7 +147,7 @@ pub(super) struct DequeuedBuffer {
     pub used: usize,
     pub error: bool,
     pub sequence: u32,
-    /// `None` if the driver uses another clock than ours.
+    /// The time at which the frame was captured; `None` if the driver uses another clock than ours.
     pub captured: Option<Timestamp>,
 }
 
@@ -154,7 +155,7 @@ pub(super) struct DequeuedBuffer {
 pub(super) struct Node(File);
 
 impl Node {
-    /// A node that was opened to read and write, without waiting.
+    /// A node from a descriptor that was opened for reading and writing, without blocking.
     pub fn new(node: OwnedFd) -> Self {
         Self(node.into())
     }
@@ -163,7 +164,7 @@ impl Node {
         self.0.as_fd()
     }
 
-    /// The device's number; `None` if it cannot be asked.
+    /// The device's number; `None` if it cannot be determined.
     pub fn number(&self) -> Option<u64> {
         self.0.metadata().ok().map(|m| m.rdev())
     }
@@ -171,11 +172,10 @@ impl Node {
     fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> Result<(), FailedCall> {
         loop {
             let pointer = std::ptr::from_mut(argument).cast::<c_void>();
-            // SAFETY: the descriptor is open as long as `self`. `pointer` is valid for reads and
-            // writes of a `T`, whose size is part of the request's number (`Request::new`), and
-            // `Plain` has the kernel follow no pointer in it and leave a value of `T`. Should the
-            // node be no V4L2 device, its driver could take the number for a call of its own, but
-            // these encode the type 'V' and the size, by which drivers recognise their own calls.
+            // SAFETY: the descriptor is open as long as `self`. `pointer` is valid for reads and writes of a `T`, whose size
+            // is part of the request's number (`Request::new`). By `Plain`, the kernel follows no pointer in it and leaves a
+            // valid value of `T`. If the node is no V4L2 device, its driver could mistake the number for a call of its own.
+            // But numbers encode the type 'V' and the size, by which drivers recognise their own calls.
             let result = unsafe { v4l::v4l2::ioctl(self.0.as_raw_fd(), request.code, pointer) };
             let Err(error) = result else { return Ok(()) };
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
@@ -188,7 +188,7 @@ impl Node {
         }
     }
 
-    /// Calls `get` with 0, 1, 2… until the driver answers that there is no more.
+    /// Calls `get` with 0, 1, 2… until the driver answers that there are no more.
     fn all<T>(mut get: impl FnMut(u32) -> Result<T, FailedCall>) -> Vec<T> {
         (0..MOST).map_while(|index| get(index).ok()).collect()
     }
@@ -221,14 +221,14 @@ impl Node {
         })
     }
 
-    /// Empty if the driver does not report them.
+    /// The sizes of a format; empty if the driver does not report them.
     pub fn sizes(&self, fourcc: [u8; 4]) -> Vec<SizeRange> {
         Self::all(|index| {
             let mut size = c::v4l2_frmsizeenum::zeroed();
             (size.index, size.pixel_format) = (index, u32::from_le_bytes(fourcc));
             self.call(&VIDIOC_ENUM_FRAMESIZES, &mut size)?;
             if size.type_ == c::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
-                // SAFETY: every member of the union is integers, and the kernel has set this one.
+                // SAFETY: every member of the union consists of integers, and the kernel has set this one.
                 let s = unsafe { size.__bindgen_anon_1.discrete };
                 return Ok(SizeRange::single(s.width, s.height));
             }
@@ -241,7 +241,7 @@ impl Node {
         })
     }
 
-    /// Empty if the driver does not report them.
+    /// The intervals at a size; empty if the driver does not report them.
     pub fn intervals(&self, fourcc: [u8; 4], width: u32, height: u32) -> Vec<IntervalRange> {
         let interval = |f: c::v4l2_fract| Interval {
             numerator: f.numerator,
@@ -253,7 +253,7 @@ impl Node {
             (query.width, query.height) = (width, height);
             self.call(&VIDIOC_ENUM_FRAMEINTERVALS, &mut query)?;
             if query.type_ == c::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
-                // SAFETY: every member of the union is integers, and the kernel has set this one.
+                // SAFETY: every member of the union consists of integers, and the kernel has set this one.
                 let only = interval(unsafe { query.__bindgen_anon_1.discrete });
                 return Ok(IntervalRange {
                     shortest: only,
@@ -269,7 +269,7 @@ impl Node {
         })
     }
 
-    /// Asks for a format and returns what the driver made of it.
+    /// Requests a format and returns the format that the driver has set.
     pub fn set_format(
         &self,
         fourcc: [u8; 4],
@@ -293,10 +293,10 @@ impl Node {
             xfer_func: 0,
         };
         self.call(&VIDIOC_S_FMT, &mut format)?;
-        // SAFETY: every member of the union is integers or raw pointers, and for this buffer type the
-        // kernel has set this one.
+        // SAFETY: every member of the union consists of integers or raw pointers, and for this buffer type the kernel has
+        // set this one.
         let pix = unsafe { format.fmt.pix };
-        // Before V4L2_PIX_FMT_PRIV_MAGIC the fields from `flags` on belonged to others.
+        // Before V4L2_PIX_FMT_PRIV_MAGIC, `flags` and the fields after it did not have their present meaning.
         let extended = pix.priv_ == c::V4L2_PIX_FMT_PRIV_MAGIC;
         Ok(PixFormat {
             fourcc: pix.pixelformat.to_le_bytes(),
@@ -308,7 +308,7 @@ impl Node {
         })
     }
 
-    /// Sets the current format again: changes nothing, but fails if another program streams.
+    /// Sets the current format again. This changes nothing, but fails if another program streams.
     pub fn reset_format(&self) -> Result<(), FailedCall> {
         let mut format = c::v4l2_format::zeroed();
         format.type_ = CAPTURE;
@@ -316,7 +316,7 @@ impl Node {
         self.call(&VIDIOC_S_FMT, &mut format)
     }
 
-    /// Asks for an interval. Drivers without a choice refuse, which is not a fault.
+    /// Requests an interval. Drivers without a choice of intervals refuse it, which is not a fault.
     pub fn set_interval(&self, interval: Interval) -> Result<(), FailedCall> {
         let mut parameters = c::v4l2_streamparm::zeroed();
         parameters.type_ = CAPTURE;
@@ -339,7 +339,7 @@ impl Node {
         let mut parameters = c::v4l2_streamparm::zeroed();
         parameters.type_ = CAPTURE;
         self.call(&VIDIOC_G_PARM, &mut parameters).ok()?;
-        // SAFETY: every member of the union is integers, and for this type the kernel has set this.
+        // SAFETY: every member of the union consists of integers, and for this type the kernel has set this one.
         let f = unsafe { parameters.parm.capture }.timeperframe;
         Some(Interval {
             numerator: f.numerator,
@@ -347,7 +347,7 @@ impl Node {
         })
     }
 
-    /// Asks for `count` buffers and returns how many there are. 0 releases all of them.
+    /// Requests `count` buffers and returns how many there are. 0 releases all of them.
     pub fn request_buffers(&self, count: u32) -> Result<u32, FailedCall> {
         let mut request = c::v4l2_requestbuffers::zeroed();
         (request.count, request.type_, request.memory) = (count, CAPTURE, MMAP);
@@ -361,7 +361,7 @@ impl Node {
         buffer
     }
 
-    /// Where buffer `index` can be mapped, and its length.
+    /// The offset at which buffer `index` can be mapped, and its length.
     pub fn query_buffer(&self, index: u32) -> Result<(u64, usize), FailedCall> {
         let mut buffer = Self::buffer(index);
         self.call(&VIDIOC_QUERYBUF, &mut buffer)?;
@@ -391,7 +391,7 @@ impl Node {
             error: buffer.flags & c::V4L2_BUF_FLAG_ERROR != 0,
             sequence: buffer.sequence,
             captured: (clock == c::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC).then(|| {
-                // Time since boot: never negative.
+                // The time since boot is never negative.
                 let (s, us) = (time.tv_sec.unsigned_abs(), time.tv_usec.unsigned_abs());
                 Timestamp::from_nanos(s.saturating_mul(1_000_000_000).saturating_add(us * 1000))
             }),
@@ -407,7 +407,7 @@ impl Node {
     }
 }
 
-/// The kernel's fixed-length text, whatever its bytes are.
+/// Converts the kernel's fixed-length text, whatever its bytes are.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).trim().to_owned()

@@ -1,4 +1,4 @@
-//! Which cameras there are, what each offers, which format would be taken, and what is wrong.
+//! Reports which cameras there are, what each offers, which format would be used, and what is wrong.
 
 use std::path::PathBuf;
 
@@ -13,19 +13,19 @@ use crate::frame::PixelFormat;
 pub struct DeviceReport {
     /// The node.
     pub path: PathBuf,
-    /// What the driver calls the device; empty if it could not be asked.
+    /// The driver's name for the device; empty if the device could not be queried.
     pub card: String,
     /// The driver.
     pub driver: String,
-    /// Where it is plugged in.
+    /// Where the device is plugged in.
     pub bus: String,
-    /// Which device it is, as `camera.device` pins it.
+    /// The device's identity, as `camera.device` pins it.
     pub device: DeviceIdentity,
     /// `V4L2_CAP_*` of the node.
     pub capabilities: u32,
-    /// What it offers, in the driver's order.
+    /// The formats that the device offers, in the driver's order.
     pub formats: Vec<FormatReport>,
-    /// What would be asked for, or why it would not be used.
+    /// The settings that would be requested, or why the device would not be used.
     pub pick: Result<Choice, CameraFault>,
 }
 
@@ -38,7 +38,7 @@ pub struct FormatReport {
     pub description: String,
     /// Whether the sampler reads it.
     pub known: bool,
-    /// Whether software makes it out of another format.
+    /// Whether software produces this format from another one.
     pub emulated: bool,
     /// Sizes; empty if the driver does not report them.
     pub sizes: Vec<SizeReport>,
@@ -49,13 +49,12 @@ pub struct FormatReport {
 pub struct SizeReport {
     /// The size or sizes.
     pub size: SizeRange,
-    /// Lowest and highest frames a second at the size nearest to the wanted one, as far as the driver
-    /// reports them.
+    /// The lowest and highest number of frames per second at the size nearest to the wanted one, if the driver reports them.
     pub fps: Vec<(f32, f32)>,
 }
 
-/// All video device nodes, in the order of their numbers, seen with `settings`. Streams from none of
-/// them and leaves their formats alone.
+/// Reports all video device nodes, in the order of their numbers, for these `settings`. It streams from none of them and
+/// does not change their formats.
 #[must_use]
 pub fn probe(settings: &CameraSettings) -> Vec<DeviceReport> {
     OwnNodes
@@ -77,7 +76,7 @@ fn report(path: PathBuf, settings: &CameraSettings) -> DeviceReport {
         formats: Vec::new(),
         pick: Err(CameraFault::Gone),
     };
-    // Queried separately, so that a refused node has a name too.
+    // Queried separately, so that the report also has a name if the node is refused.
     if let Ok(Ok(capability)) = OwnNodes
         .open(&report.path)
         .map(|node| Node::new(node).capability())

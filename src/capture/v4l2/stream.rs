@@ -1,4 +1,4 @@
-//! One stream of one device, from opening the device to releasing everything of it.
+//! One stream of one device, from opening the device to releasing everything that belongs to it.
 //!
 //! While it runs it allocates nothing, takes no lock and copies no pixel. Any fault ends it; the caller
 //! decides whether to try again.
@@ -23,13 +23,13 @@ use super::{Device, fault_of, fourcc_text};
 use crate::clock::Timestamp;
 use crate::frame::{Image, ImageError, Layout, Lease, PixelFormat, Pool, Range};
 
-/// The first frame may take longer than the others: sensors start up, USB cameras negotiate.
+/// The first frame may take longer than the others, because sensors start up and USB cameras negotiate.
 const FIRST_FRAME: Duration = Duration::from_secs(5);
 
 /// `VIDEO_MAX_FRAME`: the most buffers a queue has.
 const MOST_BUFFERS: usize = 32;
 
-/// Fewer are not enough: one in the slot, one being read, one for the driver.
+/// Fewer buffers are not enough: one is in the slot, one is read, and one belongs to the driver.
 const FEWEST_BUFFERS: u32 = 3;
 
 /// A stream that has been started.
@@ -38,22 +38,22 @@ pub(super) struct Stream {
     pool: Arc<Buffers>,
     returned: Receiver<u32>,
     layout: Layout,
-    /// Buffers that are lent out, by index.
+    /// The buffers that are lent, by index.
     lent: [bool; MOST_BUFFERS],
-    /// How many the driver has.
+    /// The number of buffers that the driver has.
     queued: u32,
-    /// Announced with the first frame.
+    /// The camera's description. It is reported with the first frame and then removed.
     info: Option<CameraInfo>,
     stall: Duration,
     started: Timestamp,
-    /// The last good frame, or the last time that the driver could start on one.
+    /// The time of the last good frame, or the last time at which the driver could begin to fill a buffer.
     last_good: Timestamp,
     /// Damaged frames since the last good one.
     damaged: u64,
 }
 
 impl Stream {
-    /// Sets `device` up for `choice` and starts it. On an error nothing stays open.
+    /// Sets `device` up for `choice` and starts it. After an error nothing stays open.
     pub fn start(
         device: Device,
         choice: Choice,
@@ -70,7 +70,7 @@ impl Stream {
             offered: fourcc_text(format.fourcc),
         })?;
         match Image::new(layout, &[]) {
-            // There are no bytes yet; this checks only that the layout is possible for a picture.
+            // There are no bytes yet, so this checks only that a picture can have this layout.
             Ok(_) | Err(ImageError::Short { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -126,8 +126,8 @@ impl Stream {
     pub fn run(mut self, sender: &mut FrameSender) -> Result<(), CameraFault> {
         let result = self.deliver(sender);
         sender.discard_unread();
-        // All best effort: the device may be gone. Without its buffers it can be opened again even
-        // while leases of this stream are out; their memory stays until they are dropped.
+        // Errors are ignored because the device may be gone. After its buffers are released, it can be opened again even
+        // while leases of this stream are out. The memory of the leases stays until they are dropped.
         let Self { node, pool, .. } = self;
         let _ = node.stream_off();
         drop(pool);
@@ -149,7 +149,7 @@ impl Stream {
                 self.stall.max(FIRST_FRAME)
             };
             let waited = Timestamp::now().since(self.last_good);
-            // With every buffer out on lease the camera cannot deliver.
+            // While every buffer is lent, the camera cannot deliver.
             if waited >= limit && self.queued > 0 {
                 let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
                 return Err(match self.damaged {
@@ -182,7 +182,7 @@ impl Stream {
                 if taken == 0
                     && device.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
                 {
-                    // An error that taking a frame does not report.
+                    // This is an error that dequeuing a frame does not report.
                     return Err(if device.contains(PollFlags::HUP) {
                         CameraFault::Gone
                     } else {
@@ -214,7 +214,7 @@ impl Stream {
     /// number.
     fn take(&mut self, sender: &mut FrameSender) -> Result<u32, CameraFault> {
         let (mut taken, mut good) = (0, false);
-        // Bounded: damaged frames are queued again at once and could come back for ever.
+        // The number is limited because damaged frames are queued again at once, so the loop might never end.
         while taken < MOST_BUFFERS as u32
             && let Some(filled) = self.node.dequeue()?
         {
@@ -227,7 +227,7 @@ impl Stream {
         Ok(taken)
     }
 
-    /// Delivers a filled buffer. Returns whether it was a good one.
+    /// Delivers a filled buffer. Returns whether the frame was good.
     fn lend(
         &mut self,
         filled: DequeuedBuffer,
@@ -236,7 +236,7 @@ impl Stream {
         let DequeuedBuffer { index, used, .. } = filled;
         match self.lent.get_mut(index as usize) {
             Some(lent) if !*lent && self.queued > 0 => *lent = true,
-            // Two leases of one buffer would read what the driver writes.
+            // With two leases of one buffer, one would read what the driver writes.
             _ => return Err(CameraFault::StrayBuffer(index)),
         }
         self.queued -= 1;
@@ -253,7 +253,7 @@ impl Stream {
         if let Some(info) = self.info.take() {
             sender.state.up(info);
         }
-        // Some drivers report a wrong time; but a frame is younger than its stream and older than now.
+        // Some drivers report a wrong time. But a frame was captured after its stream was started, and before the present.
         let plausible = |t: &Timestamp| (self.started..=now).contains(t);
         let captured = filled.captured.filter(plausible).unwrap_or(now);
         let pool = Arc::clone(&self.pool) as Arc<dyn Pool>;
@@ -275,7 +275,7 @@ impl From<FailedCall> for CameraFault {
     }
 }
 
-/// `None` if the sampler does not read it.
+/// The layout of the frames; `None` if the sampler does not read this format.
 fn layout_of(format: &PixFormat) -> Option<Layout> {
     let pixels = PixelFormat::from_fourcc(format.fourcc)?;
     let packed = Layout {
@@ -283,7 +283,7 @@ fn layout_of(format: &PixFormat) -> Option<Layout> {
         ..Layout::packed(pixels, format.width, format.height)
     };
     Some(match (pixels, format.stride) {
-        // Some drivers leave it out; MJPEG has none.
+        // Some drivers do not set the stride, and MJPEG has none.
         (PixelFormat::Mjpeg, _) | (_, 0) => packed,
         (_, stride) => Layout { stride, ..packed },
     })
@@ -305,8 +305,8 @@ fn range_of(format: &PixFormat, pixels: PixelFormat) -> Range {
     }
 }
 
-/// How long to wait for a frame when the camera has been silent for `waited` of `limit`. At the limit every buffer is out on
-/// lease, and one that comes back wakes the source.
+/// How long to wait for a frame if the camera has been silent for `waited` of `limit`. When the limit has been reached,
+/// every buffer is lent, and a buffer that is returned wakes the source.
 fn poll_timeout(limit: Duration, waited: Duration) -> Duration {
     match limit.saturating_sub(waited) {
         Duration::ZERO => LONGEST_ROUND,

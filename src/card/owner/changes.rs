@@ -1,5 +1,5 @@
-//! What changes on the owner's drive in the end, written at once. The order is such that a power cut at any point does no harm;
-//! what is to change is decided elsewhere.
+//! The changes on the owner's drive, which are written together at the end. Their order is such that a power cut at any point
+//! does no harm; which changes there are is decided elsewhere.
 
 use std::fs;
 use std::io;
@@ -9,14 +9,14 @@ use super::REPORT_FILE;
 use super::files::{replace, sync};
 use super::photos::CopiedPhoto;
 
-/// What is to change.
+/// The changes to write.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Lists of names, each with its new content, empty if it is to be deleted.
+    /// Lists of names, each with its new content, which is empty if the list must be deleted.
     pub(super) lists: Vec<(String, Vec<u8>)>,
-    /// Photos that are stored here and learnt: they are deleted there.
+    /// Photos that are stored on the data partition and learnt, and are therefore deleted from the drive.
     pub(super) photos: Vec<CopiedPhoto>,
-    /// The new text of the report file, empty if it is to be deleted; None: it stays as it is.
+    /// The new text of the report file, empty if the file must be deleted; None if it stays as it is.
     pub(super) report: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Changes {
         self.lists.is_empty() && self.photos.is_empty() && self.report.is_none()
     }
 
-    /// Writes them to the drive, which is mounted at `folder`.
+    /// Writes the changes to the drive, which is mounted at `folder`.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         for (list, left) in &self.lists {
             if left.is_empty() {
@@ -39,7 +39,7 @@ impl Changes {
         sync(folder)?;
         for CopiedPhoto { from, .. } in &self.photos {
             fs::remove_file(from)?;
-            // The folder goes with its last photo.
+            // The folder is deleted with its last photo.
             let _ = from.parent().map(fs::remove_dir);
         }
         match self.report.as_deref() {

@@ -1,5 +1,5 @@
-//! The owner's configuration: whether it was meant, its check with this board's chips, and putting it in force. What its keys
-//! mean is known to [`config`](crate::config).
+//! The owner's configuration: whether it was meant as one, its check with this board's chips, and putting it in force. The
+//! meaning of its keys is defined in [`config`](crate::config).
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ impl Owner {
             Err(error) => return report.mistake(name, &error.to_string()),
         };
         if fs::read(self.config()).is_ok_and(|old| old == text) {
-            // An earlier version of this program accepted it, and may have known other keys.
+            // An earlier version of this program, which may have known other keys, accepted it.
             if let Err(error) = self.in_force() {
                 report.mistake(name, &self.of_file(&self.config(), &error.to_string()));
             }
@@ -71,22 +71,23 @@ impl Owner {
         })
     }
 
-    /// The error `why` about `path`, a copy of the configuration, as an error about the owner's file.
+    /// The error `why` about `path`, which is a copy of the configuration, turned into an error about the owner's file.
     fn of_file(&self, path: &Path, why: &str) -> String {
         let why = why.replace(&*path.to_string_lossy(), CONFIG);
         let short = why.strip_prefix("latchkey.toml: ").map(str::to_owned);
         short.unwrap_or(why)
     }
 
-    /// Checks that a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files, and
-    /// those are valid, as every key has a default. The relay's default must not be used for a relay that is wired otherwise.
+    /// Checks that a configuration was meant. A drive that is pulled out while it is written leaves empty and cut files. These
+    /// are valid, because every key has a default, but the relay's default must not be used for a relay that is wired in
+    /// another way.
     fn is_meant(&self, written: &[u8]) -> Result<(), &'static str> {
         if written.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
             return Err("is empty; was the card pulled out too soon? write it again");
         }
         let read =
             |bytes: &[u8]| toml::from_str::<toml::Table>(&text::decode(bytes).ok()?.text).ok();
-        // The check has the better message for what cannot be read.
+        // If the file cannot be read, the check has the better message.
         let Some(new) = read(written) else {
             return Ok(());
         };

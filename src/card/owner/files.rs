@@ -1,4 +1,4 @@
-//! Files and folders on both partitions, read and written with care: bounded, in order, complete. What is in them does not matter
+//! Files and folders on both partitions, read and written with care: bounded, in order, complete. Their content does not matter
 //! here.
 
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::BESIDE;
 
-/// A regular file's bytes, if they are not more than `most`.
+/// The bytes of a regular file, if there are at most `most` of them.
 pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -22,7 +22,7 @@ pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What lies in `folder`, by name.
+/// The entries of `folder`, sorted by name.
 pub fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = fs::read_dir(folder)?
         .map(|e| Ok(e?.path()))
@@ -31,7 +31,7 @@ pub fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The same, with nothing in a folder that does not exist.
+/// The same as [`sorted`], but a folder that does not exist has no entries.
 pub(super) fn sorted_if_any(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match sorted(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -39,12 +39,12 @@ pub(super) fn sorted_if_any(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Writes what waits in memory for the file system of `folder` to the disk.
+/// Writes all data that waits in memory for the file system of `folder` to the disk.
 pub(super) fn sync(folder: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(&File::open(folder)?)?)
 }
 
-/// Replaces a file of the owner's partition, mounted at `folder`: it is then complete, or as it was.
+/// Replaces a file of the owner's partition, mounted at `folder`. The file is then either complete, or unchanged.
 pub(super) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let beside = folder.join(BESIDE);
     fs::write(&beside, bytes)?;

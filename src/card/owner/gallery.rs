@@ -1,5 +1,5 @@
-//! The gallery's place on the data partition, and what becomes of a gallery that cannot be used. What is in the file is known to
-//! [`people`](crate::people).
+//! The gallery's place on the data partition, and the handling of a gallery that cannot be used. The content of the file is
+//! defined in [`people`](crate::people).
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use super::files::{sorted, sync};
 use super::{GALLERY, Owner, PHOTOS, Report};
 
 impl Owner {
-    /// Makes the gallery's folder, which belongs to the job's user.
+    /// Creates the gallery's folder, which belongs to the job's user.
     pub(super) fn gallery_folder(&self) -> io::Result<()> {
         let folder = self.data.join(GALLERY);
         let folder = folder.parent().unwrap_or(&self.data);
@@ -19,8 +19,8 @@ impl Owner {
             .map_or(Ok(()), |user| lchown(folder, Some(user), Some(user)))
     }
 
-    /// A gallery that is damaged, or that another image's networks made, cannot be used: everyone is learnt again from the
-    /// photos that are here.
+    /// A gallery that is damaged, or that was made with another image's networks, cannot be used. All people are then learnt
+    /// again from the photos that are here.
     pub(super) fn renew_gallery(
         &self,
         photos: &[String],
@@ -35,7 +35,7 @@ impl Owner {
         {
             return;
         }
-        // A configuration that is refused is not used here: a card has one set of networks.
+        // A configuration that is refused is not used here, because a card has one set of networks.
         let config = Some(self.config()).filter(|_| self.in_force().is_ok());
         let checked = self.program(&["people", "check"], config.as_deref(), on_progress);
         let Some(output) = checked.ok().filter(|o| o.status == Some(1)) else {
@@ -51,7 +51,7 @@ impl Owner {
         }
     }
 
-    /// A gallery that could not be used, kept until there is another.
+    /// The place of a gallery that could not be used, which is kept until there is another gallery.
     pub(super) fn unusable(&self) -> PathBuf {
         self.data.join(GALLERY).with_added_extension("unusable")
     }

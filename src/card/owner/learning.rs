@@ -1,5 +1,5 @@
-//! Learning the photos that are on the data partition: when it is due, how often it is tried, and what its outcome means for the
-//! photos on the owner's drive. The learning itself is `latchkey train`, a process of its own.
+//! Learning from the photos that are on the data partition: when it is due, how often it is tried, and which consequences its
+//! outcome has for the photos on the owner's drive. The learning itself is `latchkey train`, a separate process.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,25 +11,26 @@ use super::program::Output;
 use super::{GALLERY, Owner, PHOTOS, Report};
 use crate::capture::UNREAD;
 
-/// What stands between the name of a photo that cannot be read and the reason.
+/// The text between the name of a photo that cannot be read and the reason.
 const UNUSED: &str = ": not used: cannot be read: ";
-/// Exists while copied photos are not learnt yet; its length is the number of tries.
+/// This file exists while copied photos are not learnt yet. Its length is the number of tries.
 const PENDING: &str = "photos.pending";
-/// Starts in a row that may end while they learn. If learning takes the board down, the next start runs the door without it.
+/// How many starts in a row may end while they learn. If learning takes the board down more often, the next start runs the door
+/// without learning.
 const TRIES: u64 = 3;
 
 impl Owner {
-    /// Marks that photos are to be learnt; with the full number of tries if there are `others` than before.
+    /// Marks that photos must be learnt. If `others` were added, all tries are available again.
     pub(super) fn pending(&self, others: bool) -> io::Result<()> {
         let mut file = File::options();
         file.write(true).create(true).truncate(others);
         file.open(self.data.join(PENDING)).map(|_| ())
     }
 
-    /// Learns everyone whose photos are on the data partition, if there are new ones.
+    /// Learns from all photos on the data partition, if there are new photos.
     ///
-    /// Returns those of `batch` that may be deleted from the owner's partition: none if learning did not finish, and not those
-    /// that cannot be read, of which no copy is kept.
+    /// Returns the photos of `batch` that may be deleted from the owner's partition: none if learning did not finish, and none
+    /// that cannot be read, because no copy of those is kept.
     pub(super) fn learn(
         &self,
         mut batch: Batch,
@@ -54,7 +55,7 @@ impl Owner {
             }
             return Vec::new();
         }
-        log::info!("setup learning=photos what=\"the door waits for it\"");
+        log::info!("setup learning=photos what=\"the door starts when this is done\"");
         let photos = self.data.join(PHOTOS);
         let photos = photos.to_string_lossy();
         let config = Some(self.config()).filter(|c| c.exists());
@@ -80,7 +81,7 @@ impl Owner {
                     }
                 }
                 let finished = match output.status {
-                    // Not tried again before there are others: the same photos would give the same result.
+                    // Not tried again before there are other photos: the same photos would give the same result.
                     Some(0 | 1) => {
                         if self.data.join(GALLERY).exists() {
                             let _ = fs::remove_file(self.unusable());
@@ -91,7 +92,7 @@ impl Owner {
                         learnt = std::mem::take(&mut batch.copied);
                         removed
                     }
-                    // It ended by itself: that does not count as a try.
+                    // Learning ended by itself, so this does not count as a try.
                     Some(_) => {
                         report.mistake(PHOTOS, "are not learnt; the next start tries again");
                         self.pending(true)

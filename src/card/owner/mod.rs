@@ -1,11 +1,11 @@
-//! What the owner has put on the card with a computer: `latchkey.toml`, photos of people, names to forget.
+//! Everything that the owner has put on the card with a computer: `latchkey.toml`, photos of people, names to forget.
 //!
-//! Nothing of it is put in force before it has been checked. A mistake is reported in the log, by the LED and in a file on the
-//! owner's partition, and the old setup stays in force. Photos are copied to the data partition, learnt there together with
-//! those that are there already, and only then deleted from the owner's. If this is interrupted at any point, the next boot
-//! does all of it again, with the same result.
+//! Nothing is put in force before it has been checked. A mistake is reported in the log, by the LED and in a file on the
+//! owner's partition, and the old setup stays in force. Photos are copied to the data partition, learnt there together with the
+//! photos that are there already, and only then deleted from the owner's partition. If this is interrupted at any point, the
+//! next boot repeats all of it, with the same result.
 //!
-//! Here is the order of the steps; each step is a file of this folder. How the drive's names are sorted is in
+//! This file contains the order of the steps; each step is a file of this folder. How the drive's names are sorted is in
 //! [`drive_contents`], and how the card is mounted in [`partitions`](super::partitions).
 
 mod changes;
@@ -28,22 +28,22 @@ pub use self::report::Report;
 use super::drive_contents::{self, DriveContents};
 use super::partitions::OwnerAccess;
 
-/// The owner's configuration, and the one in force.
+/// The name of the owner's configuration, and of the one in force.
 pub const CONFIG: &str = "latchkey.toml";
-/// The gallery on the data partition, in a folder that belongs to the job's user. Everything else there belongs to root, as
-/// root must not follow a link that another user makes.
+/// The gallery on the data partition, in a folder that belongs to the job's user. Everything else there belongs to root,
+/// because root must not follow a link that another user makes.
 pub const GALLERY: &str = "gallery/latchkey.gallery";
-/// Photos: one folder a person.
+/// The folder of photos, with one folder per person.
 pub const PHOTOS: &str = "photos";
-/// Names of people to forget, one a line.
+/// The list of people to forget, one name per line.
 pub const REMOVE: &str = "remove.txt";
-/// The drive's name, as computers show it. A report puts it before names that are not the expected ones.
+/// The drive's name, as computers show it. A report puts this name before names that are not the expected ones.
 const DRIVE: &str = "LATCHKEY";
-/// The report of what is wrong with all that, for the owner to read on the card.
+/// The report of all mistakes, for the owner to read on the card.
 pub const REPORT_FILE: &str = "latchkey-says.txt";
 /// A file on the owner's partition that is not complete yet.
 pub const BESIDE: &str = "latchkey.new";
-/// A configuration is a few hundred bytes.
+/// The largest configuration that is read. A usual one is a few hundred bytes.
 const LARGEST_CONFIG: u64 = 64 << 10;
 
 /// The owner's partition, and what is needed to apply its contents.
@@ -57,7 +57,7 @@ pub struct Owner {
     pub program: PathBuf,
     /// The user who reads photos, checks the configuration and writes the gallery. None: the user of this process.
     pub user: Option<u32>,
-    /// Whether the data partition lasts: if not, nothing is deleted from the owner's.
+    /// Whether the data partition lasts. If not, nothing is deleted from the owner's partition.
     pub persistent: bool,
 }
 
@@ -67,7 +67,7 @@ impl Owner {
         self.data.join(CONFIG)
     }
 
-    /// Puts in force what can be. `on_progress` is called while this makes progress.
+    /// Applies everything that can be applied. `on_progress` is called while this makes progress.
     pub fn apply(&self, access: &dyn OwnerAccess, on_progress: &mut dyn FnMut()) -> Report {
         let mut report = Report::default();
         if let Err(error) = self.gallery_folder() {
@@ -80,7 +80,7 @@ impl Owner {
         for (name, why) in &contents.mistakes {
             report.mistake(&format!("{DRIVE}/{name}"), why);
         }
-        // This comes first: a configuration is checked with the gallery that it will have.
+        // This comes first, because a configuration is checked with the gallery that will be used with it.
         self.renew_gallery(&contents.photos, &mut report, on_progress);
         if let Some(config) = &contents.config {
             self.configure(config, &mut report, on_progress);
@@ -94,9 +94,9 @@ impl Owner {
             self.copy_photos(photos, &mut batch, &mut report, on_progress);
         }
         report.others = contents.others;
-        // What was not learnt stays where it is, and is tried again when something else comes.
+        // Photos that were not learnt stay where they are, and are tried again when something else comes.
         changes.photos = self.learn(batch, &mut report, on_progress);
-        // What is deleted there must be safely stored here.
+        // Photos that are deleted from the drive must be stored safely on the data partition.
         let here = sync(&self.data);
         if let (false, _) | (_, Err(_)) = (self.persistent, here) {
             report.mistake(
@@ -112,7 +112,7 @@ impl Owner {
         if !changes.is_empty() {
             match access.writing(&mut || changes.write(&self.folder)) {
                 Ok(()) => self.lists_are_written(),
-                // The next boot then does all of it again.
+                // The next boot then repeats all of it.
                 Err(error) => report.mistake(
                     "the owner's partition",
                     &format!("cannot be written: {error}; see that the card is not locked"),

@@ -1,5 +1,5 @@
-//! Photos on their way from the owner's drive to the data partition: whose they are, copying them, and leaving there those that
-//! cannot be read. No picture is decoded here: learning does that, as the job's user.
+//! Photos on their way from the owner's drive to the data partition: finding whose they are, copying them, and leaving on the
+//! drive the photos that cannot be read. No picture is decoded here: learning does that, as the job's user.
 
 use std::fs;
 use std::io;
@@ -18,34 +18,35 @@ use crate::people::folders::{self, UNKNOWN, Whose};
 use crate::people::{name, write_whole};
 use crate::text;
 
-/// Photos that could not be read and are still on the owner's partition: a line each, with the checksum that identifies it.
+/// The list of photos that could not be read and are still on the owner's partition: one line per photo, with the checksum that
+/// identifies it.
 const UNREADABLE: &str = "photos.unreadable";
-/// Phones make 3 to 12 MB.
+/// The largest photo that is copied. Phones make photos of 3 to 12 MB.
 const LARGEST_PHOTO: u64 = 32 << 20;
-/// What stays free on the data partition, in bytes, for gallery and decisions.
+/// The room that must stay free on the data partition, in bytes, for gallery and decisions.
 const RESERVE: u64 = 8 << 20;
 
 /// The photos of one start.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Those that are on the data partition now.
+    /// The photos that are on the data partition now.
     pub(super) copied: Vec<CopiedPhoto>,
-    /// The lines of [`UNREADABLE`] about those that stay on the drive, as an earlier start could not read them.
+    /// The lines of [`UNREADABLE`] about photos that stay on the drive, because an earlier start could not read them.
     unreadable: Vec<String>,
 }
 
 /// A photo that was copied.
 pub(super) struct CopiedPhoto {
-    /// On the owner's drive.
+    /// The photo on the owner's drive.
     pub(super) from: PathBuf,
-    /// On the data partition.
+    /// The photo on the data partition.
     pub(super) copy: PathBuf,
-    /// SHA-256 of it.
+    /// The photo's SHA-256.
     sum: String,
 }
 
 impl Owner {
-    /// Copies photos of the folder called `given` to the data partition, and adds them to `batch`.
+    /// Copies the photos in the folder called `given` to the data partition, and adds them to `batch`.
     pub(super) fn copy_photos(
         &self,
         given: &str,
@@ -129,8 +130,8 @@ impl Owner {
         }
     }
 
-    /// The name under which the photos of a folder called `found` are kept: the one under which there are some already, however
-    /// it was written then.
+    /// The name under which the photos of a folder called `found` are kept. If there are photos of this person already, it is
+    /// the name under which they are kept, however that was written.
     fn whose(&self, found: &str) -> Result<String, String> {
         let name = match folders::whose(found, &[UNKNOWN]).map_err(|e| e.to_string())? {
             Whose::Special(special) => return Ok(special.to_owned()),
@@ -148,9 +149,9 @@ impl Owner {
         Ok(name)
     }
 
-    /// Copies one photo to the data partition: completely, under a name that no other photo has. Returns where it is there.
-    /// The inner error is the line of [`UNREADABLE`] about a photo that could not be read at an earlier start; it then stays
-    /// where it is.
+    /// Copies one photo to the data partition: completely, and under a name that no other photo has. Returns the photo's place
+    /// there. The inner error is the line of [`UNREADABLE`] about a photo that could not be read at an earlier start; such a
+    /// photo stays where it is.
     fn copy_photo(&self, photo: &Path, person: &str) -> io::Result<Result<CopiedPhoto, String>> {
         let bytes = read_bounded(photo, LARGEST_PHOTO)?;
         let sum = Sha256::digest(&bytes);
@@ -172,7 +173,7 @@ impl Owner {
         loop {
             match fs::read(&place) {
                 Ok(old) if old == bytes => return self.pending(false).map(|()| copied(place)),
-                // Two phones may give the same name.
+                // Two phones may give two photos the same name.
                 Ok(_) => {
                     n += 1;
                     place = folder.join(format!("{n}-{name}"));
@@ -189,13 +190,13 @@ impl Owner {
         }
         self.pending(true)?;
         fs::create_dir_all(&folder)?;
-        // Under a hidden name: an incomplete file must not be taken for a photo.
+        // The file is written under a hidden name first, because an incomplete file must not be mistaken for a photo.
         write_whole(&folder.join(".new"), &place, &bytes)?;
         for_all(&place).map(|()| copied(place))
     }
 
-    /// Removes those from `batch` that are in `unread`, each with the reason; deletes their copies, and stores their checksums
-    /// beside those of photos that could not be read before.
+    /// Removes the photos in `unread`, each with its reason, from `batch`. Deletes their copies, and adds their checksums to
+    /// those of photos that could not be read before.
     pub(super) fn reject_unreadable(
         &self,
         batch: &mut Batch,
@@ -214,7 +215,7 @@ impl Owner {
             copies.push(here.clone());
             false
         });
-        // The checksums come first: without them the photos would be copied again at every start.
+        // The checksums are written first: without them the photos would be copied again at every start.
         let place = self.data.join(UNREADABLE);
         let list = batch.unreadable.join("\n");
         write_whole(&place.with_extension("new"), &place, list.as_bytes())?;
@@ -225,7 +226,7 @@ impl Owner {
         Ok(())
     }
 
-    /// The line of [`UNREADABLE`] about the photo of this checksum.
+    /// The line of [`UNREADABLE`] about the photo with this checksum.
     fn was_unreadable(&self, sum: &str) -> Option<String> {
         let list = fs::read_to_string(self.data.join(UNREADABLE)).ok()?;
         let line = list.lines().find(|line| line.starts_with(sum))?;
@@ -233,7 +234,7 @@ impl Owner {
     }
 }
 
-/// Lets every user read a file that is no secret on a card that has one user.
+/// Lets every user read a file. The file is no secret on a card that has one user.
 fn for_all(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644))
 }

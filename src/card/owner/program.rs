@@ -1,5 +1,5 @@
-//! Runs of this program as the job's user: the check of a configuration, changes of the gallery, learning. The first process is
-//! root and does none of these itself.
+//! Runs this program as the job's user: for the check of a configuration, for changes of the gallery, and for learning. The
+//! first process is root and does none of these itself.
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
@@ -11,18 +11,18 @@ use super::{GALLERY, Owner};
 use crate::card::kernel;
 use crate::card::partitions::wait_for_child;
 
-/// The longest that learning may take, with some thousand photos on the slowest board.
+/// The longest time that learning may take, with some thousand photos on the slowest board.
 const LEARNING_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How a run of this program ended, and what it printed.
 pub(super) struct Output {
-    /// The exit status, as in `latchkey --help`; None: it was killed.
+    /// The exit status, as in `latchkey --help`; None if the program was killed.
     pub(super) status: Option<i32>,
     pub(super) lines: Vec<String>,
 }
 
 impl Output {
-    /// Its last line: why it did not do what it was asked for.
+    /// The last line: why the program did not do what was requested.
     pub(super) fn last(&self) -> &str {
         self.lines.last().map_or("refused", String::as_str)
     }
@@ -48,7 +48,7 @@ impl Owner {
             kernel::hand_over_devices(user);
             command.env_clear().uid(user).gid(user);
         }
-        // Into a file, as nothing would read a pipe while this waits.
+        // The output goes into a file, because nothing would read a pipe during the wait.
         let file = tempfile::tempfile()?;
         command
             .current_dir("/")

@@ -1,5 +1,5 @@
-//! The names to remove: whom each line of a list means, and forgetting that person in the gallery and in the photos. How a list
-//! is read and written back is in [`forget`](crate::card::forget).
+//! The names to remove: finds whom each line of a list means, and forgets that person in the gallery and in the photos. How a
+//! list is read and written back is in [`forget`](crate::card::forget).
 
 use std::fs;
 use std::io;
@@ -11,20 +11,22 @@ use crate::card::forget::{Line, List};
 use crate::journal;
 use crate::people::{name, write_whole};
 
-/// Names that were forgotten and may still be in a list, as a list is written last: after a power cut before that, the next
-/// start must not report them as names that no person has. One a line, folded; deleted once the lists are written.
+/// The names that were forgotten and may still be in a list, because a list is written last. After a power cut before that, the
+/// next start must not report them as names that no person has. One name per line, folded; the file is deleted once the lists
+/// are written.
 const FORGOTTEN: &str = "names.forgotten";
 
 /// The outcome of forgetting a person.
 enum Forgotten {
-    /// The person was there, and is forgotten.
+    /// The person was there, and has been forgotten.
     Done,
-    /// No person has this name; who may have been meant, as half a sentence.
+    /// No person has this name. The text names the person who may have been meant, as half a sentence.
     Unknown(String),
 }
 
 impl Owner {
-    /// Forgets the people in `lists`. Returns the lists that change, each with its new content, empty if it is to be deleted.
+    /// Forgets the people in `lists`. Returns the lists that change, each with its new content, which is empty if the list must
+    /// be deleted.
     pub(super) fn forget_all(
         &self,
         lists: &[String],
@@ -43,13 +45,13 @@ impl Owner {
         removal
     }
 
-    /// Deletes the record of the names that were forgotten: no list has them any more.
+    /// Deletes the record of the names that were forgotten, because no list has these names any more.
     pub(super) fn lists_are_written(&self) {
         let _ = fs::remove_file(self.data.join(FORGOTTEN));
     }
 
-    /// Forgets the people in the list called `list`. Returns its new content, empty if it is to be deleted; `None` if it stays
-    /// as it is.
+    /// Forgets the people in the list called `list`. Returns its new content, which is empty if the list must be deleted;
+    /// `None` if it stays as it is.
     fn forget(
         &self,
         list: &str,
@@ -83,7 +85,7 @@ impl Owner {
             };
             let key = name::key(name);
             match self.forget_one(name, on_progress) {
-                // The name is twice in the list, or was forgotten before the power was cut.
+                // The name is in the list twice, or was forgotten before the power was cut.
                 Ok(Forgotten::Unknown(_)) if forgotten.contains(&key) => {}
                 Ok(Forgotten::Done) => {
                     report.did(format!("forgotten name={}", journal::value(name)));
@@ -100,7 +102,7 @@ impl Owner {
                     }
                     what += "; write the right name on a line of its own, and delete this one";
                     report.mistake(list, &format!("not forgotten: {name} ({what})"));
-                    // It stays as a remark: as a name it would be forgotten later, once a person has it.
+                    // The name stays as a remark. As a name, it would be forgotten later, once a person has it.
                     names.remark(name, &what);
                 }
                 Err(why) => {
@@ -129,13 +131,13 @@ impl Owner {
         )
     }
 
-    /// Forgets a person in the gallery first, as the gallery opens the door.
+    /// Forgets one person. The gallery comes first, because the gallery opens the door.
     fn forget_one(
         &self,
         written: &str,
         on_progress: &mut dyn FnMut(),
     ) -> Result<Forgotten, String> {
-        // A name that no person can have may be a path that leads elsewhere.
+        // A name that no person can have may be a path to another place.
         let Ok(wanted) = name::read(written) else {
             return Ok(Forgotten::Unknown(String::new()));
         };
@@ -150,7 +152,7 @@ impl Owner {
             Some(1) => false,
             _ => return Err(output.last().to_owned()),
         };
-        // That gallery has the person, too.
+        // The unusable gallery contains the person, too.
         match fs::remove_file(self.unusable()) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.to_string()),
             _ => {}
@@ -168,7 +170,7 @@ impl Owner {
         if enrolled || !theirs.is_empty() {
             return Ok(Forgotten::Done);
         }
-        // The nearest name of the enrolled, or of those whose photos wait to be learnt.
+        // The nearest name among the enrolled people, or among those whose photos wait to be learnt.
         let of_enrolled = output.last().split_once("; did you mean ");
         let nearest = of_enrolled.and_then(|(_, rest)| Some(rest.split_once('?')?.0.to_owned()));
         Ok(Forgotten::Unknown(nearest.map_or_else(

@@ -1,17 +1,17 @@
-//! What is reported to the owner: lines for the log, and the text of the report file. Writing the file is the last of the
+//! The report to the owner: lines for the log, and the text of the report file. Writing the file is the last of the
 //! [`changes`](super::changes) on the drive.
 
 use super::{CONFIG, DRIVE, PHOTOS, REMOVE};
 use crate::journal;
 
-/// What was done, and what was not.
+/// The results of a start: what was done, and what was not.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What was done, as in the log.
+    /// The lines about everything that was done, as in the log.
     pub done: Vec<String>,
-    /// What was not done and why, each with its fix.
+    /// The lines about everything that was not done, each with the reason and the fix.
     pub mistakes: Vec<String>,
-    /// Files and folders on the drive that are something else.
+    /// Files and folders on the drive that are none of the expected ones.
     pub others: Vec<String>,
 }
 
@@ -26,17 +26,17 @@ impl Report {
         self.mistakes.push(format!("{file}: {why}"));
     }
 
-    /// The text of the report file, which was `old` before: empty if all is well. `changes`: whether the drive changes.
+    /// The text of the report file, which was `old` before; empty if all is well. `changes`: whether the drive changes.
     pub(super) fn text(&self, old: &str, changes: bool) -> String {
         let mut text = self.outcome();
-        // Lines about photos that were learnt and names that were forgotten stay until something new is put there.
+        // Lines about photos that were learnt and names that were forgotten stay until something new is put on the drive.
         if self.done.is_empty() && !changes {
             text += &still_valid(old, &self.mistakes);
         }
         text + &self.others_text()
     }
 
-    /// Its part about what was done and what was not.
+    /// The report's part about everything that was done and that was not.
     fn outcome(&self) -> String {
         let part = |title: &str, lines: &[String]| match lines {
             [] => String::new(),
@@ -51,7 +51,7 @@ impl Report {
         part("Not done, as something is wrong:", &self.mistakes) + &part("Done:", &self.done)
     }
 
-    /// Its part about files and folders that are something else.
+    /// The report's part about files and folders that are none of the expected ones.
     fn others_text(&self) -> String {
         match &self.others[..] {
             [] => String::new(),
@@ -66,7 +66,7 @@ impl Report {
     }
 }
 
-/// The name, in a report, of a file or folder that is taken for `expected`.
+/// The name, in a report, of a file or folder that is regarded as `expected`.
 pub(super) fn shown(name: &str, expected: &str) -> String {
     if name == expected {
         return name.to_owned();
@@ -74,7 +74,7 @@ pub(super) fn shown(name: &str, expected: &str) -> String {
     format!("{DRIVE}/{name}")
 }
 
-/// The old text of the report file, without what every start checks and reports again.
+/// The old text of the report file, without the parts that every start checks and reports again.
 fn still_valid(old: &str, again: &[String]) -> String {
     let photos = [
         format!("{PHOTOS}/"),
@@ -94,7 +94,7 @@ fn still_valid(old: &str, again: &[String]) -> String {
     let lines: Vec<&str> = old.lines().filter(|l| !comes_again(l)).collect();
     let mut left = String::new();
     for (i, line) in lines.iter().enumerate() {
-        // A title stays with the lines under it, and one empty line after those.
+        // A title stays together with the lines under it, and with one empty line after these lines.
         let ends_part = line.is_empty() && !left.is_empty() && !left.ends_with("\r\n\r\n");
         let has_more = lines.get(i + 1).is_some_and(|l| l.starts_with(' '));
         if line.starts_with(' ') || has_more || ends_part {

@@ -1,4 +1,4 @@
-//! What attempts of strangers and things before the door lead to, one by one.
+//! The consequences of attempts by strangers, and of things before the door, one by one.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn too_few_looks_to_refuse_are_logged_and_count_if_they_could_open() {
         [],
         "one look has no log line"
     );
-    // Forty people with four looks each, one a second.
+    // Forty people with four looks each, one person per second.
     let mut all = Vec::new();
     for k in 0..40 {
         let face: &[_] = &[(10 + k, s)];
@@ -34,7 +34,7 @@ fn too_few_looks_to_refuse_are_logged_and_count_if_they_could_open() {
     assert!(all.iter().filter(logged).count() >= 8);
     assert!(all.contains(&Event::Strict));
     assert_eq!(locked_out(&all), 1, "{all:?}");
-    // With two looks each they could not be let in, so they lock no one out.
+    // With two looks each, these people could not be let in, so they lock no one out.
     let mut door = self::door(|_| {});
     for k in 0..40 {
         let face: &[_] = &[(10 + k, s)];
@@ -79,7 +79,7 @@ fn ten_attempts_lock_and_only_the_button_opens() {
     assert_eq!(door.button(ms(30_650)).as_slice(), [Event::Opened { by }]);
     assert!(door.relay());
 
-    // The end is noticed late: frames from before it was are void.
+    // The end of the lock-out is noticed late: frames from before it was noticed are void.
     let last = door.observe(ms(30_750), &frame(ms(30_699), a));
     assert_eq!(last.as_slice(), [Event::LockoutEnded]);
     // The bar is strict now.
@@ -101,7 +101,7 @@ fn five_passers_by_a_minute_never_lock_the_door() {
     assert_eq!(locked_out(&all), 0);
     let a: &[_] = &[(99, known(ANN))];
     assert_eq!(granted(&show(&mut door, 720_000, 100, &[a; 5])), [ANN]);
-    // Quiet for more than the time that forgets half of what makes it strict.
+    // The quiet lasts longer than the time that forgets half of the attempts that make the bar strict.
     let quiet = door.tick(ms(720_000 + 10 * 60_000));
     assert!(quiet.as_slice().contains(&Event::StrictEnded));
     let b: &[_] = &[(98, likely(BOB))];
@@ -174,10 +174,10 @@ fn looks_at_one_person_never_help_another() {
         presentation,
         ..sighting(1, known(ANN))
     };
-    // In one track, each with one vote less than is required.
+    // Many identities in one track, each with one vote less than is required.
     let faces: Vec<_> = (1..30).flat_map(|p| [a(p), a(p)]).collect();
     assert_eq!(granted(&show_one(&mut door, 0, 100, &faces)), []);
-    // One identity that is reported in another track every time.
+    // One identity that is reported in another track after every two frames.
     let mut door = self::door(|_| {});
     let hops: Vec<_> = (1..30)
         .flat_map(|track| [Sighting { track, ..a(7) }; 2])
@@ -206,14 +206,14 @@ fn a_face_that_does_not_move_costs_nothing_until_it_has_gone() {
         }
         events
     };
-    // Seven things that stay: two log lines each.
+    // Seven things that stay cause two log lines each.
     let mut things = door(|_| {});
     let events = show_all(&mut things, 0, 200, Motion::Still);
     assert_eq!((events.len(), refused(&events)), (7, 7));
     let events = show_all(&mut things, 20_000, 3000, Motion::Fixture);
     assert_eq!(events.len(), 7, "{events:?}");
     assert!(things.tick(ms(400_000)).is_empty());
-    // Seven photos that are held still and taken away: refused, and charged.
+    // Seven photos that are held still and taken away are refused, and charged.
     let mut photos = door(|_| {});
     let events = show_all(&mut photos, 0, 50, Motion::Still);
     assert_eq!((events.len(), refused(&events)), (7, 7));
@@ -304,7 +304,7 @@ fn a_person_who_was_let_in_returns_to_the_same_place_at_the_usual_bar() {
         let events = show_one(&mut door, visit * 20_000, 100, &[still; 5]);
         assert_eq!(granted(&events), [ANN], "visit {visit}");
     }
-    // A person who was not let in has had a chance.
+    // A person who was not let in has had a chance already.
     let mut door = self::door(|_| {});
     let unknown = Sighting {
         verdict: stranger(),
@@ -315,8 +315,8 @@ fn a_person_who_was_let_in_returns_to_the_same_place_at_the_usual_bar() {
     assert_eq!(granted(&events), []);
 }
 
-/// Faces that are held still and taken away together, as soon as the usual bar holds: those that the door cannot charge in
-/// time count afterwards.
+/// Whenever the usual bar applies, faces are held still and taken away together. Faces that the door cannot charge in time
+/// count afterwards.
 #[test]
 fn faces_held_still_together_are_no_more_than_the_policy_allows() {
     for many in [1, 5, 8] {

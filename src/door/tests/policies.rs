@@ -1,4 +1,4 @@
-//! What the policy guarantees about attempts, for any sequence of strangers, things, passers-by and residents: limits for
+//! Guarantees of the policy about attempts, for any sequence of strangers, things, passers-by and residents: limits for
 //! attackers, and a time by which residents get in.
 
 use proptest::prelude::*;
@@ -7,8 +7,8 @@ use super::properties::policy;
 use super::*;
 
 proptest! {
-    /// In whatever way they come, no more strangers meet the usual bar in an hour than the policy allows: A, one more for each
-    /// W, and those that have not gone yet when it becomes strict.
+    /// In whatever way strangers come, no more of them meet the usual bar in an hour than the policy allows: A, one more for
+    /// each W, and those that have not gone yet when the bar becomes strict.
     #[test]
     fn attempts_at_the_usual_bar_are_no_more_than_the_policy_allows(
         seed in any::<u64>(),
@@ -45,7 +45,7 @@ proptest! {
                     }
                 }
                 let open = door.indication() != Indication::LockedOut && !strict;
-                // Looks that are too far apart never add up before the door knows that the camera is slow.
+                // Before the door knows that the camera is slow, looks that are too far apart never add up.
                 let add_up = 2 * step <= policy.vote_window_ms || frames > 5;
                 if open && add_up && look == u64::from(policy.votes) {
                     tries.extend((0..count).map(|_| now));
@@ -69,8 +69,8 @@ proptest! {
         }
     }
 
-    /// Whatever else is before the camera, a person who stands there and is recognised with certainty is let in when the
-    /// longest lock-out is over.
+    /// Whatever else is before the camera, a person who stands there and is recognised with certainty is let in by the end of
+    /// the longest lock-out.
     #[test]
     fn nothing_keeps_a_resident_out_for_longer_than_the_longest_lockout(
         seed in any::<u64>(),
@@ -110,7 +110,7 @@ proptest! {
             }
             let waited = now - come.unwrap_or(now);
             let looks = u64::from(policy.votes) + 2;
-            // What is left of a pause between two lock-outs, the longest one, and the looks.
+            // The sum of the rest of a pause between two lock-outs, the longest lock-out, and the looks.
             let pause = (policy.vote_window_ms).max(20 * step);
             let most = 8 * policy.lockout_ms + pause + (looks + 1) * step;
             prop_assert!(waited <= most, "{waited} ms");
@@ -150,7 +150,7 @@ proptest! {
         prop_assert_eq!(granted(&show_one(&mut door, now, step, &ann)), [ANN]);
     }
 
-    /// Things and parts of faces change nothing for anyone, however many they are.
+    /// Things and parts of faces change nothing for any person, however many there are.
     #[test]
     fn things_change_nothing(seed in any::<u64>(), step in 50_u64..1000) {
         let mut door = Door::new(Policy::default()).expect("in range");
@@ -163,7 +163,7 @@ proptest! {
                 let begun = &mut begun[track as usize];
                 *begun = if *begun == 0 { now } else { *begun };
                 let motion = if now > *begun + 20_000 { Motion::Fixture } else { Motion::Still };
-                // A part of a face: it is never recognised as a person.
+                // A part of a face is never recognised as a person.
                 let part = track > 4;
                 seen.push(Sighting {
                     track,
@@ -180,7 +180,7 @@ proptest! {
         }
     }
 
-    /// Fewer votes of one identity than required, in whatever order and tracks, never add up to more.
+    /// Fewer votes of one identity than required never add up to more, in whatever order and tracks they come.
     #[test]
     fn votes_of_different_identities_never_add_up(
         policy in policy(),

@@ -1,7 +1,7 @@
-//! What holds for any sequence of calls, checked against the whole history of what happened.
+//! Rules that hold for any sequence of calls, checked against the whole history of what happened.
 //!
-//! The oracle is not a second state machine: it keeps every recognition ever made and checks for each
-//! opening, in the words of the rules, whether it was allowed.
+//! The oracle is not a second state machine. It keeps every recognition and checks by the rules, for each opening, whether it
+//! was allowed.
 
 use crate::people::{Motion, PersonId};
 use std::collections::HashMap;
@@ -12,14 +12,14 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Call {
-    /// A frame taken so many ms before the call.
+    /// A frame that was taken this many ms before the call.
     Frame(u64, Vec<Sighting>),
     Tick,
     Button,
     Fault(bool),
 }
 
-/// A call, so many ms after the one before (or before it).
+/// A call, and the number of ms from the previous call to it (negative if the clock goes back).
 type Step = (i64, Call);
 
 fn verdict() -> impl Strategy<Value = Verdict> {
@@ -45,7 +45,7 @@ fn motion() -> impl Strategy<Value = Motion> {
 }
 
 fn sightings() -> impl Strategy<Value = Vec<Sighting>> {
-    // A track has two identities in turn, which no other track has.
+    // A track alternates between two identities, which no other track has.
     let sighting = (0_u32..4, 0_u32..2, motion(), verdict());
     let sighting = sighting.prop_map(|(track, which, motion, verdict)| Sighting {
         track,
@@ -127,7 +127,7 @@ fn at(now: Timestamp, dt: i64) -> Timestamp {
     }
 }
 
-/// One recognition of the history; None: a stranger.
+/// One recognition of the history. A stranger's has no person.
 struct Recognition {
     track: u32,
     presentation: u32,
@@ -136,11 +136,11 @@ struct Recognition {
     person: Option<PersonId>,
 }
 
-/// Everything that has happened so far, and what follows from it by the rules.
+/// The history of all calls, and what follows from it by the rules.
 struct History {
     policy: Policy,
     now: Timestamp,
-    /// Recognitions of frames that were accepted, since all were last voided.
+    /// Recognitions of frames that were accepted after the last time that all were voided.
     recognitions: Vec<Recognition>,
     last_frame: Option<Timestamp>,
     void_until: Option<Timestamp>,
@@ -149,9 +149,9 @@ struct History {
     strict: bool,
     /// Times at which the relay was rightly turned on or kept on.
     triggers: Vec<Timestamp>,
-    /// When each person was last voted for, since they were let in.
+    /// When each person who was let in was last voted for.
     visits: HashMap<PersonId, Timestamp>,
-    /// Who was voted for in this call.
+    /// The people who were voted for in this call.
     voted: Vec<PersonId>,
 }
 
@@ -184,7 +184,7 @@ impl History {
         last.iter().filter_map(|r| r.person).any(enough)
     }
 
-    /// Whether the last recognition that is not of a thing was a stranger's, just now.
+    /// Whether the last recognition was a stranger's and is still in the vote window. Recognitions of things do not count.
     fn strange(&self, presentation: u32) -> bool {
         let newest = self.last(presentation, 1);
         newest.iter().any(|r| {
@@ -198,7 +198,7 @@ impl History {
         self.void_until = Some(until);
     }
 
-    /// What the call changes about times, before its events are checked.
+    /// Applies the changes of times by the call, before its events are checked.
     fn begin(&mut self, now: Timestamp, call: &Call) {
         if now < self.now {
             self.void(now);
@@ -259,7 +259,7 @@ impl History {
                 person,
             });
         }
-        // A person with enough votes, the newest of this frame among them, may open or keep open.
+        // A person with enough votes, of which the newest is in this frame, may open the door or keep it open.
         let elected = |s: &Sighting| match s.verdict {
             Verdict::Known { person, .. } => {
                 let mut all = self.recognitions.iter().rev();
@@ -294,7 +294,7 @@ impl History {
                         .map(|r| r.presentation)
                         .next();
                     let presentation = presentation.expect("it was recognised in this frame");
-                    // Fewer than in the history if some belong to a visit that is over.
+                    // There may be fewer than in the history, because some belong to a visit that is over.
                     if self.strict {
                         prop_assert!(self.strong(presentation, person) >= votes as usize);
                         prop_assert!(votes >= self.policy.votes + 2);
@@ -357,7 +357,7 @@ impl History {
                 Event::Opened { .. } | Event::Closed { .. } | Event::ClockJumped => {}
             }
         }
-        // Votes prolong visits. This comes after the events, since a grant is judged by the votes before it.
+        // Votes prolong visits. This comes after the events, because a grant is judged by the votes before it.
         let absence = self.policy.absence_ms.into();
         let now = self.now;
         for person in self.voted.drain(..) {
@@ -415,7 +415,7 @@ proptest! {
             prop_assert!(door.relay() || !pressed, "a press opens, whatever happens");
             let granted = events.iter().any(|e| matches!(e, Event::Granted { .. }));
             prop_assert!(door.relay() || !granted, "a grant opens");
-            // Opened and Closed report every change.
+            // The events Opened and Closed must report every change.
             let mut on = was_on;
             for event in &events {
                 match event {

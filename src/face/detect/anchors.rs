@@ -5,12 +5,12 @@ use super::{Detection, detection, logit, output};
 use crate::frame::Similarity;
 use crate::nn::{AnchorsManifest, InputManifest, ModelFile, Network, NnError};
 
-/// Numbers an anchor has: centre, size, six points.
+/// Numbers per anchor: centre, size, six points.
 const VALUES: usize = 16;
 
 /// Where the anchors are, and what each output means.
 pub struct Anchors {
-    /// Centre of every anchor in pixels of the input.
+    /// The centre of every anchor, in pixels of the input.
     centres: Vec<Point>,
     boxes: usize,
     scores: usize,
@@ -20,7 +20,7 @@ impl Anchors {
     /// Compares the outputs of `network` with the manifest.
     ///
     /// # Errors
-    /// [`NnError`] if they are of other shapes.
+    /// [`NnError`] if the outputs have other shapes.
     pub fn new(
         model: &ModelFile,
         network: &dyn Network,
@@ -35,12 +35,12 @@ impl Anchors {
         })
     }
 
-    /// How many there are.
+    /// The number of anchors.
     pub const fn count(&self) -> usize {
         self.centres.len()
     }
 
-    /// Adds the detections that score `threshold` or more.
+    /// Adds the detections whose score is `threshold` or more.
     pub fn read(
         &self,
         network: &dyn Network,
@@ -49,7 +49,7 @@ impl Anchors {
         out: &mut Vec<Detection>,
     ) {
         let (boxes, scores) = (network.output(self.boxes), network.output(self.scores));
-        // The threshold as a logit, so that only candidates pay for an exponential.
+        // The threshold as a logit, so that an exponential is computed only for candidates.
         let least = logit(threshold);
         for (i, anchor) in self.centres.iter().enumerate() {
             let logit = scores.get(i);
@@ -69,8 +69,8 @@ impl Anchors {
     }
 }
 
-/// Centres of the anchors in pixels of the input. Neighbouring layers of one stride share their grid:
-/// each cell lists the anchors of all of them before the next cell begins.
+/// The centres of the anchors, in pixels of the input. Neighbouring layers with the same stride share their grid: each cell
+/// lists the anchors of all these layers before the next cell begins.
 #[expect(clippy::cast_precision_loss, reason = "pixels of a small picture")]
 fn centres(manifest: &AnchorsManifest, input: &InputManifest) -> Vec<Point> {
     let mut centres = Vec::new();

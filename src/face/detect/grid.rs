@@ -1,6 +1,6 @@
-//! The output of our family: grids of cells with several strides. A cell has a logit for whether the centre of a face lies in
-//! it, and describes that face in units of its stride: shift of its centre, logarithms of width and height, five points.
-//! A cell of the first grid first has these for its four quarters, line by line, and then for itself.
+//! The output of our family: grids of cells with several strides. A cell has a logit for whether the centre of a face is in
+//! it. It also describes that face in units of its stride: the shift of its centre, the logarithms of width and height, five
+//! points. A cell of the first grid first has these values for its four quarters, line by line, and then for itself.
 //!
 //! `scripts/training/detector.py` reads it in the same way (`by_stride`, `found`).
 
@@ -9,7 +9,7 @@ use super::{Detection, detection, logit, output};
 use crate::frame::Similarity;
 use crate::nn::{InputManifest, ModelFile, Network, NnError, Tensor};
 
-/// Numbers a cell has: middle, size, five points.
+/// Numbers per cell: middle, size, five points.
 const VALUES: usize = 14;
 /// Parts of a cell of the first grid.
 const QUARTERS: usize = 4;
@@ -18,7 +18,7 @@ const QUARTERS: usize = 4;
 struct Level {
     stride: f32,
     columns: usize,
-    /// Cells and quarters.
+    /// The number of cells and quarters.
     answers: usize,
     quartered: bool,
     scores: usize,
@@ -31,7 +31,7 @@ pub struct Grid(Vec<Level>);
 impl Grid {
     /// Compares the outputs of `network` with the manifest.
     ///
-    /// # Errors
+    /// [`NnError`] if the outputs have other shapes.
     /// [`NnError`] if they are of other shapes.
     #[expect(clippy::cast_precision_loss, reason = "pixels of a small picture")]
     pub fn new(
@@ -58,12 +58,12 @@ impl Grid {
         levels.map(Self)
     }
 
-    /// The most faces that one output can hold.
+    /// The most faces that one output can contain.
     pub fn answers(&self) -> usize {
         self.0.iter().map(|l| l.answers).sum()
     }
 
-    /// Adds the detections that score `threshold` or more.
+    /// Adds the detections whose score is `threshold` or more.
     pub fn read(
         &self,
         network: &dyn Network,
@@ -104,7 +104,7 @@ impl Level {
 }
 
 impl Level {
-    /// Row and column of the cell or quarter that an answer is about, and its side.
+    /// The row and column of the cell or quarter that an answer describes, and its side.
     const fn cell(&self, answer: usize) -> (usize, usize, f32) {
         let (cell, part) = if self.quartered {
             (answer / (QUARTERS + 1), answer % (QUARTERS + 1))
@@ -120,8 +120,8 @@ impl Level {
     }
 }
 
-/// Calls `take` for every element of at least `least`, with its place and its value. Thousands of cells are negative: 8-bit
-/// elements are compared as they are stored.
+/// Calls `take` with the place and the value of every element that is at least `least`. Thousands of cells are negative, so
+/// 8-bit elements are compared in their stored form.
 fn above(scores: &Tensor<'_>, least: f32, mut take: impl FnMut(usize, f32)) {
     match *scores {
         Tensor::I8(data, scale, zero) => {
@@ -143,7 +143,7 @@ fn above(scores: &Tensor<'_>, least: f32, mut take: impl FnMut(usize, f32)) {
         _ => {
             for i in 0..scores.len() {
                 let value = scores.get(i);
-                // False for a NaN.
+                // This is false for a NaN.
                 if value >= least {
                     take(i, value);
                 }
@@ -207,7 +207,8 @@ mod tests {
             ty: 0.0,
         };
         let d = level.face(5, 0.0, &Tensor::F32(&values), &window).unwrap();
-        // (40 + 4, 24 - 8) is the centre, 32x48 the size; twice that and 5 to the right.
+        // (40 + 4, 24 - 8) is the centre, and 32x48 is the size. In the picture it is twice that, and 5 farther to the
+        // right.
         assert!((d.bbox.width - 64.0).abs() < 1e-3 && (d.bbox.height - 96.0).abs() < 1e-3);
         assert!((d.bbox.x - (93.0 - 32.0)).abs() < 1e-3 && (d.bbox.y - (32.0 - 48.0)).abs() < 1e-3);
         assert!((d.score - 0.5).abs() < 1e-6);

@@ -1,7 +1,7 @@
-//! Finds faces: runs the detector over a window of the picture and reads boxes and points from its output.
+//! Finds faces: runs the detector on a window of the picture, and reads boxes and points from its output.
 //!
-//! Each family reads its output itself: [`anchors`] for BlazeFace, [`grid`] for ours. This module judges neither whether
-//! a box is plausible as a face ([`super::plausible`]) nor how good it is.
+//! Each family has its own code for reading the output: [`anchors`] for BlazeFace, [`grid`] for ours. This module judges
+//! neither whether a box is plausible as a face ([`super::plausible`]) nor how good the face is.
 
 mod anchors;
 mod grid;
@@ -31,20 +31,20 @@ pub mod point {
 /// A face as the detector sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Detection {
-    /// Box around eyebrows to chin, in pixels of the picture.
+    /// The box from eyebrows to chin, in pixels of the picture.
     pub bbox: Rect,
-    /// 0 to 1.
+    /// The detector's score, 0 to 1.
     pub score: f32,
     /// Eyes left and right as seen, nose, middle of the mouth; pixels of the picture.
     pub points: [Point; 4],
-    /// Corners of the mouth, left and right as seen, if the detector gives them.
+    /// The corners of the mouth, left and right as seen, if the detector finds them.
     pub corners: Option<[Point; 2]>,
-    /// The five points from a closer look, once that has shown a face.
+    /// The five points from a closer look, if that has shown a face.
     pub refined: Option<Landmarks>,
 }
 
 impl Detection {
-    /// The five points, if the detector gives them.
+    /// The five points, if the detector finds all of them.
     #[must_use]
     pub fn landmarks(&self) -> Option<Landmarks> {
         let [left, right, nose, _] = self.points;
@@ -58,24 +58,24 @@ enum Family {
     Grid(grid::Grid),
 }
 
-/// A detector, loaded.
+/// A detector that has been loaded.
 pub struct Detector {
     network: Box<dyn Network>,
-    /// The same network for luma in the camera's memory.
+    /// The same network for luma that is read directly in the camera's memory.
     direct: Option<Box<dyn Network>>,
     manifest: DetectorManifest,
     family: Family,
-    /// The candidates above the threshold; kept to be reused.
+    /// The candidates above the threshold. The memory is kept and reused.
     candidates: Vec<Detection>,
     found: Vec<Detection>,
 }
 
 impl Detector {
-    /// Loads the detector, and `direct` to stand in for it where a camera's memory has the form that it takes, and compares
-    /// their tensors with the manifest.
+    /// Loads the detector, and compares its tensors with the manifest. `direct` is loaded too; it replaces the detector if a
+    /// camera's memory has the form that `direct` takes.
     ///
     /// # Errors
-    /// [`NnError`] if the engine refuses it or its shape differs from the manifest.
+    /// [`NnError`] if the engine refuses a network or its shape differs from the manifest.
     pub fn load(
         engine: &dyn Engine,
         model: &ModelFile,
@@ -110,8 +110,8 @@ impl Detector {
         })
     }
 
-    /// Faces in the part of `image` that `window` maps the input to, best first; parts of faces may be among them
-    /// (`whole_faces`). To look at the whole picture, give [`Detector::whole`].
+    /// Faces in the part of `image` that `window` maps the input to, best first. Parts of faces may be among them
+    /// (`whole_faces`). To look at the whole picture, pass [`Detector::whole`].
     ///
     /// # Errors
     /// [`FaceError`] if the picture cannot be sampled or the network fails.
@@ -156,8 +156,8 @@ impl Detector {
         Similarity::letterbox((layout.width, layout.height), (input.width, input.height))
     }
 
-    /// The window that shows the whole picture at half the scale of [`Detector::whole`]: a face that fills the picture has
-    /// a usual size there.
+    /// The window that shows the whole picture at half the scale of [`Detector::whole`]. At this scale, a face that fills
+    /// the picture has a usual size.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "sides of a small picture")]
     pub fn whole_smaller(&self, image: &Image<'_>) -> Similarity {
@@ -170,7 +170,7 @@ impl Detector {
         }
     }
 
-    /// Sides of the input in pixels, for windows on parts of a picture.
+    /// The width and height of the input in pixels, for windows on parts of a picture.
     #[must_use]
     pub const fn input_size(&self) -> (u32, u32) {
         (self.manifest.input.width, self.manifest.input.height)
@@ -182,7 +182,7 @@ impl Detector {
         self.manifest.overlap
     }
 
-    /// Detections with a lower score are doubtful; `None` where another network tells which are faces.
+    /// Detections with a lower score are doubtful. `None` if another network decides which detections are faces.
     #[must_use]
     pub const fn sure(&self) -> Option<f32> {
         self.manifest.sure
@@ -194,7 +194,7 @@ impl Detector {
     }
 }
 
-/// Loads the detector that takes a camera's memory; except for the type of its input it must be like `network`.
+/// Loads the detector that reads a camera's memory. Except for the type of its input, it must be like `network`.
 fn stand_in(
     engine: &dyn Engine,
     model: &ModelFile,
@@ -213,7 +213,7 @@ fn stand_in(
     })
 }
 
-/// The network to run and the memory to run it on, if the picture as it lies in memory is what the network takes.
+/// The network and the memory to run it on, if the picture as it is in memory is an input that the network takes.
 fn in_place<'n, 'i>(
     direct: Option<&'n mut Box<dyn Network>>,
     input: &InputManifest,
@@ -227,7 +227,7 @@ fn in_place<'n, 'i>(
     direct.fits(luma).then_some((direct, luma))
 }
 
-/// The index of the output `what` of `shape`.
+/// The index of the output with the shape `shape`. `what` names it in the error.
 fn output(
     model: &ModelFile,
     network: &dyn Network,
@@ -249,8 +249,8 @@ fn logit(score: f32) -> f32 {
     (score / (1.0 - score)).ln()
 }
 
-/// A detection from numbers of a network: `None` unless it has a place and a size. `middle`, `size` and `points` are in
-/// pixels of the input.
+/// A detection from the numbers of a network; `None` unless they describe a place and a size. `middle`, `size` and `points`
+/// are in pixels of the input.
 fn detection(
     logit: f32,
     middle: Point,

@@ -1,15 +1,16 @@
-//! One detection for each face: overlapping detections are averaged, and a part of a face gives way to the whole.
+//! Leaves one detection per face: overlapping detections are averaged, and a part of a face is removed in favour of the
+//! whole.
 
 use super::super::geometry::{Point, Rect};
 use super::Detection;
 
-/// A box with more than this share of its area inside a larger one shows a part of the same face. Two faces of one size
-/// whose boxes overlap less than boxes of one face do (intersection over union 0.4) share at most 0.57 of their areas.
+/// If more than this share of a box's area is inside a larger box, the box shows a part of the same face. Two faces of one
+/// size whose boxes overlap less than boxes of one face do (intersection over union 0.4) share at most 0.57 of their areas.
 const PART: f32 = 0.6;
 
-/// Weighted non-maximum suppression: every group of overlapping candidates becomes their average,
-/// weighted by score, with the best score of the group (Bazarevsky et al., BlazeFace, 2019, section
-/// 3.4: steadier from frame to frame than keeping the best box alone). Best first. Empties `candidates`.
+/// Weighted non-maximum suppression: every group of overlapping candidates becomes their average, weighted by score, with
+/// the best score of the group (Bazarevsky et al., BlazeFace, 2019, section 3.4: steadier from frame to frame than keeping
+/// only the best box). The result is sorted, best first. Empties `candidates`.
 pub fn suppress(candidates: &mut Vec<Detection>, found: &mut Vec<Detection>, overlap: f32) {
     found.clear();
     candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
@@ -32,9 +33,9 @@ pub fn suppress(candidates: &mut Vec<Detection>, found: &mut Vec<Detection>, ove
     }
 }
 
-/// Removes the parts of faces from `found[from..]`: an eye, a nose or a mouth of a large sharp face can look like a small
-/// face, and can score higher than the whole face. The larger box stays, whatever the scores are, if it scores at
-/// least `least`. Keeps the order.
+/// Removes the parts of faces from `found[from..]`. An eye, a nose or a mouth of a large sharp face can look like a small
+/// face, and can have a higher score than the whole face. The larger box stays whatever the scores are, provided that its
+/// own score is at least `least`. Keeps the order.
 pub fn whole_faces(found: &mut Vec<Detection>, from: usize, least: f32) {
     let mut i = from;
     while let Some(part) = found.get(i) {
@@ -48,7 +49,7 @@ pub fn whole_faces(found: &mut Vec<Detection>, from: usize, least: f32) {
     }
 }
 
-/// Whether `part` is the smaller box and lies in `whole`.
+/// Whether `part` is the smaller box and is inside `whole`.
 fn part_of(part: &Rect, whole: &Rect) -> bool {
     part.area() < whole.area() && part.within(whole) > PART
 }
@@ -69,7 +70,7 @@ impl Sum {
         for (sum, p) in self.1.iter_mut().zip(d.points) {
             add(sum, p);
         }
-        // A detector gives them for all its faces or for none.
+        // A detector finds the corners for all its faces or for none.
         if let Some(corners) = d.corners {
             let sums = self.2.get_or_insert_default();
             for (sum, p) in sums.iter_mut().zip(corners) {
@@ -174,13 +175,13 @@ mod tests {
 
     #[test]
     fn faces_beside_each_other_are_two() {
-        // Cheek to cheek: 0.45 of the smaller box lies in the larger one.
+        // Two faces cheek to cheek: 0.45 of the smaller box is inside the larger one.
         let child = square(155.0, 60.0, 100.0, 0.9);
         assert_eq!(
             left(vec![square(0.0, 0.0, 200.0, 0.6), child], 0.5).len(),
             2
         );
-        // Of the same size, 40 of 100 pixels shared.
+        // Two faces of the same size that share 40 of 100 pixels.
         let pair = vec![square(0.0, 0.0, 100.0, 0.6), square(60.0, 0.0, 100.0, 0.9)];
         assert_eq!(left(pair, 0.5).len(), 2);
     }

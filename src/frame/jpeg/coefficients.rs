@@ -1,5 +1,5 @@
-//! One colour of a picture: its blocks, as pixels at the requested scale; before that, in progressive pictures, the
-//! coefficients of its blocks that this scale needs.
+//! One colour of a picture. Its blocks are stored as pixels at the requested scale. In a progressive picture, the
+//! coefficients that this scale needs are collected first.
 
 use std::collections::TryReserveError;
 
@@ -18,25 +18,25 @@ pub(super) struct Plane {
     unit: (u32, u32),
     /// Blocks of all units, across and down.
     blocks: (u32, u32),
-    /// Blocks that the picture reaches into.
+    /// Blocks that contain pixels of the picture, across and down.
     own: (u32, u32),
-    /// Pixels of the picture for one of this plane, as a fraction: across, then down.
+    /// How many pixels of the picture one pixel of this plane covers, as a fraction: first across, then down.
     pub across: (u32, u32),
     pub down: (u32, u32),
     pixels: Vec<u8>,
     factors: Option<Box<[f32; 64]>>,
-    /// The last block's mean, as it was coded.
+    /// The mean of the previous block, as coded.
     mean: i32,
     begun: bool,
-    /// In a progressive picture, `side` x `side` of every block's coefficients, in rows.
+    /// In a progressive picture, `side` x `side` coefficients of every block, row by row.
     kept: Vec<i16>,
-    /// Which coefficients of every block are not 0, in the order of their coding.
+    /// For every block, a bit mask of the coefficients that are not 0, in coding order.
     marks: Vec<u64>,
-    /// Which coefficients have arrived with all of their bits.
+    /// A bit mask of the coefficients that have been received with all of their bits.
     done: u64,
 }
 
-/// [`ZIGZAG`], in columns.
+/// [`ZIGZAG`] for blocks that are stored column by column.
 const COLUMNS: [u8; 64] = {
     let mut columns = ZIGZAG;
     let mut i = 0;
@@ -62,7 +62,7 @@ fn side(frame: &Frame, i: usize, eighths: u32) -> u32 {
 }
 
 impl Plane {
-    /// The memory that it needs, in bytes.
+    /// The memory that the plane of component `i` needs, in bytes.
     pub fn memory(frame: &Frame, i: usize, eighths: u32) -> u64 {
         let component = &frame.components()[i];
         let (across, down) = frame.units();
@@ -76,7 +76,7 @@ impl Plane {
         blocks * (side * side + coefficients)
     }
 
-    /// Allocates the memory for component `i` of a picture at so many eighths of its size.
+    /// Allocates the memory for component `i` of a picture that is decoded at `eighths` eighths of its size.
     pub fn prepare(
         &mut self,
         frame: &Frame,
@@ -99,7 +99,7 @@ impl Plane {
         self.down = (most.1 * eighths, component.down * side);
         (self.begun, self.done) = (false, 0);
         let blocks = self.blocks.0 as usize * self.blocks.1 as usize;
-        // Data of the previous frame are overwritten: lines that are not decoded are not shown.
+        // Not cleared, because data of the previous frame are overwritten and lines that are not decoded are not shown.
         let pixels = blocks * self.side * self.side;
         self.pixels.truncate(pixels);
         self.pixels.try_reserve_exact(pixels - self.pixels.len())?;
@@ -117,7 +117,7 @@ impl Plane {
         Ok(())
     }
 
-    /// Blocks that the picture reaches into, across and down: those that a scan of this colour alone has.
+    /// Blocks that contain pixels of the picture, across and down. A scan of this colour alone codes only these.
     pub const fn own_blocks(&self) -> (u32, u32) {
         self.own
     }
@@ -131,12 +131,12 @@ impl Plane {
         self.begun
     }
 
-    /// Whether all of its coefficients have arrived with all of their bits.
+    /// Whether all coefficients of this plane have been received with all of their bits.
     pub fn is_complete(&self) -> bool {
         self.done == !0
     }
 
-    /// One line of pixels; below the last line, the last.
+    /// Line `y` of the pixels; the last line if `y` is below it.
     pub fn line(&self, y: usize) -> &[u8] {
         let stride = self.blocks.0 as usize * self.side;
         let last = (self.blocks.1 as usize * self.side).saturating_sub(1);
@@ -144,7 +144,7 @@ impl Plane {
         &self.pixels[y * stride..(y + 1) * stride]
     }
 
-    /// Begins a scan with all coefficients.
+    /// Begins a scan that contains all coefficients.
     pub fn begin(&mut self, quantisation: &[u16; 64]) {
         let new = factors(quantisation, self.side);
         match &mut self.factors {
@@ -202,7 +202,7 @@ impl Plane {
         Some(())
     }
 
-    /// Turns the coefficients that were kept into pixels.
+    /// Turns the collected coefficients into pixels.
     pub fn transform(&mut self, quantisation: &[u16; 64]) {
         let side = self.side;
         let factors = factors(quantisation, side);
@@ -224,14 +224,15 @@ impl Plane {
         }
     }
 
-    /// Where coefficient `k`, in coding order, of a block is kept, if it is.
+    /// The index in `kept` of coefficient `k` (in coding order) of a block; `None` if this scale does not need the
+    /// coefficient.
     fn place(&self, block: usize, k: usize) -> Option<usize> {
         let (v, u) = (usize::from(ZIGZAG[k]) / 8, usize::from(ZIGZAG[k]) % 8);
         let side = self.side;
         (v < side && u < side).then_some((block * side + v) * side + u)
     }
 
-    /// Sets a coefficient that has been 0 so far.
+    /// Sets a coefficient whose value is still 0.
     fn set(&mut self, block: usize, k: usize, value: i32) {
         self.marks[block] |= 1 << k;
         if let Some(place) = self.place(block, k) {
@@ -239,8 +240,8 @@ impl Plane {
         }
     }
 
-    /// Adds one more bit, with value `bit`, to those coefficients from `k` to `last` that are not 0, up to the place after
-    /// `zeros` coefficients that are 0. Returns that place.
+    /// Reads one more bit, of value `bit`, for the coefficients from `k` to `last` that are not 0. Passes `zeros`
+    /// coefficients that are 0, stops at the next coefficient that is 0 and returns its place.
     fn refine(
         &mut self,
         bits: &mut Bits<'_>,
@@ -372,7 +373,8 @@ pub(super) fn progressive(
     ))
 }
 
-/// A band of a block that has no coefficients so far. `run` counts the blocks without any.
+/// Reads a band of a block whose coefficients there are still 0. `run` is the number of following blocks whose band is
+/// empty.
 fn first_bits(
     plane: &mut Plane,
     bits: &mut Bits<'_>,
@@ -406,7 +408,7 @@ fn first_bits(
     Some(())
 }
 
-/// One more bit for a band.
+/// Reads one more bit for the coefficients of a band of a block.
 fn more_bits(
     plane: &mut Plane,
     bits: &mut Bits<'_>,

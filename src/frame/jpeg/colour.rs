@@ -1,20 +1,20 @@
-//! From planes to pixels: stretches the smaller colours to the size of the largest, and turns them into RGB.
+//! Turns planes into pixels: stretches the smaller colours to the size of the largest, and converts them to RGB.
 
 use multiversion::multiversion;
 
 use super::coefficients::Plane;
 use super::segments::Colours;
 
-/// Memory for a line of each colour.
+/// Memory for one line of each colour.
 #[derive(Default)]
 pub(super) struct Rows {
-    /// Between two lines of the plane.
+    /// A line interpolated between two lines of the plane.
     between: Vec<u8>,
     stretched: [Vec<u8>; 4],
 }
 
 impl Rows {
-    /// Writes `lines` lines of `width` pixels to `out`, which has room for them: grey, or R, G, B.
+    /// Writes `lines` lines of `width` pixels to `out`, as grey or as R, G, B. `out` must be large enough.
     pub fn convert(
         &mut self,
         planes: &[Plane],
@@ -47,7 +47,7 @@ impl Rows {
                     }
                     for (out, black) in out.chunks_exact_mut(3).zip(row(3)) {
                         for ink in out {
-                            // As the light that the ink and the black leave.
+                            // Computes the light that the ink and the black leave.
                             let (ink_left, black_left) = match inverted {
                                 true => (*ink, *black),
                                 false => (255 - *ink, 255 - *black),
@@ -62,15 +62,16 @@ impl Rows {
     }
 }
 
-/// Where pixel `at` of the picture lies in a plane with `part.1` pixels for `part.0` of the picture: the pixel before it, and
-/// how far it is from there towards the next, in 256ths. Pixels are squares, and the centres of picture and plane coincide.
+/// The position of pixel `at` of the picture in a plane that has `part.1` pixels for every `part.0` pixels of the picture.
+/// Returns the plane's pixel before that position, and the distance from there towards the next pixel, in 256ths. Pixels are
+/// squares, and the centres of picture and plane coincide.
 fn place(at: u32, part: (u32, u32)) -> (i64, u32) {
     let (most, part) = (i64::from(part.0), i64::from(part.1));
     let place = (2 * i64::from(at) + 1) * part * 128 / most - 128;
     (place >> 8, (place & 255) as u32)
 }
 
-/// Line `y` of the picture in this colour, `n` pixels of it.
+/// Writes line `y` of the picture in this colour, `n` pixels long, to `row`.
 fn stretch(plane: &Plane, y: u32, lines: u32, n: usize, between: &mut Vec<u8>, row: &mut Vec<u8>) {
     let last = ((lines * plane.down.1).div_ceil(plane.down.0)).saturating_sub(1);
     let (above, weight) = place(y, plane.down);
@@ -88,7 +89,7 @@ fn stretch(plane: &Plane, y: u32, lines: u32, n: usize, between: &mut Vec<u8>, r
         }
         &between[..]
     };
-    // Room for one more: with an odd width, half of the last pair is outside.
+    // One element more than `n`, because with an odd width half of the last pair is outside.
     row.resize(n + 1, 0);
     if plane.across.0 == plane.across.1 {
         row[..n].copy_from_slice(&source[..n]);
@@ -103,7 +104,8 @@ fn stretch(plane: &Plane, y: u32, lines: u32, n: usize, between: &mut Vec<u8>, r
     }
 }
 
-/// Twice as many pixels, each three quarters of the nearest and a quarter of the next nearest.
+/// Writes twice as many pixels as `source` has. Each is three quarters of the nearest pixel and a quarter of the next
+/// nearest.
 fn double(source: &[u8], row: &mut [u8]) {
     let (Some(&first), Some(&last)) = (source.first(), source.last()) else {
         return;
@@ -124,7 +126,7 @@ fn double(source: &[u8], row: &mut [u8]) {
 /// Full-range BT.601 in 16-bit fixed point, as JFIF defines it (ITU-T T.871, section 7).
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn ycc(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
-    // As many at once as a register holds.
+    // As many values at once as a register has room for.
     const N: usize = 16;
     let byte = |sum: i32| (sum >> 16).clamp(0, 255) as u8;
     let rgb = |y: &[u8; N], cb: &[u8; N], cr: &[u8; N]| {

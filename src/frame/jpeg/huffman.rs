@@ -4,19 +4,20 @@
 /// Bits that the table looks up at once.
 const FAST: u32 = 9;
 
-/// A Huffman table, ready to decode with.
+/// A Huffman table, ready for decoding.
 pub(super) struct Table {
-    /// By the next [`FAST`] bits: length of the code in the upper byte, its value in the lower; 0 for a longer code.
+    /// Indexed by the next [`FAST`] bits: the length of the code in the upper byte and its value in the lower byte, or 0 if
+    /// the code is longer.
     fast: [u16; 1 << FAST],
-    /// By length less one: the last code of that length, or -1.
+    /// Indexed by the length minus one: the last code of that length, or -1.
     last: [i32; 16],
-    /// By length less one: place of a code's value, less the code.
+    /// Indexed by the length minus one: the place of a code's value minus the code.
     delta: [i32; 16],
     values: [u8; 256],
 }
 
 impl Table {
-    /// From the numbers of codes of 1 to 16 bits and their values; `None` if there is no such code.
+    /// Builds the table from the numbers of codes of 1 to 16 bits and the codes' values. `None` if such codes cannot exist.
     pub fn new(lengths: &[u8; 16], values: &[u8]) -> Option<Self> {
         let mut table = Self {
             fast: [0; 1 << FAST],
@@ -59,13 +60,13 @@ impl Table {
     }
 }
 
-/// The tables of annex K.3, which Motion JPEG leaves out.
+/// The standard tables of annex K.3, which Motion JPEG pictures omit.
 pub(super) fn usual(chroma: bool, ac: bool) -> Option<Table> {
     let (lengths, values) = usual_of(chroma, ac);
     Table::new(lengths, values)
 }
 
-/// Numbers of codes by length, and their values.
+/// The numbers of codes of each length, and the codes' values.
 pub(super) fn usual_of(chroma: bool, ac: bool) -> (&'static [u8; 16], &'static [u8]) {
     match (chroma, ac) {
         (false, false) => (&[0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], &DC),
@@ -107,23 +108,23 @@ const AC_CHROMA: [u8; 162] = [
     0xf9, 0xfa,
 ];
 
-/// Reads the bits of a scan. It stops before the next marker, and gives zeros from there on.
+/// Reads the bits of a scan. At the next marker it stops and returns zeros.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
-    /// The next byte to load; at a marker, its 0xff.
+    /// The position of the next byte to load; at a marker, the position of its 0xff.
     at: usize,
-    /// Bits that are loaded, from the top.
+    /// The loaded bits, starting at the most significant bit.
     loaded: u64,
     count: u32,
-    /// How many of the loaded bits are zeros without data behind them: the last ones.
+    /// How many of the loaded bits, at their end, are zeros that do not come from the data.
     padding: u32,
-    /// How many of those were used.
+    /// How many of these zeros were read.
     borrowed: u32,
 }
 
 impl<'a> Bits<'a> {
-    /// Starts at byte `at` of `data`.
+    /// Starts reading at byte `at` of `data`.
     pub const fn new(data: &'a [u8], at: usize) -> Self {
         Self {
             data,
@@ -135,12 +136,12 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Loads until there are at least 48 bits, more than one value with its code takes.
+    /// Loads bits until there are at least 48, which is more than a code and its value need.
     #[inline]
     fn load(&mut self) {
         if let Some(bytes) = self.data.get(self.at..).and_then(<[u8]>::first_chunk::<8>) {
             let word = u64::from_be_bytes(*bytes);
-            // No byte of it is 0xff.
+            // No byte of the word is 0xff.
             const ONES: u64 = 0x0101_0101_0101_0101;
             if (!word).wrapping_sub(ONES) & word & (ONES << 7) == 0 && self.count < 64 {
                 // Bits that do not fill a whole byte are loaded again next time, with the same result.
@@ -161,7 +162,7 @@ impl<'a> Bits<'a> {
                     self.at += 1;
                     byte
                 }
-                // A marker, or the end.
+                // A marker, or the end of the data.
                 _ => {
                     self.padding += 8;
                     0
@@ -249,8 +250,8 @@ impl<'a> Bits<'a> {
         self.count == self.padding
     }
 
-    /// Drops the rest before the next marker. Returns the marker's second byte and how many of the dropped bytes are not 0;
-    /// `None` at the end of the data. The marker is left in place.
+    /// Skips the remaining data before the next marker. Returns the marker's second byte and how many of the skipped bytes
+    /// are not 0; `None` at the end of the data. The next position is the marker itself.
     pub fn seek_marker(&mut self) -> (Option<u8>, usize) {
         let mut dropped = 0;
         while self.count >= self.padding + 8 {
@@ -288,7 +289,7 @@ impl<'a> Bits<'a> {
         rest.seek_marker().0
     }
 
-    /// Forgets that bits were missing.
+    /// Forgets that zeros were read in place of missing bits.
     pub fn forgive(&mut self) {
         self.borrowed = 0;
     }

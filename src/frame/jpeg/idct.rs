@@ -1,15 +1,16 @@
-//! From DCT coefficients to pixels, in full size or smaller: 8, 4, 2 or 1 pixels a side for a block.
+//! Turns DCT coefficients into pixels, in full size or smaller: a block becomes 8, 4, 2 or 1 pixels wide and high.
 //!
 //! Full size uses the fast algorithm of Arai, Agui and Nakajima (1988), whose scale factors are part of the quantisation
-//! table. Smaller sizes use only the lowest coefficients, with an inverse DCT of that many points: each pixel is about the
-//! mean of those that it replaces. All in floating point, which no coefficient overflows.
+//! table. Smaller sizes use only the lowest coefficients, with an inverse DCT of that many points. Each of their pixels is
+//! about the mean of the pixels that it replaces. All of this uses floating point, which no coefficient can overflow.
 
 use multiversion::multiversion;
 
-/// Coefficients in columns, the vertical frequency increasing along them.
+/// Coefficients column by column; the vertical frequency increases along a column.
 pub(super) type Block = [f32; 64];
 
-/// What each coefficient is multiplied with before [`pixels`] of this `side`, in columns. `quantisation` is in rows.
+/// The factors, column by column, by which the coefficients must be multiplied before [`pixels`] is called with this `side`.
+/// `quantisation` is row by row.
 pub(super) fn factors(quantisation: &[u16; 64], side: usize) -> [f32; 64] {
     use std::f64::consts::{PI, SQRT_2};
     let aan = |k: usize| match k {
@@ -37,7 +38,7 @@ pub(super) fn pixels(block: &Block, side: usize, out: &mut [u8], stride: usize) 
     }
 }
 
-/// Only the mean: the other coefficients are 0.
+/// As [`pixels`], for a block whose coefficients other than the mean are all 0.
 pub(super) fn plain(mean: f32, side: usize, out: &mut [u8], stride: usize) {
     let value = pixel(mean + 128.0);
     for line in out.chunks_mut(stride).take(side) {
@@ -45,10 +46,10 @@ pub(super) fn plain(mean: f32, side: usize, out: &mut [u8], stride: usize) {
     }
 }
 
-/// Rounded; a value out of range becomes the nearest one in range.
+/// Rounds a value to a byte. A value out of range becomes the nearest one in range.
 #[inline]
 fn pixel(value: f32) -> u8 {
-    // Adding 2 to the power of 23 rounds the fraction away, and the low byte of the sum is the number's.
+    // Adding 2 to the power of 23 rounds the fraction away, and the low byte of the sum is the rounded number.
     (value.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
@@ -119,7 +120,7 @@ fn full(block: &Block, out: &mut [u8], stride: usize) {
     }
 }
 
-/// By pixel and frequency: the inverse DCT of `N` points, scaled so that the mean is the first coefficient.
+/// The inverse DCT of `N` points, indexed by pixel and frequency, and scaled so that the first coefficient is the mean.
 fn basis<const N: usize>() -> [[f32; N]; N] {
     // cos(pi/8) and cos(3 pi/8), times the square root of 2; for two points the cosine of pi/4 times that is 1.
     const C: [f32; 3] = [1.306_563, 1.0, 0.541_196_1];
@@ -143,7 +144,7 @@ fn basis<const N: usize>() -> [[f32; N]; N] {
 }
 
 fn small<const N: usize>(block: &Block, basis: &[[f32; N]; N], out: &mut [u8], stride: usize) {
-    // By line and frequency across.
+    // Indexed by line and horizontal frequency.
     let mut half = [[0.0; N]; N];
     for (n, half) in half.iter_mut().enumerate() {
         for (u, half) in half.iter_mut().enumerate() {
@@ -162,7 +163,7 @@ fn small<const N: usize>(block: &Block, basis: &[[f32; N]; N], out: &mut [u8], s
 mod tests {
     use super::*;
 
-    /// The definition (T.81, A.3.3), or the mean of its values for smaller blocks.
+    /// A pixel computed by the definition (T.81, A.3.3). For smaller blocks, the mean of the pixels that it replaces.
     fn defined(coefficients: &[f32; 64], x: usize, y: usize) -> f64 {
         use std::f64::consts::{FRAC_1_SQRT_2, PI};
         let c = |k: usize| if k == 0 { FRAC_1_SQRT_2 } else { 1.0 };
@@ -180,7 +181,8 @@ mod tests {
     #[test]
     fn every_size_matches_the_standard_or_its_mean() {
         for seed in 0..200_u32 {
-            // Few and low frequencies: for these the mean of pixels is known to be near the smaller transform.
+            // Only a few low frequencies, because for these the mean of the pixels is known to be near the result of the
+            // smaller transform.
             let mut coefficients = [0.0; 64];
             coefficients[0] = f32::from((seed % 17) as u8) * 40.0 - 300.0;
             let places = [1, 8, 9, 2, 16, 35, 63];

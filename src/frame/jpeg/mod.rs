@@ -1,9 +1,9 @@
-//! JPEG pictures: sequential and progressive, Huffman-coded, of 8 bits, decoded at 8, 4, 2 or 1 eighth of their size.
+//! JPEG pictures: sequential and progressive, Huffman-coded, with 8 bits, decoded in full size or at 1/2, 1/4 or 1/8 of it.
 //!
 //! Why this is not a library: no Rust library decodes damaged frames *and* reports which of their lines are real. One
-//! refuses what cameras send every day, another silently fills missing parts with grey; a door must do neither. This one
-//! also allocates memory for the picture that it makes and not for the one that was taken, and none at all once it has
-//! decoded a frame of the same size.
+//! refuses what cameras send every day, another silently fills missing parts with grey; a door must do neither. This decoder
+//! also allocates memory only for the picture that it produces, not for the size at which the picture was taken, and none at
+//! all after it has decoded a frame of the same size.
 //!
 //! It does not support arithmetic coding, 12 bits, lossless or hierarchical pictures: neither cameras nor phones write them.
 
@@ -33,38 +33,38 @@ pub enum JpegError {
     /// A kind of JPEG that neither cameras nor phones write.
     #[error("the JPEG picture is {0}, which is not read; save it as a plain JPEG")]
     Unsupported(String),
-    /// A side is too long, or the picture too large in all.
+    /// A side is too long, or the picture has too many pixels.
     #[error(
         "the JPEG picture has {width}x{height} pixels: each side must be 1 to {max_side}, and all of it at most {max_pixels} \
          pixels"
     )]
     Size {
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
-        /// The longest side.
+        /// The longest side that is accepted.
         max_side: u32,
-        /// The limit in all.
+        /// The largest number of pixels that is accepted.
         max_pixels: u32,
     },
-    /// Data are missing; the lines that arrived whole are counted from the top.
+    /// Data are missing. `lines` counts the complete lines from the top.
     #[error("the JPEG picture is cut short or damaged: {lines} of {height} lines are whole")]
     Incomplete {
-        /// Whole lines, at the scale of decoding.
+        /// Complete lines, at the scale of decoding.
         lines: u32,
         /// All lines, at the scale of decoding.
         height: u32,
     },
-    /// There is no memory for it.
+    /// There is not enough memory for the picture.
     #[error("there is no memory for a JPEG picture of {width}x{height} pixels; make it smaller")]
     Memory {
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
     },
-    /// The decoded picture is not of the size it should have.
+    /// The decoded picture does not have the expected size.
     #[error(transparent)]
     Image(#[from] ImageError),
 }
@@ -75,37 +75,37 @@ pub(super) struct Decoded {
     /// RGB or grey.
     pub format: PixelFormat,
     pub width: u32,
-    /// Lines that a whole picture of this scale has.
+    /// Lines that a complete picture has at this scale.
     pub height: u32,
     /// Lines that were decoded, from the top. Fewer than `height` if data were missing.
     pub lines: u32,
 }
 
-/// Decodes pictures, and keeps its memory for the next.
+/// Decodes pictures, and keeps its memory for the next picture.
 #[derive(Default)]
 pub(super) struct Decoder {
     segments: Box<Segments>,
     planes: [Plane; 4],
     rows: Rows,
     pixels: Vec<u8>,
-    /// Bytes of the EXIF data in the file.
+    /// Where the EXIF data are in the file: the first byte and the one after the last.
     exif: Option<(usize, usize)>,
 }
 
-/// A side in pixels of a picture decoded at so many eighths of its size.
+/// The length of a side, in pixels, when the picture is decoded at `eighths` eighths of its size.
 pub(super) fn scaled(side: u32, eighths: u32) -> u32 {
     (side * eighths).div_ceil(8)
 }
 
 impl Frame {
-    /// The bytes that decoding at so many eighths of the size takes, in addition to the picture.
+    /// The bytes that decoding at `eighths` eighths of the size needs in addition to the picture.
     pub fn memory(&self, eighths: u32) -> u64 {
         let planes = 0..self.components().len();
         planes.map(|i| Plane::memory(self, i, eighths)).sum()
     }
 
-    /// Checks that so many bytes can hold such a picture, before memory is allocated: every block of 8x8 pixels takes at
-    /// least one bit.
+    /// Checks that `bytes` bytes can contain a picture of this size, before memory is allocated for it. Every block of 8x8
+    /// pixels takes at least one bit.
     pub fn fits(&self, bytes: usize) -> Result<(), JpegError> {
         let blocks = u64::from(self.width.div_ceil(8)) * u64::from(self.height.div_ceil(8));
         if bytes as u64 * 8 < blocks {
@@ -127,7 +127,8 @@ impl Decoder {
         if !data.starts_with(b"\xff\xd8") {
             return Err(broken("it does not begin as one"));
         }
-        // Buffers are padded with zeros, and zeros are valid codes. Two zeros may belong to the picture itself.
+        // Buffers are padded with zeros, and zeros are valid codes, so the padding is removed. Two zeros may belong to the
+        // picture itself.
         let own = data.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
         let data = &data[..data.len().min(own + 2)];
         *self.segments = Segments::default();
@@ -216,12 +217,12 @@ impl Decoder {
         &self.pixels
     }
 
-    /// As [`Decoder::pixels`], but gives up the decoder.
+    /// As [`Decoder::pixels`], but consumes the decoder.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
 
-    /// Where the EXIF data of the last picture lie in its file: first byte and the one after the last.
+    /// Where the EXIF data of the last picture are in its file: the first byte and the one after the last.
     pub const fn exif(&self) -> Option<(usize, usize)> {
         self.exif
     }
@@ -278,15 +279,16 @@ impl Decoder {
             }
             true
         });
-        // In both tables of a plain picture a zero ends a block; in the usual tables it does not.
+        // In a plain picture (no detail), the all-zeros code of both AC tables means end of block; in the standard tables it
+        // does not.
         let plain = parts.iter().flatten().map(|(_, _, ac)| ac.of_zeros() == 0);
         lost.shifted |= has_gap(&data[at..end.min(data.len())], plain);
         Ok((lost, end))
     }
 }
 
-/// How many lines, from the top, a scan has left whole. If its data have an end mark but units are missing, some were lost
-/// on the way, and the right places of the others are unknown.
+/// The number of lines, from the top, that are complete after a scan. If the scan's data have an end marker but units are
+/// missing, some units were lost on the way, and the right places of the others are unknown.
 fn whole_lines(frame: &Frame, scan: &Scan, lost: Lost, eighths: u32) -> u32 {
     let all = scaled(frame.height, eighths);
     let (across, down) = frame.units();

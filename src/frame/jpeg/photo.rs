@@ -1,4 +1,5 @@
-//! Photos: decoded in full size if they are within the limit, and smaller otherwise; refused if anything is missing.
+//! Photos, decoded in full size if they are within the limit, and smaller otherwise. A photo is refused if anything is
+//! missing.
 
 use super::{Decoder, JpegError, scaled};
 use crate::frame::{Image, PixelFormat};
@@ -7,24 +8,25 @@ use crate::frame::{Image, PixelFormat};
 pub struct JpegPhoto {
     /// RGB or grey.
     pub format: PixelFormat,
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Pixels a line in the file.
+    /// Pixels per line in the file.
     pub file_width: u32,
     /// The pixels, without padding.
     pub pixels: Vec<u8>,
-    /// The first byte of the EXIF data in the file, and the one after their last.
+    /// Where the EXIF data are in the file: the first byte and the one after the last.
     pub exif: Option<(usize, usize)>,
 }
 
 impl JpegPhoto {
     /// Decodes the photo `bytes` at the largest of the scales 1, 1/2, 1/4 and 1/8 at which it has at most `most` pixels and
-    /// the decoder takes at most `memory` bytes in addition to them, if its width and height are `accepted`.
+    /// the decoder needs at most `memory` bytes in addition to these pixels. Before that, `accepted` decides about the width
+    /// and height in the file.
     ///
     /// # Errors
-    /// [`JpegError`] if it is broken, incomplete, of an unsupported kind, or too large.
+    /// [`JpegError`] if the photo is broken, incomplete, of an unsupported kind, or too large.
     pub fn decode(
         bytes: &[u8],
         accepted: impl FnOnce(u32, u32) -> bool,

@@ -3,19 +3,19 @@
 
 use super::huffman::Bits;
 
-/// If a scan has all its units, and more bytes than this come before the next marker, they were not padding: some units
-/// are not what was sent.
+/// The most bytes of padding between the last unit of a scan and the next marker. If there are more, they are not padding,
+/// and some of the units are not what was sent.
 const PADDING: usize = 64;
 
 /// Which units of a scan could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// How many.
+    /// The number of lost units.
     pub count: u32,
-    /// The first of them.
+    /// The first lost unit.
     pub first: u32,
-    /// Whether some units are not what was sent, or not in their places: data were left over, or markers contradict each
-    /// other.
+    /// Whether some units are not what was sent, or are not in their places, because data were left over or markers
+    /// contradict each other.
     pub shifted: bool,
     /// Whether the data end without a marker, so that the last units are missing rather than some in the middle.
     pub open: bool,
@@ -32,13 +32,14 @@ impl Lost {
     }
 }
 
-/// Reads `units` units with `read`, which is given the unit's number and whether predictions start again there, and returns
-/// whether the data could be such a unit. Also returns where the data end.
+/// Reads `units` units with `read`, which receives the unit's number and whether predictions start again there. `read`
+/// returns false if the data cannot be such a unit. Returns which units are lost, and where the data end.
 ///
-/// If a unit cannot be read, the rest of its interval is lost, and reading continues at the next restart marker. Markers
-/// are numbered, so they show how many intervals are lost with it. A marker that is followed by the one due after it has a
-/// wrong number, and one that is behind is skipped, as in libjpeg. Unlike in libjpeg, the data may continue without a
-/// marker; and if markers contradict each other, everything that follows is lost.
+/// If a unit cannot be read, the rest of its interval is lost, and reading continues at the next restart marker. The
+/// markers' numbers show how many further intervals are lost. If a marker is followed by the one that comes after the
+/// expected marker, only its own number is wrong. A marker whose number is behind the expected one is skipped, as in
+/// libjpeg. Unlike in libjpeg, the data may continue without a marker; and if markers contradict each other, everything that
+/// follows is lost.
 pub(super) fn units(
     mut bits: Bits<'_>,
     units: u32,
@@ -77,7 +78,7 @@ pub(super) fn units(
             let last = !after.is_some_and(|m| matches!(m, 0xd0..=0xd7));
             let ahead = match number.wrapping_sub(due) % 8 {
                 0 => 0,
-                // Only its number is wrong.
+                // Only the marker's number is wrong.
                 _ if after == Some(next(due)) => 0,
                 n @ 1..=5 if last || after == Some(next(number)) => n,
                 6 | 7 => {
@@ -107,8 +108,8 @@ pub(super) fn units(
     (lost, bits.place())
 }
 
-/// Zeros in place of a lost packet: more in a row than any units are coded as, if in `tables` zeros mean
-/// anything other than a block without detail.
+/// Whether zeros have replaced a lost packet: `data` has more zeros in a row than units are ever coded as. `tables`
+/// contains, per table, whether zeros mean a block without detail. If they do in all tables, a run of zeros proves nothing.
 pub(super) fn has_gap(data: &[u8], mut tables: impl Iterator<Item = bool>) -> bool {
     const GAP: usize = 32;
     let mut run = 0;

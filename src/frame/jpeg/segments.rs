@@ -1,10 +1,11 @@
 //! The segments of a JPEG file before and between its scans (ITU-T T.81, annex B), read as leniently as libjpeg does. A
-//! second start of image is also accepted: what cameras leave out, repeat or put between segments costs no picture.
+//! second start of image is also accepted. A picture is not lost because of what cameras leave out, repeat or put between
+//! segments.
 
 use super::JpegError;
 use super::huffman::{Table, usual};
 
-/// Where the coefficients of a block lie in rows, in the order in which they are coded (T.81, figure A.6).
+/// For each coefficient of a block in coding order, its place when the block is stored row by row (T.81, figure A.6).
 #[rustfmt::skip]
 pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
@@ -16,7 +17,7 @@ pub(super) const ZIGZAG: [u8; 64] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::frame) struct Component {
     id: u8,
-    /// Blocks of it in a unit, across and down.
+    /// Blocks of this component in a unit, across and down.
     pub across: u32,
     pub down: u32,
     pub quantisation: usize,
@@ -44,7 +45,7 @@ impl Frame {
         (most(|c| c.across), most(|c| c.down))
     }
 
-    /// Units of a scan of all components, across and down.
+    /// Units in a scan of all components, across and down.
     pub fn units(&self) -> (u32, u32) {
         let (across, down) = self.most();
         (
@@ -57,13 +58,13 @@ impl Frame {
 /// The content of a start-of-scan segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scan {
-    /// Components by their places in the frame, each with its tables for DC and AC.
+    /// For each component, its place in the frame and the numbers of its tables for DC and AC.
     parts: [(usize, usize, usize); 4],
     count: usize,
-    /// First and last coefficient.
+    /// The first and the last coefficient.
     pub first: usize,
     pub last: usize,
-    /// Bits that an earlier scan left out, and that this one leaves out.
+    /// The number of low bits that an earlier scan left out, and the number that this one leaves out.
     pub high: u32,
     pub low: u32,
 }
@@ -80,7 +81,7 @@ pub(super) enum Colours {
     Grey,
     Ycc,
     Rgb,
-    /// Stored inverted if an Adobe program wrote it.
+    /// Ink colours, stored inverted if an Adobe program wrote the file.
     Cmyk,
     Ycck,
 }
@@ -95,18 +96,18 @@ pub(super) enum Next {
     Cut,
 }
 
-/// The content of the segments so far.
+/// The content of the segments that have been read.
 #[derive(Default)]
 pub(super) struct Segments {
     pub frame: Option<Frame>,
     quantisation: [Option<[u16; 64]>; 4],
     dc: [Option<Table>; 4],
     ac: [Option<Table>; 4],
-    /// Units between two restart markers; 0 without them.
+    /// Units between two restart markers; 0 if there are no restart markers.
     pub restart: u32,
     jfif: bool,
     adobe: Option<u8>,
-    /// Where the first block of EXIF data lies in the file: it is a TIFF file in itself.
+    /// Where the first block of EXIF data is in the file. The block is a complete TIFF file.
     pub exif: Option<(usize, usize)>,
 }
 
@@ -119,7 +120,7 @@ fn unsupported(what: &str) -> JpegError {
 }
 
 impl Segments {
-    /// Quantisation table `i`, in rows.
+    /// Quantisation table `i`, row by row.
     pub fn quantisation(&self, i: usize) -> Result<&[u16; 64], JpegError> {
         let table = self.quantisation.get(i).and_then(Option::as_ref);
         table.ok_or_else(|| broken("a quantisation table is missing"))
@@ -156,7 +157,7 @@ impl Segments {
         self.adobe.is_some()
     }
 
-    /// Reads on from byte `at` of `data`, to the next scan or the end.
+    /// Reads the segments from byte `at` of `data` to the next scan or the end of the picture.
     pub fn read(&mut self, data: &[u8], mut at: usize) -> Result<Next, JpegError> {
         loop {
             // Bytes between segments, and fill bytes.
@@ -172,7 +173,7 @@ impl Segments {
             };
             match marker {
                 0xff => continue,
-                // Stuffed bytes, restart markers and a second start of image stand alone.
+                // Stuffed bytes, restart markers and a second start of image have no length and no content.
                 0x00 | 0x01 | 0xd0..=0xd8 => {
                     at += 1;
                     continue;
@@ -321,7 +322,7 @@ impl Segments {
                 return Err(damaged());
             };
             let place = frame.components().iter().position(|c| c.id == id);
-            // In one of the two places some cameras count from another number.
+            // Some cameras number the components differently in the frame and in the scan.
             let place = place
                 .or((count == frame.count).then_some(i))
                 .ok_or_else(damaged)?;
@@ -368,7 +369,7 @@ impl Segments {
             if dc > 3 || ac > 3 {
                 return Err(damaged());
             }
-            // The first are for luma, the second for chroma.
+            // The first standard tables are for luma, the second ones for chroma.
             if self.dc[dc].is_none() && dc < 2 {
                 self.dc[dc] = usual(dc == 1, false);
             }

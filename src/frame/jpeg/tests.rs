@@ -1,4 +1,4 @@
-//! Pictures as cameras and programs write them, made here: every sampling, restart markers, scans, and damage to
+//! Tests with generated pictures like those of cameras and programs: every sampling, restart markers, scans, and damage to
 //! them.
 
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::huffman::Table;
 use super::segments::ZIGZAG;
 use super::{Decoded, Decoder, JpegError};
 
-/// Writes the entropy-coded data of a picture: with the usual tables, the mean of every block and one coefficient.
+/// Writes the entropy-coded data of a picture with the standard tables: the mean and one more coefficient of every block.
 #[derive(Default)]
 struct Writer {
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ impl Writer {
         }
     }
 
-    /// A code of the usual tables, by its value.
+    /// Writes the code of `value` in the standard tables.
     fn code(&mut self, chroma: bool, ac: bool, value: u8) {
         let (lengths, values) = super::huffman::usual_of(chroma, ac);
         let (mut code, mut place) = (0, 0);
@@ -67,10 +67,10 @@ impl Writer {
 struct Recipe {
     width: u32,
     height: u32,
-    /// Blocks in a unit of each colour, across and down.
+    /// Blocks of each colour in a unit, across and down.
     sampling: Vec<(u32, u32)>,
     restart: u32,
-    /// A scan for each colour, in place of one for all.
+    /// Whether each colour has its own scan, instead of one scan for all.
     apart: bool,
 }
 
@@ -201,7 +201,7 @@ fn whole(bytes: &[u8]) -> Vec<u8> {
     pixels
 }
 
-/// How many lines are whole.
+/// The number of complete lines.
 fn lines(bytes: &[u8]) -> u32 {
     decode(bytes).map_or(0, |(decoded, _)| decoded.lines)
 }
@@ -218,7 +218,7 @@ fn camera() -> Recipe {
     }
 }
 
-/// Where each restart marker lies in `bytes`.
+/// The position of each restart marker in `bytes`.
 fn restarts(bytes: &[u8]) -> Vec<usize> {
     let header = bytes
         .windows(2)
@@ -350,7 +350,7 @@ fn a_lost_restart_marker_costs_nothing_nor_does_a_wrong_one() {
         for wrong in 0xd0..=0xd7 {
             let mut bytes = bytes.clone();
             bytes[place + 1] = wrong;
-            // No marker follows the last one to show that it is wrong: lines are dropped rather than misplaced.
+            // No marker follows the last one and shows that its number is wrong, so lines are dropped rather than misplaced.
             if i + 1 < places.len() || wrong == 0xd0 + i as u8 % 8 {
                 assert!(whole(&bytes) == pixels, "marker {i} is {wrong:x}");
             } else {
@@ -360,7 +360,7 @@ fn a_lost_restart_marker_costs_nothing_nor_does_a_wrong_one() {
     }
 }
 
-/// Whatever is lost, the lines that are shown are those that were sent.
+/// Whatever is lost, every line that is shown is as it was sent.
 #[test]
 fn lost_packets_never_put_lines_in_a_wrong_place() {
     for recipe in [
@@ -390,7 +390,7 @@ fn lost_packets_never_put_lines_in_a_wrong_place() {
                         continue;
                     };
                     refused += u32::from(decoded.lines == 0);
-                    // A few bits of another colour are no visible loss.
+                    // The loss of a few bits of another colour is not visible.
                     if length >= 40 && decoded.lines == decoded.height {
                         let wrong = shown
                             .iter()
@@ -410,7 +410,7 @@ fn lost_packets_never_put_lines_in_a_wrong_place() {
 fn lost_intervals_are_counted_and_only_the_bottom_is_cut_off() {
     let bytes = camera().write();
     let places = restarts(&bytes);
-    // The last two of 24 intervals, half a line of units each: the last line of units is missing.
+    // The last two of 24 intervals are missing. Each is half a line of units, so only the last line of units is missing.
     let bottom = &bytes[..places[places.len() - 2]];
     assert_eq!(lines(bottom), 88);
     let padded = [bottom, &[0; 3000]].concat();

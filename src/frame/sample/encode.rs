@@ -1,4 +1,4 @@
-//! From the sums of source components in a target line to the bytes of the tensor.
+//! Turns the sums of source components in a target line into the bytes of the tensor.
 
 use multiversion::multiversion;
 
@@ -13,7 +13,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Elements after the last pixel that whole blocks of pixels may spill into.
+    /// Spare elements after the last pixel, because pixels are written in whole blocks.
     pub const SLACK: usize = 64;
 
     pub fn new(max_width: usize) -> Self {
@@ -125,7 +125,7 @@ impl Encoder {
         })
     }
 
-    /// The same for components that were summed up instead of averaged: `share` is one over their number.
+    /// The same encoder for components that were summed instead of averaged. `share` is 1 divided by their number.
     pub fn of_sums(mut self, share: f32) -> Self {
         for weight in self.matrix.as_flattened_mut() {
             *weight *= share;
@@ -150,7 +150,7 @@ impl Encoder {
     }
 }
 
-/// Encodes `line` from element `at` of the tensor on.
+/// Encodes `line` into the tensor, starting at element `at`.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn write_line(encoder: &Encoder, line: &Line, at: usize, data: &mut TensorMut<'_>) {
     // Float-to-integer casts saturate, and truncate the fraction.

@@ -6,15 +6,15 @@
 //! - The source is a grid of RGB pixels on an endless black plane. A pixel of a YUV picture has the
 //!   chroma sample that it shares with its neighbours, uninterpolated. What falls outside the
 //!   source is black, and what falls halfway outside is half as bright.
-//! - A map without rotation (`b` = 0, `a` > 0) averages, exactly, the square of `max(scale, 1)`
-//!   source pixels a side around a target pixel's centre. When the map shrinks, these squares tile
-//!   the source; when it enlarges or keeps the size, that is bilinear interpolation.
-//! - Any other map averages n x n bilinear taps that stand evenly spaced within the target pixel,
-//!   n = round(scale), 1 to 64: one tap up to a scale of 1.5, as alignment for recognition is
-//!   usually done, and no more than 1.25 source pixels from tap to tap above.
+//! - A map without rotation (`b` = 0, `a` > 0) averages exactly the square around a target pixel's centre whose side is
+//!   `max(scale, 1)` source pixels. When the map shrinks, these squares tile the source; when it enlarges or keeps the size,
+//!   that is bilinear interpolation.
+//! - Any other map averages n x n bilinear taps that are evenly spaced within the target pixel, with n = round(scale) from 1
+//!   to 64. Up to a scale of 1.5 that is one tap, as alignment for recognition is usually done. Above 1.5, taps are at most
+//!   1.25 source pixels apart.
 //! - Colours are clamped to 0..=255 once, after averaging. YUV is ITU-R BT.601; GREY is full range.
 //!
-//! It is not a picture library: no filters, no perspective, no gamma, no output but tensors.
+//! It is not a picture library: it has no filters, no perspective and no gamma, and it writes only tensors.
 
 mod encode;
 mod plain;
@@ -41,12 +41,12 @@ pub enum Channels {
     Bgr,
     /// Luma: 0.299 R + 0.587 G + 0.114 B.
     Grey,
-    /// Luma as the camera delivers it, in limited range if it is: the bytes of a luma plane stay unchanged.
+    /// Luma in the camera's own range, even if that is the limited one. The bytes of a luma plane stay unchanged.
     Luma,
 }
 
 impl Channels {
-    /// Values a pixel: 3 or 1.
+    /// Values per pixel: 3 or 1.
     #[must_use]
     pub const fn count(self) -> usize {
         match self {
@@ -56,14 +56,14 @@ impl Channels {
     }
 }
 
-/// Which number stands for a colour: `(raw - mean[c]) * scale[c]` for `raw` of 0 to 255.
+/// The number that represents a colour value: `(raw - mean[c]) * scale[c]` for `raw` of 0 to 255.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Encoding {
     /// The channels of a pixel.
     pub channels: Channels,
-    /// Subtracted; in the order of the tensor's channels, the first if there is only one.
+    /// The values to subtract, in the order of the tensor's channels; only the first is used if there is one channel.
     pub mean: [f32; 3],
-    /// Multiplied after that; in the same order.
+    /// The factors to multiply by after that, in the same order.
     pub scale: [f32; 3],
 }
 
@@ -79,7 +79,7 @@ pub enum TensorMut<'a> {
         data: &'a mut [u8],
         /// Value of one step.
         scale: f32,
-        /// Element that stands for the value 0.
+        /// The element that represents the value 0.
         zero_point: i32,
     },
     /// Quantised to 8 bits with sign.
@@ -88,7 +88,7 @@ pub enum TensorMut<'a> {
         data: &'a mut [i8],
         /// Value of one step.
         scale: f32,
-        /// Element that stands for the value 0.
+        /// The element that represents the value 0.
         zero_point: i32,
     },
 }
@@ -106,7 +106,7 @@ impl TensorMut<'_> {
 /// Where to sample to.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// Pixels a line.
+    /// Pixels per line.
     pub width: u32,
     /// Lines.
     pub height: u32,
@@ -137,18 +137,18 @@ pub enum SampleError {
         /// The step.
         scale: f32,
     },
-    /// The tensor is not of the size it claims.
+    /// The tensor does not have the size that the target claims.
     #[error("{have} elements where {width}x{height} pixels of {channels} channels take {need}")]
     Size {
-        /// Elements there are.
+        /// The number of elements that there are.
         have: usize,
-        /// Elements there should be.
+        /// The number of elements that there should be.
         need: u128,
-        /// Pixels a line.
+        /// Pixels per line.
         width: u32,
         /// Lines.
         height: u32,
-        /// Values a pixel.
+        /// Values per pixel.
         channels: usize,
     },
 }
@@ -165,7 +165,7 @@ impl Sampler {
     /// picture that is wider than all before it.
     #[must_use]
     pub fn new(max_source_width: u32, max_target_side: u32) -> Self {
-        // More than a picture may have is useless, and no reason to allocate it.
+        // No picture is larger than this, so larger buffers would be useless.
         let source = max_source_width.min(Image::MAX_SIDE) as usize;
         let target = max_target_side.min(Image::MAX_SIDE) as usize;
         Self {
@@ -174,14 +174,14 @@ impl Sampler {
         }
     }
 
-    /// Samples `image` into `target`; `map` gives for a target position its place in the picture.
+    /// Samples `image` into `target`; `map` gives the place in the picture for every position in the target.
     ///
-    /// Returns the number of source pixels read, each as often as it was read. That is once for a
-    /// map that shrinks by a whole number, without rotation.
+    /// Returns the number of source pixels read. A pixel that is read several times counts each time; a map that shrinks by
+    /// a whole number, without rotation, reads each pixel once.
     ///
     /// # Errors
-    /// [`SampleError`] if the picture is compressed, a number is not finite, or the tensor is not of
-    /// the size that the target claims. Nothing has been written then.
+    /// [`SampleError`] if the picture is compressed, a number is not finite, or the tensor is not of the size that the
+    /// target claims. In these cases nothing has been written.
     pub fn sample(
         &mut self,
         image: &Image<'_>,

@@ -1,4 +1,4 @@
-//! Luma into a tensor of as many 8-bit elements as the picture has pixels: nothing is averaged or encoded.
+//! Copies luma into a tensor that has one 8-bit element per pixel of the picture. Nothing is averaged or encoded.
 
 use multiversion::multiversion;
 
@@ -23,7 +23,7 @@ pub(super) fn sample(
         Planes::Yuyv(plane) => (plane, 2),
         _ => return None,
     };
-    // The stored value of raw luma v is v plus this, if luma is not scaled.
+    // What to add to raw luma to get its stored value; `None` if luma must be scaled.
     let added = |scale: f32, zero: i32| {
         (encoding.scale[0] == scale).then(|| zero as f32 - encoding.mean[0])
     };

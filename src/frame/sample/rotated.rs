@@ -1,7 +1,7 @@
-//! Maps with rotation (or upside down): each target pixel by itself, with bilinear taps.
+//! Maps with rotation (or upside down): each target pixel is sampled separately, with bilinear taps.
 //!
-//! Taps whose four pixels all lie inside the source, which are nearly all, go in blocks: their bytes are
-//! fetched one by one, but weighted side by side. The others check every pixel.
+//! Taps whose four pixels are all inside the source, which nearly all taps are, are processed in blocks: their bytes are
+//! fetched one by one, but weighted side by side. For the others, every pixel is checked.
 
 use std::ops::Range;
 
@@ -18,11 +18,11 @@ const BLOCK: usize = Line::SLACK;
 /// pixels.
 const MAX_TAPS: u32 = 64;
 
-/// How far from the edge, in pixels, taps count as inside: more than positions in blocks are off by.
+/// A tap counts as inside if it is at least this far from the edge, in pixels. The error of positions in blocks is smaller.
 const MARGIN: f64 = 0.02;
 
-/// Positions of taps along a target line: that of column `i` is `(x + i * dx, y + i * dy)`, the centre
-/// of the upper left of its four pixels being a whole number.
+/// Positions of taps along a target line. The tap of column `i` is at `(x + i * dx, y + i * dy)`, in coordinates in which
+/// the centre of the upper left of its four pixels is a whole number.
 #[derive(Clone, Copy)]
 struct Ray {
     x: f64,
@@ -114,7 +114,7 @@ fn add_taps(source: &Source<'_>, ray: &Ray, line: &mut Line) -> u64 {
     read
 }
 
-/// Adds the tap of one column, leaving out what lies outside the source.
+/// Adds the tap of one column, without the part that is outside the source.
 #[cold]
 fn add_checked(source: &Source<'_>, ray: &Ray, column: usize, line: &mut Line) -> u64 {
     let x = ray.x + column as f64 * ray.dx;
@@ -138,7 +138,7 @@ fn add_checked(source: &Source<'_>, ray: &Ray, column: usize, line: &mut Line) -
     read
 }
 
-/// The upper left of the four pixels of up to [`BLOCK`] taps, and how far the tap is from there.
+/// The upper left of the four pixels of up to [`BLOCK`] taps, and how far each tap is from that pixel.
 struct Taps {
     used: usize,
     left: [u32; BLOCK],
@@ -157,8 +157,8 @@ impl Taps {
             right: [0.0; BLOCK],
             down: [0.0; BLOCK],
         };
-        // Fixed point with 16 fractional bits is cheap to split. The error is below 1/8000 of a pixel if it
-        // starts again every few taps.
+        // Fixed point with 16 fractional bits is cheap to split. The error stays below 1/8000 of a pixel because it starts
+        // again every few taps.
         const RUN: usize = 16;
         let fixed = |x: f64| (x * 65536.0).round_ties_even() as i32;
         let fraction = |x: i32| (x & 0xffff) as f32 * (1.0 / 65536.0);
@@ -181,8 +181,8 @@ impl Taps {
         taps
     }
 
-    /// Calls `keep`, for every tap in use, with its number, the bytes at `place(x, y)` and those
-    /// `down(y)` behind them.
+    /// Calls `keep` for every tap in use, with the tap's number, the bytes at offset `place(x, y)` and the bytes that are
+    /// `down(y)` after them.
     #[inline(always)]
     fn fetch<const N: usize>(
         &self,
@@ -207,7 +207,7 @@ impl Taps {
         }
     }
 
-    /// Interpolates between the lowest bytes of four words a tap, and adds the result to `sums`.
+    /// For each tap, interpolates between the lowest bytes of four words, and adds the result to `sums`.
     #[inline(always)]
     fn blend(&self, sums: &mut [f32], words: impl Fn(usize) -> [u32; 4]) {
         let Some(sums) = sums.first_chunk_mut::<BLOCK>() else {
@@ -221,14 +221,14 @@ impl Taps {
         }
     }
 
-    /// `odd` where the tap's left pixel is one, else `even`.
+    /// `odd` if the tap's left pixel is odd, otherwise `even`.
     #[inline(always)]
     fn by_parity(&self, i: usize, even: u32, odd: u32) -> u32 {
         if self.left[i] & 1 == 0 { even } else { odd }
     }
 }
 
-/// A word for every tap, zero for unused ones.
+/// One word per tap, zero for unused taps.
 type Words = [u32; BLOCK];
 
 #[inline(always)]

@@ -1,13 +1,12 @@
-//! Where target pixels lie in the source: rotation, one scale for both axes, translation.
+//! The places of target pixels in the source: rotation, one scale for both axes, translation.
 //!
 //! Face alignment estimates it from landmarks; this file does not.
 
 /// Maps a position in the target picture to one in the source picture:
 /// `x = a*u - b*v + tx`, `y = b*u + a*v + ty`.
 ///
-/// Positions are continuous, in pixels: pixel (i, j) covers `[i, i+1) x [j, j+1)`, its centre is at
-/// `(i + 0.5, j + 0.5)`. `a = s*cos(r)` and `b = s*sin(r)` for a scale of `s` source pixels a target
-/// pixel and a rotation by `r`.
+/// Positions are continuous, in pixels: pixel (i, j) covers `[i, i+1) x [j, j+1)`, and its centre is at `(i + 0.5, j +
+/// 0.5)`. `a = s*cos(r)` and `b = s*sin(r)` for a scale of `s` source pixels per target pixel and a rotation by `r`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Similarity {
     /// Scale times cosine of the rotation.
@@ -21,7 +20,7 @@ pub struct Similarity {
 }
 
 impl Similarity {
-    /// Every target pixel at the same place in the source.
+    /// Maps every target pixel to the same place in the source.
     pub const IDENTITY: Self = Self {
         a: 1.0,
         b: 0.0,
@@ -29,8 +28,8 @@ impl Similarity {
         ty: 0.0,
     };
 
-    /// The upright window that starts at (`x0`, `y0`) and reaches to `x1`, in source pixels, on a
-    /// target of `target_width` pixels a line. The target's height decides how far down it reaches.
+    /// The map to the upright window that starts at (`x0`, `y0`) and reaches to `x1`, in source pixels, for a target with
+    /// `target_width` pixels per line. The target's height decides how far down the window reaches.
     #[must_use]
     pub fn crop(x0: f32, y0: f32, x1: f32, target_width: u32) -> Self {
         Self {
@@ -41,8 +40,8 @@ impl Similarity {
         }
     }
 
-    /// The whole of a picture of `source` (width, height), as large as fits into `target` and
-    /// centred; the remaining area lies outside the source.
+    /// The map that shows the whole picture of `source` (width, height), centred and as large as fits into `target`. The
+    /// remaining area is outside the source.
     #[must_use]
     pub fn letterbox(source: (u32, u32), target: (u32, u32)) -> Self {
         let (w, h) = (f64::from(source.0), f64::from(source.1));
@@ -56,7 +55,7 @@ impl Similarity {
         }
     }
 
-    /// Where target position (`u`, `v`) lies in the source.
+    /// The place of target position (`u`, `v`) in the source.
     #[must_use]
     pub fn apply(&self, u: f32, v: f32) -> (f32, f32) {
         (
@@ -80,13 +79,13 @@ impl Similarity {
         }
     }
 
-    /// Source pixels a target pixel, along a line: above 1 the picture shrinks.
+    /// Source pixels per target pixel, along a line. Above 1 the picture shrinks.
     #[must_use]
     pub fn scale(&self) -> f32 {
         self.a.hypot(self.b)
     }
 
-    /// Neither NaN nor infinite, and with a scale to divide by.
+    /// Whether all numbers are finite and the scale is not zero.
     pub(super) fn is_usable(&self) -> bool {
         let Self { a, b, tx, ty } = *self;
         [a, b, tx, ty].into_iter().all(f32::is_finite) && (a != 0.0 || b != 0.0)

@@ -21,7 +21,7 @@ impl Plane<'_> {
 /// Planes by how their bytes have to be read.
 #[derive(Clone, Copy)]
 pub(super) enum Planes<'a> {
-    /// One byte a pixel: GREY, or the luma of a planar format when its colour is not needed.
+    /// One byte per pixel: GREY, or the luma of a planar format when its colour is not needed.
     Luma(Plane<'a>),
     /// Y0 Cb Y1 Cr.
     Yuyv(Plane<'a>),
@@ -29,7 +29,7 @@ pub(super) enum Planes<'a> {
     Nv12(Plane<'a>, Plane<'a>),
     /// Y; Cb; Cr, the latter two at half width and height.
     Yu12(Plane<'a>, Plane<'a>, Plane<'a>),
-    /// Three bytes a pixel, RGB or BGR.
+    /// Three bytes per pixel, RGB or BGR.
     Packed(Plane<'a>),
 }
 
@@ -81,7 +81,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The components of pixel (`x`, `y`): Y, or Y, Cb, Cr, or the three bytes in memory's order.
+    /// The components of pixel (`x`, `y`): Y, or Y, Cb, Cr, or the three bytes in the order of memory.
     pub fn pixel(&self, x: usize, y: usize) -> [f32; 3] {
         let half = x / 2;
         match &self.planes {

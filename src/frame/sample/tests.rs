@@ -1,5 +1,5 @@
-//! The sampler against its definition, computed pixel by pixel in double precision: the whole
-//! picture is turned into RGB first, then squares of it are averaged.
+//! Compares the sampler with its definition, computed pixel by pixel in double precision: the whole picture is turned into
+//! RGB first, then squares of it are averaged.
 
 use proptest::prelude::*;
 
@@ -7,8 +7,8 @@ use super::*;
 use crate::frame::Range;
 use crate::frame::{Layout, PixelFormat};
 
-/// How far raw values (0 to 255) may be off: single precision, and edges that were moved by up to
-/// 1e-4 of a pixel.
+/// How far raw values (0 to 255) may be off, because of single precision and of edges that were moved by up to 1e-4 of a
+/// pixel.
 const TOLERANCE: f64 = 0.1;
 
 const FORMATS: [PixelFormat; 6] = [
@@ -77,7 +77,7 @@ fn to_rgb(layout: Layout, bytes: &[u8], range: Range) -> Vec<[f64; 3]> {
             };
             let [y, cb, cr] = [yuv[0], yuv[1] - 128.0, yuv[2] - 128.0];
             pixels.push(match range {
-                // The usual rounded coefficients.
+                // The usual coefficients, rounded.
                 Range::Limited => {
                     let y = 1.164_383_6 * (y - 16.0);
                     [
@@ -122,7 +122,7 @@ fn average(layout: Layout, rgb: &[[f64; 3]], (x, y): (f64, f64), side: f64) -> [
     sum
 }
 
-/// What the tensor's channels are before encoding: 0 to 255.
+/// The tensor's expected channels before encoding, 0 to 255.
 fn expected(
     layout: Layout,
     bytes: &[u8],
@@ -186,7 +186,7 @@ fn expected(
 
 const RAW: [[f32; 3]; 2] = [[0.0; 3], [1.0; 3]];
 
-/// Samples into 32-bit floats that are the raw values themselves.
+/// Samples into 32-bit floats that are equal to the raw values.
 fn sample_raw(
     sampler: &mut Sampler,
     image: &Image<'_>,

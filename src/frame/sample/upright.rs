@@ -1,7 +1,7 @@
 //! Maps without rotation: columns and lines can be averaged one after the other, exactly.
 //!
-//! For every target line the source lines under it are summed up, byte by byte; then, for every
-//! target column, the sums under it are weighted with weights that are computed once for a picture.
+//! For every target line the source lines under it are summed up, byte by byte. Then, for every target column, the sums
+//! under it are weighted with weights that are computed once per picture.
 
 use std::ops::{AddAssign, Range};
 
@@ -35,7 +35,7 @@ impl Order {
         }
     }
 
-    /// Numbers a pixel.
+    /// Numbers per pixel.
     const fn parts(self) -> usize {
         match self {
             Self::Luma => 1,
@@ -45,9 +45,9 @@ impl Order {
     }
 }
 
-/// The part of a line or column of `limit` pixels that the square around a target pixel's centre
-/// covers: from, to. A boundary very close to a pixel's edge is moved onto it, so that
-/// rounding never costs another line; `None` if nothing is covered.
+/// The part of a line or column of `limit` pixels that the square around a target pixel's centre covers, as its start and
+/// end; `None` if nothing is covered. A boundary very close to a pixel's edge is moved onto that edge, so that rounding
+/// never makes the sampler read another line.
 #[inline(always)]
 fn covered(centre: f64, side: f64, limit: u32) -> Option<(f64, f64)> {
     // Not `round`, which is a function call on processors that may lack the instruction.
@@ -60,7 +60,7 @@ fn covered(centre: f64, side: f64, limit: u32) -> Option<(f64, f64)> {
     (from < to).then_some((from, to))
 }
 
-/// Source lines under a target line, with weights: those at the two ends, and those between.
+/// Source lines under a target line, with their weights: the two lines at the ends, and the lines between.
 struct Stack {
     ends: [(usize, f32); 2],
     body: Range<usize>,
@@ -68,7 +68,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// The lines of `size` (1 or 2) picture lines each that `[from, to)` covers.
+    /// The lines of a plane that `[from, to)` covers, if each of them represents `size` (1 or 2) lines of the picture.
     fn new((from, to): (f64, f64), size: usize) -> Self {
         let overlap = |line: usize| {
             let (start, end) = ((line * size) as f64, (line * size + size) as f64);
@@ -98,7 +98,7 @@ impl Stack {
         }
     }
 
-    /// Lines that are read.
+    /// The number of lines that are read.
     fn lines(&self) -> usize {
         self.body.len() + self.ends.iter().filter(|end| end.1 > 0.0).count()
     }
@@ -106,17 +106,17 @@ impl Stack {
 
 /// The target columns that lie on the source, and the weights of the sums under them.
 struct Columns {
-    /// The first of them.
+    /// The first of these columns.
     first: usize,
-    /// Where in the sums each begins.
+    /// Where each column begins in the sums.
     starts: Vec<usize>,
-    /// The range that each covers inside the source, in pixels after its first.
+    /// The range that each column covers inside the source, in pixels after its first pixel.
     reaches: Vec<[f32; 2]>,
-    /// Steps of each.
+    /// The number of steps per column.
     steps: usize,
     /// The weights of each column, `steps` of them, one after the other.
     weights: Vec<[f32; LANES]>,
-    /// Pixels of a source line that they need, starting at an even one.
+    /// The pixels of a source line that the columns need, starting at an even pixel.
     span: Range<usize>,
 }
 
@@ -180,7 +180,7 @@ fn plan(columns: &mut Columns, map: &Similarity, limit: u32, width: usize, order
 pub(super) struct Upright {
     /// Sums of the source lines under a target line, components interleaved.
     sums: Vec<f32>,
-    /// The same of single planes, before they are interleaved.
+    /// The same sums for single planes, before they are interleaved.
     planes: [Vec<f32>; 3],
     columns: Columns,
     /// Four sums for every column, two of which may be of the same component.
@@ -189,10 +189,10 @@ pub(super) struct Upright {
 
 impl Upright {
     pub fn new(max_source_width: usize, max_target_width: usize) -> Self {
-        // In the worst case two columns cover the source one and a half times, two pixels a step.
+        // In the worst case two columns cover the source one and a half times, with two pixels per step.
         let weights = 3 * max_source_width.div_ceil(2) + 3 * max_target_width + LANES;
         Self {
-            // The last column may start at the end and read as far again.
+            // The last column may start at the end and read as far again beyond it.
             sums: vec![0.0; 6 * (max_source_width + 2) + LANES],
             planes: std::array::from_fn(|_| vec![0.0; max_source_width + 1]),
             columns: Columns {
@@ -265,7 +265,7 @@ impl Upright {
             ..
         } = &self.columns;
         let pairs = span.len().div_ceil(2);
-        // After the last column's sums, others are read with weight zero: they must exist.
+        // After the last column's sums, more elements are read with weight zero, so they must exist.
         let last = starts.last().copied().unwrap_or(0) + steps * order.pixels() * order.parts();
         let need = (last + LANES).max(2 * pairs * order.parts());
         if self.sums.len() < need {
@@ -316,8 +316,8 @@ impl Upright {
         weigh(order, &self.sums, &self.columns, quads, &mut line.parts);
     }
 
-    /// Records how much of every pixel of `line` lies inside the source: `height` lines of it, and of
-    /// `side` in both directions if all.
+    /// Records how much of every pixel of `line` is inside the source. A pixel covers a square of `side` x `side`, of which
+    /// `height` lines are inside.
     fn cover(&self, height: f64, side: f64, line: &mut Line) {
         let share = (height / side / side) as f32;
         let Columns { first, reaches, .. } = &self.columns;
@@ -327,7 +327,7 @@ impl Upright {
     }
 }
 
-/// Weighs and adds bytes `start..` of the lines of `stack`, one sum for every element of `out`.
+/// Weighs and adds the lines of `stack`, starting at byte `start`, into one sum per element of `out`.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn add_bytes(plane: &Plane<'_>, start: usize, stack: &Stack, out: &mut [f32]) {
     match out.len() {
@@ -346,7 +346,7 @@ fn add_blocks<const N: usize>(plane: &Plane<'_>, start: usize, stack: &Stack, ou
     // The last block overlaps the one before it, instead of being shorter.
     for at in (0..out.len()).step_by(N).map(|at| at.min(last)) {
         if let Some(out) = out[at..].first_chunk_mut::<N>() {
-            // No more than 257 bytes of 255 fit into 16 bits.
+            // The sum of up to 257 bytes fits into 16 bits.
             if stack.body.len() <= 257 {
                 add_block::<N, u16>(plane, start + at, stack, out, f32::from);
             } else {
@@ -356,7 +356,7 @@ fn add_blocks<const N: usize>(plane: &Plane<'_>, start: usize, stack: &Stack, ou
     }
 }
 
-/// Adds up one block, whole lines as `Sum`s.
+/// Adds up one block. Whole lines are summed as the type `Sum`.
 #[inline(always)]
 fn add_block<const N: usize, Sum: Copy + Default + From<u8> + AddAssign>(
     plane: &Plane<'_>,
@@ -416,7 +416,7 @@ fn weigh(
     parts: &mut [Vec<f32>; 3],
 ) {
     let [y, u, v] = parts.each_mut().map(|part| &mut part[columns.first..]);
-    // In two passes, because only what is stored side by side is also computed side by side.
+    // Two passes, because only values that are stored side by side are also computed side by side.
     match order {
         Order::Luma => {
             dots::<8>(sums, columns, quads, |[a, b, c, d, e, f, g, h]| {
@@ -445,8 +445,8 @@ fn weigh(
     }
 }
 
-/// Weighs the sums of every column, `STRIDE` apart from step to step, adds them up and stores what
-/// `fold` makes of the totals.
+/// Weighs the sums of every column, which are `STRIDE` apart from step to step, and adds them up. Stores the result of
+/// `fold` for the totals.
 #[inline(always)]
 fn dots<const STRIDE: usize>(
     sums: &[f32],
@@ -456,7 +456,7 @@ fn dots<const STRIDE: usize>(
 ) {
     let outs = columns.starts.iter().zip(quads);
     let weights = &columns.weights;
-    // Most maps need one or two steps: no loop then.
+    // Most maps need one or two steps, which then take no loop.
     match columns.steps {
         0 => {}
         1 => {
@@ -503,7 +503,7 @@ fn dot<const STRIDE: usize>(sums: &[f32], start: usize, weights: &[[f32; LANES]]
 
 #[cfg(test)]
 impl Upright {
-    /// Elements that the buffers have room for.
+    /// The number of elements that each buffer has room for.
     pub fn capacities(&self) -> Vec<usize> {
         let planes = self.planes.iter().map(Vec::capacity);
         [

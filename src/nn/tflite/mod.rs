@@ -1,7 +1,7 @@
 //! TensorFlow Lite on the CPU, through the crate `tflitec`; XNNPACK on or off.
 //!
-//! tflitec reads and writes tensors by copying and allocates a description at every access. This file
-//! looks tensors up once, when the network is loaded, and keeps their addresses.
+//! tflitec copies when it reads and writes tensors, and allocates a description at every access. This file looks tensors up
+//! once, when the network is loaded, and keeps their addresses.
 #![expect(unsafe_code, reason = "tensors are memory that the C library owns")]
 
 mod seam;
@@ -23,7 +23,7 @@ pub struct TfLite {
 }
 
 impl TfLite {
-    /// Networks run on `threads` threads (at least 1), float layers through XNNPACK if requested.
+    /// An engine that runs networks on `threads` threads (at least 1), and float layers through XNNPACK if `xnnpack` is set.
     #[must_use]
     pub const fn new(xnnpack: bool, threads: u8) -> Self {
         Self { xnnpack, threads }
@@ -66,7 +66,7 @@ impl Engine for TfLite {
         let (interpreter, raw) =
             seam::watch(eight_bits, || Interpreter::new(parsed, Some(options)));
         let interpreter = interpreter.map_err(library_error)?;
-        // SAFETY: the library made it for `interpreter`, which the network below keeps beside the mover.
+        // SAFETY: the library made `raw` for `interpreter`, which the network below keeps beside the mover.
         let mover = raw.and_then(|raw| unsafe { seam::Mover::of(raw) });
         interpreter.allocate_tensors().map_err(library_error)?;
         let inputs = interpreter.input_tensor_count();
@@ -104,11 +104,11 @@ fn is_eight_bits(model: &'static Model<'static>) -> Result<bool, tflitec::Error>
     Ok(matches!(kind, DataType::Int8 | DataType::UInt8))
 }
 
-/// Where a tensor lies. Valid until the interpreter resizes, reallocates or is dropped; [`Loaded`]
-/// never does the first two.
+/// Where a tensor is in memory. The place is valid until the interpreter resizes or reallocates tensors or is dropped;
+/// [`Loaded`] never does the first two.
 struct Place {
     data: NonNull<u8>,
-    /// Elements, not bytes.
+    /// The number of elements, not bytes.
     len: usize,
     spec: TensorSpec,
 }
@@ -168,7 +168,7 @@ impl Place {
     }
 }
 
-/// A network in memory, tensors allocated.
+/// A network in memory, with its tensors allocated.
 struct Loaded {
     name: String,
     input_spec: TensorSpec,
@@ -176,7 +176,7 @@ struct Loaded {
     input: Place,
     outputs: Vec<Place>,
     mover: Option<seam::Mover>,
-    /// The last run's input lay in the caller's memory.
+    /// Whether the input of the last run was in the caller's memory.
     away: bool,
     interpreter: Interpreter<'static>,
 }
@@ -189,7 +189,7 @@ impl Loaded {
         }
     }
 
-    /// Lets the next run read its input from `data` on.
+    /// Makes the next run read its input starting at `data`.
     ///
     /// # Safety
     /// As for [`seam::Mover::put`].
@@ -205,7 +205,7 @@ impl Loaded {
         if !mover.is_some_and(|mover| unsafe { mover.put(data, bytes) }) {
             return Err(self.failed("it does not take its input from there"));
         }
-        // Checks what has moved; does not plan again.
+        // Checks the tensor that has moved; does not plan again.
         let looked = self.interpreter.allocate_tensors();
         looked.map_err(|e| self.failed(e.to_string()))
     }
@@ -251,7 +251,7 @@ impl Network for Loaded {
 
     fn invoke(&mut self) -> Result<(), NnError> {
         if std::mem::take(&mut self.away) {
-            // SAFETY: the input's place in the interpreter's own memory, which stays reserved for it.
+            // SAFETY: this is the input's place in the interpreter's own memory, which stays reserved for the input.
             unsafe { self.place_input(self.input.data) }?;
         }
         let ran = self.interpreter.invoke();
@@ -273,9 +273,9 @@ impl Network for Loaded {
             return Err(self.failed("it cannot run on memory of that kind"));
         }
         self.away = true;
-        // SAFETY: `fits` has compared the length; the memory is borrowed until the run below is over, and after it the
-        // input is moved again before any other run. TFLite's kernels read their inputs and write other tensors. An exception is an
-        // operator that works in place; a first layer of that kind changes no type and no shape.
+        // SAFETY: `fits` has compared the length. The memory is borrowed until the run below is over, and after that the
+        // input is moved again before any other run. TFLite's kernels read their inputs and write other tensors. Operators
+        // that work in place are an exception, but a first layer of that kind changes no type and no shape.
         unsafe { self.place_input(NonNull::from_ref(memory).cast()) }?;
         let ran = self.interpreter.invoke();
         ran.map_err(|e| self.failed(e.to_string()))

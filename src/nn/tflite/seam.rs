@@ -1,8 +1,8 @@
 //! The code between the crate `tflitec` and the C library.
 //!
-//! It sets the delegate's options, which tflitec leaves at their defaults: with the default of some versions no 8-bit layer
-//! runs through XNNPACK, which takes five times as long. It also allows an input in the caller's memory
-//! (`TfLiteCustomAllocation`), which tflitec does not know and not every version of the library has.
+//! It sets the delegate's options, which tflitec leaves at their defaults. With the defaults of some versions, no 8-bit
+//! layer runs through XNNPACK, which takes five times as long. It also allows an input in the caller's memory
+//! (`TfLiteCustomAllocation`), which tflitec does not support and not every version of the library has.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -28,8 +28,8 @@ thread_local! {
     static MADE: Cell<*mut c_void> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// Delegates that this thread makes during `make` also run 8-bit layers if `eight_bits`. Also returns the interpreter that
-/// the library made last.
+/// Calls `make`. Delegates that this thread makes during the call also run 8-bit layers if `eight_bits` is set. Also returns
+/// the last interpreter that the library made.
 pub fn watch<T>(eight_bits: bool, make: impl FnOnce() -> T) -> (T, Option<NonNull<c_void>>) {
     let before = EIGHT_BITS.replace(eight_bits);
     MADE.set(std::ptr::null_mut());
@@ -42,24 +42,26 @@ unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
 }
 
-/// `RTLD_NEXT` of glibc and musl: the definition after that of the calling program.
+/// `RTLD_NEXT` of glibc and musl: finds the definition that follows the calling program's own.
 const NEXT: *mut c_void = std::ptr::without_provenance_mut(usize::MAX);
 
-/// The library's own function of that name.
+/// The library's own function with this name.
 fn library(name: &CStr) -> *mut c_void {
     // SAFETY: `dlsym` is POSIX, takes any handle and any name, and returns null for an unknown name.
     unsafe { dlsym(NEXT, name.as_ptr()) }
 }
 
-/// The definition that tflitec finds, because it is the program's: it sets the flags and calls the library's.
+/// tflitec finds this definition instead of the library's, because this one is in the program. It sets the flags and calls
+/// the library's function.
 ///
 /// # Safety
-/// As the library's: `options` is null or points to options that its `TfLiteXNNPackDelegateOptionsDefault` made.
+/// As for the library's function: `options` must be null or point to options that the library's
+/// `TfLiteXNNPackDelegateOptionsDefault` made.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn TfLiteXNNPackDelegateCreate(options: *const Options) -> *mut c_void {
     let real = library(c"TfLiteXNNPackDelegateCreate");
     if real.is_null() {
-        // As the library does if it has no XNNPACK: the network runs without it.
+        // As the library does if it has no XNNPACK. The network then runs without it.
         return std::ptr::null_mut();
     }
     // SAFETY: the symbol is the library's function of this name and of this type (xnnpack_delegate.h).
@@ -70,7 +72,7 @@ unsafe extern "C" fn TfLiteXNNPackDelegateCreate(options: *const Options) -> *mu
     match &mut mine {
         Some(mine) if EIGHT_BITS.get() => {
             mine.flags |= QS8;
-            // SAFETY: options of the caller, changed in one flag; the library reads them before it returns.
+            // SAFETY: these are the caller's options, changed in one flag; the library reads them before it returns.
             unsafe { real(mine) }
         }
         // SAFETY: guaranteed by the caller.
@@ -78,10 +80,10 @@ unsafe extern "C" fn TfLiteXNNPackDelegateCreate(options: *const Options) -> *mu
     }
 }
 
-/// As above: records for [`watch`] which interpreter was made.
+/// Also stands in for the library's function. Records for [`watch`] which interpreter was made.
 ///
 /// # Safety
-/// As the library's: a model and options of its making, options may be null.
+/// As for the library's function: the library must have made `model` and `options`; `options` may be null.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn TfLiteInterpreterCreate(
     model: *const c_void,
@@ -107,22 +109,22 @@ struct CustomAllocation {
     bytes: usize,
 }
 
-/// Moves the one input of an interpreter into other memory.
+/// Moves the only input of an interpreter into other memory.
 pub struct Mover {
     interpreter: NonNull<c_void>,
-    /// The input's number among the tensors.
+    /// The index of the input among the tensors.
     tensor: c_int,
     set: unsafe extern "C" fn(*mut c_void, c_int, *const CustomAllocation, i64) -> c_int,
 }
 
 impl Mover {
-    /// The alignment of such memory (`kDefaultTensorAlignment`).
+    /// The alignment that this memory must have (`kDefaultTensorAlignment`).
     pub const ALIGNMENT: usize = 64;
 
-    /// For the first input of `interpreter`; `None` if the library lacks the function.
+    /// A mover for the first input of `interpreter`; `None` if there is no input or the library lacks the function.
     ///
     /// # Safety
-    /// `interpreter` is one of the library's and outlives the mover.
+    /// `interpreter` must be one of the library's and must outlive the mover.
     pub unsafe fn of(interpreter: NonNull<c_void>) -> Option<Self> {
         let set = library(c"TfLiteInterpreterSetCustomAllocationForTensor");
         let index = library(c"TfLiteInterpreterGetInputTensorIndex");
@@ -141,7 +143,7 @@ impl Mover {
                 ),
             )
         };
-        // SAFETY: an interpreter, guaranteed by the caller; the index of a missing input is negative.
+        // SAFETY: the caller guarantees that this is an interpreter. The index of a missing input is negative.
         let tensor = unsafe { index(interpreter.as_ptr(), 0) };
         (tensor >= 0).then_some(Self {
             interpreter,
@@ -150,17 +152,17 @@ impl Mover {
         })
     }
 
-    /// The next runs read their input from `data` on. False if the library refuses it.
+    /// Makes the next runs read their input starting at `data`. Returns false if the library refuses this.
     ///
     /// # Safety
-    /// The input's `bytes` and `BEHIND` more can be read from `data` on for as long as such runs last, and the network
-    /// writes none of its results over its input.
+    /// While such runs take place, the `bytes` bytes of the input and `BEHIND` more must be readable at `data`, and the
+    /// network must not write results over its input.
     pub unsafe fn put(&self, data: NonNull<u8>, bytes: usize) -> bool {
         let place = CustomAllocation {
             data: data.as_ptr().cast(),
             bytes,
         };
-        // SAFETY: the interpreter lives (see `of`), and the library copies `place`.
+        // SAFETY: the interpreter still exists (see `of`), and the library copies `place`.
         unsafe { (self.set)(self.interpreter.as_ptr(), self.tensor, &raw const place, 0) == 0 }
     }
 }

@@ -7,17 +7,17 @@ use crate::people::name::NameError;
 /// Why a gallery could not be read, changed or written.
 #[derive(Debug, thiserror::Error)]
 pub enum GalleryError {
-    /// The system refused.
+    /// The operating system reported an error.
     #[error("{}: {doing}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// What the program was doing.
         doing: &'static str,
         /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not a whole gallery.
+    /// The file is not a complete gallery.
     #[error(
         "{}: {what}: the file is damaged and is not used; restore a copy of it, or move it away and enrol again",
         path.display()
@@ -28,7 +28,7 @@ pub enum GalleryError {
         /// What is wrong with it.
         what: String,
     },
-    /// More than a gallery may hold; nothing was written.
+    /// The gallery would become larger than allowed; nothing was written.
     #[error(
         "{}: would be larger than {} MiB, which is not read again: enrol fewer photos a person, 20 to 30 are best",
         path.display(), super::MAX_BYTES >> 20
@@ -48,7 +48,7 @@ pub enum GalleryError {
         /// Its version.
         found: u32,
     },
-    /// Templates of another embedder.
+    /// The templates come from another embedder.
     #[error(
         "{}: enrolled with embedder {}…, this model set has {}…: choose the set it was enrolled with (--models), or enrol again",
         path.display(), short(found), short(want)
@@ -74,7 +74,7 @@ pub enum GalleryError {
         path: PathBuf,
         /// The name that was given.
         name: String,
-        /// The person who may have been meant, as half a sentence; or empty.
+        /// Half a sentence that names the person who may have been meant, or an empty text.
         suggestion: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Files that are either whole or absent: written beside, synced, renamed.
+//! Writes files that are either complete or absent: a file is written under another name beside the old one, synced, and renamed.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -23,8 +23,8 @@ pub fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<
     std::fs::rename(beside, path)
 }
 
-/// Gives `file` the owner and mode of the file at `path` that it replaces: root may change the gallery of
-/// the user that `run` runs as. A first file belongs to its folder's owner.
+/// Gives `file` the owner and mode of the file at `path` that it replaces, because root may change the gallery of the user that
+/// `run` runs as. A file that replaces no other gets its folder's owner.
 fn take_after(file: &File, path: &Path, beside: &Path) -> std::io::Result<()> {
     let (model, mode) = match std::fs::metadata(path) {
         Ok(old) => {

@@ -1,5 +1,5 @@
-//! Older versions of the body: 1 has templates but no head, 2 has no fine-tuning, and 3 has the name of a network's
-//! file beside the gallery, which is not loaded any more.
+//! Older versions of the body: 1 has templates but no head, 2 has no fine-tuning, and 3 has the name of a network's file beside
+//! the gallery, which is not loaded.
 
 use serde::Deserialize;
 
@@ -29,7 +29,7 @@ struct Third {
     tuned: Option<Named>,
 }
 
-/// The file is named after the checksum.
+/// A fine-tuned network in a file beside the gallery. The file is named after the checksum.
 #[derive(Deserialize)]
 struct Named {
     _embedder_sha256: String,
@@ -55,14 +55,14 @@ pub fn first(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
     })
 }
 
-/// Also for the second version, if a mark that nothing was fine-tuned is appended.
+/// Decodes version 3, and also version 2 if a byte that marks the absence of fine-tuning is appended to it.
 pub fn third(body: &[u8]) -> Result<super::Gallery, postcard::Error> {
     let old: Third = super::whole(body)?;
     Ok(super::Gallery {
         embedder_sha256: old.embedder_sha256,
         next: old.next,
         people: old.people,
-        // That version did not store which embeddings are one person's. The head stays as it was learnt until the people change.
+        // Version 3 did not store which embeddings belong to the same person. The stored head stays until the people change.
         strangers: old.strangers.into_iter().map(|s| vec![s]).collect(),
         operating: old.operating,
         tuned: None,

@@ -1,5 +1,5 @@
-//! What can break while the door works, its log line, and which parts are broken.
-//! [`Controller::fail`](super::Controller::fail) handles each fault, and always begins in the same way: the relay goes off.
+//! The faults that may occur while the door works, their log lines, and which parts are broken.
+//! [`Controller::fail`](super::Controller::fail) handles each fault, and always begins by turning the relay off.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,15 @@ use crate::capture::CameraFault;
 use crate::journal;
 use crate::output::{GuardError, OutputError};
 
-/// Something broke, or the loop ends. A new kind needs a row in the test of their order, which does not compile without it.
+/// A part broke, or the loop ends. A new kind needs a row in the test of the faults' order, which does not compile without that
+/// row.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The camera delivers nothing.
     Camera {
-        /// Why.
+        /// The reason.
         why: CameraFault,
-        /// Its node.
+        /// The camera's node.
         path: PathBuf,
     },
     /// Recognition, or the source of its frames, has stopped without an error.
@@ -29,7 +30,7 @@ pub enum Fault {
     Guard(GuardError),
     /// There is no guard, and none can be started.
     NoGuard(GuardError),
-    /// The broker is gone, or takes no more requests: lost outputs and guards could not be replaced.
+    /// The broker is gone, or accepts no more requests, so lost outputs and guards could not be replaced.
     Broker(String),
     /// The gallery cannot be used.
     Gallery(String),
@@ -54,14 +55,14 @@ impl Fault {
             Self::NoGuard(why) => log::error!("guard_not_started why={:?}", why.to_string()),
             Self::Broker(why) => log::error!("broker_lost why={why:?}"),
             Self::Gallery(why) => log::error!("gallery_refused why={why:?}"),
-            // The first is logged with the round's faults, the second as an event of the decision, the third where the
-            // reason is known.
+            // Recognition is logged with the round's faults, Clock as an event of the decision, and Stop where the reason is
+            // known.
             Self::Recognition | Self::Clock | Self::Stop => {}
         }
     }
 }
 
-/// What is broken.
+/// Which parts are broken.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Faults {
     pub(super) camera: bool,
@@ -75,7 +76,7 @@ impl Faults {
         self != Self::default()
     }
 
-    /// Logs faults that began or ended since those that are `logged`, if they have no line of their own.
+    /// Logs faults that began or ended after `logged`, if they have no line of their own.
     pub(super) fn log(self, logged: Self) {
         for (what, now, logged) in [
             ("recognition_stuck", self.recognition, logged.recognition),

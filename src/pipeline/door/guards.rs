@@ -1,4 +1,4 @@
-//! The two guards of the relay, the active one and a spare that could replace it at once, and those that were retired.
+//! The relay's guards: the active one, a spare that could replace it at once, and the retired ones.
 //!
 //! Nothing here waits, and nothing here moves the relay: the caller reacts to a loss.
 
@@ -10,39 +10,40 @@ use crate::clock::Timestamp;
 use crate::output::guard::{Heartbeat, START_TIMEOUT};
 use crate::output::{Guard, GuardError};
 
-/// How long the active guard may take to answer before the relay goes on; after that the spare takes its place. A guard
-/// answers within a millisecond; a press of the button must be served within a fifth of a second.
+/// How long the active guard may take to answer before the relay goes on; after that, the spare takes its place. A guard
+/// answers within a millisecond, and a press of the button must be served within a fifth of a second.
 const ARMING_TIMEOUT: Duration = Duration::from_millis(80);
 
-/// Guards that were retired and have not ended, at most; the broker starts no more either.
+/// The largest number of retired guards that have not ended. The broker starts no more than that either.
 const MOST_RETIRED: usize = 8;
 
 /// Whether the relay may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arming {
-    /// The active guard has acknowledged it.
+    /// The active guard has acknowledged that the relay goes on.
     Acknowledged,
-    /// It has not answered yet.
+    /// The active guard has not answered yet.
     Pending,
 }
 
-/// What is lost.
+/// The guard that is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// The active guard.
     Active(GuardError),
-    /// One that was to replace it, lost before it watched, while no guard is active.
+    /// A replacement guard that was lost before it began to watch, while no guard is active.
     Starting(GuardError),
 }
 
-/// The guards that there are.
+/// All guards of the relay.
 #[derive(Debug, Default)]
 pub struct Guards {
     active: Option<Guard>,
     spare: Option<Guard>,
-    /// Not needed any more. Their sockets stay open until they are dead: a guard takes the end of its socket for our death.
+    /// Guards that are not needed any more. Their sockets stay open until they are dead, because a guard regards the end of its
+    /// socket as our death.
     retired: Vec<Guard>,
-    /// Since when a guard has been requested.
+    /// When a guard was requested, if one is.
     requested: Option<Timestamp>,
     /// When the active guard was informed that the relay goes on.
     arming: Option<Timestamp>,
@@ -54,7 +55,7 @@ impl Guards {
         self.active.as_ref().is_some_and(Guard::is_ready)
     }
 
-    /// Both guards, to be polled.
+    /// The active guard and the spare, to be polled.
     pub fn all(&self) -> impl Iterator<Item = &Guard> {
         self.active.iter().chain(&self.spare)
     }
@@ -62,7 +63,7 @@ impl Guards {
     /// Reads the guards' answers.
     ///
     /// # Errors
-    /// The loss of the active guard; the spare is active then, if it watches. A lost spare is only replaced.
+    /// The loss of the active guard; the spare is then active, if it watches. A lost spare is only replaced.
     pub fn read_answers(
         &mut self,
         now: Timestamp,
@@ -95,7 +96,7 @@ impl Guards {
         Ok(())
     }
 
-    /// Sends a heartbeat to both.
+    /// Sends a heartbeat to both guards.
     ///
     /// # Errors
     /// As [`Guards::read_answers`].
@@ -122,7 +123,7 @@ impl Guards {
         sent
     }
 
-    /// Whether the relay may go on: informs the active guard first, and the spare if that does not answer promptly.
+    /// Whether the relay may go on. Informs the active guard first, and the spare if the active one does not answer promptly.
     ///
     /// # Errors
     /// As [`Guards::read_answers`].
@@ -152,7 +153,7 @@ impl Guards {
         Ok(Arming::Pending)
     }
 
-    /// Ends the request: the relay is not to go on.
+    /// Ends the request, because the relay must not go on.
     pub fn disarm(&mut self) {
         self.arming = None;
     }
@@ -175,7 +176,7 @@ impl Guards {
     /// Adds a guard that was started, or handles the reason why none was.
     ///
     /// # Errors
-    /// Why there is none, if no guard is active.
+    /// Why there is no new guard, if no guard is active either.
     pub fn add(
         &mut self,
         started: Result<Guard, GuardError>,
@@ -185,7 +186,7 @@ impl Guards {
         match started {
             Ok(guard) => {
                 self.requested = None;
-                // Active only once it watches.
+                // A new guard becomes active only once it watches.
                 let before = self.spare.replace(guard);
                 if before.is_some() {
                     self.retire(before, now, requests);
@@ -203,7 +204,7 @@ impl Guards {
         }
     }
 
-    /// The chip that they hold was lost: new guards are needed.
+    /// Replaces all guards, because the chip that they hold was lost.
     pub fn replace_all(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
         self.arming = None;
         let (active, spare) = (self.active.take(), self.spare.take());
@@ -212,12 +213,12 @@ impl Guards {
         self.requested = None;
     }
 
-    /// Asks all of them to end, because the process ends with its relay off.
+    /// Asks all guards to end, because the process ends with its relay off.
     pub fn dismiss(&self) {
         self.all().for_each(Guard::dismiss);
     }
 
-    /// Replaces the active guard, which is lost.
+    /// Replaces the active guard after its loss.
     fn replace_active(&mut self, now: Timestamp, requests: &mut Vec<Request>) {
         let lost = self.active.take();
         self.arming = None;
@@ -227,8 +228,8 @@ impl Guards {
         self.retire(lost, now, requests);
     }
 
-    /// The next guard is requested only after the retry time that applies to everything else: what ended this one may end the
-    /// next.
+    /// Delays the next request for a guard by the same retry time that applies to everything else: what ended this guard may
+    /// end the next one.
     fn delay_request(&mut self, now: Timestamp) {
         let due = (START_TIMEOUT - RETRY_INTERVAL).as_nanos();
         let due = now

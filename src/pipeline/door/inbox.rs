@@ -1,5 +1,5 @@
-//! What the other threads send to the door's: changes of the camera and the gallery, and the progress of recognition. The
-//! observations go to the decision in [the round](super::Controller::round).
+//! Messages of the other threads to the door's thread: changes of the camera and the gallery, and the progress of recognition.
+//! The observations go to the decision in [the round](super::Controller::round).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,13 +16,13 @@ use crate::pipeline::gallery::Names;
 
 /// A change of the gallery, from the main thread.
 pub enum GalleryUpdate {
-    /// The gallery is in force; these are its people.
+    /// The gallery is in force. These are its people.
     Names(Names),
-    /// The gallery cannot be used, for this reason: no one is known.
+    /// The gallery cannot be used, for this reason, so no one is known.
     Refused(String),
 }
 
-/// Where the door thread receives from the other threads.
+/// The door thread's receiving ends for messages of the other threads.
 pub struct Inbox {
     pub shared: Arc<Shared>,
     pub observations: Receiver<Observation>,
@@ -58,7 +58,7 @@ impl Controller {
         }
     }
 
-    /// The camera delivers from now on.
+    /// Notes that the camera delivers.
     fn camera_is_up(&mut self) {
         (self.faults.camera, self.logged.camera) = (false, false);
         self.camera_since = Timestamp::now();

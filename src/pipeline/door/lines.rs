@@ -1,5 +1,5 @@
-//! What the door's thread writes to the log: a line for each event of the decision, and the description of a camera. The lines
-//! of faults are in [`fault`](super::fault).
+//! The door thread's log lines: one line for each event of the decision, and the description of a camera. The lines of faults
+//! are in [`fault`](super::fault).
 
 use super::Controller;
 use crate::capture::{CameraInfo, DeviceIdentity};
@@ -9,7 +9,7 @@ use crate::journal;
 use crate::people::PersonId;
 
 impl Controller {
-    /// Logs what the decision has done at `now`.
+    /// Logs the events of the decision at `now`.
     pub(super) fn log_events(&self, now: Timestamp, events: &Events) {
         for event in events {
             match *event {
@@ -74,7 +74,7 @@ impl Controller {
         }
     }
 
-    /// The log's name for a person.
+    /// The name of a person in the log.
     fn name(&self, person: PersonId) -> String {
         let name = self.names.iter().find(|(id, _)| *id == person);
         match name {
@@ -84,7 +84,7 @@ impl Controller {
     }
 }
 
-/// A camera in the log.
+/// The description of a camera in the log.
 pub(super) fn camera(camera: &CameraInfo) -> String {
     let layout = camera.layout;
     let fps = camera.fps.map_or("?".to_owned(), |fps| format!("{fps:.0}"));

@@ -1,5 +1,5 @@
-//! What the door depends on, outputs and guards: noticing that they are lost, and replacing them through the broker while the
-//! loop runs. Nothing here waits, and nothing here turns the relay on.
+//! The outputs and guards on which the door depends: noticing that they are lost, and replacing them through the broker while
+//! the loop runs. Nothing here waits, and nothing here turns the relay on.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::output::{GuardError, OutputError, Outputs, emergency};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Controller {
-    /// Takes over outputs, which are off.
+    /// Starts to use `outputs`, which are off.
     pub(super) fn set_outputs(&mut self, outputs: Box<dyn Outputs>) {
         emergency::set(outputs.relay_fd());
         self.outputs = Some(outputs);
         self.faults.outputs = false;
     }
 
-    /// Drops the outputs, which turns off whatever still obeys. Their absence is a fault.
+    /// Drops the outputs, which turns off every line that still obeys. Missing outputs are a fault.
     pub(super) fn drop_outputs(&mut self) {
         emergency::set(None);
         self.outputs = None;
@@ -40,14 +40,14 @@ impl Controller {
         }
     }
 
-    /// No guard starts. This is logged once, until one does.
+    /// Handles that no guard starts. This is logged once, until a guard starts.
     fn no_guard(&mut self, why: GuardError) {
         if !std::mem::replace(&mut self.no_guard_logged, true) {
             self.fail(Fault::NoGuard(why));
         }
     }
 
-    /// Replaces what was lost, and sends the guards a heartbeat now and then.
+    /// Replaces everything that was lost, and sends the guards a heartbeat from time to time.
     pub(super) fn recover(&mut self, now: Timestamp) {
         loop {
             match self.broker.response() {
@@ -101,7 +101,7 @@ impl Controller {
         }
     }
 
-    /// Sends the requests to the broker. What it has no room for is sent in the next round.
+    /// Sends the requests to the broker. Requests that do not fit into the socket are sent in the next round.
     pub(super) fn send_requests(&mut self) -> Result<(), OutputError> {
         while let Some(request) = self.requests.first() {
             match self.broker.request(*request) {

@@ -1,5 +1,5 @@
-//! The relay's state and the moves of relay and LEDs. Whether the door is open is decided elsewhere; a relay that is to go off
-//! does so in [`Controller::fail`] or [`Controller::apply`].
+//! The relay's state, and the moves of relay and LEDs. Whether the door is open is decided elsewhere. [`Controller::fail`] and
+//! [`Controller::apply`] turn the relay off.
 
 use super::fault::Fault;
 use super::guards::Arming;
@@ -11,7 +11,7 @@ use crate::output::OutputError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relay {
     Off,
-    /// It goes on once a guard has answered.
+    /// The relay goes on once a guard has answered.
     Arming,
     On,
 }
@@ -34,7 +34,7 @@ impl Controller {
         }
     }
 
-    /// Sets relay and LEDs as decided. [`Controller::apply`] turns the relay off.
+    /// Sets relay and LEDs as decided, except that [`Controller::apply`] turns the relay off.
     pub(super) fn drive_outputs(&mut self) {
         let now = Timestamp::now();
         if self.door.relay() && self.relay != Relay::On {
@@ -65,7 +65,7 @@ impl Controller {
             }
         }
         let Some(outputs) = &mut self.outputs else {
-            // The decision is void: the relay must not go on by itself once the lines are back.
+            // The decision is void, because the relay must not go on by itself once the lines are back.
             let events = self.door.shut(now);
             return self.log_events(now, &events);
         };
@@ -78,7 +78,7 @@ impl Controller {
         }
     }
 
-    /// Sends a heartbeat to the guards. If a guard is lost by that, it is a fault.
+    /// Sends a heartbeat to the guards. If this shows that a guard is lost, it is a fault.
     pub(super) fn send_heartbeat(&mut self, now: Timestamp) {
         self.last_heartbeat = now;
         let on = self.relay != Relay::Off;

@@ -1,5 +1,5 @@
-//! The start of the door's thread: it waits for the first outputs and the first guard. It may wait because nothing can be on
-//! yet; once the loop runs, what was lost is replaced without waiting (see [`recovery`](super::recovery)).
+//! The start of the door's thread, which waits for the first outputs and the first guard. It may wait because nothing can be on
+//! yet. Once the loop runs, lost outputs and guards are replaced without waiting (see [`recovery`](super::recovery)).
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::output::guard::START_TIMEOUT;
 use crate::output::{GuardError, OutputError};
 use crate::pipeline::RunError;
 
-/// How long the guard of a predecessor that has just died may hold the lines.
+/// How long the guard of a previous process that has just died may hold the lines.
 const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl Controller {
-    /// Waits for the first outputs and the first guard: nothing can be on yet.
+    /// Waits for the first outputs and the first guard. Nothing can be on yet.
     pub(super) fn start(&mut self) -> Result<(), RunError> {
         let begun = Instant::now();
         self.broker

@@ -1,5 +1,5 @@
-//! The order of calls for every fault. A driver, a broker and guards record the calls that they get, together with the
-//! lines of the log. All of it runs in the test's own thread.
+//! Tests of the order of calls for every fault. A driver, a broker and guards record the calls that they receive, together with
+//! the lines of the log. Everything runs in the test's own thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ use crate::wakeup::Wakeup;
 thread_local! {
     /// What happened, in order.
     static CALLS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// Which part refuses.
+    /// The part that refuses.
     static BROKEN: Cell<Option<Part>> = const { Cell::new(None) };
     static PRESSED: Cell<bool> = const { Cell::new(false) };
     static BROKER_GONE: Cell<bool> = const { Cell::new(false) };
@@ -50,7 +50,7 @@ fn recorded() -> Vec<String> {
     CALLS.with_borrow_mut(std::mem::take)
 }
 
-/// A part that refuses starts a fault: earlier calls are dropped.
+/// A refusal of `part` starts a fault, so earlier calls are dropped.
 fn refused(part: Part) -> Result<(), OutputError> {
     if BROKEN.get() != Some(part) {
         return Ok(());
@@ -141,7 +141,7 @@ impl BrokerClient for FakeBroker {
 struct FakeGuard(OwnedFd);
 
 impl FakeGuard {
-    /// A guard that is handed over, and its counterpart in the test.
+    /// A guard that can be handed over, and its counterpart in the test.
     fn start() -> Self {
         let (ours, theirs) = passing::pair().expect("sockets");
         let guard = Guard::new(ours, 0, Timestamp::now());
@@ -226,7 +226,7 @@ impl Rig {
             ..Overrides::default()
         };
         let mut config = Config::load(&host).expect("all by default");
-        // Longer than any test.
+        // This is longer than any test.
         config.recognition.watchdog_ms = 3_600_000;
         config.door.hold_ms = 10_000;
         let broker = Box::new(FakeBroker { guarded: true });
@@ -289,7 +289,7 @@ impl Rig {
                 self.controller.watchdog = Duration::ZERO;
                 self.rounds(1);
             }
-            // It refuses to go on: its state is unknown.
+            // The relay refuses to go on, so its state is unknown.
             Fault::Relay(_) => {
                 BROKEN.set(Some(Part::Relay));
                 self.open();
@@ -306,7 +306,8 @@ impl Rig {
                 self.active = None;
                 self.rounds(1);
             }
-            // Like a process that is stopped, or sleeps where no signal wakes it: its socket exists, and takes heartbeats.
+            // The guard acts like a process that is stopped, or sleeps so that no signal wakes it: its socket exists, and
+            // accepts heartbeats.
             Fault::Guard(GuardError::Silent) => {
                 let begun = Instant::now();
                 let stuck = self.active.take();
@@ -327,7 +328,8 @@ impl Rig {
                 }
                 drop(stuck);
             }
-            // An active guard has started; one that has not is the next kind. Both errors are handled alike.
+            // A guard in `active` has started. A guard that has not started is the next kind of fault. Both errors are handled
+            // alike.
             Fault::Guard(GuardError::Spawn(_) | GuardError::Start) => {
                 self.controller.fail(fault.clone());
             }
@@ -370,8 +372,8 @@ impl Rig {
     }
 }
 
-/// The first of all faults, and the next one after each. A new kind does not compile without its place here and its trigger
-/// in [`Rig::inject`].
+/// The first of all faults, and the next one after each. A new kind of fault does not compile without its place here and its
+/// trigger in [`Rig::inject`].
 fn after(fault: Option<&Fault>) -> Option<Fault> {
     let gone = || OutputError::Gone {
         chip: "chip".to_owned(),
@@ -455,7 +457,7 @@ fn the_relay_goes_on_only_once_a_guard_has_answered() {
 #[test]
 fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
     let mut rig = Rig::new();
-    // It takes heartbeats, but answers none.
+    // The stuck guard accepts heartbeats, but answers none.
     let stuck = rig.active.take();
     recorded();
     PRESSED.set(true);
@@ -472,7 +474,7 @@ fn a_press_is_served_by_the_second_guard_while_the_first_is_stuck() {
         pressed.elapsed().as_secs_f64() * 1e3
     );
     assert!(recorded().contains(&"driver: relay on".to_owned()));
-    // The stuck guard is given up without touching the relay, which the other one watches.
+    // The stuck guard is given up without touching the relay, because the other guard watches it.
     let on = Instant::now();
     while on.elapsed() < Duration::from_millis(900) {
         rig.controller.sleep();
