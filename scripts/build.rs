@@ -17,7 +17,7 @@ fn main() {
         );
     }
     let mut places = vec!["$ORIGIN".to_owned(), "$ORIGIN/../lib/latchkey".to_owned()];
-    // An installed binary must not look into a folder of the machine that built it.
+    // An installed binary must not look into a folder of the machine where it was built.
     if env::var_os("LATCHKEY_INSTALLED").is_none() {
         places.push(cache.to_string_lossy().into_owned());
     }

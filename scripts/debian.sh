@@ -19,7 +19,7 @@ find_mirror() {
 }
 
 # open_apt DIR ARCH SUITE-AND-COMPONENTS...: sets up an apt with its own state in DIR/apt and reads its lists. Signatures are
-# checked as usual; the host's package database is not touched. `own_apt` uses it from then on.
+# checked as usual; the host's package database is not touched. After that, `own_apt` uses this apt.
 open_apt() {
     apt=$1/apt
     local log=$1/fetch.log arch=$2 mirror suite
@@ -56,10 +56,11 @@ own_apt() {
     APT_CONFIG=$apt/apt.conf "$command" "$@"
 }
 
-# would_install ARGUMENT...: the packages that `apt-get install ARGUMENT...` would install.
+# would_install ARGUMENT...: prints the packages that `apt-get install ARGUMENT...` would install.
 would_install() { own_apt apt-get -s install "$@" 2>> "$apt/../fetch.log" | awk '$1 == "Inst" { print $2 }'; }
 
-# download DIR PACKAGE...: puts their files into DIR, which is complete or does not exist. PACKAGE may be NAME/SUITE.
+# download DIR PACKAGE...: downloads the packages' files into DIR. Afterwards DIR is complete or does not exist. PACKAGE may be
+# NAME/SUITE.
 download() {
     local into=$1
     shift
@@ -72,8 +73,8 @@ download() {
 }
 
 # add_module NAME TREE INTO: decompresses a module's dependencies, then the module, from TREE, the kernel's folder of modules,
-# into the folder INTO. INTO/order.txt is the order to load them in. The dependencies come from the modules themselves: depmod
-# would need kmod, and would write its list into TREE.
+# into the folder INTO. INTO/order.txt has the order in which to load them. The dependencies come from the modules themselves,
+# because depmod would need kmod, and would write its list into TREE.
 add_module() {
     local name=${1//-/_} tree=$2 into=$3 file dependency
     [ -e "$into/../files.txt" ] || find "$tree" -name '*.ko*' > "$into/../files.txt"
@@ -82,7 +83,7 @@ add_module() {
     echo "$name" >> "$into/../seen.txt"
     file=$(awk -F/ -v name="$name" '{ n = $NF; sub(/\.ko.*/, "", n); gsub(/-/, "_", n); if (n == name) print }' "$into/../files.txt")
     if [ -z "$file" ]; then
-        # Not grep -q: it would end before tr, and tr's failure to write would then be the pipe's status.
+        # grep -q is not used, because it would end before tr, and tr's failure to write would then be the pipe's status.
         [ "$(tr - _ < "$tree/modules.builtin" | grep -c "/$name\.ko$")" = 0 ] || return 0
         die "the kernel ${tree##*/} has no module $name"
     fi

@@ -1,4 +1,4 @@
-# What scripts/setup, scripts/test and scripts/demo share. Sourced, not run.
+# Code that scripts/setup, scripts/test and scripts/demo share. This file is sourced, not run.
 #
 # The output is for people who wait: every step prints what it does, how long it takes and, if it fails, the fix in one
 # sentence. The output of the tools themselves goes to .cache/log.
@@ -9,14 +9,14 @@ me=${0##*/}
 cross_target=aarch64-unknown-linux-gnu
 mkdir -p "$cache/log"
 
-# Where rustup installs itself, for shells that do not have it in PATH (sudo, cron).
+# The folder where rustup installs itself, for shells that do not have it in PATH (sudo, cron).
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
 say() { printf '%s: %s\n' "$me" "$*"; }
 die() { printf '%s: %s\n' "$me" "$*" >&2; exit 1; }
 has() { command -v "$1" > /dev/null; }
 
-# now: hundredths of a second on the monotonic clock. seconds HUNDREDTHS: the same for people.
+# now: prints the monotonic time in hundredths of a second. seconds HUNDREDTHS: prints such a number in a form for people.
 now() { local up; read -r up _ < /proc/uptime; echo "${up/./}"; }
 seconds() { printf '%d.%d s' $(($1 / 100)) $(($1 % 100 / 10)); }
 
@@ -56,7 +56,7 @@ quietly() {
     [ ! -t 1 ] || printf '\r\033[K'
 }
 
-# must LOG WHAT FIX COMMAND...: the same for a command that the script cannot go on without. FIX is printed if it fails.
+# must LOG WHAT FIX COMMAND...: the same for a command that must succeed for the script to continue. FIX is printed if it fails.
 must() {
     local log=$1 what=$2 fix=$3
     shift 3
@@ -79,7 +79,7 @@ need_root() {
     sudo -v || die "needs root to $1, and sudo refused"
 }
 
-# install_packages PACKAGE...: installs those that are missing, from the machine's own apt sources.
+# install_packages PACKAGE...: installs the packages that are missing, from the machine's own apt sources.
 install_packages() {
     local package missing=()
     for package; do
@@ -114,7 +114,7 @@ cross_rustc() {
     return 1
 }
 
-# cross_cargo COMMAND...: cargo for that architecture. It builds without debug information, as it is the longest build of all.
+# cross_cargo COMMAND...: runs cargo for that architecture, without debug information, because this is the longest build of all.
 cross_cargo() {
     local rustc command=$1
     shift
@@ -125,8 +125,8 @@ cross_cargo() {
 }
 
 # emulated COMMAND...: runs COMMAND, or a function of this file, where the kernel starts programs of that architecture in QEMU,
-# so that they can start one another. Where the machine is not set up for this, a user namespace is (Linux 6.7 and newer), and
-# the machine is not changed.
+# so that they can start one another. If the machine is not set up for this, a user namespace is set up (Linux 6.7 and newer),
+# and the machine is not changed.
 emulated() {
     if grep -qs '^enabled' /proc/sys/fs/binfmt_misc/qemu-aarch64; then QEMU_LD_PREFIX=$cross_libraries "$@"; return; fi
     QEMU_LD_PREFIX=$cross_libraries unshare --user --map-root-user --mount \
@@ -140,7 +140,7 @@ register_aarch64() {
         printf '%s' ":qemu-aarch64:M::$head:$mask:$(command -v qemu-aarch64):PF" > /proc/sys/fs/binfmt_misc/register
 }
 
-# new_enough RUSTC: whether it is the version that Cargo.toml asks for, or newer.
+# new_enough RUSTC: whether RUSTC is the version that Cargo.toml requires, or newer.
 rust_needed() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
 new_enough() {
     local version

@@ -1,7 +1,7 @@
-//! The program's messages about bad input at its command line: each names the thing, what is wrong with
-//! it and the fix, in one line, and the status is not 0.
+//! The program's messages about bad input at its command line: each message names the thing, what is
+//! wrong with it and the fix, in one line, and the status is not 0.
 //!
-//! `cargo test --test bad_inputs -- --nocapture` prints them all.
+//! `cargo test --test bad_inputs -- --nocapture` prints all messages.
 
 mod common;
 
@@ -535,8 +535,8 @@ fn a_closed_pipe_causes_no_panic() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-/// For every file that a command reads: if the machine fails, the command ends with 3 and a service manager tries again; if the
-/// input is wrong, it ends with 2.
+/// This holds for every file that a command reads. If the machine fails, the command ends with 3, and a service manager tries
+/// again. If the input is wrong, it ends with 2.
 fn machine_failures_and_wrong_input_end_with_different_statuses() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
@@ -621,7 +621,7 @@ fn machine_failures_and_wrong_input_end_with_different_statuses() {
     );
 }
 
-/// A folder with a gallery of two people, each with so many templates of 2 KiB.
+/// A folder with a gallery of two people, each with this number of templates of 2 KiB.
 fn with_gallery(templates: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let gallery = folder.path().join("gallery");
@@ -681,7 +681,7 @@ fn too_many_open_files_are_a_machine_failure() {
 
 fn a_full_disk_is_a_machine_failure() -> Result<(), String> {
     let folder = with_gallery(100);
-    // A disk with room for the gallery, but not for a second one.
+    // The disk has space for one gallery, but not for a second one.
     let script = "mkdir disk; mount -t tmpfs -o size=512k none disk && cp gallery disk || exit 77
                   \"$LATCHKEY\" people remove Ada --gallery disk/gallery; status=$?
                   cmp gallery disk/gallery || exit 78

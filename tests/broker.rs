@@ -1,5 +1,6 @@
-//! The broker and the guards that it starts, as the processes that `latchkey run` starts, confined as they are there; this test
-//! takes the place of the door's process. The output driver is `log`; the kernel's lines are tested in a virtual machine.
+//! The broker and the guards that it starts. They run as the same processes as under `latchkey run`, and are confined in the same
+//! way; this test takes the place of the door's process. The output driver is `log`; the kernel's lines are tested in a virtual
+//! machine.
 #![expect(unsafe_code, reason = "traces a process")]
 
 mod common;
@@ -78,7 +79,7 @@ fn pid(guard: &Guard) -> Pid {
     Pid::from_raw(guard.id().try_into().expect("small")).expect("not zero")
 }
 
-/// Whether there is such a process, even one that has ended and is not reaped yet.
+/// Whether the process exists, even if it has ended and is not reaped yet.
 fn is_there(pid: Pid) -> bool {
     rustix::process::test_kill_process(pid).is_ok()
 }
@@ -96,15 +97,15 @@ fn a_guard_that_is_stopped_and_traced_is_found_and_replaced_without_waiting_for_
     let broker = Broker::start(json!("None"));
     let (mut first, mut second) = (broker.guard(), broker.guard());
     let stuck = pid(&first);
-    // While this process traces the guard, only this process notices its end. For its parent the guard stays there, whatever
-    // signal it gets.
+    // While this process traces the guard, only this process notices the guard's end. To its parent the guard seems to exist,
+    // whatever signal it gets.
     // SAFETY: traces a process that belongs to this test.
     let traced = unsafe { libc::ptrace(libc::PTRACE_SEIZE, stuck.as_raw_nonzero().get(), 0, 0) };
     assert_eq!(traced, 0, "{}", std::io::Error::last_os_error());
     kill_process(stuck, Signal::STOP).expect("there");
     let stopped = Instant::now();
     let lost = loop {
-        // As often as the door thread sends heartbeats while the relay is on.
+        // This is as often as the door thread sends heartbeats while the relay is on.
         if let Err(why) = first.send_heartbeat(Heartbeat::On, Timestamp::now()) {
             break why;
         }
@@ -179,7 +180,7 @@ fn guards_outlive_the_broker_and_end_when_they_are_dismissed() {
 
 #[test]
 fn a_broker_opens_the_configured_camera_and_nothing_else() {
-    // It is not a camera, but it is the configured device.
+    // The device is not a camera, but it is the configured one.
     let broker = Broker::start(json!({"Node": "/dev/null"}));
     let open = |path: &str| {
         send(&broker.cameras, &json!({"Open": path}), &[]).expect("room");

@@ -1,9 +1,9 @@
-//! What each process can still do after it has confined itself: this test program starts itself again, confines itself as that
-//! kind of process does, and tries files, folders, devices, ioctl(2)'s numbers, system calls by their numbers, and what depends
-//! on a call's arguments.
+//! What each process can still do after it has confined itself: this test program starts itself again, confines itself in the
+//! same way as that kind of process, and tries files, folders, devices, ioctl(2)'s numbers, system calls by their numbers, and
+//! operations that depend on a call's arguments.
 //!
-//! What succeeded is compared with the lists in tests/confine. Anything that is not on its list fails the test, so that what a
-//! process may do does not grow unnoticed. `**` at the end of a path stands for everything below it.
+//! The operations that succeeded are compared with the lists in tests/confine. If one is not on the list, the test fails, so that
+//! the rights of a process do not grow unnoticed. `**` at the end of a path represents everything below it.
 #![expect(unsafe_code, reason = "makes system calls that no library makes")]
 
 mod common;
@@ -22,7 +22,7 @@ use latchkey::config::{Config, Overrides};
 use latchkey::confine::calls::{Kind, controls};
 use latchkey::confine::{self, Work, confine};
 
-/// What was tried in a role and succeeded.
+/// The operations that were tried in a role and succeeded.
 fn allowed(role: &str, folder: &Path) -> Vec<String> {
     let program = Command::new("/proc/self/exe")
         .args([OsStr::new("role"), OsStr::new(role), folder.as_os_str()])
@@ -63,7 +63,7 @@ fn try_all(folder: &Path, confine: impl FnOnce(&Config, &Path) -> confine::Confi
         ..Overrides::default()
     };
     let config = Config::load(&overrides).expect("all by default");
-    // Listed before the process is confined, as little can be listed afterwards.
+    // The files are listed before the process is confined, because little can be listed afterwards.
     let candidates = candidates(folder);
     let open = File::open(folder.join("home/gallery")).expect("there");
     let (pipe, _other) = UnixStream::pair().expect("sockets");
@@ -114,7 +114,7 @@ fn candidates(folder: &Path) -> Vec<PathBuf> {
     }
     let parent = format!("/proc/{}", std::os::unix::process::parent_id());
     walk(Path::new(&parent), 1, &mut found);
-    // Each file once, by the name that the lists have. The links in a process's folder lead elsewhere for every process.
+    // Each file is tried once, by the name that the lists have. The links in a process's folder lead elsewhere for every process.
     let names: BTreeSet<PathBuf> = found
         .into_iter()
         .map(
@@ -184,7 +184,8 @@ fn try_files(candidates: &[PathBuf], folder: &Path) {
     }
 }
 
-/// All numbers of ioctl(2) without an argument's size, and all with the sizes and directions of the requests that are allowed.
+/// Tries all numbers of ioctl(2) without an argument's size, and all numbers with the sizes and directions of the requests that
+/// are allowed.
 fn try_controls(file: &UnixStream) {
     let all = [Kind::Door, Kind::Guard, Kind::Broker, Kind::Learner];
     let sizes: BTreeSet<u64> = all
@@ -342,8 +343,8 @@ const MORE_NAMES: &[(&str, libc::c_long)] = names![
 #[cfg(not(target_arch = "x86_64"))]
 const MORE_NAMES: &[(&str, libc::c_long)] = &[];
 
-/// Every call by its number, with arguments that no call accepts: a call that the filter refuses fails with `EPERM` or `ENOSYS`,
-/// all others fail because of their arguments, or have no effect that matters.
+/// Tries every call by its number, with arguments that no call accepts. A call that the filter refuses fails with `EPERM` or
+/// `ENOSYS`; all others fail because of their arguments, or have no effect that matters.
 fn try_calls() {
     // These do not return.
     let ends = [libc::SYS_exit, libc::SYS_exit_group, libc::SYS_rt_sigreturn];
@@ -411,7 +412,7 @@ fn vfork_is_allowed() -> bool {
     went != -i64::from(libc::EPERM)
 }
 
-/// What depends on arguments, and what takes more than one call.
+/// Tries operations that depend on arguments, and operations that take more than one call.
 fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     let can = |what: &str, went: bool| {
         if went {
@@ -478,13 +479,13 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
     };
     can("map memory", memory(libc::PROT_READ | libc::PROT_WRITE));
     can("map code", memory(libc::PROT_READ | libc::PROT_EXEC));
-    // A new user namespace may not share its file system's root: the call fails with EINVAL where it is not refused.
+    // A new user namespace may not share its file system's root: the call fails with EINVAL unless it is refused.
     let namespace = libc::CLONE_NEWUSER | libc::CLONE_FS;
     went(libc::SYS_clone, [namespace.into(), 0, 0, 0, 0, 0]);
     can("make a namespace", errno() != libc::EPERM);
     went(libc::SYS_clone3, [0; 6]);
     can("make one that no filter sees", errno() != libc::ENOSYS);
-    // x32's getppid(2), where there is x32: it takes no argument and always succeeds.
+    // x32's getppid(2), on a kernel with x32. It takes no argument and always succeeds.
     let other = went(libc::SYS_getppid | 0x4000_0000, [0; 6]);
     can("call by another number", other != -1);
     let limit = libc::rlimit {
@@ -513,7 +514,7 @@ fn try_others(folder: &Path, open: &File, parent: rustix::process::Pid) {
         ) != -1,
     );
     for option in 1..80 {
-        // SAFETY: pointers are null, and what is set concerns this process alone, which ends.
+        // SAFETY: pointers are null, and the settings concern only this process, which ends.
         let set = unsafe { libc::syscall(libc::SYS_prctl, option, 0, 0, 0, 0) };
         can(
             &format!("prctl {option}"),
@@ -546,7 +547,7 @@ fn check_list(kind: &str) -> Result<(), String> {
         ("photos/Ada/link.jpg", at("elsewhere/2.jpg")),
         ("photos/Ben", at("elsewhere")),
         ("photos/Ada/zero.jpg", PathBuf::from("/dev/zero")),
-        // No rule can be made for it; all other rules must still hold.
+        // No rule can be made for this file; all other rules must still hold.
         ("photos/Ada/net.jpg", PathBuf::from("/proc/self/ns/net")),
     ] {
         std::os::unix::fs::symlink(to, at(link)).expect("linked");
@@ -557,7 +558,7 @@ fn check_list(kind: &str) -> Result<(), String> {
         // An emulated kernel has neither Landlock nor seccomp.
         return Err(format!("this kernel has {layers}"));
     }
-    // Built in, as this program also runs on other machines.
+    // The lists are built in, because this program also runs on other machines.
     let list = match kind {
         "door" => include_str!("confine/door.txt"),
         "learner" => include_str!("confine/learner.txt"),
@@ -591,7 +592,7 @@ fn check_list(kind: &str) -> Result<(), String> {
         grown.is_empty(),
         "{kind} can do more than tests/confine/{kind}.txt lists: {grown:#?}"
     );
-    // A list with more than what is allowed would hide what becomes allowed later. Calls and ioctls are the same on every
+    // A list with more entries than are allowed would hide what becomes allowed later. Calls and ioctls are the same on every
     // machine.
     let seen: BTreeSet<&str> = allowed.iter().map(String::as_str).collect();
     let stale: Vec<_> = listed

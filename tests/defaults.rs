@@ -1,7 +1,7 @@
-//! The shipped defaults of the door are safe: each is tested with what it is there to stop, and with a looser value in its
-//! place, which must let that through. A default that becomes unsafe fails here, and so does a test that cannot detect it.
+//! The shipped defaults of the door are safe: each default is tested with the attack that it must stop. The same attack must
+//! succeed with a looser value. A default that becomes unsafe fails here, and so does a test that cannot detect that.
 //!
-//! The threshold needs faces and is tested in `doorstep.rs`. What holds for any policy is tested in `src/door/tests`.
+//! The threshold needs faces and is tested in `doorstep.rs`. Rules that hold for any policy are tested in `src/door/tests`.
 
 use latchkey::clock::Timestamp;
 use latchkey::door::{Companions, Door, Event, Observation, Policy, Retrigger, Sighting, Verdict};
@@ -32,7 +32,7 @@ fn stranger(track: u32) -> Sighting {
     face(track, Verdict::Stranger { score: 0.3 })
 }
 
-/// A door and what happened at it.
+/// A door, and the events that happened at it.
 struct Scene {
     door: Door,
     now: u64,
@@ -72,7 +72,7 @@ impl Scene {
         self.events.iter().filter(granted).count()
     }
 
-    /// For how many milliseconds the relay has been on. It must be off at the end.
+    /// The number of milliseconds that the relay was on. It must be off at the end.
     fn on_ms(&self) -> u128 {
         assert!(!self.door.relay());
         let held = |e: &Event| match e {
@@ -95,7 +95,7 @@ fn check_default(safe: impl Fn(Policy) -> bool, loosen: impl FnOnce(&mut Policy)
     );
 }
 
-/// A stranger who stays for a minute and is taken for Ada in two of every five looks.
+/// A stranger who stays for a minute and is mistaken for Ada in two of every five looks.
 fn two_of_five(policy: Policy) -> bool {
     let mut scene = Scene::new(policy);
     for look in 0..600 {
@@ -115,7 +115,7 @@ fn of() {
     check_default(two_of_five, |p| p.of = 7);
 }
 
-/// A face that can be recognised only now and then, and is then taken for Ada: three looks in six seconds.
+/// A face that can be recognised only now and then, and is then mistaken for Ada: three looks in six seconds.
 #[test]
 fn vote_window() {
     let safe = |policy| {
@@ -131,8 +131,8 @@ fn vote_window() {
     check_default(safe, |p| p.vote_window_ms = 10_000);
 }
 
-/// An hour of strangers, a new one every 2.5 s. Every seventh is taken for Ada, and a lock-out keeps out more than half of
-/// those.
+/// An hour of strangers, with a new stranger every 2.5 s. Every seventh is mistaken for Ada, and a lock-out keeps out more than
+/// half of these.
 fn lockout_stops_most(policy: Policy) -> bool {
     let mut scene = Scene::new(policy);
     let mut mistaken = 0;
@@ -164,7 +164,7 @@ fn lockout_length() {
     check_default(lockout_stops_most, |p| p.lockout_ms = 1000);
 }
 
-/// Strangers who come a few seconds apart are tries in quick succession.
+/// Strangers who come a few seconds apart count as attempts in quick succession.
 #[test]
 fn lockout_window() {
     check_default(lockout_stops_most, |p| p.lockout_window_ms = 1000);
@@ -217,8 +217,8 @@ fn absence() {
     check_default(safe, |p| p.absence_ms = 1000);
 }
 
-/// An enrolled person may bring a guest, and the guest does not open the door: neither before nor after, nor by looking a little
-/// like the host. `refuse` would keep the host out.
+/// An enrolled person may bring a guest. The guest does not open the door, neither before nor after the host, nor by looking a
+/// little like the host. With `refuse` the host would not be let in.
 #[test]
 fn companions() {
     let safe = |policy| {

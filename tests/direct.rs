@@ -10,10 +10,10 @@ use latchkey::frame::{BEHIND, Image, Layout, PixelFormat, Range, Sampler, Slot};
 use latchkey::nn::{EngineSettings, Manifest, ModelFile};
 use latchkey::wakeup::{Wakeup, WakingSender};
 
-/// The set's detector, with or without its variant that takes a camera's bytes.
+/// The set's detector, with or without the variant that takes a camera's bytes.
 fn detector(with_direct: bool) -> Detector {
     let manifest = Manifest::load(&"latchkey".parse().unwrap()).unwrap();
-    // The models are where the test was built, or beside it in the virtual machine.
+    // The models are in the folder where the test was built, or in the virtual machine beside the test.
     let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let folders = [built, "models".into()];
     let open = |file: &str, sha256: &str| {
@@ -33,7 +33,7 @@ fn detector(with_direct: bool) -> Detector {
     .unwrap()
 }
 
-/// Moments with a person at the door, as luma.
+/// The luma of moments with a person at the door.
 fn moments() -> Vec<Vec<u8>> {
     let play = Play::new(&"5,visits=6".parse::<Script>().unwrap());
     let times: Vec<f32> = play
@@ -53,7 +53,8 @@ fn moments() -> Vec<Vec<u8>> {
     times.iter().map(&mut luma).collect()
 }
 
-/// What `detector` finds in `luma` laid out as `format`, with `behind` bytes after it, and how many pixels it sampled.
+/// The faces that `detector` finds in `luma`, which is laid out as `format` with `behind` bytes after it; and the number of
+/// pixels that it sampled.
 fn found(
     detector: &mut Detector,
     format: PixelFormat,
@@ -65,7 +66,7 @@ fn found(
         ..Layout::packed(format, WIDTH as u32, HEIGHT as u32)
     };
     let used = layout.bytes();
-    // It begins with a page, as a camera's memory does.
+    // The bytes begin at the start of a page, as in a camera's memory.
     let mut memory = vec![128; 4096 + used + behind];
     let at = memory.as_ptr().align_offset(4096);
     memory[at..at + luma.len()].copy_from_slice(luma);
@@ -73,7 +74,7 @@ fn found(
     look(detector, &image)
 }
 
-/// What `detector` finds in `image`, and how many pixels it sampled.
+/// The faces that `detector` finds in `image`, and the number of pixels that it sampled.
 fn look(detector: &mut Detector, image: &Image<'_>) -> (Vec<Detection>, u64) {
     let (window, mut sampler, mut stages) = (
         detector.whole(image),
@@ -102,9 +103,9 @@ fn same(a: &[Detection], b: &[Detection]) -> bool {
 fn a_cameras_buffer_is_the_detectors_input() {
     let (mut sampled, mut direct) = (detector(false), detector(true));
     let moments = moments();
-    // Whether this TensorFlow Lite can take its input from other memory shows only when it does.
+    // Only a run shows whether this TensorFlow Lite can take its input from other memory.
     let takes = found(&mut direct, PixelFormat::Grey, &moments[0], BEHIND).1 == 0;
-    // Only the version for x86_64 cannot. Then all pixels are sampled, and the faces are the same.
+    // Only the version for x86_64 cannot do this. All pixels are then sampled, and the faces are the same.
     assert!(takes || cfg!(target_arch = "x86_64"));
     let mut faces = 0;
     for luma in &moments {
@@ -119,7 +120,7 @@ fn a_cameras_buffer_is_the_detectors_input() {
             );
             assert_eq!(read, if takes { 0 } else { 640 * 480 }, "{format}");
         }
-        // Alternating with a sampled frame, for which the detector must use its own input again.
+        // Every other frame is sampled, and for that frame the detector must use its own input again.
         let (got, read) = found(&mut direct, PixelFormat::Yuyv, &twice(luma), BEHIND);
         assert!(same(&wanted, &got), "YUYV");
         assert_eq!(read, 640 * 480);
@@ -129,12 +130,12 @@ fn a_cameras_buffer_is_the_detectors_input() {
     assert!(faces >= moments.len() / 2, "{faces} faces");
 }
 
-/// Luma with chroma between its bytes.
+/// The bytes of `luma` with chroma between them.
 fn twice(luma: &[u8]) -> Vec<u8> {
     luma.iter().flat_map(|v| [*v, 128]).collect()
 }
 
-/// In the virtual machine, where LATCHKEY_CAMERA is a device node and LATCHKEY_CAMERA_FORMAT the format it delivers.
+/// Runs in the virtual machine, where LATCHKEY_CAMERA is a device node and LATCHKEY_CAMERA_FORMAT the format that it delivers.
 #[test]
 #[ignore = "needs a camera"]
 fn a_real_cameras_buffer_is_the_detectors_input() {

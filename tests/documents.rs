@@ -1,5 +1,5 @@
-//! The documents are right: links and anchors lead somewhere, paths exist, command lines and configurations are those of this
-//! program. What the sentences state is for readers to check.
+//! The documents are correct: links and anchors have targets, paths exist, and this program accepts the command lines and
+//! configurations. Readers must check the sentences.
 
 mod common;
 
@@ -10,7 +10,8 @@ use latchkey::config::{Config, Overrides};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The documents of a package, in addition to those in `docs`. Links lead only to these, as nothing else is installed.
+/// The documents of a package, in addition to those in `docs`. Links may lead only to documents of the package, because nothing
+/// else is installed.
 const DOCUMENTS: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
@@ -21,7 +22,7 @@ const DOCUMENTS: [&str; 7] = [
     "models/latchkey/README.md",
 ];
 
-/// Folders whose files the documents name.
+/// The folders whose files the documents name.
 const FOLDERS: [&str; 6] = ["src/", "tests/", "scripts/", "docs/", "boards/", "models/"];
 
 /// A line of a document.
@@ -29,17 +30,17 @@ struct Line {
     document: PathBuf,
     number: usize,
     text: String,
-    /// The language of the fenced block that it stands in: empty for a block without one, `None` for prose.
+    /// The language of the fenced block around the line: empty for a block without a language, `None` for prose.
     block: Option<String>,
 }
 
 impl Line {
-    /// What is wrong with it, as a compiler would report it.
+    /// A message about a mistake in this line, in the form that a compiler would use.
     fn wrong(&self, what: &str) -> String {
         format!("{}:{}: {what}", self.document.display(), self.number)
     }
 
-    /// What may be a path, a command or a name: what is in backticks, and each line of a block for the shell.
+    /// Texts that may be a path, a command or a name: those in backticks, and each line of a block for the shell.
     fn quoted(&self) -> Vec<&str> {
         match self.block.as_deref() {
             None => self.text.split('`').skip(1).step_by(2).collect(),
@@ -60,7 +61,7 @@ fn documents() -> Vec<PathBuf> {
     all
 }
 
-/// The lines of one document, without those that begin and end blocks.
+/// The lines of one document, without the lines that begin and end blocks.
 fn lines_of(document: &Path) -> Vec<Line> {
     let text = fs::read_to_string(Path::new(ROOT).join(document))
         .unwrap_or_else(|e| panic!("{}: {e}", document.display()));
@@ -163,7 +164,7 @@ fn paths_and_scripts_exist() {
         }
         let words = line.quoted();
         for word in words.iter().filter_map(|w| w.split_whitespace().next()) {
-            // A pattern stands for the files of its folder.
+            // For a pattern, only the part before the `*` is checked.
             let path = word.split('*').next().unwrap_or(word);
             let named = FOLDERS.iter().any(|folder| path.starts_with(folder));
             // `src/config` may be a folder or `src/config.rs`.

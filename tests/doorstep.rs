@@ -1,5 +1,5 @@
-//! The main job, done by the program itself at its shipped defaults: two drawn people are enrolled, and the door opens for
-//! them and for no one else.
+//! The main job, done by the program itself at its shipped defaults: two generated people are enrolled, and the door opens
+//! for them and for no one else.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn configure(dir: &Path, more: &str) {
     fs::write(dir.join("latchkey.toml"), config).unwrap();
 }
 
-/// The photos in this folder, sorted.
+/// The photos in this folder, sorted by name.
 fn photos(dir: &Path, folder: &str) -> Vec<String> {
     let mut photos: Vec<String> = fs::read_dir(dir.join(folder))
         .unwrap()
@@ -79,13 +79,13 @@ fn the_door_opens_for_residents_and_for_no_one_else() {
     let (width, height) = image::image_dimensions(dir.join("visits.jpg")).unwrap();
     assert!(width > 1000 && height > 600, "{width}x{height}");
 
-    // Compared with another play, the same log is wrong.
+    // If the same log is compared with another play, the review reports that it is wrong.
     let other = printed(&review(&PLAY.replacen("11", "12", 1)), 1);
     assert!(other.contains("wrong: at "), "{other}");
 }
 
-/// At the shipped threshold no stranger of the play is taken for a resident in any photo, and the residents are recognised. At a
-/// low threshold the same photos give another result.
+/// At the shipped threshold no stranger of the play is mistaken for a resident in any photo, and the residents are recognised. At
+/// a low threshold the same photos give another result.
 #[test]
 fn the_threshold_separates_strangers_from_residents() {
     let folder = enrolled();

@@ -1,4 +1,4 @@
-//! `latchkey eval people --visits`, run by the program itself with drawn people: its figures follow the door's policy.
+//! `latchkey eval people --visits`, run by the program itself with generated people: its figures follow the door's policy.
 
 mod common;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const PHOTOS: &[&str] = &["--visits", "photos", "--photos", "3", "--looks", "8"];
 
-/// The report on visits made from the photos that are not learnt, at this threshold.
+/// The report on visits at this threshold. The visits are made from the photos that are not learnt from.
 fn visits(folder: &Path, threshold: &str, more: &[&str]) -> Value {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
     let config = format!(
@@ -36,7 +36,7 @@ fn the_threshold_decides_who_is_let_in_and_attempts_make_the_door_strict() {
         &latchkey(folder.path(), &draw.split(' ').collect::<Vec<_>>()),
         0,
     );
-    // Five people: in each of two draws, two are enrolled with three of their six photos.
+    // There are five people. In each of two draws, two of them are enrolled with three of their six photos.
     let all = |report: &Value| {
         assert_eq!(count(report, "/residents/visits"), 2 * 2 * 3);
         assert_eq!(count(report, "/hours/played"), 2);
@@ -51,8 +51,8 @@ fn the_threshold_decides_who_is_let_in_and_attempts_make_the_door_strict() {
     assert_eq!(count(&high, "/residents/wrong"), 12);
     assert_eq!(count(&high, "/strangers/wrong"), 0);
     assert_eq!(count(&high, "/hours/let_in"), 0);
-    // Five attempts in quick succession make the door strict. This happens twice; by then so many unknown faces have begun in
-    // one place that faces there are passed over.
+    // Five attempts in quick succession make the door strict. This happens twice; by then eight unknown faces have appeared in
+    // one place within a minute, and faces there are ignored.
     let attempts = count(&high, "/hours/attempts");
     assert!(attempts >= 10, "{high}");
     assert!(count(&high, "/hours/strict_ms") > 60_000, "{high}");
@@ -60,12 +60,12 @@ fn the_threshold_decides_who_is_let_in_and_attempts_make_the_door_strict() {
     let low = visits(folder.path(), "0.05", PHOTOS);
     let strangers = all(&low);
     assert!(count(&low, "/residents/wrong") <= 3, "{low}");
-    // Drawn people look alike: nearly all are let in at this threshold.
+    // Generated people look alike, so nearly all are let in at this threshold.
     let let_in = count(&low, "/strangers/wrong");
     assert!(2 * let_in > strangers, "{low}");
     assert!(count(&low, "/strangers/people_wrong") >= 2, "{low}");
 
-    // The photos are the frames of a film, six of each person: two are learnt from the first four, and the last two make one
+    // The photos are the frames of a film, six of each person: two of the first four are learnt from, and the last two make one
     // visit.
     let few = "--photos 2 --looks 2 --visits frames";
     let film = visits(folder.path(), "0.05", &few.split(' ').collect::<Vec<_>>());

@@ -3,8 +3,8 @@
 //!
 //! The calls of the C library are counted: this program defines `malloc`, `pthread_mutex_lock`, `memcpy`
 //! and related functions, counts each call for the calling thread, and passes it on. What TensorFlow Lite
-//! allocates inside an invocation is counted separately, and must stay as little as it is. Contended locks
-//! of Rust show as futex calls; uncontended ones show nowhere, which is why the lints forbid them in `src`.
+//! allocates inside an invocation is counted separately, and must not grow. Contended locks
+//! of Rust show as futex calls; uncontended locks show nowhere, which is why the lints forbid them in `src`.
 #![expect(unsafe_code, reason = "replaces functions of the C library")]
 
 use std::ffi::{c_int, c_long, c_void};
@@ -24,7 +24,7 @@ use latchkey::supervisor::Supervisor;
 
 const FRAMES: u64 = 1000;
 const WARM_UP: u64 = 50;
-/// A copy of this size is a copy of a frame, or of a good part of one: 640x480 YUYV is 614,400 bytes.
+/// A copy of at least this size counts as a copy of a frame, or of a large part of a frame: 640x480 YUYV is 614,400 bytes.
 const LARGE: usize = 100_000;
 
 /// The counts of one thread.
@@ -35,7 +35,7 @@ struct Account {
     locks: AtomicU64,
     copies: AtomicU64,
     futexes: AtomicU64,
-    /// Allocations inside a network's invocation.
+    /// The number of allocations inside a network's invocation.
     engine: AtomicU64,
 }
 
@@ -188,7 +188,7 @@ unsafe extern "C" fn TfLiteInterpreterInvoke(interpreter: *mut c_void) -> c_int 
     status
 }
 
-/// Calls the next definition of a function of one pointer, which is looked up once and kept in `at`.
+/// Calls the next definition of a function that takes one pointer. The definition is looked up once and kept in `at`.
 unsafe fn next(at: &AtomicU64, name: &std::ffi::CStr, lock: *mut c_void) -> c_int {
     let mut address = at.load(Ordering::Relaxed);
     if address == 0 {
@@ -409,7 +409,7 @@ fn a_thousand_frames_without_allocation_lock_or_copy() {
         (0, 0, 0),
         "allocations, locks, copies"
     );
-    // The library's allocations are not in our code, but the test must notice if they become more.
+    // The library's allocations are not in our code, but the test must notice if their number grows.
     assert!(
         engine <= 10 * FRAMES,
         "{engine} allocations inside the engine"

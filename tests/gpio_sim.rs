@@ -1,4 +1,4 @@
-//! The outputs with the kernel's drivers: the lines of its GPIO simulator, and the edges that its trace recorded.
+//! Tests of the outputs with the kernel's drivers: the lines of its GPIO simulator, and the edges that its trace recorded.
 //!
 //! The tests need root, the module gpio-sim, configfs and tracefs, and are ignored elsewhere. They run one
 //! after the other (`--ignored --test-threads=1`) in a virtual machine.
@@ -23,7 +23,7 @@ use rustix::process::Signal;
 const CONFIG: &str = "/sys/kernel/config/gpio-sim";
 const TRACE: &str = "/sys/kernel/tracing";
 
-/// A simulated chip of 32 lines; the kernel holds line 4.
+/// A simulated chip of 32 lines. The kernel uses line 4 itself.
 struct Sim {
     config: PathBuf,
 }
@@ -288,7 +288,7 @@ fn a_chip_that_goes_is_an_error_and_comes_back() {
     assert_eq!(sim.level(17), 1);
 }
 
-/// The changes of lines while `f` ran: time and value of each, from the kernel's trace.
+/// The changes of lines while `f` ran, with the time and value of each, from the kernel's trace.
 fn traced(f: impl FnOnce()) -> Vec<(f64, String)> {
     let set = |file: &str, value: &str| fs::write(Path::new(TRACE).join(file), value).expect(file);
     set("trace_clock", "mono");
@@ -311,12 +311,12 @@ fn seconds(t: Timestamp) -> f64 {
     t.as_nanos() as f64 / 1e9
 }
 
-/// Here the relay is on while the line is low, and the line is pulled low once the process drives it. After
-/// the process has died the relay is still on, until the guard drives it off. The guard releases the line
+/// With these outputs, the relay is on while the line is low, and the line is pulled low once the process drives it. After
+/// the process has died the relay is still on, until the guard turns it off. The guard releases the line
 /// with the other pull.
 const LEFT_ON: &str = "chip = 'door'\nrelay = { line = 17, active = 'low' }";
 
-/// When the line was first driven off after a point in time. The process was killed, so only its guard
+/// The time at which the line was first driven off after a point in time. The process was killed, so only its guard
 /// can have done that.
 fn guard_acted(events: &[(f64, String)], after: f64) -> f64 {
     let off = events
@@ -389,7 +389,7 @@ fn the_guard_kills_a_process_that_hangs_with_the_relay_on() {
     );
 }
 
-/// The guard of a process, which is its child.
+/// The guard of a process. The guard is a child of that process.
 fn guard_of(parent: u32) -> u32 {
     let parent = format!("PPid:\t{parent}\n");
     let processes = fs::read_dir("/proc").expect("/proc");
@@ -421,7 +421,7 @@ fn the_guard_leaves_the_line_to_a_successor() {
     signal(guard, Signal::STOP);
     signal(child.id(), Signal::KILL);
     child.wait().expect("ended");
-    // Opened as the program does it: the kernel frees the lines of a dead process a moment after its end.
+    // Opened in the same way as in the program, because the kernel frees the lines of a dead process a moment after its end.
     let successor =
         output::open_patiently(&wiring(LEFT_ON), Duration::from_secs(2)).expect("free lines");
     signal(guard, Signal::CONT);
@@ -435,7 +435,7 @@ fn the_guard_leaves_the_line_to_a_successor() {
     holder.wait().expect("ended");
 }
 
-/// All of them need gpio-sim.
+/// All these tests need gpio-sim.
 fn main() -> std::process::ExitCode {
     roles::play_requested_role();
     let trials = crate::tests![

@@ -1,5 +1,5 @@
-//! The guard with real processes: one that drives the relay (by the driver `log`), its guard, and
-//! this test, which kills, stops and hangs them. `gpio_sim.rs` does the same with a line of the kernel.
+//! Tests of the guard with real processes: one that drives the relay (by the driver `log`), its guard, and
+//! this test, which kills, stops and hangs the others. `gpio_sim.rs` does the same with a line of the kernel.
 
 mod common;
 mod roles;
@@ -26,7 +26,7 @@ fn relay_on(behaviour: &str) -> (Child, BufReader<std::process::ChildStdout>) {
     (child, out)
 }
 
-/// What the processes logged, once the last of them has ended.
+/// The text that the processes logged. Returns once the last process has ended.
 fn log_until_end(child: &mut Child) -> String {
     let mut log = String::new();
     let mut err = child.stderr.take().expect("piped");
@@ -48,7 +48,7 @@ fn a_panic_in_any_thread_of_ours_ends_the_process() {
     let (mut child, _out) = relay_on("panic");
     let log = log_until_end(&mut child);
     assert!(log.contains("survived both"), "{log}");
-    // The relay is turned off before the message is printed. A panic that is contained leaves it alone.
+    // The relay is turned off before the message is printed. A panic that is contained does not change the relay.
     let (before, after) = log.split_once("a thread that panics").expect(&log);
     assert_eq!(before.matches("relay off first").count(), 1, "{log}");
     assert!(!after.contains("relay off first"), "{log}");
@@ -142,7 +142,7 @@ fn a_guard_that_is_not_there_is_an_error() {
 }
 
 fn a_guard_started_by_hand_reports_it_and_fails() {
-    // The program itself, as the guard's message must reach its log.
+    // This starts the program itself, because the guard's message must reach the program's log.
     let mut child = Command::new(common::program())
         .arg("guard")
         .stdin(Stdio::null())

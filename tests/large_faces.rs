@@ -1,5 +1,5 @@
-//! Faces that fill a picture, detected by the program itself: people who come close to the camera, and photos cut to the face.
-//! Each shows one face. The people are those of Labeled Faces in the Wild.
+//! The program itself detects faces that fill a picture: people who come close to the camera, and photos cut to the face. Each
+//! picture shows one face. The people are those of Labeled Faces in the Wild.
 
 mod common;
 
@@ -17,7 +17,7 @@ struct Portrait {
     place: [f32; 3],
 }
 
-/// The photos of `cases/tight-crops.txt`: 20 of each of five people. The file has squares of 1.2 times the face.
+/// The photos of `cases/tight-crops.txt`, 20 of each of five people. The squares in the file are 1.2 times the face.
 fn portraits(shared: &Path) -> Vec<Portrait> {
     let list = fs::read_to_string(shared.join("cases/tight-crops.txt")).unwrap();
     list.lines()
@@ -43,7 +43,7 @@ fn portraits(shared: &Path) -> Vec<Portrait> {
 }
 
 impl Portrait {
-    /// A square of `times` the face, black outside the photo, scaled to `to` pixels.
+    /// A square of `times` the face, with black outside the photo, scaled to `to` pixels.
     fn cut(&self, times: f32, to: u32) -> GrayImage {
         let photo = image::open(&self.file).unwrap().to_luma8();
         let [left, top, side] = self.place;
@@ -54,7 +54,7 @@ impl Portrait {
         imageops::resize(&cut, to, to, FilterType::Triangle)
     }
 
-    /// The whole photo, the face `side` pixels wide in the middle of a grey frame of 640x480.
+    /// The complete photo in a grey frame of 640x480, with the face in the middle and `side` pixels wide.
     fn near(&self, side: f32) -> GrayImage {
         let photo = image::open(&self.file).unwrap().to_luma8();
         let scale = side / self.place[2];
@@ -99,14 +99,14 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// Whether exactly one face is seen, and it is the square of `side` pixels around (`x`, `y`).
+/// Whether exactly one face is seen, and its box is the square of `side` pixels around (`x`, `y`).
 fn alone(seen: &[[f64; 4]], x: f64, y: f64, side: f64) -> bool {
     let [face] = seen else { return false };
     let (cx, cy) = (face[0] + 0.5 * face[2], face[1] + 0.5 * face[3]);
     (cx - x).hypot(cy - y) < 0.25 * side && (0.6..1.6).contains(&(face[2] / side))
 }
 
-/// Whether exactly one face is seen in that square, and it is the square; elsewhere in the photo there may be others.
+/// Whether exactly one face is seen in that square, and its box is that square. Elsewhere in the photo there may be other faces.
 fn one(seen: &[[f64; 4]], x: f64, y: f64, side: f64) -> bool {
     let inside = |f: &&[f64; 4]| {
         let (cx, cy) = (f[0] + 0.5 * f[2], f[1] + 0.5 * f[3]);

@@ -1,4 +1,4 @@
-//! The program itself takes into force what an owner puts on the card. Here folders stand for the partitions; `tests/card` tests
+//! The program itself applies what an owner puts on the card. In these tests folders represent the partitions; `tests/card` tests
 //! the same on a card.
 
 use std::cell::Cell;
@@ -15,7 +15,7 @@ use latchkey::people::Gallery;
 
 mod common;
 
-/// A partition that can be written, or not. It counts how often it was written.
+/// A partition that may or may not be writable. It counts how often it was written.
 #[derive(Default)]
 struct Partition {
     locked: bool,
@@ -68,7 +68,7 @@ impl Card {
         }
     }
 
-    /// Takes what is on the card into force, as one start of the board does.
+    /// Applies what is on the card, as one start of the board does.
     fn start(&self) -> Report {
         self.start_with(&Partition::default())
     }
@@ -77,7 +77,7 @@ impl Card {
         self.owner.apply(partition, &mut || {})
     }
 
-    /// Enrols people as if by a folder of photos each, without reading photos.
+    /// Enrols people as if each had a folder of photos, without reading photos.
     fn enrol(&self, names: &[&str]) {
         let folder = self.owner.data.join("gallery");
         fs::create_dir_all(&folder).expect("made");
@@ -134,7 +134,7 @@ fn assert_mistake(report: &Report, text: &str) {
     );
 }
 
-/// Six photos of each of two drawn people.
+/// Six photos of each of two generated people.
 fn people(out: &Path) -> [Vec<Vec<u8>>; 2] {
     let status = Command::new(env!("CARGO_BIN_EXE_latchkey"))
         .args([
@@ -201,7 +201,7 @@ fn a_configuration_comes_into_force_only_if_it_is_valid() {
             in_force
         );
     }
-    // What remains on a drive that is pulled out too soon.
+    // A file like this remains on a drive that is pulled out too soon.
     for text in ["", " \n", "\0\0\0\0"] {
         card.put("latchkey.toml", text);
         assert!(card.start().mistakes[0].contains("is empty"));
@@ -234,7 +234,7 @@ fn a_configuration_comes_into_force_only_if_it_is_valid() {
     }
     card.put("latchkey.toml", vec![b'#'; 100_000]);
     assert!(card.start().mistakes[0].contains("is 97 KiB large; the most is 64 KiB"));
-    // Once the file is repaired or removed there is no mistake, and the report of it is gone.
+    // Once the file is repaired or removed there is no mistake, and its report is gone.
     card.put("latchkey.toml", &in_force);
     assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert!(
@@ -263,7 +263,8 @@ fn photos_are_learnt_together_moved_and_forgotten() {
         (vec!["Ada".to_owned()], 0)
     );
 
-    // Photos of Ben, and some that cannot be used: Ada stays, Ben is added, and each bad file is reported and stays where it is.
+    // There are photos of Ben and files that cannot be used. Ada stays, Ben is added, and each bad file is reported and not
+    // moved.
     card.put_photos("Ben", &ben);
     card.put("photos/Ben/broken.jpg", b"\xff\xd8\xff\xe0 cut");
     card.put("photos/Ben/phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0");
@@ -272,7 +273,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     card.put("photos/Cy\\..\\x/1.jpg", &ada[0]);
     let report = card.start();
     assert_eq!(card.people(), ["Ada", "Ben"]);
-    // The bad files, and one that computers leave behind.
+    // These are the bad files, and one that computers leave behind.
     assert_eq!(card.photos_left(), 5);
     assert_mistake(&report, "photos/Ben/phone.heic: is a HEIC picture");
     assert_mistake(&report, "photos/Ben/broken.jpg: cannot be read: ");
@@ -285,7 +286,7 @@ fn photos_are_learnt_together_moved_and_forgotten() {
     ] {
         assert!(messages.contains(text), "{text}: {messages}");
     }
-    // What was repaired since is not reported again, what was learnt is.
+    // Files that were removed since then are not reported again; the photo that cannot be read still is.
     fs::remove_file(card.owner.folder.join("photos/lost.jpg")).expect("was there");
     fs::remove_dir_all(card.owner.folder.join("photos/Cy\\..\\x")).expect("was there");
     card.start();
@@ -435,7 +436,7 @@ fn a_list_that_was_not_carried_out_is_kept_and_no_person_is_removed_by_guess() {
     assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert!(!card.owner.folder.join("remove.txt").exists());
     assert!(!card.owner.data.join("names.forgotten").exists());
-    // The names that were carried out are no longer in the list.
+    // The names of the people who were removed are gone from the list.
     let card = card_with(&["Ada", "Ben"]);
     card.put("remove.txt", "Ada\r\nBem\r\n");
     assert_mistake(
@@ -524,7 +525,7 @@ fn files_by_nearly_the_expected_name_are_taken_or_reported() {
         assert_eq!(report.mistakes.len(), 1, "{:?}", report.mistakes);
         assert!(card.owner.folder.join(name).exists(), "{name}");
         assert_eq!(card.people(), ["Ada", "Ben"]);
-        // It is reported as long as the file is there.
+        // The mistake is reported as long as the file exists.
         assert_mistake(&card.start(), message);
         let top = Path::new(name).components().next().expect("a name");
         let top = card.owner.folder.join(top);
@@ -633,7 +634,7 @@ fn photos_of_one_person_come_together_however_the_folder_is_spelt() {
     assert_mistake(&card.start(), "looks like Ada in letters of another script");
 }
 
-/// The card of `cases` has the files that macOS and Windows leave on a drive.
+/// The card in the folder `cases` has the files that macOS and Windows leave on a drive.
 fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() -> Result<(), String> {
     let shared = common::shared()?;
     let card = Card::new();
@@ -645,7 +646,7 @@ fn the_card_of_the_field_is_learnt_and_its_people_are_forgotten() -> Result<(), 
         .status();
     assert!(unpacked.expect("tar runs").success());
     let report = card.start();
-    // Its list, in the file remove.txt.txt, has a name of no enrolled person.
+    // The list on this card, in the file remove.txt.txt, has a name of no enrolled person.
     assert_mistake(&report, "LATCHKEY/remove.txt.txt: not forgotten: Ada");
     assert_eq!(report.mistakes.len(), 1, "{:?}", report.mistakes);
     assert_eq!(card.people(), ["Jürgen", "O’Brien"]);
@@ -702,11 +703,11 @@ fn photos_that_cannot_be_read_stay_on_the_card_and_affect_no_others() {
     }
     assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
 
-    // They are reported again, and nothing is learnt again because of them.
+    // The photos are reported again, but they do not make the program learn again.
     let report = card.start();
     assert_eq!(report.mistakes.len(), 2, "{:?}", report.mistakes);
     assert_eq!(report.done, Vec::<String>::new());
-    // Nor after others were learnt, or could not be read.
+    // The same is true after other photos were learnt from, or could not be read.
     card.put_photos("Ben", &ben);
     card.put("photos/Ben/half.jpg", &ben[0][..ben[0].len() / 2]);
     card.start();
@@ -716,7 +717,7 @@ fn photos_that_cannot_be_read_stay_on_the_card_and_affect_no_others() {
         assert_eq!(report.mistakes.len(), 3, "{:?}", report.mistakes);
         assert_eq!(report.done, Vec::<String>::new());
     }
-    // Once they are gone from the card, they are not reported.
+    // Once the photos are gone from the card, they are not reported.
     for photo in ["Ada/huge.png", "Ada/half.jpg", "Ben/half.jpg"] {
         fs::remove_file(card.owner.folder.join("photos").join(photo)).expect("still there");
     }
@@ -756,7 +757,7 @@ fn learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again()
     let drawn = tempfile::tempdir().expect("a folder");
     let [ada, _] = people(drawn.path());
     card.put("latchkey.toml", "board = \"host\"\n");
-    // As power cuts during learning leave it: the photos are copied to the data partition, and not yet removed from the owner's.
+    // A power cut during learning leaves this state: the photos are on the data partition, but not yet removed from the owner's.
     fs::create_dir_all(card.owner.data.join("photos/Ada")).expect("made");
     for (n, photo) in ada.iter().enumerate() {
         card.put(&format!("photos/Ada/{n}.jpg"), photo);
@@ -769,7 +770,7 @@ fn learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again()
         "{messages}"
     );
     assert!(!card.owner.data.join("gallery/latchkey.gallery").exists());
-    // No photo is lost by that.
+    // No photo is lost by this.
     assert_eq!(card.start().mistakes, Vec::<String>::new());
     assert_eq!(
         (card.people(), card.photos_left()),
@@ -782,7 +783,7 @@ fn learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again()
     );
 }
 
-/// A program in place of ours, which runs `instead` where ours would learn.
+/// A program that replaces ours: it runs `instead` when ours would learn.
 fn stand_in(card: &Card, instead: &str) -> PathBuf {
     let script = card.owner.data.with_file_name("program");
     let program = env!("CARGO_BIN_EXE_latchkey");

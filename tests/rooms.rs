@@ -1,5 +1,5 @@
 //! The order of the rooms: each folder or file of `src` uses only the rooms in its row of the table in ARCHITECTURE.md, and the
-//! table has no circle. Why a room needs another one is for readers to judge.
+//! table has no circle. Readers must judge why a room needs another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 const TABLE: &str = "ARCHITECTURE.md";
 
-/// Rooms by name, each with the rooms that it uses.
+/// The rooms by name, each with the names of the rooms that it uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The rows of the table. `all but a and b` stands for every other room.
+/// The rows of the table. `all but a and b` means every room except these.
 fn table(text: &str) -> Uses {
     let rows: Vec<Vec<&str>> = text
         .lines()
@@ -39,7 +39,7 @@ fn table(text: &str) -> Uses {
     rows.iter().map(|row| (name(row), uses(row))).collect()
 }
 
-/// The source files below `folder`, without those that are tests.
+/// The source files below `folder`, without the files of tests.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -59,7 +59,7 @@ fn code(text: &str) -> String {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if line == "#[cfg(test)]" {
-            // The module's end, or at once where it is in a file of its own.
+            // Skips to the module's end, which comes at once if the module is in a file of its own.
             let ends = |line: &&str| *line == "}" || (line.contains("mod ") && line.ends_with(';'));
             lines.by_ref().find(ends);
             continue;
@@ -70,7 +70,7 @@ fn code(text: &str) -> String {
     code
 }
 
-/// The rooms that a file's code names: after `crate::`, one by one or in braces.
+/// The rooms that a file's code names after `crate::`, one by one or in braces.
 fn named(code: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     let word = |text: &str| -> String {
@@ -105,7 +105,7 @@ fn named(code: &str) -> BTreeSet<String> {
     rooms
 }
 
-/// What the rooms of `src` use, and in which file.
+/// The rooms that each room of `src` uses, and the file where it uses them.
 fn used() -> BTreeMap<(String, String), PathBuf> {
     let src = root().join("src");
     let mut files = Vec::new();
@@ -128,7 +128,7 @@ fn used() -> BTreeMap<(String, String), PathBuf> {
     used
 }
 
-/// What is wrong, given the table and what is used.
+/// The mistakes in the table, given the uses in the code.
 fn faults(table: &Uses, used: &BTreeMap<(String, String), PathBuf>) -> Vec<String> {
     let mut faults = Vec::new();
     for ((room, other), file) in used {
@@ -155,7 +155,7 @@ fn faults(table: &Uses, used: &BTreeMap<(String, String), PathBuf>) -> Vec<Strin
             }
         }
     }
-    // Rooms below all others are taken away until none is left, or a circle.
+    // Rooms that use no remaining room are taken away, until no room or only a circle is left.
     let mut left: Vec<&String> = table.keys().collect();
     loop {
         let free = |room: &&String| !table[*room].iter().any(|other| left.contains(&other));

@@ -1,4 +1,4 @@
-//! Prints how long the sampler takes, without a limit (`cargo test --release --test sampler_speed
+//! Prints how long the sampler takes, which has no limit here (`cargo test --release --test sampler_speed
 //! -- --nocapture`), and checks that the values it writes are in range and not all black.
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn picture(layout: Layout) -> Vec<u8> {
         .collect()
 }
 
-/// The quickest and the median of many runs: the first shows the code's speed, the second also the machine's load.
+/// The shortest and the median time of many runs: the first shows the code's speed, the second also the machine's load.
 fn measure(mut run: impl FnMut() -> u64) -> (Duration, Duration, u64) {
     let runs = if cfg!(debug_assertions) { 20 } else { 4000 };
     let mut pixels = 0;
@@ -65,7 +65,7 @@ fn sampled_values_are_in_range_and_times_are_printed() {
     let close = Similarity::crop(200.0, 120.0, 240.0, 48);
     let turned = |scale: f32| {
         let (a, b) = (scale * 0.3_f32.cos(), scale * 0.3_f32.sin());
-        // The target's centre lies on the picture's.
+        // The target's centre is at the picture's centre.
         let (tx, ty) = (320.0 - 64.0 * (a - b), 240.0 - 64.0 * (a + b));
         Similarity { a, b, tx, ty }
     };

@@ -1,5 +1,5 @@
-//! Scores are the same on every processor: the cosines of a few pairs of photos, through detector,
-//! landmarks, alignment and both embedders, are compared with those measured on x86_64. A run on aarch64
+//! Scores are the same on every processor: the cosines of a few pairs of photos, computed by detector,
+//! landmarks, alignment and both embedders, are compared with the cosines measured on x86_64. A run on aarch64
 //! (also under qemu-user) shows that the other TensorFlow Lite used there computes the same.
 
 mod common;
@@ -8,10 +8,10 @@ use latchkey::capture::Photo;
 use latchkey::face::{Embedding, Gate, Reader, Settings};
 use latchkey::nn::{EngineSettings, Manifest};
 
-/// Greatest difference allowed between processors and engine settings.
+/// The greatest difference that is allowed between processors and engine settings.
 const TOLERANCE: f32 = 1e-3;
 
-/// Two photos and the cosine of each embedder, measured on x86_64 with XNNPACK.
+/// Two photos, and the cosine that each embedder gives for them, measured on x86_64 with XNNPACK.
 const PAIRS: [(&str, &str, [f32; 2]); 3] = [
     (
         "Abel_Pacheco/Abel_Pacheco_0001",

@@ -1,5 +1,5 @@
-//! `latchkey train`, run by the program itself with drawn people: what it learns, what it reports about bad photos, and what it
-//! leaves unchanged.
+//! `latchkey train`, run by the program itself with generated people: what it learns, what it reports about bad photos, and what
+//! it leaves unchanged.
 
 mod common;
 
@@ -42,7 +42,7 @@ impl House {
         latchkey(self.0.path(), &arguments.split(' ').collect::<Vec<_>>())
     }
 
-    /// Fixes the threshold in the configuration, and returns the configuration from before.
+    /// Fixes the threshold in the configuration, and returns the previous configuration.
     fn fix_threshold(&self, threshold: &str) -> String {
         let path = self.path("latchkey.toml");
         let config = fs::read_to_string(&path).unwrap();
@@ -97,7 +97,7 @@ fn residents_are_learnt_and_the_proven_rate_is_reported() {
         serde_json::json!({"faces": 2, "recognised": 2, "wrong_name": 0})
     );
     assert_eq!(report["test"]["let_in"], 0);
-    // So few strangers prove almost nothing, and drawn ones may be counted as one person: 1 - 0.05^(1/n).
+    // A few strangers prove almost nothing, and generated ones may be counted as one person: 1 - 0.05^(1/n).
     let far = &report["far"];
     assert_eq!(report["strangers"]["photos"], 3);
     let people = report["strangers"]["people"].as_f64().unwrap();
@@ -111,7 +111,7 @@ fn residents_are_learnt_and_the_proven_rate_is_reported() {
     assert!((far["below_at_95"].as_f64().unwrap() - proven).abs() < 1e-3);
     assert_eq!(house.names(), ["Ada", "Ben"]);
 
-    // The gallery distinguishes them, and knows no other person.
+    // The gallery distinguishes these people, and knows no other person.
     let who = |photo: &str| {
         printed(
             &house.run(&format!("identify drawn/{photo}/005.jpg")),
@@ -121,7 +121,7 @@ fn residents_are_learnt_and_the_proven_rate_is_reported() {
     assert!(who("Ada").contains("Ada (") && who("Ben").contains("Ben ("));
     assert!(who("Cleo").contains("unknown"));
 
-    // One more person is learnt without the photos of the others.
+    // One more person is enrolled without the photos of the others.
     fs::remove_dir_all(house.path("data")).unwrap();
     house.give("Cleo", "data/Cleo", 0..5);
     printed(&house.run("train --data data"), 0);
@@ -157,7 +157,8 @@ fn each_bad_photo_is_reported_with_its_fault() {
     let house = House::new();
     house.give("Ada", "data/Ada", 0..6);
     house.give("Ben", "data/Ben", 0..4);
-    // Ben's photos among Ada's; the same photo twice, and in two folders; a cut one; a file that is no picture; an empty folder.
+    // There are Ben's photos among Ada's; a photo twice, and one in two folders; a cut one; a file without a picture; an empty
+    // folder.
     house.give("Ben", "data/Ada", 4..6);
     fs::copy(
         house.path("data/Ada/ada-1.jpg"),
@@ -183,7 +184,7 @@ fn each_bad_photo_is_reported_with_its_fault() {
     fs::write(house.path("data/Ben/phone.HEIC"), "....ftypheic").unwrap();
     fs::write(house.path("data/Ben/.DS_Store"), "").unwrap();
 
-    // The status is 1, as the person whose folder is empty was not learnt.
+    // The status is 1, because the person whose folder is empty was not enrolled.
     let trained = house.run("train --data data");
     let (report, warnings) = (printed(&trained, 1), stderr(&trained));
     let line = |photo: &str| {
@@ -265,7 +266,7 @@ fn failed_learning_leaves_the_old_gallery_in_force() {
     house.give("Ben", "data/Ben", 0..4);
     printed(&house.run("train --data data --dry-run"), 1);
     same();
-    // Ben is learnt. Ada's one photo cannot be learnt from, so she stays as she was.
+    // Ben is enrolled. Ada's one photo cannot be learnt from, so she stays enrolled as she was.
     printed(&house.run("train --data data"), 1);
     assert_eq!(house.names(), ["Ada", "Ben"]);
     let who = house.run("identify drawn/Ada/005.jpg");
@@ -285,8 +286,8 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
         let log = stderr(&house.run("run --source doorstep:23,residents=3,visits=1,fast"));
         assert!(log.contains(" embedder=set "), "{log}");
     };
-    // Without strangers: 2995 are needed to judge, as (1 - 0.001)^2995 < 0.05, as many to find the threshold, and 50 to learn
-    // from.
+    // There are no strangers. 2995 are needed to judge, because (1 - 0.001)^2995 < 0.05; the same number to find the threshold;
+    // and 50 to learn from.
     let none = printed(&house.run("train --data data --fine-tune"), 1);
     assert!(
         none.contains("not fine-tuned: it takes 6040 strangers in `unknown`: 2995 to judge it by")
@@ -299,7 +300,7 @@ fn with_too_few_strangers_nothing_is_fine_tuned_and_the_missing_are_counted() {
         "the people are learnt without fine-tuning"
     );
     in_use();
-    // With a few strangers, for a rate that needs fewer of them. Many photos of one stranger count as one stranger.
+    // There are a few strangers, and the rate needs fewer of them. Many photos of one stranger count as one stranger.
     for k in 1..=6 {
         house.give(&format!("stranger-{k}"), "data/unknown", 0..6);
     }
@@ -393,7 +394,7 @@ fn fine_tuning_needs_photos_of_every_enrolled_person() {
     assert!(stderr(&refused).contains("Ada is enrolled and has no photos"));
 }
 
-/// The strangers are real people, as too many drawn ones look like one person.
+/// The strangers are real people, because too many generated people look like one person.
 fn a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt() -> Result<(), String> {
     let shared = common::shared()?;
     let house = House::with(11);
@@ -409,8 +410,8 @@ fn a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt() -> Resu
         let from = lfw.join("images").join(name).join(&photo);
         fs::copy(from, house.path("data/unknown").join(photo)).unwrap();
     }
-    // With so few people it is chance whether a tuned network is better than the set's, so the first one that is better is used.
-    // One that is worse must not be taken.
+    // With only a few people it is chance whether a tuned network is better than the set's, so the first one that is better is
+    // used. A network that is worse must not be used.
     let number = |v: &Value| v.as_f64().unwrap();
     let tuned = |seed| {
         let arguments = format!("train --data data --fine-tune --seed {seed} --far 0.3 --json");
@@ -439,7 +440,7 @@ fn a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt() -> Resu
     );
     fs::copy(house.path("gallery"), house.path("kept")).unwrap();
 
-    // The tuned network names them, here and at the door.
+    // The tuned network recognises the people, in `identify` and at the door.
     let who = |photo: &str, status| {
         printed(
             &house.run(&format!("identify drawn/{photo}/010.jpg")),
@@ -457,7 +458,7 @@ fn a_proven_network_is_used_undone_and_deleted_with_a_person_it_learnt() -> Resu
     assert!(log.contains(&threshold), "{threshold}: {log}");
     printed(&house.run("run --check"), 0);
 
-    // An owner's threshold that is set later is for the set's own network, which is then used.
+    // If the owner sets a threshold later, it is for the set's own network, and that network is then used.
     let config = house.fix_threshold("0.6");
     let log = watch();
     assert!(
@@ -546,7 +547,7 @@ fn with_a_tuned_network_of_an_earlier_version_the_sets_own_is_used_until_it_is_u
         assert!(stderr(&refused).contains("fine-tuned by an earlier version"));
     }
     assert_eq!(house.names(), ["Ada"]);
-    // Either command resolves it.
+    // Either command solves the problem.
     for command in ["train --undo", "train --data data"] {
         put();
         printed(&house.run(command), 0);
@@ -581,7 +582,7 @@ fn learners_that_are_killed_change_nothing() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        // Every learner that it starts is killed, whatever that is doing.
+        // Every learner that the program starts is killed, whatever the learner is doing.
         while program.try_wait().unwrap().is_none() {
             for learner in children(program.id()) {
                 let id = rustix::process::Pid::from_raw(learner.try_into().unwrap()).unwrap();
@@ -590,7 +591,7 @@ fn learners_that_are_killed_change_nothing() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let output = program.wait_with_output().unwrap();
-        // A learner that had begun reports every photo at which it was killed.
+        // If a learner had begun, every photo at which it was killed is reported.
         assert!(
             matches!(output.status.code(), Some(1 | 3)),
             "{}",
@@ -681,7 +682,7 @@ fn learning_opens_no_device_even_if_a_photo_links_to_one() {
         let output = house.run(command);
         printed(&output, 0);
         let warnings = stderr(&output);
-        // It is not even opened, as its type is checked before.
+        // The file is not even opened, because its type is checked before that.
         assert!(
             warnings.contains("device.jpg: not used: cannot be read: is no file"),
             "{warnings}"

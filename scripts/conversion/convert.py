@@ -1,7 +1,7 @@
 """Converts a network from ONNX, OpenVINO IR, Keras or SavedModel to .tflite files: float32, float16 and full 8-bit integers.
 
 Reports for each file how large it is, how near its answers are to the original's, and, for an embedder, how well the program
-distinguishes people with it and how long it takes there.
+distinguishes people with it and how long it takes in the program.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from eight_bits import eight_bits
 
 
 class Source:
-    """The network to convert: its converter, and its own answers."""
+    """The network to convert, with its converter and its own answers."""
 
     def __init__(self, file, work):
         self.file = file
@@ -58,8 +58,8 @@ class Source:
 
 
 def from_onnx(file, work):
-    """A SavedModel, by onnx2tf."""
-    # onnx2tf downloads pictures to compare its answers with, unless they lie where it runs. We compare answers below.
+    """Makes a SavedModel with onnx2tf."""
+    # onnx2tf downloads pictures to compare answers on, unless they are in its working directory. Our own comparison is below.
     np.save(work / "calibration_image_sample_data_20x128x128x3_float32.npy", np.zeros((20, 128, 128, 3), np.float32))
     command = ["onnx2tf", "-i", str(file.resolve()), "-o", "saved", "-n", "-osd"]
     done = subprocess.run([Path(sys.executable).parent / command[0], *command[1:]], cwd=work, capture_output=True, text=True)
@@ -69,7 +69,7 @@ def from_onnx(file, work):
 
 
 class Network:
-    """A .tflite file, run on float inputs."""
+    """A .tflite file that is run on float inputs."""
 
     def __init__(self, content):
         self.net = Interpreter(model_content=content, num_threads=2)
@@ -95,7 +95,7 @@ def cosine(a, b):
 
 
 class Role:
-    """The embedder of a manifest that the network is to replace."""
+    """The embedder of a manifest that the network will replace."""
 
     def __init__(self, root, selection):
         name, _, self.name = selection.partition(":")
@@ -111,7 +111,7 @@ class Role:
         self.template = np.float32(tables["embedders"][self.name]["template"])
 
     def input_of(self, path, points):
-        """The face of a photo as the network takes it."""
+        """The face of a photo in the form that the network takes."""
         side = self.input["width"]
         crop = faces.align(cv2.imread(path), points, self.template * side, side)
         if self.input["channels"] == "rgb":
@@ -137,7 +137,7 @@ class Role:
 
 
 def in_the_program(args, models, photo):
-    """The program's reports on a model set: of `eval pairs`, and of `bench` with `photo`."""
+    """The program's reports on a model set, from `eval pairs` and from `bench` with `photo`."""
     program = [args.latchkey, "--board", "host", "--models", models, "--model-files", str(Path(args.shared) / "models")]
     lfw = Path(args.shared) / "faces/lfw-dev"
     report = lambda *a: json.loads(subprocess.run([*program, *a, "--json"], stdout=subprocess.PIPE, check=True).stdout)

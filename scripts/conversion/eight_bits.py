@@ -2,8 +2,8 @@
 
 Before that, the channels of each tensor are scaled to similar ranges, because they share one quantisation step. If a
 convolution divides a channel by a factor and the next convolution multiplies it by the same factor, the network's answer does
-not change, as long as only a rectifier lies between, which depends on signs only (Nagel et al., Data-Free Quantization, 2019).
-How much of a range goes into the activations and how much into the weights follows Xiao et al., SmoothQuant, 2022.
+not change, as long as there is only a rectifier between them, which depends on signs only (Nagel et al., Data-Free Quantization,
+2019). How much of a range goes into the activations and how much into the weights follows Xiao et al., SmoothQuant, 2022.
 """
 
 import flatbuffers
@@ -44,7 +44,7 @@ class Model:
 
 
 def pairs(m):
-    """Convolutions that follow each other with nothing but rectifiers between: (first, tensors between, second)."""
+    """Convolutions that follow each other with only rectifiers between them: (first, tensors between, second)."""
     readers = {}
     for o in m.graph.operators:
         for t in o.inputs:

@@ -205,7 +205,8 @@ def read(file):
                     values[id] = inputs[0] if layer.type == "Result" else run(layer, inputs)
             return values[id]
 
-        # Evaluates in the order of the file, which is that of the data: a deep network would exceed Python's stack.
+        # Evaluates in the order of the file, which is that of the data, because recursion would exceed Python's stack in a deep
+        # network.
         for id in layers:
             value(id)
         return [values[l.id] for l in ends]

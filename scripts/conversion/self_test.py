@@ -23,7 +23,7 @@ def weights(rng, *shape):
 
 
 def layers(rng):
-    """Convolution 3x3 stride 2, depthwise 3x3, convolution 1x1, each with biases, [out, in, h, w]; slopes; a matrix."""
+    """A convolution 3x3 with stride 2, a depthwise one 3x3 and one 1x1, each with biases, [out, in, h, w]; slopes; a matrix."""
     bias = lambda n: rng.normal(0, 0.3, n).astype(np.float32)
     return [
         (weights(rng, 12, CHANNELS, 3, 3), bias(12)), (weights(rng, 12, 1, 3, 3), bias(12)), (weights(rng, 24, 12, 1, 1), bias(24)),
@@ -94,7 +94,7 @@ class Writer:
 
 
 def to_old_ir(parts, folder):
-    """In the format of OpenVINO until 2020: a layer holds its own numbers."""
+    """Writes the format of OpenVINO until 2020, in which a layer has its own numbers."""
     (a, ab), (b, bb), (c, cb), slope, matrix = parts
     w = Writer()
     both = lambda v, bias: f"<weights {w.blob(v)}/><biases {w.blob(bias)}/>"
@@ -113,7 +113,7 @@ def to_old_ir(parts, folder):
 
 
 def to_new_ir(parts, folder):
-    """In the format of OpenVINO since 2020: numbers are separate layers."""
+    """Writes the format of OpenVINO since 2020, in which numbers are separate layers."""
     (a, ab), (b, bb), (c, cb), slope, matrix = parts
     w = Writer()
     half = SIDE // 2
@@ -171,7 +171,7 @@ def main():
             single = source.converter().convert()
             whole = eight_bits(single, list(inputs[:40]), lambda _: None)
             truth = [source.answer(x) for x in inputs[40:]]
-            # The five files hold the same network, so all must give the answers of the first.
+            # The five files have the same network, so all must give the same answers as the first.
             first = first or truth
             worst = lambda answers: min(convert.cosine(y, z) for y, z in zip(first, answers))
             measured = (worst(truth), worst(map(convert.Network(single), inputs[40:])), worst(map(convert.Network(whole), inputs[40:])))

@@ -1,4 +1,4 @@
-"""Measures whether networks that know only real people take the doorstep's synthetic people for real ones: whether BlazeFace
+"""Measures whether networks that know only real people treat the doorstep's synthetic people like real ones: whether BlazeFace
 finds their faces, and whether face-reid-0095, MobileFaceNet and the embedder of the set latchkey distinguish them."""
 
 import argparse
@@ -37,7 +37,7 @@ def main():
     a.add_argument("--each", type=int, default=12, help="photos of each of the 22 people of a seed")
     a.add_argument("--out", required=True, help="JSON")
     o = a.parse_args()
-    # A low threshold, to see also the scores of faces that it would miss at its usual one.
+    # The threshold is low, so that the scores of faces that BlazeFace would miss at its usual threshold are seen, too.
     finder = peers.BlazeFace(Path(o.shared) / "models", 0.01)
     teach = teachers.Teachers(o.shared, "cpu")
     report = {}

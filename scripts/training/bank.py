@@ -2,8 +2,8 @@
 
     strangers.i8    people x 128 signed bytes, no picture and no name (src/people/bank.rs)
 
-It is made of faces that the embedder may have learnt from. Whole packs, and one face in twenty of the others, are held back to
-test the bank.
+The bank is made of faces that the embedder may have learnt from. Whole packs, and one face in twenty of the other packs, are
+held back to test the bank.
 """
 
 import argparse
@@ -19,18 +19,18 @@ import faces
 import progress
 import teachers
 
-# How many faces of each pack: all ages and groups have their share.
+# The number of faces from each pack, chosen so that all ages and groups have their share.
 WANTED = {"utk": 6500, "aaf": 3500, "scut": 1500}
-# Two faces that MobileFaceNet finds at least this much alike count as one person. In fold 5 of LFW, so do 89 of 100 pairs of
-# the same person and 4 of a million pairs of different people. A lower value would remove people whom networks confuse, and the
-# bank needs exactly those.
+# Two faces count as one person if MobileFaceNet gives them at least this likeness. In fold 5 of LFW, 89 of 100 pairs of the
+# same person reach it, and 4 of a million pairs of different people. A lower value would remove people whom networks confuse, and
+# the bank needs exactly these people.
 SAME = 0.5
-# In this pack each face is another person, according to its authors.
+# In this pack each face is a different person, according to the pack's authors.
 ALL_DIFFERENT = "aaf"
 
 
 def people(embeddings, packs):
-    """The rows of people who are in no earlier row."""
+    """The rows whose person is in no earlier row."""
     packs, kept = np.array(packs), np.zeros(len(embeddings), bool)
     for i, e in enumerate(embeddings):
         others = kept[:i] & ((packs[:i] != packs[i]) | (packs[i] != ALL_DIFFERENT))
@@ -39,7 +39,7 @@ def people(embeddings, packs):
 
 
 def rows(embeddings):
-    """int8 [n, 128]: each row scaled so that its largest number is 127 or -127."""
+    """int8 [n, 128]: each row is scaled so that its number of the largest magnitude is 127 or -127."""
     return np.round(embeddings / np.abs(embeddings).max(1, keepdims=True) * 127).astype(np.int8)
 
 
@@ -51,7 +51,7 @@ def make(args):
         at = np.linspace(0, len(of_pack) - 1, min(count, len(of_pack))).astype(int)
         chosen += [of_pack[i] for i in at]
         packs += [pack] * len(at)
-    # Which faces are of the same person does not depend on the embedder: this is computed once.
+    # The embedder has no influence on which faces are of the same person, so this is computed once.
     digest = hashlib.sha256(repr((SAME, ALL_DIFFERENT, packs)).encode() + b"".join(chosen)).hexdigest()
     kept_file = Path(args.cache) / f"bank-{digest[:12]}.npz"
     if not kept_file.exists():

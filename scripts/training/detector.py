@@ -1,6 +1,6 @@
 """The detector: finds faces with five landmarks in 640x480 luma, in cells of four sizes.
 
-Its input is a camera's buffer as it is: [1, 480, 80, 8]. Eight neighbouring pixels are the channels, which is how 480
+Its input is a camera's buffer without any change: [1, 480, 80, 8]. Eight neighbouring pixels are the channels, which is how 480
 rows of 640 bytes lie in memory. Every cell predicts whether the middle of a face lies in it, and where that face and its
 five points are, in units of the cell.
 """
@@ -27,22 +27,22 @@ WIDTH, HEIGHT = scenes.WHOLE
 STRIDES = (8, 16, 32, 64)
 # Sides of the faces that each stride learns, in pixels. They overlap: a face between two strides is found by both.
 SIDES = ((0, 44), (32, 88), (64, 176), (128, 1000))
-# Numbers per cell: shift of the middle, logarithm of width and height, five points.
+# Numbers per cell: the shift of the face's middle, the logarithms of its width and height, and its five points.
 GEOMETRY = 14
-# Synthetic doorsteps to learn from, and frames of each.
+# The number of synthetic doorsteps to learn from, and of frames per doorstep.
 PLAYS = (22, 16)
 
 
 class Detector(nn.Module):
     def __init__(self):
         super().__init__()
-        # Eight by eight pixels to 16 numbers, linearly: enough to find a face. One scale for all its weights, so that it can
-        # be written for unsigned input too.
+        # Maps eight by eight pixels linearly to 16 numbers, which are enough to find a face. All its weights have one scale, so
+        # that the layer can be written for unsigned input, too.
         self.patch = net.Conv(8, 16, (8, 1), (8, 1), relu=False, weights="tensor")
         self.s16 = net.Conv(16, 40, 3, 2)
         self.s32 = nn.Sequential(net.Conv(40, 64, 3, 2), net.Squeeze(64))
         self.s64 = nn.Sequential(net.Conv(64, 32, 1), net.Conv(32, 64, 3, 2), net.Squeeze(64), net.Squeeze(64))
-        # A cell of 32 sees 120 pixels by itself, a cell of 64 sees 440: the surroundings decide whether a dark spot is a
+        # A cell of 32 sees 120 pixels by itself, and a cell of 64 sees 440: the surroundings decide whether a dark spot is a
         # face or the eye of a large one.
         self.around = net.Lift(64, 64)
         self.lift = net.Lift(64, 40)
@@ -55,7 +55,7 @@ class Detector(nn.Module):
             nn.init.constant_(s.bias, -5.0)
 
     def forward(self, x):
-        """x: [n, 8, 480, 80], luma / 128 - 1. For each stride scores [n, h, w] and geometry [n, h, w, 14]."""
+        """x: [n, 8, 480, 80], luma / 128 - 1. Returns for each stride scores [n, h, w] and geometry [n, h, w, 14]."""
         f16 = self.s16(self.patch(x))
         f32 = self.s32(f16)
         f64 = self.s64(f32)
@@ -66,23 +66,23 @@ class Detector(nn.Module):
 
 
 def by_stride(answers):
-    """From the network's outputs, [n, 5 or 1, h, w] and [n, 70 or 14, h, w], to scores and geometry of each stride."""
+    """From the network's outputs, [n, 5 or 1, h, w] and [n, 70 or 14, h, w], to the scores and the geometry of each stride."""
     s, g = answers[0]
     answers = [(net.spread(s[:, :4]), net.spread(g[:, : 4 * GEOMETRY])), (s[:, 4:], g[:, 4 * GEOMETRY :]), *answers[1:]]
     return [(s.permute(0, 2, 3, 1)[..., 0], g.permute(0, 2, 3, 1)) for s, g in answers]
 
 
 def given(pictures):
-    """uint8 [n, height, width] as the network takes it."""
+    """Pictures, uint8 [n, height, width], in the form that the network takes."""
     x = torch.from_numpy(pictures).float() / 128 - 1
     n, height, width = x.shape
     return x.view(n, height, width // 8, 8).permute(0, 3, 1, 2)
 
 
 def targets(boxes, points, kinds, size):
-    """For each stride: wanted score [h, w] (-1: not counted) and geometry [h, w, 14], float32, NaN where it is unknown.
+    """For each stride: the wanted scores [h, w] (-1: not counted) and the geometry [h, w, 14], float32, NaN where it is unknown.
 
-    A stride whose sizes are near that of a face may find it or not. For a stride whose sizes are far from it, the inside of
+    A stride whose sizes are near that of a face may find the face or not. For a stride whose sizes are far from it, the inside of
     the face is background: the eye of a large face is not a small face."""
     out = []
     sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
@@ -97,7 +97,7 @@ def targets(boxes, points, kinds, size):
                 continue
             reach = max((0.6 if doubt else 0.4) * side / stride, 1.0)
             mx, my = middles[k] / stride
-            # The cells around its middle, and no others.
+            # Only the cells around the face's middle.
             x0, x1 = max(int(mx - reach - 1), 0), min(int(mx + reach + 1), w)
             y0, y1 = max(int(my - reach - 1), 0), min(int(my + reach + 1), h)
             if x0 >= x1 or y0 >= y1:
@@ -123,7 +123,7 @@ def targets(boxes, points, kinds, size):
 
 
 def losses(outputs, wanted):
-    """Loss of the scores (focal) and of the geometry (smooth, relative to the size of the face)."""
+    """The losses of the scores (focal) and of the geometry (smooth, relative to the size of the face)."""
     score_loss, geometry_loss, faces = 0.0, 0.0, 0.0
     for (s, g), (ws, wg) in zip(outputs, wanted):
         s, g = s.float(), g.float()
@@ -146,7 +146,7 @@ def losses(outputs, wanted):
 
 
 def alarms(outputs, wanted, shown):
-    """For each tile without faces of a batch: (number of the negative, the highest score of a false face in it)."""
+    """For each tile of a batch that has no faces: (number of the negative, the highest score of a false face in the tile)."""
     scores = [np.where(w.numpy() == 0, s.detach().float().numpy(), -20.0) for (s, _), (w, _) in zip(outputs, wanted)]
     out = []
     for i, tiles in enumerate(shown):
@@ -160,12 +160,12 @@ def alarms(outputs, wanted, shown):
 
 
 def found(outputs, threshold, overlap=0.4):
-    """Faces of one picture: [(score, box [x, y, w, h], points [5, 2])], best first, as src/face decodes them."""
+    """Faces of one picture: [(score, box [x, y, w, h], points [5, 2])], best first, decoded as in src/face."""
     return whole_faces(grouped(outputs, threshold, overlap))
 
 
 def grouped(outputs, threshold, overlap=0.4):
-    """The same, but parts of faces are kept."""
+    """The same as `found`, but boxes that are parts of faces are kept."""
     seen = []
     for stride, (s, g) in zip(STRIDES, outputs):
         for r, c in np.argwhere(s > np.log(threshold / (1 - threshold))):
@@ -191,7 +191,7 @@ def whole_faces(found):
     return [f for f in found if not any(part_of(f[1], whole[1]) for whole in found)]
 
 
-# A box that lies in a larger one with more of its area than this shows a part of the same face.
+# If more than this share of a box's area lies in a larger box, the smaller box shows a part of the same face.
 PART = 0.6
 
 
@@ -212,7 +212,7 @@ def share(a, b):
 
 
 def run(model, pictures, batch=16):
-    """Outputs of every picture, as `found` takes them."""
+    """The outputs for every picture, in the form that `found` takes."""
     model.eval()
     out = []
     with torch.inference_mode():
@@ -224,8 +224,8 @@ def run(model, pictures, batch=16):
 
 
 def recall(model, kept_back, threshold):
-    """Share of the faces found, by their side in pixels; false faces per picture; error of the points over the distance of
-    the eyes. `kept_back` are `mixture.Canvas`es."""
+    """The share of the faces found, by their side in pixels; the false faces per picture; and the error of the points, divided by
+    the distance of the eyes. `kept_back` are `mixture.Canvas`es."""
     sides = ((14, 24), (24, 32), (32, 48), (48, 80), (80, 140), (140, 240), (240, 500))
     hits, all_ = np.zeros(len(sides)), np.zeros(len(sides))
     false, errors = 0, []
@@ -249,7 +249,8 @@ def recall(model, kept_back, threshold):
 
 
 def begin(model, file, pictures):
-    """Loads weights to start from: of `net.save`, or of an 8-bit file of this network, which is unfolded with `pictures`."""
+    """Loads weights to start from. `file` is one that `net.save` wrote, or an 8-bit file of this network, which is unfolded with
+    `pictures`."""
     if Path(file).suffix == ".tflite":
         net.unfold(model, tflite.weights(file), given(pictures))
     else:
@@ -320,7 +321,7 @@ def train(args, say):
             part.rename(kept)
             draw(curve, kept.with_suffix(".png"))
 
-    # 8 bits: the same training, with everything rounded.
+    # For 8 bits: the same training, with everything rounded.
     trained = model.eval()
     inputs = (given(next(feed)[0]).to(device) for _ in range(60))
     rounded = quantise.watched(trained, inputs, 60)

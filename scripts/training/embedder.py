@@ -1,6 +1,6 @@
 """The embedder: 112x112 luma to 128 numbers, distilled from the reference embedders.
 
-    trunk   stages of 28x28, 14x14 and 7x7, the same for all owners: output "trunk" of 7x7x160
+    trunk   stages of 28x28, 14x14 and 7x7, which are the same for all owners: output "trunk" of 7x7x160
     top     the layers that an owner may fine-tune: 1x1 convolution, 7x7 depthwise convolution, 1x1 to 128 numbers
 """
 
@@ -50,20 +50,20 @@ class Embedder(nn.Module):
         return self.hinted(x)[0]
 
     def hinted(self, x):
-        """The embedding, and the maps of 14x14 and 7x7."""
+        """Returns the embedding, and the maps of 14x14 and 7x7."""
         middle = self.at14(self.at28(x))
         last = self.at7(middle)
         return self.top(last).flatten(1), middle, last
 
 
-# The share of each kind of face in a round. The packs of the crowd are weighted so that the largest do not dominate. A teacher
-# sees little of a masked face; photos of LFW are few and soon learnt by heart; synthetic people are easy.
+# The share of each kind of face in a round. The packs of the crowd are weighted so that the largest packs do not dominate. A
+# teacher sees little of a masked face; photos of LFW are few and soon learnt by heart; synthetic people are easy to learn.
 SHARES = {"lfw": 0.2, "utk": 0.25, "aaf": 0.15, "scut": 0.05, "maskc": 0.03, "mixtures": 0.24, "drawn": 0.08}
 
 
 def target_space(labels, rows=(), known=None):
-    """The 128 directions that keep most of both teachers' answers: [384, 128]. If training starts from a network, they are
-    rotated as near as possible to its answers: `known` for `rows`, [n, 128]."""
+    """The 128 directions that keep most of both teachers' answers: [384, 128]. If training starts from a network, the directions
+    are rotated as near as possible to that network's answers, which are `known` for `rows`, [n, 128]."""
     labels = labels.astype(np.float32)
     _, v = np.linalg.eigh(labels.T @ labels)
     space = v[:, -DIMENSIONS:].copy()
@@ -74,7 +74,8 @@ def target_space(labels, rows=(), known=None):
 
 
 def begin(model, file, x):
-    """Loads weights to start from: of `net.save`, or of an 8-bit file of this network, which is unfolded with the input `x`."""
+    """Loads weights to start from. `file` is one that `net.save` wrote, or an 8-bit file of this network, which is unfolded with
+    the input `x`."""
     if Path(file).suffix == ".tflite":
         net.unfold(model, {name.removeprefix("trunk."): w for name, w in tflite.weights(file).items()}, x)
     else:
@@ -86,8 +87,8 @@ def normalised(x):
 
 
 def views(crops, random):
-    """Wide crops uint8 [n, WIDE, WIDE] as a camera might see them: [n, 1, 112, 112], luma / 128 - 1; and the change of their
-    geometry, [n, 2, 3], from places in the view to places in the wide crop, both -1 to 1."""
+    """Views of wide crops (uint8 [n, WIDE, WIDE]) as a camera might see them: [n, 1, 112, 112], luma / 128 - 1; and the change of
+    their geometry, [n, 2, 3], from places in the view to places in the wide crop, both -1 to 1."""
     n, side, device = len(crops), faces.SIDE, crops.device
     uniform = lambda low, high: low + (high - low) * torch.rand(n, generator=random, device=device)
     normal = lambda deviation, *shape: deviation * torch.randn(n, *shape, generator=random, device=device)
@@ -104,7 +105,7 @@ def views(crops, random):
         crops.unsqueeze(1).float() / 255, F.affine_grid(theta, (n, 1, side, side), align_corners=False),
         mode="bilinear", padding_mode="border", align_corners=False,
     )
-    # Far away, out of focus or moving. The faces of a group get the same amount.
+    # The face is far away, out of focus or moving. The faces of a group get the same amount.
     dice = np.random.default_rng(random.initial_seed())
     for part in x.split(max(n // 16, 1)):
         kind = dice.random()
@@ -121,7 +122,7 @@ def views(crops, random):
                 line = line.transpose(2, 3)
             part.copy_(F.conv2d(F.pad(part, [k // 2] * 4, mode="replicate"), line.to(device)))
     x = x.clamp(0, 1) ** each(torch.exp(uniform(-0.5, 0.5)))
-    # Light from one side.
+    # Adds light from one side.
     grid = torch.linspace(-1, 1, side, device=device)
     x = x * (1 + each(uniform(-0.35, 0.35)) * grid + each(uniform(-0.2, 0.2)) * grid[:, None])
     # One in four is lit by a lamp beside the face: half of it is nearly dark, with a soft edge somewhere near the nose.
@@ -140,13 +141,14 @@ def views(crops, random):
     covered = rows.transpose(2, 3) & columns & each(uniform(0, 1) < 0.1)
     x = torch.where(covered, each(uniform(0, 1)), x)
     x = x + normal(1, 1, side, side) * each(uniform(0, 1) ** 3 * 0.12)
-    # A camera has 256 steps.
+    # A camera's luma has 256 steps.
     x = (x.clamp(0, 1) * 255).round()
     return (x / 128 - 1).contiguous(memory_format=torch.channels_last), theta
 
 
 def follow(student, teacher, theta):
-    """How far maps [n, c, s, s] are from those of a teacher, int8 [n, c, s, s], which saw the unrotated middle of the crops."""
+    """The distance of the student's maps, [n, c, s, s], from those of a teacher, int8 [n, c, s, s], which saw the unrotated
+    middle of the crops."""
     # The teacher saw only the middle of the wide crop.
     grid = F.affine_grid(theta * (faces.WIDE / faces.SIDE), (len(teacher), 1, *teacher.shape[2:]), align_corners=False)
     teacher = F.grid_sample(teacher.float(), grid, padding_mode="border", align_corners=False)
@@ -173,7 +175,7 @@ def embed(model, crops, autocast=True):
 
 
 def accuracy(embeddings, names, pairs, judged, others):
-    """Share of the pairs of the folds `judged` that are judged correctly at the best threshold of the folds `others`."""
+    """The share of the pairs in the folds `judged` that are judged correctly at the best threshold of the folds `others`."""
     index = {n: i for i, n in enumerate(names)}
     score, same, fold = [], [], []
     for f, s, a, b in pairs:
@@ -214,7 +216,7 @@ def train(args, say):
     if args.start:
         begin(model, args.start, views(torch.from_numpy(crops[:512]), teachers.generator("cpu", args.seed))[0])
     model = model.to(device, memory_format=torch.channels_last)
-    # The signs of the axes are arbitrary: a training that is continued needs those that it began with.
+    # The signs of the axes are arbitrary, so a training that is continued needs the axes that it began with.
     if state:
         space = state["space"]
     else:
@@ -233,11 +235,11 @@ def train(args, say):
         test = lambda e: accuracy(e, names, pairs, judged, sorted(wanted))
         say(f"the teachers, in 128 numbers: {100 * test(truth)[0]:.2f} % of the kept-back pairs", 0)
 
-    # From the student's maps to the teacher's; not needed after training.
+    # These layers map the student's maps to the teacher's. They are not needed after training.
     guides = nn.ModuleList(nn.Conv2d(i, c, 1) for i, (c, _, _) in zip((96, 160), teachers.HINTS.values()) if hints).to(device)
     dense = [m.weight for m in model.modules() if isinstance(m, net.Conv) and m.groups == 1]
     optimiser = muon.Both(dense, [*model.parameters(), *guides.parameters()], args.rate)
-    # All data is on the device of the network: 60 kB per face.
+    # All data is on the same device as the network and takes 60 kB per face.
     faces_count = len(crops)
     crops, *hints = (torch.from_numpy(a).to(device) for a in (crops, *hints))
     targets = targets.to(device)
@@ -304,7 +306,7 @@ def train(args, say):
             )  # fmt: skip
             part.rename(kept)
 
-    # 8 bits: the same training, with everything rounded.
+    # For 8 bits: the same training, with everything rounded.
     trained = model.eval()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -333,7 +335,7 @@ def train(args, say):
 
 
 def written(folder, crops):
-    """Embeddings of crops by the written network."""
+    """The embeddings that the written network computes for crops."""
     from ai_edge_litert.interpreter import Interpreter
 
     i = Interpreter(str(Path(folder) / "embedder.tflite"), num_threads=2)
@@ -349,8 +351,8 @@ def written(folder, crops):
 
 
 def write(model, folder):
-    """Writes the folded network, whose ranges are known: from luma - 128 to the embedding and, for training the top, the output
-    of the trunk."""
+    """Writes the folded network, whose ranges are known. Its input is luma - 128. Its outputs are the embedding and, for training
+    the top, the output of the trunk."""
     w = tflite.Writer("Latchkey's embedder")
     x = w.input("luma", (1, faces.SIDE, faces.SIDE, 1), 1 / 128, 0)
     for stage in ("at28", "at14", "at7"):

@@ -1,10 +1,10 @@
 """The face model of the doorstep: how faces differ in shape and skin, learnt from thousands of people, so that synthetic
-people can be drawn from it.
+people can be sampled from it.
 
-It has a mean and principal components of 468 points in space, of the luma of the skin and of its colour. What varies within
+It has the mean and the principal components of 468 points in space, of the luma of the skin and of its colour. What varies within
 one person's photos (opening the mouth, smiling, closing the eyes) is removed from what varies between people. No photo
-and no person is in the file: a component is a direction in which thousands differ, and a synthetic face is a draw from a
-normal distribution along all of them.
+and no person is in the file: a component is a direction in which thousands of people differ, and a synthetic face is sampled
+from a normal distribution along all components.
 """
 
 import argparse
@@ -19,17 +19,17 @@ from scipy.spatial import Delaunay
 import faces
 import progress
 
-# Numbers of MediaPipe's 468 points.
+# Indices into MediaPipe's 468 points.
 UPPER_LIP, LOWER_LIP, MOUTH = 13, 14, (61, 291)
 LIDS = ((159, 145), (386, 374))
 SHAPES, SKINS, COLOURS = 40, 80, 12
 SIDE, COLOUR_SIDE = 128, 24
-# Where the axis of the head is behind the face, in units of the mean face, for unrolling the skin.
+# The place of the head's axis behind the face, in units of the mean face, for unrolling the skin.
 AXIS = 0.10
 
 
 def meshes(photos, shared, cache, say):
-    """468 points in space of every photo, in pixels, and the network's score that it is a face."""
+    """The 468 points in space of every photo, in pixels, and the network's score that the photo shows a face."""
     from ai_edge_litert.interpreter import Interpreter
 
     kept = Path(cache) / "lfw-meshes.npz"
@@ -61,7 +61,7 @@ def meshes(photos, shared, cache, say):
 
 
 def laid(points, on):
-    """`points` moved, rotated and scaled onto `on` with the least square error; and the rotation."""
+    """`points` moved, rotated and scaled onto `on` with the least square error; and the rotation that was used."""
     a, b = points - points.mean(0), on - on.mean(0)
     u, s, vt = np.linalg.svd(a.T @ b)
     sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
@@ -83,10 +83,11 @@ def mean_face(points):
 
 
 def components(rows, count):
-    """Mean, and the first directions, each as long as one standard deviation."""
+    """The mean, and the first `count` principal directions, each as long as one standard deviation."""
     mean = rows.mean(0)
     rows = (rows - mean).astype(np.float32)
-    # By subspace iteration (Halko, Martinsson, Tropp 2011): computing all of them would take minutes, and few are needed.
+    # Uses subspace iteration (Halko, Martinsson, Tropp 2011), because computing all directions would take minutes, and few are
+    # needed.
     start = np.random.default_rng(1).standard_normal((count + 20, rows.shape[1]), dtype=np.float32)
     for _ in range(6):
         start = np.linalg.qr(((start @ rows.T) @ rows).T)[0].T
@@ -108,7 +109,7 @@ def expressions(shapes, names):
             within.append(flat[at] - flat[at].mean(0))
             moved.append(signs[at] - signs[at].mean(0))
     within, moved = np.concatenate(within), np.concatenate(moved)
-    # How the points move with one unit of each sign while the other two do not change.
+    # How the points move with one unit of each of these signs while the other two signs do not change.
     return np.linalg.lstsq(moved, within, rcond=None)[0], moved.std(0)
 
 
@@ -185,7 +186,7 @@ def fit(options, say):
 
 
 def painted(uv, triangles):
-    """The pixels of the skin that lie in a triangle, the triangle of each, and the weights of its corners."""
+    """The pixels of the skin that lie in a triangle; for each, its triangle and the weights of the triangle's corners."""
     at = np.full((SIDE, SIDE), -1)
     weights = np.zeros((SIDE, SIDE, 3))
     for k, t in enumerate(triangles):
@@ -226,7 +227,7 @@ def write(path, mean, shape_parts, moves, uv, triangles, skin_mean, skin_parts, 
     parts(skin_parts)
     floats(colour_mean)
     parts(colour_parts)
-    # Brightness (logarithm), Cb and Cr of whole faces: mean, and the Cholesky factor of their covariance.
+    # Brightness (logarithm), Cb and Cr of whole faces: their mean, and the Cholesky factor of their covariance.
     floats(tone.mean(0))
     floats(np.linalg.cholesky(np.cov(tone.T)))
     part = Path(path).with_suffix(".part")

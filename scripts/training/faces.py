@@ -1,7 +1,7 @@
 """Photos of people, with faces found and aligned once for all networks that are trained here.
 
-The faces are found by the reference set through `latchkey identify`, so that training sees them placed as the running
-program does. The results stay in the cache folder.
+The faces are found by the reference set through `latchkey identify`, so that they are placed in training as in the running
+program. The results stay in the cache folder.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# Where the five points go in a crop of 112 pixels (ArcFace's template), the crop of the embedder.
+# The places of the five points in the embedder's crop of 112 pixels (ArcFace's template).
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
 )
@@ -33,16 +33,16 @@ def similarity(points, template):
 
 
 def align(picture, points, template=TEMPLATE, side=SIDE, margin=0):
-    """A square crop of side + 2 margin, the points where the template has them."""
+    """A square crop of side + 2 margin, with the points in the places that the template gives them."""
     m = similarity(np.asarray(points, np.float32), template + margin)
     size = (side + 2 * margin, side + 2 * margin)
-    # Averages where it shrinks; outside the picture it repeats the edge.
+    # Averages where the picture shrinks; outside the picture its edge is repeated.
     flags = cv2.INTER_AREA if np.hypot(m[0, 0], m[0, 1]) < 0.5 else cv2.INTER_LINEAR
     return cv2.warpAffine(picture, m, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def folds(shared):
-    """Name of a person to the number of the fold, 1 to 5."""
+    """The number of the fold, 1 to 5, by the name of the person."""
     lines = (Path(shared) / "faces/lfw-dev/people.txt").read_text().splitlines()
     return {name: int(fold) for name, fold in (line.split("\t")[:2] for line in lines if "\t" in line)}
 
@@ -74,14 +74,14 @@ def found(shared, cache, latchkey):
     return sorted(faces, key=lambda f: f[0])
 
 
-# A whole pack of the crowd from which no embedder learns: strangers to test with. Of the other packs one face in twenty is held
-# back.
+# A pack of the crowd from which no embedder learns. All its people are strangers to test with. In the other packs, one face in
+# twenty is held back.
 HELD_PACKS = ("vote",)
 HELD = 20
 
 
 def packs(shared):
-    """The aligned faces of the crowd, 112x112: (pack, number in it, JPEG)."""
+    """The aligned faces of the crowd, 112x112: (pack, number in the pack, JPEG)."""
     for path in sorted((Path(shared) / "faces/crowd").glob("*-*.zip")):
         pack = path.name.split("-")[0]
         with zipfile.ZipFile(path) as entries:
@@ -130,7 +130,7 @@ def frames(cache, latchkey, seed, plays, each=50):
 
 
 def pairs(shared):
-    """The pairs of the protocol: [(fold 1 to 5, same, first file name, second file name)]."""
+    """The pairs of LFW's protocol: [(fold 1 to 5, same, first file name, second file name)]."""
     lines = (Path(shared) / "faces/lfw-dev/pairs.txt").read_text().splitlines()
     count, each = map(int, lines[0].split())
     out = []

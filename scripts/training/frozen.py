@@ -1,5 +1,5 @@
-"""The reference embedders in PyTorch, read from their authors' files: they run in batches, on any device, and give their inner
-maps, too. Only the layers of these two networks are known; any other layer is an error that names it."""
+"""The reference embedders in PyTorch, read from their authors' files: they run in batches, on any device, and also return their
+inner maps. Only the layers of these two networks are known; any other layer is an error that names it."""
 
 import xml.etree.ElementTree as xml
 from pathlib import Path
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 
 class Graph(nn.Module):
-    """Steps in the order of the data; each is (output, function of the inputs' values, inputs, weights)."""
+    """The steps of a network, in the order of the data. Each step is (output, function of the inputs' values, inputs,
+    weights)."""
 
     def __init__(self, begin):
         super().__init__()
@@ -25,7 +26,7 @@ class Graph(nn.Module):
         self.steps.append((output, run, inputs, names))
 
     def forward(self, x, wanted):
-        """The values called `wanted`."""
+        """The values whose names are in `wanted`."""
         values = {self.begin: x}
         for output, run, inputs, names in self.steps:
             values[output] = run(*(values[i] for i in inputs), **{k: self.weights[n] for k, n in names.items()})

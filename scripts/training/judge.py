@@ -2,8 +2,8 @@
 
 The pictures are real, from sources that were not used for training (`trials`): faces by their size, plain, turned, dim,
 masked, cut by the edge; scenes by the share of the picture that a face takes; photos cut to the face; near faces; pictures
-without faces. With --drawn also photos before drawn shapes, and frames of the doorstep, of a seed that was not used for
-training.
+without faces. With --drawn, photos before drawn shapes are used, too, and frames of the doorstep with a seed that was not used
+for training.
 """
 
 import argparse
@@ -30,7 +30,7 @@ KINDS = ("plain", "turned", "dim")
 class Closer:
     """The 8-bit landmarks network, which decides whether a detection is a face."""
 
-    # As in src/face/landmarks.rs: side of the input, and side of the crop over that of the box.
+    # As in src/face/landmarks.rs: the side of the input, and the side of the crop divided by that of the box.
     SIDE, CROP = 48, 1.2
 
     def __init__(self, file, face):
@@ -48,7 +48,7 @@ class Closer:
 
 
 class Ours:
-    """The 8-bit detector, with the landmarks network `closer` if it decides what is a face."""
+    """The 8-bit detector; if there is a landmarks network `closer`, that network decides what is a face."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -75,7 +75,7 @@ class Ours:
 
 
 def placed(stock, i, side, kind, rng):
-    """Photo i before a background: luma, box, points, boxes of other faces."""
+    """Photo i in front of a background: luma, box, points, boxes of other faces."""
     _, boxes, points, _ = stock.photos[i]
     b, p = boxes[0], points[0]
     scale = side / b[2]
@@ -100,7 +100,7 @@ def placed(stock, i, side, kind, rng):
 
 
 def judge(judged, made):
-    """Recall, and mean error of the points over the distance of the eyes, of (luma, box, points, others)."""
+    """The recall, and the mean error of the points divided by the distance of the eyes, on frames (luma, box, points, others)."""
     out = {name: [0, []] for name in judged}
     for luma, box, points, _ in made:
         for name, d in judged.items():
@@ -118,8 +118,8 @@ BANDS = ((24, 48), (48, 96), (96, 240))
 
 
 def doorstep(judged, frames):
-    """By the side of the face: number of faces, and for each detector the share found and the mean error of the points; and
-    false faces per frame."""
+    """By the side of the face: the number of faces, and for each detector the share found and the mean error of the points; and
+    the false faces per frame."""
     out = {f"{low}-{high}": {"faces": 0, **{n: [0, []] for n in judged}} for low, high in BANDS}
     false = dict.fromkeys(judged, 0)
     for path, boxes, points in frames:
@@ -147,7 +147,7 @@ def doorstep(judged, frames):
 
 
 def sized(judged, shared, count, say):
-    """Share found by size and kind, and false faces per frame over all of them."""
+    """The share found by size and kind, and the false faces per frame over all sizes and kinds."""
     out, false, frames = {}, dict.fromkeys(judged, 0), 0
     for kind in trials.KINDS:
         for side in trials.SIDES:
@@ -169,8 +169,8 @@ def sized(judged, shared, count, say):
 
 
 def by_share(judged, shared, say):
-    """Held scenes: share found, by the longer side of the face's own box over that of the picture; and number of boxes
-    without a face."""
+    """On held-back scenes: the share found, by the longer side of the face's own box divided by that of the picture; and the
+    number of boxes without a face."""
     out = {f"{int(100 * low)}-{int(100 * high)} %": {"faces": 0, **dict.fromkeys(judged, 0)} for low, high in trials.SHARES}
     false = dict.fromkeys(judged, 0)
     for p, _, boxes in trials.held(shared):
@@ -196,7 +196,7 @@ def by_share(judged, shared, say):
 
 
 def without_faces(judged, shared, say):
-    """For each held source of pictures without faces: how many pictures, and in how many of them a face is found."""
+    """For each held-back source of pictures without faces: the number of pictures, and of those in which a face is found."""
     out = {}
     sources = {**world.nofaces(shared, "held"), "objects": world.objects(shared, "held")}
     for source, pictures in sources.items():
@@ -206,7 +206,7 @@ def without_faces(judged, shared, say):
 
 
 def close_by(judged, shared, cache, folds, count, say):
-    """Photos cut to the face, and near faces: share found, and share found without any other detection."""
+    """For photos cut to the face and for near faces: the share found, and the share found without any other detection."""
     out = {}
     rows = {f"tight crops at {times} x the box": trials.tight(shared, times) for times in (1.2, 1.0)}
     photos = world.photos(shared, cache, folds, "training")
@@ -232,7 +232,8 @@ MIXED = ((14, 32), (32, 80), (80, 240), (240, 500))
 
 
 def mixed(judged, o, say):
-    """Frames of the mixture, of pictures kept for validation: for choosing thresholds, not for final measurements."""
+    """Measures on frames of the mixture that are made of pictures kept for validation: for choosing thresholds, not for final
+    measurements."""
     about = {"shared": o.shared, "cache": o.cache, "latchkey": o.latchkey, "folds": {1, 2, 3, 4}}
     material = mixture.Material(**about, part="validation", plays=(920000, 1, 16), seed=1)
     painter = mixture.Painter(material, np.full(len(material.negatives), 0.3), 5)

@@ -1,8 +1,9 @@
-"""The landmarks network: from a luma crop of 48x48 around a detection to its five points, as fractions of the crop, and a score
-that it is a face.
+"""The landmarks network: from a luma crop of 48x48 around a detection to the five points of the face, as fractions of the crop,
+and a score that the crop shows a face.
 
 The detector gives the points of all faces at once, but coarsely, and sees each object at one scale only. This network looks
-at each detection again, closely: the embedder needs exact points, and detections that are not faces are dropped.
+at each detection again at a larger scale, because the embedder needs exact points and detections that are not faces must be
+dropped.
 """
 
 import json
@@ -28,7 +29,7 @@ import tflite
 import world
 
 SIDE = 48
-# Side of the crop over the longer side of the box.
+# The side of the crop divided by the longer side of the box.
 CROP = 1.2
 
 
@@ -49,18 +50,19 @@ class Landmarks(nn.Module):
         nn.init.constant_(self.points.bias, 0.5)
 
     def forward(self, x):
-        """x: [n, 1, 48, 48], luma / 128 - 1. [n, 10]: x and y of eyes, nose, corners of the mouth; [n]: the logit of a face."""
+        """x: [n, 1, 48, 48], luma / 128 - 1. [n, 10]: x and y of the eyes, the nose and the corners of the mouth; [n]: the logit
+        that it is a face."""
         x = self.layers(x)
         return self.points(x).flatten(1), self.face(x).flatten()
 
 
-# What a batch is made of: photos of LFW, the crowd, synthetic people, and correct and wrong detections.
+# The parts of a batch: photos of LFW, the crowd, synthetic people, and correct and wrong detections.
 PARTS = {"lfw": 0.18, "crowd": 0.22, "drawn": 0.05, "right": 0.2, "wrong": 0.35}
 NOWHERE = np.full((5, 2), np.nan, np.float32)
 
 
 class Album:
-    """Every certain face of some folds, the crowd and, if `learnt`, synthetic people: luma, box, points."""
+    """Every certain face of some folds, of the crowd and, if `learnt`, of synthetic people: luma, box, points."""
 
     def __init__(self, shared, cache, latchkey, wanted, learnt):
         stock = scenes.Stock(shared, cache, latchkey, wanted)
@@ -79,9 +81,9 @@ class Album:
         self.rows["drawn"] = np.arange(before, len(self.faces))
 
     def view(self, i, rng, plain=False):
-        """A crop uint8 [48, 48] of face i as a detector might have placed it, and the points in it, [5, 2]."""
+        """A crop, uint8 [48, 48], of face i as a detector might have placed it, and the face's points in the crop, [5, 2]."""
         picture, box, points = self.faces[i]
-        # Errors of a detector and tilted heads; half of the faces are mirrored.
+        # Imitates errors of a detector and tilted heads; half of the faces are mirrored.
         side = CROP * max(box[2:]) * np.exp(rng.normal(0, 0.09))
         middle = box[:2] + box[2:] / 2 + rng.normal(0, 0.05, 2) * box[2:]
         angle = 0.0 if plain else rng.normal(0, 0.25)
@@ -93,7 +95,7 @@ class Album:
         m = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
         m = np.hstack([m, (np.array([pixels / 2, pixels / 2]) - m @ middle)[:, None]])
         if k < 0.6:
-            # Averaged before it is made smaller, as in the sampler: over a whole number of pixels.
+            # Averaged over a whole number of pixels before the crop is made smaller, as in the sampler.
             n = int(round(1 / k))
             crop = cv2.warpAffine(cv2.blur(picture, (n, n)), m, (pixels, pixels), borderMode=cv2.BORDER_REPLICATE)
         else:
@@ -109,7 +111,7 @@ class Album:
 
 
 def worn(x, rng, deep=1.0):
-    """The crop with changes that light, lens and sensor make."""
+    """The crop with the changes that light, lens and sensor make."""
     x = 255 * (x / 255) ** np.exp(rng.normal(0, 0.3 * deep))
     if rng.random() < 0.2 * deep:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.5))
@@ -124,7 +126,7 @@ def worn(x, rng, deep=1.0):
 
 
 def mined_view(crop, rng, plain=False):
-    """The part of a mined crop that the network is shown: nearly where the detector placed it."""
+    """The part of a mined crop that the network is shown, which is nearly where the detector placed its box."""
     if plain:
         m = (mined.SIDE - SIDE) // 2
         return crop[m:-m, m:-m]
@@ -154,7 +156,7 @@ def tensors(made):
 
 
 def error(y, wanted):
-    """Mean distance of the points over that of the eyes, where they are known."""
+    """The mean error of the points that are known, divided by the distance of the eyes."""
     y, wanted = y.reshape(-1, 5, 2), wanted.reshape(-1, 5, 2)
     known = ~wanted[:, 0, 0].isnan()
     y, wanted = y[known], wanted[known]
@@ -167,13 +169,13 @@ def loss(answers, wanted):
     return error(points, wanted_points) + functional.binary_cross_entropy_with_logits(face, is_face)
 
 
-# The share of the detector's faces that the second look is to keep, and the lowest score of those faces.
+# The share of the detector's faces that the second look must keep, and the lowest score of those faces.
 KEPT, SCORE = 0.98, 0.4
 
 
 def let_through(logits, labels, scores):
-    """The logit above which the share KEPT of the faces lies, and the shares of the detector's mistakes and of other boxes in
-    and around faces that lie above it."""
+    """The logit above which the share KEPT of the faces lies; and the share of the detector's mistakes, and that of other boxes
+    in and around faces, above this logit."""
     at = float(np.quantile(logits[(labels == 1) & (scores >= SCORE)], 1 - KEPT))
     wrong = labels == 0
     share = lambda those: float((logits[those] >= at).mean())

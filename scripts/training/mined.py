@@ -1,7 +1,7 @@
-"""Crops of what the detector finds in frames of the mixture, correctly or not: the landmarks network learns from them what is a
-face.
+"""Crops of what the detector finds in frames of the mixture, correctly or not. From these crops the landmarks network learns what
+is a face.
 
-A crop is luma, with the detection's box in its middle, and REACH times as wide as the box.
+A crop has luma. The detection's box is in its middle, and the crop is REACH times as wide as the box.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ import judge
 import mixture
 from world import DOUBT, FACE
 
-# Side of a crop, in pixels and in sides of the box.
+# The side of a crop, in pixels and in sides of the box.
 SIDE, REACH = 80, 2.0
-# Low, because uncertain detections are useful for training, too.
+# The threshold is low, because uncertain detections are useful for training, too.
 THRESHOLD = 0.2
 # A box that overlaps a face by more than IS is a face; a box that overlaps no face by more than IS_NOT is not a face.
 IS, IS_NOT = 0.45, 0.25
-# How many of these are taken from a frame at most: boxes inside a face or far around it, which the detector did not find; and
-# mistakes of the detector.
+# The most that are taken from a frame of boxes inside a face or far around it, which the detector did not find; and of mistakes
+# of the detector.
 PARTS, MISTAKES = 2, 4
 
 

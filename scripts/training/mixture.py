@@ -1,8 +1,8 @@
 """Training frames for the detector: 640x480, each made of one to six tiles. A tile shows one kind of picture at one scale.
 
-Tiles hold scenes at every zoom, photos cut to the face, faces of the crowd before natural pictures, parts of faces that are
-too near to be whole, pictures without faces, frames of the doorstep, drawn shapes. A face that is mostly in view is to be
-found; a face of which half is hidden is neither a hit nor a false alarm. Negatives that the network takes for faces are shown
+Tiles have scenes at every zoom, photos cut to the face, faces of the crowd in front of natural pictures, parts of faces that
+are too near to be complete, pictures without faces, frames of the doorstep, drawn shapes. A face that is mostly in view must be
+found; a face of which half is hidden is neither a hit nor a false alarm. Negatives that the network mistakes for faces are shown
 more often: the trainer writes how hard each of them is into memory that the processes share.
 """
 
@@ -18,13 +18,13 @@ import world
 from world import DOUBT, FACE
 
 SIZE = scenes.WHOLE
-# Smallest side of a face that counts, and the share of its box that must be in view.
+# The smallest side of a face that counts, and the share of the face's box that must be in view.
 LEAST, SEEN = 14, 0.5
-# With less than this in view it is not a face at all.
+# With a smaller share in view, it does not count as a face at all.
 GONE = 0.12
-# No one at a door tilts the head further than this; radians.
+# The largest tilt of a head that is likely at a door, in radians.
 BENT = 0.75
-# Weights of the kinds of tiles, and of the sources of faces.
+# The weights of the kinds of tiles, and of the sources of faces.
 TILES = {"scene": 24, "photo": 8, "tight": 9, "collage": 11, "cutouts": 17, "close": 5, "part": 5, "nothing": 18, "doorstep": 9}  # fmt: skip
 CROWD = {"utk": 3, "aaf": 3, "scut": 1, "vote": 1.5, "maskc": 1.5}
 
@@ -89,7 +89,7 @@ class Canvas:
             self.kinds.append(DOUBT if doubt else FACE)
 
     def free(self, box, margin=0.1):
-        """Whether no face is near a box [x, y, w, h]."""
+        """Whether there is no face near a box [x, y, w, h]."""
         for b in self.boxes:
             grow = margin * max(b[2], box[2])
             if (b[0] - grow < box[0] + box[2] and box[0] < b[0] + b[2] + grow
@@ -108,14 +108,14 @@ def transform(scale, angle, mirror, source, to):
 
 
 def warped(luma, matrix, size, border, value=0):
-    """`luma` under `matrix`, averaged before it is made smaller."""
+    """`luma` transformed by `matrix`, and averaged before it is made smaller."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.75:
         h, w = luma.shape
         small = max(round(w * scale), 1), max(round(h * scale), 1)
         luma = cv2.resize(luma, small, interpolation=cv2.INTER_AREA)
         matrix = matrix.copy()
-        # Coordinates are those of the middles of pixels, not of their corners.
+        # Coordinates refer to the middles of pixels, not to their corners.
         fx, fy = w / small[0], h / small[1]
         matrix[:, 2] += matrix[:, :2] @ [0.5 * fx - 0.5, 0.5 * fy - 0.5]
         matrix[:, 0] *= fx
@@ -124,7 +124,8 @@ def warped(luma, matrix, size, border, value=0):
 
 
 def window(luma, box, reach, side):
-    """`side` x `side` pixels around the middle of `box` [x, y, w, h], from an area `reach` times as wide, as the sampler does."""
+    """`side` x `side` pixels around the middle of `box` [x, y, w, h], sampled from an area `reach` times as wide as the box, in
+    the same way as by the sampler."""
     x, y, w, h = box
     middle, half = (x + w / 2 - 0.5, y + h / 2 - 0.5), side / 2 - 0.5
     m = transform(side / (reach * max(w, h)), 0.0, False, middle, (half, half))
@@ -132,7 +133,7 @@ def window(luma, box, reach, side):
 
 
 def light(rng, luma, deep=1.0):
-    """Another exposure: gamma, contrast and brightness, by a table."""
+    """Imitates another exposure: gamma, contrast and brightness, by a table."""
     x = np.arange(256, dtype=np.float32) / 255
     x = x ** np.exp(rng.normal(0, 0.3 * deep))
     middle = luma.mean() / 255
@@ -175,7 +176,7 @@ class Painter:
             part[:] = light(rng, part)
 
     def fill(self, canvas, rng, rect, p, scale, source, to, angle=0.0, mirror=False, ground=None):
-        """Draws picture `p` in `rect`. The rest is `ground`: a grey, 'streaks', or 'there' for what was there before."""
+        """Draws picture `p` in `rect`. The rest of `rect` is `ground`: a grey, 'streaks', or 'there' to leave it unchanged."""
         left, top, right, bottom = rect
         m = transform(scale, angle, mirror, source, to)
         moved = m - [[0, 0, left], [0, 0, top]]
@@ -192,7 +193,7 @@ class Painter:
         canvas.add(p, m, rect, mirror)
 
     def nothing(self, canvas, rng, rect, note=True):
-        """A picture without faces, which covers the tile or lies in it as a photo."""
+        """Draws a picture without faces, which covers the tile or lies in the tile like a photo."""
         left, top, right, bottom = rect
         number = self.negative(rng)
         p = self.m.negatives[number]
@@ -211,7 +212,7 @@ class Painter:
             canvas.shown.append((number, *rect))
 
     def ground(self, canvas, rng, rect):
-        """What is visible beside a picture: a natural picture, streaks, grey or black."""
+        """Draws what is visible beside a picture: a natural picture, streaks, grey or black."""
         choice = rng.random()
         if choice < 0.4:
             self.nothing(canvas, rng, rect, note=False)
@@ -219,14 +220,14 @@ class Painter:
         return "streaks" if choice < 0.65 else 0 if choice < 0.85 else int(rng.integers(0, 256))
 
     def with_faces(self, rng):
-        """(picture, number of a face in it)."""
+        """A random picture with faces, and the number of one of its faces."""
         some = self.m.with_faces if rng.random() < 0.7 else self.m.photos
         p = some[rng.integers(len(some))]
         at = np.flatnonzero(p[3] == FACE)
         return (p, int(rng.choice(at))) if len(at) else self.with_faces(rng)
 
     def scene(self, canvas, rng, rect):
-        """A face of random size with its surroundings."""
+        """Draws a face of random size with its surroundings."""
         p, k = self.with_faces(rng)
         self.zoomed(canvas, rng, rect, p, k, near(rng, 14, 1.1 * min(rect[2] - rect[0], rect[3] - rect[1])))
 
@@ -247,7 +248,7 @@ class Painter:
         self.fill(canvas, rng, rect, p, scale, middle, to, bend(rng), rng.random() < 0.5, self.ground(canvas, rng, rect))
 
     def whole(self, canvas, rng, rect, p, angle=0.0):
-        """A whole picture, as `identify` shows a photo: as large as the tile allows, black beside it."""
+        """Draws a complete picture as `identify` shows a photo: as large as the tile allows, with black beside it."""
         left, top, right, bottom = rect
         h, w = p[0].shape
         scale = min((right - left) / w, (bottom - top) / h) * (1.0 if rng.random() < 0.7 else rng.uniform(0.6, 1.0))
@@ -259,7 +260,7 @@ class Painter:
         self.whole(canvas, rng, rect, self.with_faces(rng)[0])
 
     def tight(self, canvas, rng, rect):
-        """A photo cut to the face: 1.0 to 1.6 times the box, whose outside is black."""
+        """Draws a photo cut to the face, 1.0 to 1.6 times the box, with black outside."""
         p, k = self.m.large[rng.integers(len(self.m.large))]
         x, y, w, h = p[1][k]
         wide = w * rng.uniform(0.95, 1.6)
@@ -268,12 +269,12 @@ class Painter:
         size = max(int(wide), 8), max(int(high), 8)
         luma = cv2.warpAffine(p[0], np.float32([[1, 0, -x0], [0, 1, -y0]]), size, borderMode=cv2.BORDER_CONSTANT)
         five = p[2][k] - [x0, y0]
-        # Nothing outside the crop is visible; the box may reach beyond it, the face does not.
+        # Nothing outside the crop is visible. The box may reach beyond the crop, but the face does not.
         cut = (luma, np.float32([[x - x0, y - y0, w, h]]), five[None].astype(np.float32), np.zeros(1, np.int8))
         self.whole(canvas, rng, rect, cut, bend(rng) / 2)
 
     def close(self, canvas, rng, rect):
-        """A face of the crowd fills the tile."""
+        """Draws a face of the crowd that fills the tile."""
         p = self.one_of_crowd(rng)
         left, top, right, bottom = rect
         short = min(right - left, bottom - top)
@@ -286,7 +287,8 @@ class Painter:
         return some[rng.integers(len(some))]
 
     def part(self, canvas, rng, rect):
-        """An eye, a mouth, a cheek: a face too near to be seen whole. Small details of it are not faces."""
+        """Draws an eye, a mouth or a cheek, as of a face that is too near to be seen completely. Its small details are not
+        faces."""
         if rng.random() < 0.4:
             p, k = self.one_of_crowd(rng), 0
         else:
@@ -299,7 +301,7 @@ class Painter:
         self.fill(canvas, rng, rect, p, side / b[2], source, to, bend(rng), rng.random() < 0.5, "streaks")
 
     def collage(self, canvas, rng, rect):
-        """Small photos side by side."""
+        """Draws small photos side by side."""
         left, top, right, bottom = rect
         self.nothing(canvas, rng, rect, note=False)
         taken = []
@@ -318,7 +320,7 @@ class Painter:
             self.fill(canvas, rng, (x, y, x + w, y + h), p, scale, (p[0].shape[1] / 2, p[0].shape[0] / 2), to, 0.0, rng.random() < 0.5, "streaks")
 
     def cutouts(self, canvas, rng, rect):
-        """Faces of the crowd and of photos before a natural picture, and sometimes one in pieces."""
+        """Draws faces of the crowd and of photos in front of a natural picture, and sometimes a face in pieces."""
         self.nothing(canvas, rng, rect, note=False)
         left, top, right, bottom = rect
         short = min(right - left, bottom - top)
@@ -371,7 +373,7 @@ class Painter:
         part[:] = (part + (face - part) * mask + 0.5).astype(np.uint8)
         if pieces:
             return
-        # Labels only this face: of others the cut-out shows too little.
+        # Only this face is labelled, because the cut-out shows too little of other faces.
         only = (luma, b[None], points[k][None], kinds[k : k + 1])
         before = len(canvas.boxes)
         canvas.add(only, m, rect, mirror)
@@ -401,7 +403,7 @@ class Painter:
         noise = 0.0
         choice = rng.random()
         if choice < 0.2:
-            # Dim: a sensor that amplifies its own noise.
+            # In dim light the sensor amplifies its own noise.
             x = np.arange(256, dtype=np.float32) * near(rng, 0.1, 0.6) + rng.uniform(0, 20)
             luma, noise = cv2.LUT(luma, np.clip(x, 0, 255).astype(np.uint8)), near(rng, 1, 8)
         elif choice < 0.4:

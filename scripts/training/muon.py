@@ -1,14 +1,14 @@
 """The optimiser of the convolutions: orthogonalised momentum (Muon, K. Jordan 2024) on weights of constant length.
 
-Batch normalisation follows every layer, so only the direction of its weights matters: `rate` is the length of a step as a
-part of theirs.
+Batch normalisation follows every layer, so only the direction of its weights matters: `rate` is the length of a step
+relative to the length of the weights.
 """
 
 import torch
 
 
 def orthogonal(g, steps=5):
-    """Roughly the nearest orthogonal matrix, by a quintic Newton-Schulz iteration (coefficients: K. Jordan)."""
+    """An approximation of the nearest orthogonal matrix, by a quintic Newton-Schulz iteration (coefficients: K. Jordan)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     # Most CPUs are slower in bfloat16 than in float32.
     x = g.bfloat16() if g.is_cuda else g
@@ -39,7 +39,7 @@ class Muon(torch.optim.Optimizer):
                 g = p.grad.lerp(m, group["momentum"])
                 step = orthogonal(g.flatten(1)).view_as(p)
                 length = p.shape[0] ** 0.5
-                # The clamp is for layers without gradient: those whose output is multiplied by 0, as in a new block at first.
+                # The clamp is for layers without a gradient. Their output is multiplied by 0, as in a new block at first.
                 p.mul_(length / p.norm()).sub_(step * (group["lr"] * length / step.norm().clamp_min(1e-6)))
 
 

@@ -13,7 +13,7 @@ MOMENTUM = 0.02
 
 
 class Round(nn.Module):
-    """Rounds an activation to 8 bits; gradients pass straight through. It learns its range in the mode `watch`."""
+    """Rounds an activation to 8 bits; gradients pass straight through. In the mode `watch` it learns its range."""
 
     def __init__(self, positive):
         super().__init__()
@@ -26,7 +26,7 @@ class Round(nn.Module):
     def watch(self, x):
         self.known = None
         x = x.detach().float()
-        # The outermost 1 in 10,000 may saturate: one extreme value would cost all others their resolution.
+        # The outermost 1 in 10,000 values may saturate, because one extreme value would reduce the resolution of all others.
         flat = x.flatten()
         if flat.numel() > 200_000:
             flat = flat[torch.randint(flat.numel(), (200_000,), device=x.device)]
@@ -40,7 +40,7 @@ class Round(nn.Module):
             self.low.lerp_(low, MOMENTUM)
 
     def scale(self):
-        """(real value of one step, stored value of zero); stored values are -128 to 127."""
+        """The real value of one step, and the stored value of zero; stored values are -128 to 127."""
         if self.known is None:
             low = min(float(self.low), 0.0)
             step = max((max(float(self.high), 0.0) - low) / 255, 1e-8)
@@ -94,7 +94,8 @@ class Conv(nn.Module):
         self.norm = None
 
     def steps(self):
-        """Real value of one step of the weights, for each channel; the same for all if `weights` is 'tensor'."""
+        """The real value of one step of the weights, for each channel. It is the same for all channels if `weights` is
+        'tensor'."""
         most = self.weight.detach().abs().amax((1, 2, 3))
         if self.weights == "tensor":
             most = most.max().expand_as(most)
@@ -112,7 +113,7 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """x + two 3x3 convolutions of it, ReLU after the sum."""
+    """x + two 3x3 convolutions of x, with ReLU after the sum."""
 
     def __init__(self, c):
         super().__init__()
@@ -125,7 +126,7 @@ class Block(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """x + a 3x3 convolution of half its channels, ReLU after the sum."""
+    """x + a 3x3 convolution with half of the channels, with ReLU after the sum."""
 
     def __init__(self, c):
         super().__init__()
@@ -138,8 +139,8 @@ class Squeeze(nn.Module):
 
 
 class Lift(nn.Module):
-    """fine + a 1x1 convolution of features of half its resolution, ReLU after the sum: the surroundings help to interpret small
-    details."""
+    """fine + a 1x1 convolution of features of half its resolution, with ReLU after the sum. The surroundings help to interpret
+    small details."""
 
     def __init__(self, coarse, fine):
         super().__init__()
@@ -164,7 +165,7 @@ def fold(net):
 
 
 def rounding(net, mode):
-    """Sets the mode: off; watch: learn the ranges; round: round weights and activations; both."""
+    """Sets the mode: `off`; `watch`, to learn the ranges; `round`, to round weights and activations; `both`."""
     for m in net.modules():
         if isinstance(m, Round):
             m.mode = mode
@@ -178,7 +179,7 @@ def save(net, file):
 
 
 def load(net, file):
-    """Loads the weights of `save`. A residual block that the file lacks adds nothing at first."""
+    """Loads weights that `save` wrote. A residual block that is missing in the file adds nothing at first."""
     kept = np.load(file)
     for name, module in net.named_modules():
         for key, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):

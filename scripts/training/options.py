@@ -20,12 +20,12 @@ def parser(about, **defaults):
     return a
 
 
-# The arguments that must be the same to continue an interrupted training.
+# The arguments that must be unchanged to continue an interrupted training.
 SAME = ("folds", "samples", "batch", "rate", "seed", "start", "faces", "drawn", "hints", "crowd")
 
 
 def checkpoint(args, file):
-    """The state in `file`, if there is one, of a training with the same arguments. A state must contain `same(args)`."""
+    """The state that a training with the same arguments left in `file`, if there is one. A state must contain `same(args)`."""
     import torch
 
     if not file.exists():
@@ -49,5 +49,6 @@ def goes_on(a, name):
 
 
 def over(args, share, seconds):
-    """The share of a training that is over: of its rounds or of its minutes, whichever is more. The rate falls with it."""
+    """The share of a training that is over: the share of its rounds or of its minutes, whichever is larger. The rate falls as
+    this share grows."""
     return max(share, seconds / 60 / args.minutes if args.minutes else 0.0)

@@ -1,6 +1,6 @@
 """Public face detectors to compare ours with: BlazeFace short range, MTCNN and YuNet, each used in its usual way.
 
-Of these only YuNet is also a teacher: `world` takes its boxes where a picture has none of its own.
+Only YuNet is also a teacher: `world` uses its boxes where a picture has no boxes of its own.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def share(a, b):
 
 
 class BlazeFace:
-    """128x128, letterboxed. Its points are eyes, nose, mouth, ears: three of them are the same as ours."""
+    """The input is 128x128, letterboxed. The points are eyes, nose, mouth and ears; three of them are the same as ours."""
 
     COMPARABLE = [0, 1, 2]
 
@@ -58,7 +58,7 @@ class BlazeFace:
 
 
 def blended(seen, overlap):
-    """Overlapping faces as their mean, weighted by score."""
+    """Replaces overlapping faces by their mean, weighted by score."""
     seen = sorted(seen, key=lambda f: -f[0])
     out = []
     while seen:
@@ -71,7 +71,7 @@ def blended(seen, overlap):
 
 
 class YuNet:
-    """Takes pictures of any size; strides 8, 16 and 32. Its box goes from forehead to chin, as in WIDER FACE."""
+    """Takes pictures of any size, with strides 8, 16 and 32. Its box goes from forehead to chin, as in WIDER FACE."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -112,7 +112,7 @@ class YuNet:
 
 
 class Mtcnn:
-    """Three networks over a pyramid; its authors' thresholds 0.6, 0.7, 0.7 and factor 0.709."""
+    """Three networks over a pyramid, with its authors' thresholds 0.6, 0.7, 0.7 and factor 0.709."""
 
     COMPARABLE = [0, 1, 2, 3, 4]
 
@@ -122,7 +122,7 @@ class Mtcnn:
         self.least = least
 
     def run(self, k, x):
-        """x: [n, h, w, 3], -1 to 1. The networks take x and y swapped. Outputs by number of channels."""
+        """x: [n, h, w, 3], -1 to 1. The networks take x and y swapped. Returns the outputs by their number of channels."""
         net = self.nets[k]
         x = x.transpose(0, 2, 1, 3).astype(np.float32)
         at = net.get_input_details()[0]
@@ -139,7 +139,7 @@ class Mtcnn:
         for x, y, w, h in boxes:
             m = np.float32([[side / w, 0, -x * side / w], [0, side / h, -y * side / h]])
             if w > side:
-                # Averages where it shrinks.
+                # Averages where the picture shrinks.
                 x0, y0 = int(round(x)), int(round(y))
                 x1, y1 = int(round(x + w)), int(round(y + h))
                 piece = np.zeros((max(y1 - y0, 1), max(x1 - x0, 1)), np.uint8)

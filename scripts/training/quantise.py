@@ -1,4 +1,4 @@
-"""From a trained network to one that is rounded to 8 bits: batch normalisation is folded, ranges are learnt, and in a last
+"""Turns a trained network into one that is rounded to 8 bits: batch normalisation is folded, ranges are learnt, and in a last
 training everything is rounded as the 8-bit network will round it."""
 
 import copy
@@ -16,7 +16,7 @@ def watched(model, batches, count):
     with torch.inference_mode():
         for _, x in zip(range(count), batches):
             model(x)
-    # Tensors made in inference mode cannot be used in training: they are copied.
+    # Tensors made in inference mode cannot be used in training, so they are copied.
     for module in model.modules():
         for name, value in list(module._buffers.items()):
             if value is not None:
@@ -26,7 +26,7 @@ def watched(model, batches, count):
 
 
 def tuned(model, loss, rounds, rate, say):
-    """Trains a network whose ranges are known with everything rounded; `loss(model, round)` is minimised. The result has the
+    """Trains a network whose ranges are known, with everything rounded; `loss(model, round)` is minimised. The result has the
     mean of the weights over the last half of the rounds."""
     net.rounding(model, "round")
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=0)

@@ -1,5 +1,5 @@
-"""What the detector's frames are made of in addition to pictures of the real world: drawn shapes, texture from beside the faces
-of photos, faces in pieces. Also the photos of Labeled Faces in the Wild for testing.
+"""Material for the detector's frames in addition to pictures of the real world: drawn shapes, texture from beside the faces of
+photos, and faces in pieces. Also the photos of Labeled Faces in the Wild for testing.
 """
 
 import json
@@ -10,7 +10,7 @@ import numpy as np
 
 import faces
 
-# What a camera delivers.
+# The size of the frames that a camera delivers.
 WHOLE = (640, 480)
 
 
@@ -34,7 +34,7 @@ class Stock:
 
 
 def smooth(rng, cells, side):
-    """A field of [side, side] that bends `cells` times, float32 of mean 0 and deviation 1."""
+    """A smooth field of [side, side] that bends `cells` times, float32 of mean 0 and deviation 1."""
     field = rng.standard_normal((cells, cells)).astype(np.float32)
     return cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
 
@@ -82,7 +82,7 @@ def bare(rng, pictures, size=WHOLE):
 
 
 def scrambled(rng, picture, box):
-    """A face cut into pieces in random order: it has everything of a face except the arrangement."""
+    """A face cut into pieces in random order: the result has everything of a face except the arrangement."""
     x, y, w, h = (int(v) for v in box)
     crop = picture[max(y, 0) : y + h, max(x, 0) : x + w].astype(np.float32)
     n = int(rng.integers(2, 5))

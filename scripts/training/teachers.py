@@ -1,8 +1,8 @@
-"""What the embedder learns from: the faces of photos, mixtures of them and synthetic people, and the reference embedders'
-answers for each.
+"""The material that the embedder learns from: the faces of photos, mixtures of these and synthetic people, and the reference
+embedders' answers for each face.
 
-A teacher answers for any picture, so the photos need no names and can be mixed into faces of new people: two photos are blended
-or patched together, and distorted. With a few thousand photos alone the network would overfit.
+A teacher answers for any picture, so the photos need no names and can be mixed into faces of new people: two photos are
+blended or patched together, and distorted. With a few thousand photos alone the network would overfit.
 """
 
 import os
@@ -21,7 +21,8 @@ REID_TEMPLATE = REID_SIDE * np.array(
     [[0.31557, 0.46157], [0.68262, 0.46157], [0.50026, 0.64051], [0.34947, 0.82469], [0.65344, 0.82469]], np.float32
 )
 DIMENSIONS = 256 + 128
-# The maps of MobileFaceNet that are the easiest to learn: sums of residual blocks, before any activation. [channels, side, side]
+# The maps of MobileFaceNet that are the easiest to learn, which are sums of residual blocks, before any activation. [channels,
+# side, side]
 HINTS = {"/features/features.11/Add_output_0": (128, 14, 14), "/features/features.14/Add_output_0": (128, 7, 7)}
 BATCH = 256
 
@@ -46,7 +47,7 @@ class TfLite:
 
 
 class Onnx:
-    """The same, with the inner maps `seen`."""
+    """The same as TfLite for an ONNX file, with the inner maps `seen`."""
 
     def __init__(self, file, seen):
         import onnx
@@ -63,18 +64,18 @@ class Onnx:
 
 
 class Teachers:
-    """face-reid-0095 and MobileFaceNet."""
+    """The two teachers, face-reid-0095 and MobileFaceNet."""
 
     def __init__(self, shared, device):
         models = Path(shared) / "models"
         reid = models / "face-reid-0095/face-reidentification-retail-0095.xml"
         arc = models / "mobilefacenet/MobileFaceNet.onnx"
         if device == "cpu":
-            # One picture at a time and without PyTorch: on a CPU this is ten times as fast.
+            # Takes one picture at a time and does not use PyTorch, which is ten times as fast on a CPU.
             self.reid, self.arc = TfLite(models / "face-reid-0095/face_reid_0095_fp32.tflite"), Onnx(arc, list(HINTS))
         else:
             self.reid, self.arc = (n.to(device, memory_format=torch.channels_last) for n in (frozen.Reid(reid), frozen.MobileFaceNet(arc)))
-        # From places in the crop of face-reid-0095 to places in the wide one, both -1 to 1.
+        # Maps places in the crop of face-reid-0095 to places in the wide crop, both -1 to 1.
         back = cv2.invertAffineTransform(faces.similarity(faces.TEMPLATE + faces.MARGIN, REID_TEMPLATE)).astype(np.float64)
         centred = lambda side: np.array([[side / 2, 0, (side - 1) / 2], [0, side / 2, (side - 1) / 2], [0, 0, 1]])
         whole = np.linalg.inv(centred(faces.WIDE)) @ np.vstack([back, [0, 0, 1]]) @ centred(REID_SIDE)
@@ -101,8 +102,8 @@ class Teachers:
 
     @torch.inference_mode()
     def hints(self, luma):
-        """The inner maps of MobileFaceNet for luma crops [n, WIDE, WIDE]: int8 for each of HINTS, scaled to -127 to 127 for each
-        crop."""
+        """The inner maps of MobileFaceNet for luma crops [n, WIDE, WIDE]: int8 for each of HINTS, scaled to -127 to 127
+        separately for each crop."""
         seen = self._arc(luma[:, None].expand(-1, 3, -1, -1), list(HINTS))
         return [(y / y.abs().amax((1, 2, 3), keepdim=True) * 127).round().to(torch.int8) for y in seen]
 
@@ -132,7 +133,7 @@ def mix(a, b, random):
     kind = share()
     even, patches = 0.25 + 0.5 * share(), torch.sigmoid(3 * smooth(cells(2, 5), 1))
     w = torch.where(kind < 0.3, even, torch.where(kind < 0.8, patches, torch.zeros_like(patches)))
-    # Both get the same light: otherwise the teacher would react to the seam.
+    # Both faces get the same light; otherwise the teacher would react to the seam.
     gain = a.std((1, 2, 3), keepdim=True) / b.std((1, 2, 3), keepdim=True).clamp_min(1)
     b = (b - b.mean((2, 3), keepdim=True)) * gain + a.mean((2, 3), keepdim=True)
     out = a * (1 - w) + b * w
@@ -167,7 +168,7 @@ def wide_crops(photos, cache, name, crowd=()):
 
 def taught(photos, drawn, shared, cache, name, count, seed, device, say, crowd=(), hinted=True):
     """Luma crops uint8 [n, WIDE, WIDE], labels float16 [n, 384] and, if `hinted`, the hints, int8, one array for each of
-    HINTS. The first are the photos and the crowd, then come mixtures of them up to `count`, then those `drawn`. If it is
+    HINTS. The photos and the crowd come first, then mixtures of these up to `count`, then the synthetic faces `drawn`. If this is
     interrupted, the next run continues where it stopped."""
     n, total = len(photos) + len(crowd), count + len(drawn)
     if count < n:
@@ -177,7 +178,7 @@ def taught(photos, drawn, shared, cache, name, count, seed, device, say, crowd=(
     kinds = [("crops", np.uint8, (faces.WIDE, faces.WIDE))]
     if hinted:
         kinds += [(f"hints{shape[-1]}", np.int8, shape) for shape in HINTS.values()]
-    # The labels come last: a batch that has them is complete.
+    # The labels are written last, so a batch that has labels is complete.
     kinds.append(("labels", np.float16, (DIMENSIONS,)))
     files = [Path(cache) / f"{name}-{n}-{count}-{total}-seed{seed}-{kind}.npy" for kind, _, _ in kinds]
     for file, (_, dtype, shape) in zip(files, kinds):

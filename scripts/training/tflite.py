@@ -1,7 +1,7 @@
 """Writes networks of `net` as 8-bit TFLite files: per-channel int8 weights, int8 activations, int32 biases.
 
 The first layer of the detector is the exception: uint8 with one scale for all its weights, because its input is the
-camera's own buffer. This is not a converter for other networks: that is scripts/convert.
+camera's own buffer. This module does not convert other networks; scripts/convert does.
 """
 
 import os
@@ -18,7 +18,7 @@ KIND = {INT8: np.int8, UINT8: np.uint8, INT32: np.int32}
 
 
 class Tensor:
-    """A tensor of the file: index, shape, and how a stored value is to be read."""
+    """A tensor of the file: index, shape, and how a stored value must be interpreted."""
 
     def __init__(self, index, shape, scale, zero, kind):
         self.index, self.shape, self.scale, self.zero, self.kind = index, shape, scale, zero, kind
@@ -59,7 +59,7 @@ class Writer:
                 return i
         c = schema.OperatorCodeT()
         c.builtinCode, c.deprecatedBuiltinCode = builtin, min(builtin, 127)
-        # The lowest versions that support 8-bit tensors, so that old libraries run the file.
+        # The lowest versions that support 8-bit tensors, so that old libraries can run the file.
         op = schema.BuiltinOperator
         c.version = {op.QUANTIZE: 2, op.ADD: 2, op.CONV_2D: 3, op.DEPTHWISE_CONV_2D: 3, op.DEPTH_TO_SPACE: 1, op.SLICE: 2}[builtin]
         self.model.operatorCodes.append(c)
@@ -84,7 +84,7 @@ class Writer:
             self.graph.tensors[t.index].name = name
 
     def conv(self, layer, x, name):
-        """A folded net.Conv whose ranges are known."""
+        """Writes a folded net.Conv whose ranges are known."""
         weight = layer.weight.detach().cpu().numpy()
         steps = layer.steps().cpu().numpy()
         stored = np.clip(np.round(weight / steps[:, None, None, None]), -127, 127).astype(np.int32)
@@ -125,7 +125,7 @@ class Writer:
         return self.operator(op.CONV_2D, [x, w, b], y, kinds.Conv2DOptions, options)
 
     def add(self, a, b, out, name):
-        """ReLU(a + b), rounded as `out`."""
+        """Writes ReLU(a + b), rounded as `out`."""
         scale, zero = out.scale()
         y = self.tensor(name, a.shape, scale, zero)
         options = schema.AddOptionsT()
@@ -133,12 +133,12 @@ class Writer:
         return self.operator(schema.BuiltinOperator.ADD, [a, b], y, schema.BuiltinOptions.AddOptions, options)
 
     def signed(self, x, name):
-        """The same values as int8."""
+        """Writes a conversion of the values of `x` to int8."""
         y = self.tensor(name, x.shape, x.scale, x.zero - 128)
         return self.operator(schema.BuiltinOperator.QUANTIZE, [x], y, schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT())
 
     def spread(self, x, name):
-        """Four channels to a square of four cells."""
+        """Writes the rearrangement of four channels to a square of four cells."""
         n, h, w, c = x.shape
         y = self.tensor(name, (n, 2 * h, 2 * w, c // 4), x.scale, x.zero)
         options = schema.DepthToSpaceOptionsT()
@@ -147,7 +147,7 @@ class Writer:
         return self.operator(op, [x], y, kinds, options)
 
     def top(self, x, h, w, name):
-        """The first h rows and w columns."""
+        """Writes a slice of the first h rows and w columns."""
         if x.shape[1:3] == (h, w):
             return x
         shape = (x.shape[0], h, w, x.shape[3])
@@ -157,7 +157,7 @@ class Writer:
         return self.operator(op, [x, *ends], y, kinds, schema.SliceOptionsT())
 
     def lift(self, module, fine, coarse, name):
-        """A net.Lift."""
+        """Writes a net.Lift."""
         cells = self.spread(self.conv(module.a, coarse, f"{name}/a"), f"{name}/cells")
         cells = self.top(cells, *fine.shape[1:3], f"{name}/top")
         return self.add(fine, cells, module.out, name)

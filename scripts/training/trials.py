@@ -1,7 +1,8 @@
 """Frames that detectors are tested on, made of pictures that were not used for training: the held sources of `world`
 (`world.HELD_SCENES` and the others) and people of other folds.
 
-A trial is (luma 640x480, wanted box, boxes that do not count as false faces). Boxes are in our convention: from eyebrow to chin.
+A trial is (luma 640x480, the wanted box, boxes that do not count as false faces). Boxes are in our convention: from eyebrow to
+chin.
 """
 
 import json
@@ -15,14 +16,14 @@ import world
 
 SIDES = (24, 32, 48, 64, 96, 128, 180, 240, 320, 400, 480)
 KINDS = ("plain", "turned", "dim", "masked", "cut")
-# A face of fewer pixels than this share of its wanted side is too blurred to judge by.
+# If a face has fewer pixels than this share of the wanted side, it is too blurred to be used for a judgement.
 ENLARGED = 0.4
 SHARES = ((0.05, 0.15), (0.15, 0.30), (0.30, 0.50), (0.50, 1.01))
 WIDE, HIGH = mixture.SIZE
 
 
 def held(shared):
-    """Scenes of the held sources: (picture, masked [n] of its faces, their own boxes [n, 4])."""
+    """Scenes of the held-back sources: (picture, masked [n] of its faces, their own boxes [n, 4])."""
     folder = Path(shared) / "faces/scenes"
     lines = [json.loads(line) for line in (folder / "boxes.jsonl").read_text().splitlines()]
     out = []
@@ -56,7 +57,7 @@ def placed(p, k, side, kind, rng):
 
 
 def by_size(shared, side, kind, count):
-    """Trials of one size: `count`, or fewer if the held scenes have no more faces that are large enough."""
+    """Trials of one size: `count` of them, or fewer if the held-back scenes have too few faces that are large enough."""
     rng = np.random.default_rng([7, side, KINDS.index(kind)])
     faces = []
     for p, masked, _ in held(shared):
@@ -68,7 +69,7 @@ def by_size(shared, side, kind, count):
 
 
 def shown(luma, smaller=1.0):
-    """A picture scaled to fit the frame, times `smaller`: (frame, scale, left, top)."""
+    """A picture scaled to fit the frame, and then by `smaller`: (frame, scale, left, top)."""
     h, w = luma.shape
     scale = min(WIDE / w, HIGH / h) * smaller
     left, top = (WIDE - scale * w) / 2, (HIGH - scale * h) / 2
@@ -77,8 +78,8 @@ def shown(luma, smaller=1.0):
 
 
 def looked(detector, luma, overlap=0.4):
-    """Faces of a picture as `identify` finds them, but without its enlarged parts: at half the scale, then as large as it fits.
-    Where both find a face, the first counts. In pixels of the picture."""
+    """Faces of a picture as `identify` finds them, but without looks at enlarged parts. The picture is looked at with half the
+    scale and then as large as it fits. Where both looks find a face, the first counts. Boxes are in pixels of the picture."""
     out = []
     for smaller in (0.5, 1.0):
         frame, scale, left, top = shown(luma, smaller)
@@ -104,7 +105,7 @@ def tight(shared, times):
             continue
         name, *corners = line.split()
         left, top, right, bottom = map(float, corners)
-        # The list has 1.2 times the box.
+        # The squares in the list are 1.2 times the box.
         middle, side = np.array([(left + right) / 2, (top + bottom) / 2]), (right - left) / 1.2
         wide = times * side
         m = mixture.transform(400 / wide, 0.0, False, middle, (200, 200))

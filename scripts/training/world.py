@@ -3,8 +3,8 @@
 A picture is (luma, boxes [n, 4], points [n, 5, 2], kinds [n]). Boxes are [x, y, w, h] from eyebrow to chin, square, as all
 our networks use them; unknown points are NaN. A kind is FACE, or DOUBT: neither a hit nor a false alarm.
 
-Whole sources are held back for testing (`HELD_SCENES` and the others below), and nothing is chosen on them. One picture in
-twenty of the other sources is kept for validation: thresholds are chosen there.
+Complete sources are held back for testing (`HELD_SCENES` and the others below), and no choice is based on them. One picture in
+twenty of the other sources is kept for validation, and thresholds are chosen on these pictures.
 """
 
 import csv
@@ -19,18 +19,19 @@ import faces
 import peers
 
 FACE, DOUBT = 0, 1
-# What is held back: sources of `scenes`; sources of `nofaces`, and of its source `dtd` every second class; half of the objects.
+# Held back are sources of `scenes`; sources of `nofaces`, and every second class of its source `dtd`; and half of the objects.
 HELD_SCENES = ("kaggle-mask", "animals-person")
 HELD_NOFACES = ("clothing", "camvid", "raccoon")
 HELD_TEXTURES = ("blotchy", "bubbly", "chequered", "cracked", "crystalline")
 HELD_OBJECTS = 5
-# One picture in so many is for validation.
+# One picture in this number is for validation.
 VALIDATION = faces.HELD
 
-# From boxes of WIDER FACE (forehead to chin, narrow) to ours: side over their geometric mean side, and how far the middle
-# moves down in the same unit. They are means over 733 faces of LFW, BlazeFace's box compared with YuNet's; deviation 6 % and 3 %.
+# Factors from boxes of WIDER FACE (forehead to chin, narrow) to ours: our side divided by their geometric mean side, and how far
+# the middle moves down in the same unit. They are means over 733 faces of LFW, with BlazeFace's box compared with YuNet's; the
+# deviation is 6 % and 3 %.
 SIDE, DOWN = 0.971, 0.100
-# The same from five points: in units of hypot(between the eyes, eyes to mouth), from the mean of the points.
+# The same factors from five points: in units of hypot(between the eyes, eyes to mouth), from the mean of the points.
 POINTS_SIDE, POINTS_DOWN = 1.715, 0.052
 
 
@@ -69,7 +70,7 @@ def grey(data):
 
 
 def part_of(number, source, held):
-    """training, validation or held."""
+    """The part that a picture belongs to: training, validation or held."""
     if source in held:
         return "held"
     return "validation" if number % VALIDATION == 0 else "training"
@@ -94,7 +95,7 @@ def scenes(shared, part):
                 if five is None:
                     five = np.full((5, 2), np.nan)
                 elif cut:
-                    # The given box ends at the edge of the picture, the face does not.
+                    # The given box ends at the edge of the picture, but the face goes on.
                     box = around([five])[0]
                 boxes.append(box)
                 points.append(five)
@@ -162,7 +163,7 @@ def seen_by_teacher(shared, cache):
     return {str(p): (scores[which == i], boxes[which == i], points[which == i]) for i, p in enumerate(photos)}
 
 
-# Above this score of the teacher it is a face, below it there may be one.
+# A teacher's score above this counts as a face; with a lower score there may be a face.
 SURE = 0.7
 
 
@@ -179,6 +180,6 @@ def photos(shared, cache, folds, part):
 
 
 def tight_people(shared):
-    """People of LFW whose photos are in tight-crops.txt: they are for testing, and nothing is learnt from them."""
+    """People of LFW whose photos are in tight-crops.txt: these people are for testing, and nothing is learnt from them."""
     lines = (Path(shared) / "cases/tight-crops.txt").read_text().splitlines()
     return {line.split("/")[0] for line in lines if "/" in line and not line.startswith("#")}

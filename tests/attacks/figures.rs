@@ -1,7 +1,7 @@
 //! Attacks on the door, and scenes that must not keep residents out, with the shipped networks and defaults: faces are pasted
-//! into frames, read by the set's networks, and judged as in the running program, in simulated time. Prints figures. It is no
-//! test, as a run takes minutes: `cargo run --release --example attacks -- NAME...`, with the folder of `faces` and `cases` in
-//! LATCHKEY_SHARED.
+//! into frames, read by the set's networks, and judged as in the running program, in simulated time. It prints figures. It is
+//! not a test, because a run takes minutes: `cargo run --release --example attacks -- NAME...`, with the folder of `faces` and
+//! `cases` in LATCHKEY_SHARED.
 
 #[path = "../common/shared.rs"]
 mod shared;
@@ -20,14 +20,14 @@ use latchkey::people::{Bank, Gallery, Identifier, Rule};
 use latchkey::pipeline::IdentityTracker;
 
 const SIZE: (u32, u32) = (640, 480);
-/// Frames a second.
+/// Frames per second.
 const FPS: u64 = 10;
 
-/// A person and the JPEG bytes of each photo.
+/// A person's name, and the JPEG bytes of each photo.
 type Person = (String, Vec<Vec<u8>>);
 
-/// Residents: the people of `faces/spoof` in front of a webcam, whom no network of the set has seen. Their photos are in order
-/// of time.
+/// The residents: the people of `faces/spoof` in front of a webcam, whom no network of the set has seen. Their photos are in
+/// order of time.
 fn webcam_people(shared: &Path) -> Vec<Person> {
     let folder = shared.join("faces/spoof/real");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -48,7 +48,8 @@ fn webcam_people(shared: &Path) -> Vec<Person> {
     people
 }
 
-/// Strangers: the portraits of `congress` in `faces/scenes`, one person each, whom no network of the set has seen.
+/// The strangers: the portraits of `congress` in `faces/scenes`, with one person per portrait, whom no network of the set has
+/// seen.
 fn portraits(shared: &Path) -> Vec<Vec<u8>> {
     let scenes = shared.join("faces/scenes");
     let list = std::fs::read_to_string(scenes.join("boxes.jsonl")).unwrap();
@@ -93,11 +94,12 @@ fn image(picture: &RgbImage) -> Image<'_> {
 struct House {
     reader: Reader,
     gallery: Gallery,
-    /// One photo of each resident, taken some time after those that are enrolled.
+    /// One photo of each resident, taken some time after the photos that are enrolled.
     residents: Vec<RgbImage>,
 }
 
-/// How many photos of each resident are enrolled: every second one of twice as many. The last photo is shown at the door.
+/// The number of photos of each resident that are enrolled: every second one of twice this number. The last photo is shown at the
+/// door.
 const ENROLLED: usize = 10;
 
 impl House {
@@ -127,7 +129,8 @@ impl House {
         }
     }
 
-    /// `many` strangers, cut from the portraits from number `from` on; those whose face is not found do not count.
+    /// Faces of `many` strangers, cut from the portraits, starting at number `from`. Portraits in which no face is found do not
+    /// count.
     fn strangers(&mut self, shared: &Path, from: usize, many: usize) -> Vec<RgbImage> {
         let portraits = portraits(shared);
         let found: Vec<RgbImage> = portraits
@@ -166,7 +169,7 @@ impl House {
         self.looks_before(&[wall], photo, side, (320, 240), frames, seed)
     }
 
-    /// The same in front of several walls, one after the other.
+    /// The same as `looks`, but in front of several walls, one after the other.
     fn looks_before(
         &mut self,
         walls: &[RgbImage],
@@ -196,7 +199,7 @@ fn decode(jpeg: &[u8]) -> RgbImage {
     image::load_from_memory(jpeg).unwrap().into_rgb8()
 }
 
-/// The largest face of a picture with its surroundings: a square of 2.4 times the box, grey beyond the picture's edge.
+/// The largest face of a picture with its surroundings: a square of 2.4 times the box, with grey beyond the picture's edge.
 fn cut(reader: &mut Reader, jpeg: &[u8]) -> Option<RgbImage> {
     let picture = decode(jpeg);
     let faces = reader.read(&image(&picture)).unwrap();
@@ -214,7 +217,7 @@ fn cut(reader: &mut Reader, jpeg: &[u8]) -> Option<RgbImage> {
 /// Adds sensor noise and changes the light.
 fn noise(frame: &mut RgbImage, sigma: f32, gain: f32, chance: &mut Chance) {
     for byte in frame.iter_mut() {
-        // A sum of four sixteenths of the bits is near enough to a normal deviate.
+        // The sum of four 16-bit parts of the random bits is near enough to a normal deviate.
         let bits = chance.bits();
         let n = (0..4)
             .map(|k| (bits >> (16 * k) & 0xFFFF) as f32 / 65_536.0)
@@ -407,14 +410,14 @@ fn a_stranger_takes_the_place_of_a_resident() -> Result<(), String> {
     Ok(())
 }
 
-/// What moves in a scene of things. All scenes have the sensor's noise and drifting light.
+/// The movement in a scene of things. All scenes also have the sensor's noise and drifting light.
 #[derive(Clone, Copy, Debug)]
 enum Moves {
-    /// Nothing.
+    /// Nothing moves.
     Nothing,
-    /// Everything, a little, several times a second, as when wind shakes the camera's mount.
+    /// Everything moves a little, several times a second, as when wind shakes the camera's mount.
     Shakes,
-    /// Everything, by half a face, to and fro.
+    /// Everything moves to and fro, by half a face.
     Swings,
 }
 
@@ -453,7 +456,7 @@ fn scene(picture: &RgbImage, moves: Moves, frames: u32, chance: &mut Chance) -> 
         .collect()
 }
 
-/// The JPEG files in an uncompressed tar archive: name and content.
+/// The names and contents of the JPEG files in an uncompressed tar archive.
 fn tar(bytes: &[u8]) -> Vec<(String, &[u8])> {
     let (mut files, mut at) = (Vec::new(), 0);
     while at + 512 <= bytes.len() && bytes[at] != 0 {
@@ -472,8 +475,8 @@ fn tar(bytes: &[u8]) -> Vec<(String, &[u8])> {
     files
 }
 
-/// An hour in front of a scene, with a visit of a resident every five minutes. Returns the number of visits, and of those that
-/// were granted.
+/// Plays an hour in front of a scene, with a visit of a resident every five minutes. Returns the number of visits, and the number
+/// of granted visits.
 fn hour(house: &mut House, what: &str, frames: &[RgbImage], seed: u64) -> (usize, usize) {
     let faces: Vec<Vec<Face>> = frames.iter().map(|f| house.read(f)).collect();
     let photos = house.residents.clone();
@@ -520,18 +523,19 @@ fn an_hour_before_things() -> Result<(), String> {
     hours_before_pictures(&mut house, &shared, OFFSET)
 }
 
-/// The pictures of `nofaces` before this one are those by which constants are chosen.
+/// The number of the first picture of `nofaces` that is used here. Constants are chosen with the pictures before it.
 const OFFSET: usize = 1000;
 
-/// The same with the scenes by which constants are chosen.
+/// The same as `an_hour_before_things`, but with the pictures that constants are chosen with.
 fn an_hour_before_other_things() -> Result<(), String> {
     let shared = shared::shared()?;
     let mut house = House::new(&shared, 5);
     hours_before_pictures(&mut house, &shared, 0)
 }
 
-/// An hour in front of each of 20 pictures of things, for each kind of movement. Of every 17th picture from `from` on, ten are
-/// used in whose first frame the detector sees a face, and ten in which it sees none.
+/// Plays an hour in front of each of 20 pictures of things, for each kind of movement. Candidates are every 17th picture,
+/// starting at number `from`. The first ten with a face in the first frame, according to the detector, are used, and the first
+/// ten without.
 fn hours_before_pictures(house: &mut House, shared: &Path, from: usize) -> Result<(), String> {
     let packed = std::fs::read(shared.join("faces/nofaces/nofaces-0.tar")).unwrap();
     let (mut busy, mut quiet) = (Vec::new(), Vec::new());

@@ -1,4 +1,5 @@
-"""A new card in a Pi 3: from power-on to ready, with the seconds to each step; then again, with the file system in place.
+"""A new card boots in a Pi 3, from power-on to ready, and the seconds to each step are printed. Then the card boots again, with
+the file system in place.
 
 usage: boot.py IMAGE WORK
 """

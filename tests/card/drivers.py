@@ -1,6 +1,6 @@
-"""Whether the card has the drivers of each board, by the board's device tree. Those of the emulated Pi 3 are also tested by
-a start, the others only here. A node that one of the kernel's modules would drive, and that is turned on, needs that
-module on the card, unless a door does not need it.
+"""Checks whether the card has the drivers of each board, according to the board's device tree. Those of the emulated Pi 3 are
+also tested by a start; the others are tested only here. If a node is turned on and one of the kernel's modules would drive it,
+that module must be on the card, unless a door does not need it.
 
 usage: drivers.py IMAGE WORK, with WORK beside the folder `image` in which scripts/image made the image
 """
@@ -46,14 +46,14 @@ def nodes(tree):
 
 
 def on(tree, path):
-    """Whether a node and all its parents are turned on."""
+    """Whether a node and all its parent nodes are turned on."""
     parts = path.split("/")
     above = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
     return all(tree[p].get("status", b"okay\0") in (b"okay\0", b"ok\0") for p in above)
 
 
 def drives(module):
-    """What a module drives: the `compatible` values of its aliases."""
+    """The devices that a module drives: the `compatible` values of its aliases."""
     aliases = re.findall(rb"alias=of:N[^T\0]*T[^C\0]*C([^\0]*)", module)
     return {a.removesuffix(b"C*").removesuffix(b"*").decode() for a in aliases}
 

@@ -1,5 +1,5 @@
-# In the emulated Pi: a resident is let in, and a fault happens while the relay is on: `test=faults,WHAT` on the kernel's
-# command line.
+# Runs in the emulated Pi with `test=faults,WHAT` on the kernel's command line: a resident is let in, and a fault happens while
+# the relay is on.
 
 what=$2
 cd /test || exit
@@ -28,7 +28,7 @@ if [ "$what" = forgotten ]; then
     echo "@@ end"
     exit
 fi
-# Judged by what the kernel reports about the line, not by the log.
+# The relay is judged by what the kernel reports about the line, not by the log.
 relay_up() { grep -qE 'gpio-?17 .*latchkey.* out hi' /sys/kernel/debug/gpio; }
 mount -t debugfs debug /sys/kernel/debug
 wait_for 90 relay_up || { echo "@@ no one was let in"; cat /sys/kernel/debug/gpio; }
@@ -44,23 +44,23 @@ sleep 1
 echo "@@ fault $what $(now)"
 case $what in
     kill) kill -9 "$(job)" ;;
-    # Both guards: the active one, and its spare.
+    # Kills both guards: the active one and the spare.
     # shellcheck disable=SC2046  # a list
     guard) kill -9 $(pidof latchkey-guard) ;;
-    # As a guard that sleeps where no signal wakes it: it answers no heartbeat, and it does not end.
+    # Like a guard that sleeps where no signal wakes it, this guard answers no heartbeat and does not end.
     guard-stopped) kill -STOP "$(pidof latchkey-guard | tr ' ' '\n' | sort -n | head -n 1)" ;;
     broker) kill -9 "$(pidof latchkey-broker)" ;;
     hang) kill -STOP "$(job)" ;;
     camera) camera_unplug; sleep 5; camera_replug ;;
     panic) echo c > /proc/sysrq-trigger ;;
-    # A fault that the kernel would survive, caused by the kernel's module for that, where Debian's kernel has it.
+    # A fault that the kernel would survive. The kernel's module for such faults causes it, if Debian's kernel has that module.
     oops)
         echo "@@ on faults $(cd /proc/sys/kernel && grep -H . panic panic_on_oops softlockup_panic hardlockup_panic hung_task_panic 2> /dev/null | tr '\n' ' ')"
         insmod /test/modules/lkdtm.ko || { echo "@@ skipped oops"; exit; }
         echo BUG > /sys/kernel/debug/provoke-crash/DIRECT
         ;;
-    # The first process hangs, and the job with it, so nothing feeds the watchdog. They are frozen, as no signal stops the first
-    # process.
+    # The first process hangs, and the job with it, so nothing feeds the watchdog. They are frozen, because no signal stops the
+    # first process.
     watchdog)
         mkdir /test/groups
         mount -t cgroup2 groups /test/groups
@@ -74,7 +74,7 @@ case $what in
         echo "@@ $(df -k /data | awk 'END { print $4 }') KiB left"
         goes_on
         ;;
-    # Both places where the file system describes itself, and everything between them.
+    # This overwrites both places where the file system describes itself, and everything between them.
     destroyed)
         dd if=/dev/zero of=/dev/mmcblk0p3 bs=1M count=160 2> /dev/null
         sync

@@ -1,4 +1,4 @@
-"""The login on the serial console: there is none unless it is configured, and then none without the right password.
+"""The login on the serial console: it exists only if it is configured, and then it needs the right password.
 
 usage: login.py IMAGE WORK
 """
@@ -14,7 +14,7 @@ PASSWORD = "open sesame, please"
 
 
 def digest():
-    """The value of `console` for that password."""
+    """The value of the key `console` for the test's password."""
     made = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True)
     return made.stdout.strip()
 
@@ -22,7 +22,7 @@ def digest():
 def tries(pi, password, since):
     """Answers both prompts, the first of which comes after line `since`. Returns the number of the line after it."""
     pi.wait_for_prompt("login: ", 60, since)
-    # What was typed before the prompt is thrown away.
+    # Text that was typed before the prompt is discarded.
     time.sleep(1)
     pi.type("root\r")
     since = len(pi.lines)

@@ -1,6 +1,6 @@
 """Mistakes on the owner's partition: they are reported in the serial log and in the file, and the old state stays in force.
 
-usage: mistakes.py IMAGE WORK, WORK being that of visitors.prepare
+usage: mistakes.py IMAGE WORK, where WORK is the folder that visitors.prepare filled
 """
 
 import re

@@ -1,5 +1,5 @@
-"""The network of a card: there is none unless it is configured. It goes by wire to the host, which gives an address and the
-time, or over radios that the kernel simulates. The door does not wait for it, nothing listens, and no password is logged.
+"""The network of a card: it exists only if it is configured. It is wired to the host, which gives an address and the time, or
+uses radios that the kernel simulates. The door does not wait for the network, nothing listens, and no password is logged.
 
 usage: network.py IMAGE WORK
 """
@@ -22,7 +22,8 @@ ADAPTER = ["-netdev", "user,id=net", "-device", "usb-net,netdev=net"]
 # The time that the time server gives, in seconds since 1900: a day in 2031.
 THEN = 2_208_988_800 + 1_930_000_000
 KEY = "correct horse"
-# The network's processes have a user of their own, and of root's rights only NET_BIND_SERVICE, NET_ADMIN, NET_RAW and SYS_TIME.
+# The network's processes have a separate user, and of root's rights they have only NET_BIND_SERVICE, NET_ADMIN, NET_RAW and
+# SYS_TIME.
 OURS = " ".join(["1001"] * 4)
 FEW = {
     "Uid": OURS, "Gid": OURS, "Groups": "", "NoNewPrivs": "1", "data": [],
@@ -31,7 +32,7 @@ FEW = {
 
 
 def time_server():
-    """Starts an SNTP server on a port of this machine, which is returned."""
+    """Starts an SNTP server on a port of this machine. Returns the port."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
 
@@ -54,7 +55,7 @@ class Shell:
         pi.wait_for_prompt("[#] ", 60, tries(pi, PASSWORD, since=0))
 
     def __call__(self, command):
-        """The lines that `command` prints, without those of the log."""
+        """The lines that `command` prints, without the lines of the log."""
         since = len(self.pi.lines)
         self.pi.type(f"{command}; echo @@ $?\r")
         at, _, _ = self.pi.wait(r"^@@ \d", 60, since)
@@ -62,7 +63,7 @@ class Shell:
 
 
 def listening(shell):
-    """The sockets to which others could send something."""
+    """The sockets to which other machines could send something."""
     found = []
     for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
         for row in shell(f"cat /proc/net/{kind}"):
@@ -71,7 +72,7 @@ def listening(shell):
                 unconnected = re.fullmatch("0+:0000", theirs)
                 if unconnected and (state == "0A" or not kind.startswith("tcp")):
                     found.append(f"{kind} {ours}")
-    # The flag of sockets that accept connections.
+    # The flag that marks sockets that accept connections.
     return found + [row for row in shell("cat /proc/net/unix") if re.search(r": \S+ \S+ 00010000 ", row)]
 
 
@@ -185,7 +186,7 @@ def main():
             if found[1] == "joined":
                 pi.wait(r"network address=10\.9\.0\.", 60)
                 check(f"{what}: an address over the air", True)
-                # The process of the card's radio, not of the other one.
+                # This is the process of the card's radio, not that of the other radio.
                 found = rights(Shell(pi), "[s]elf/fd/1")
                 check(f"{what}: few rights {found if found != FEW else ''}", found == FEW)
             else:

@@ -1,8 +1,8 @@
-"""Photos on the card's drive: 24 that can be learnt from, and three that do not fit into the board's memory at full size.
+"""Photos on the card's drive: 24 that the program can learn from, and three that do not fit into the board's memory at full size.
 
-Photos that were read leave the drive and are kept on the card; those that cannot be read stay where the owner put them.
+Photos that were read are moved off the drive and kept on the card; photos that cannot be read stay where the owner put them.
 
-usage: photos.py IMAGE WORK, WORK being that of visitors.prepare. The board has 700 MB of memory.
+usage: photos.py IMAGE WORK, where WORK is the folder that visitors.prepare filled. The board has 700 MB of memory.
 """
 
 import re
@@ -21,7 +21,7 @@ WIDE, HIGH = 12_000, 9_000
 
 
 def png():
-    """SIDE x SIDE grey pixels, black: 900 MB in a file of 4 MB."""
+    """A picture of SIDE x SIDE grey pixels, all black: 900 MB in a file of 4 MB."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -34,7 +34,7 @@ def png():
 
 
 def jpeg(progressive):
-    """WIDE x HIGH pixels of one grey: 108 megapixels. The progressive one has only the scan of the blocks' means."""
+    """A picture of WIDE x HIGH pixels of one grey: 108 megapixels. A progressive file has only the scan of the blocks' means."""
 
     def segment(marker, data):
         return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
@@ -43,7 +43,7 @@ def jpeg(progressive):
     means, rest = bytes([0x00]) + bytes([1] + [0] * 15) + b"\0", bytes([0x10]) + bytes([1] + [0] * 15) + b"\0"
     frame = struct.pack(">BHHB", 8, HIGH, WIDE, 1) + bytes([1, 0x11, 0])
     blocks = (WIDE // 8) * (HIGH // 8)
-    # Each code is one bit, 0: the mean alone, or the mean and the end of the block.
+    # Each code is one bit, 0. It codes the mean alone, or the mean and the end of the block.
     bits = blocks * (1 if progressive else 2)
     scan = bytes([1, 1, 0x00]) + (bytes([0, 0, 0]) if progressive else bytes([0, 63, 0]))
     return (
@@ -58,7 +58,7 @@ def jpeg(progressive):
 
 
 MONSTERS = {"wall.png": png, "wall.jpg": lambda: jpeg(False), "wall-progressive.jpg": lambda: jpeg(True)}
-# This one is beyond every limit. The others are read at a reduced scale, and show no face.
+# This photo is beyond every limit. The other two are read at a reduced scale, and show no face.
 UNREADABLE = "wall.png"
 
 

@@ -1,7 +1,6 @@
-"""A Raspberry Pi 3 in QEMU that starts from a card's image: its serial console, its relay's pin as seen from outside,
-and its plug. Kernel, device tree and what goes into memory are taken from the image, as by the bootloader, which QEMU
-does not emulate. QEMU's watchdog resets the board as soon as it is armed, so its driver is left out; a test can use the
-kernel's software watchdog.
+"""A Raspberry Pi 3 in QEMU that starts from a card's image, with its serial console, its relay's pin as seen from outside, and
+its plug. QEMU does not emulate the bootloader, so kernel, device tree and what goes into memory are taken from the image here.
+QEMU's watchdog resets the board as soon as it is armed, so its driver is left out; a test can use the kernel's software watchdog.
 """
 
 import json
@@ -24,7 +23,7 @@ DATA_SECTOR = (68 + 512) * 2048
 
 
 class Card:
-    """A card: the image on a larger one."""
+    """A card: the image, copied to a larger card."""
 
     def __init__(self, image, file, mib=1024):
         self.file = Path(file)
@@ -33,7 +32,7 @@ class Card:
 
     @classmethod
     def of(cls, file):
-        """A card that exists already."""
+        """A card that already exists."""
         card = cls.__new__(cls)
         card.file = Path(file)
         return card
@@ -50,7 +49,7 @@ class Card:
         self._mtools("mcopy", "-n", "-o", f"::/{name}", str(to), at=at)
 
     def put(self, text, name):
-        """A file on the owner's partition."""
+        """Writes a file to the owner's partition."""
         self._mtools("mdel", f"::/{name}", check=False)
         file = self.file.with_suffix(".put")
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -64,7 +63,7 @@ class Card:
         self._mtools("mdel", f"::/{name}", check=False)
 
     def read(self, name):
-        """A file of the owner's partition, or None."""
+        """Reads a file of the owner's partition. Returns None if there is no such file."""
         done = self._mtools("mtype", f"::/{name}", check=False)
         return done.stdout.decode() if done.returncode == 0 else None
 
@@ -72,7 +71,7 @@ class Card:
         return self._mtools("mdir", "-/", "-b", "::/", check=False).stdout.decode().split("\n")
 
     def data(self):
-        """The data partition as a file of its own."""
+        """A copy of the data partition in a separate file."""
         start, sectors = self._data_entry()
         out = self.file.with_suffix(".data")
         subprocess.run(
@@ -81,7 +80,7 @@ class Card:
         return out
 
     def put_data(self, partition):
-        """Writes the file of `data` back to the card."""
+        """Writes the file that `data` returned back to the card."""
         start, _ = self._data_entry()
         subprocess.run(
             ["dd", f"if={partition}", f"of={self.file}", "bs=1M", f"seek={start // 2048}", "conv=notrunc", "status=none"], check=True
@@ -95,8 +94,8 @@ class Card:
 
 
 def e2fsck(partition):
-    """Whether a file system is clean after what every mount does: replaying the journal, and recounting the free blocks,
-    whose number it does not keep. Also returns the tool's output."""
+    """Whether a file system is clean after the steps of every mount: replaying the journal, and recounting the free blocks,
+    because their number is not kept. Also returns the tool's output."""
     copy = f"{partition}.checked"
     subprocess.run(["cp", "--sparse=always", partition, copy], check=True)
     repaired = subprocess.run(["/sbin/e2fsck", "-f", "-p", copy], capture_output=True, text=True)
@@ -106,14 +105,14 @@ def e2fsck(partition):
 
 
 def files_of(partition, folder="/"):
-    """Names and sizes of what is in a folder of the data partition, by default the top folder."""
+    """The names and sizes of the files in a folder of the data partition, by default the top folder."""
     done = subprocess.run(["/sbin/debugfs", "-R", f"ls -p {folder}", partition], capture_output=True, text=True)
     rows = [line.split("/") for line in done.stdout.splitlines() if line.startswith("/")]
     return {row[5]: int(row[6] or 0) for row in rows if row[5] not in (".", "..", "lost+found")}
 
 
 class Pi:
-    """One start. `lines` are [seconds since power-on, line]; `relay` is [seconds, on] for every change."""
+    """One start of the Pi. `lines` are [seconds since power-on, line]; `relay` is [seconds, on] for every change."""
 
     def __init__(self, card, work, extra="", test=None, keep_on=False, watch=True, devices=()):
         work = Path(work)
@@ -135,7 +134,7 @@ class Pi:
         self.monitor_path = str(work / "qmp")
         Path(self.monitor_path).unlink(missing_ok=True)
         self.lines, self.relay, self.levels, self.rest = [], [], [], b""
-        # When the pin was last read.
+        # The time at which the pin was last read.
         self.watched = 0
         self.console = open(work / "console.log", "w")
         self.begun = time.monotonic()
@@ -166,7 +165,7 @@ class Pi:
         return time.monotonic() - self.begun
 
     def _watch(self):
-        """Follows the relay's pin: its function (GPFSEL1) and level (GPLEV0)."""
+        """Watches the relay's pin: its function (GPFSEL1) and its level (GPLEV0)."""
         while not os.path.exists(self.monitor_path):
             time.sleep(0.01)
         link = socket.socket(socket.AF_UNIX)
@@ -202,11 +201,11 @@ class Pi:
             pass
 
     def off_throughout(self):
-        """Whether the relay was never on, and its pin was watched until now. To be called while the machine runs."""
+        """Whether the relay was never on, and its pin was watched until now. Must be called while the machine runs."""
         return not self.relay and bool(self.levels) and self.now() - self.watched < 5
 
     def wait(self, pattern, seconds, since=0):
-        """The first line after `since` lines that matches: [its number, its match, when]."""
+        """The first matching line after `since` lines: [its number, its match, the time]."""
         end = time.monotonic() + seconds
         with self._changed:
             at = since
@@ -222,7 +221,7 @@ class Pi:
                 self._changed.wait(min(left, 0.5))
 
     def wait_for_prompt(self, pattern, seconds, since=0):
-        """Waits until a line after `since` lines matches, even one that has not ended."""
+        """Waits until a line after `since` lines matches, even a line that has not ended."""
         end = time.monotonic() + seconds
         with self._changed:
             while not any(re.search(pattern, line) for _, line in [*self.lines[since:], [0, self.rest.decode("utf8", "replace")]]):
@@ -239,7 +238,7 @@ class Pi:
         self.process.stdin.flush()
 
     def ended(self, seconds):
-        """Whether the machine ends by itself: a restart, with -no-reboot."""
+        """Whether the machine ends by itself, which with -no-reboot means that it restarts."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -258,7 +257,7 @@ class Pi:
 
 
 class Checks:
-    """Prints what was checked, and whether all checks passed."""
+    """Prints each check, and whether all checks passed."""
 
     def __init__(self):
         self.failed = 0

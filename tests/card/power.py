@@ -1,5 +1,6 @@
 """The plug is pulled again and again, at random moments, on the same card: at the first boot, while a new configuration is
-taken, while photos are learnt, while the job runs. After each cut the next boot must reach `ready`, with all people enrolled.
+applied, while the program learns from photos, while the job runs. After each cut the next boot must reach `ready`, with all
+people enrolled.
 
 usage: power.py IMAGE WORK [TIMES [SEED]]
 """
@@ -13,14 +14,15 @@ from pathlib import Path
 from pi import Card, Checks, Pi, e2fsck, files_of
 from visits import CONFIGURATION, enrolled
 
-# About how long a boot takes here, in seconds.
+# The approximate time of a boot in this test, in seconds.
 BOOT = 18
-# How long learning takes at least, in seconds.
+# The shortest time that learning takes, in seconds.
 LEARNING = 40
 
 
 def cut(card, work, chance, longest, after=None):
-    """A start that is cut at a random moment after power-on, or after the line `after`. Returns when, and the last step."""
+    """A start that is cut at a random moment after power-on, or after the line `after`. Returns the time of the cut, and the last
+    step before it."""
     with Pi(card, work, watch=False) as pi:
         begun = pi.wait(after, 300)[2] if after else 0
         end = begun + chance.uniform(0, longest)
@@ -76,7 +78,7 @@ def main():
         cuts += 1
         where[step] = where.get(step, 0) + 1
 
-    # First boots, each with a new card.
+    # These are first boots, each with a new card.
     while cuts < times // 5:
         card = Card(image, work / "power.img")
         count("first boot, " + cut(card, work, chance, BOOT)[1])
@@ -84,13 +86,13 @@ def main():
         count("first boot, running")
     card = enrolled(image, work)
     while cuts < times:
-        # A new configuration each time.
+        # Each time there is a new configuration.
         card.put(CONFIGURATION + f"# {cuts}\n", "latchkey.toml")
         count("configuring, " + cut(card, work, chance, BOOT)[1])
         ready(card, work, chance, check, f"cut {cuts}, of a configuration", 2)
         count("configured, running")
-    # Learning takes minutes here, so there are few of these cuts. Each time a new person is added, and the person before is
-    # removed by a name that is listed twice.
+    # Learning takes minutes here, so there are few of these cuts. Each time a new person is added, and the previous
+    # person is removed by a name that is listed twice.
     for n in range(max(1, times // 30)):
         card.put_folder(new_person(work, f"Cy {n}"), "photos")
         if n:

@@ -1,5 +1,5 @@
-# In the emulated Pi: two radios, and a wireless network "home" on the second one that gives addresses: `test=radios` on the
-# kernel's command line.
+# Runs in the emulated Pi with `test=radios` on the kernel's command line: there are two radios, and the second one has a wireless
+# network "home" that gives addresses.
 
 touch /test/camera
 cd /test || exit

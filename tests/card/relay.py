@@ -1,7 +1,7 @@
-"""The relay's pin, seen from outside, through everything that goes wrong on a card: it is never on without a decision, and
-after each fault it goes off; the job, or the whole board, comes back by itself, and the time is printed.
+"""The relay's pin, seen from outside, through everything that goes wrong on a card: the relay is never on without a
+decision, and after each fault it goes off. The job, or the whole board, comes back by itself, and the time is printed.
 
-usage: relay.py IMAGE WORK, WORK being that of visitors.prepare
+usage: relay.py IMAGE WORK, where WORK is the folder that visitors.prepare filled
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 from pi import Card, Checks, Pi
 from visits import CONFIGURATION, enrolled
 
-# So long that the relay does not go off because the hold time ends.
+# This time is long enough that the relay does not go off because the hold time ends.
 HELD = CONFIGURATION.replace("hold_ms = 3000", "hold_ms = 60000")
 
 
@@ -50,7 +50,7 @@ def main():
                     last = pi.relay[-1] if pi.relay else (0, False)
                     print(f"    {what}: the machine is off or starts again {pi.now() - begun:.2f} s after; the relay, last seen: "
                           f"{'on' if last[1] else f'off {last[0] - begun:.2f} s after'}")  # fmt: skip
-                    # A dead kernel moves no pin. The board's restart does, as it turns all pins into inputs.
+                    # A dead kernel changes no pin. The board's restart does, because it turns all pins into inputs.
                     if what not in ("panic", "oops"):
                         check(f"{what}: the relay is off before that", not last[1] and last[0] - begun < off_within)
                     return
@@ -80,11 +80,11 @@ def main():
             # The guard turns the relay off; the first process starts the job again.
             case "kill": fault("kill", "step=ready", 2)
             case "guard": fault("guard", "fault_over what=guard", 2)
-            # The spare guard is active at once.
+            # The spare guard becomes active at once.
             case "guard-stopped": fault("guard-stopped", "fault_over what=guard", 2)
             # Without the broker no lost device could be opened again, so the job ends and is started again.
             case "broker": fault("broker", "step=ready", 2)
-            # The job is stopped. The guard waits at most a second, and with the relay on it is the guard that kills the job.
+            # The job is stopped. The guard waits at most a second and then kills the job, because the relay is on.
             case "hang": fault("hang", "step=ready", 4)
             # The relay is off, so only the first process watches the job.
             case "idle": fault("idle", "step=ready", 0)
@@ -99,7 +99,7 @@ def main():
             case "destroyed":
                 fault("destroyed", "@@ destroyed and well", 70)
                 card = Card.of(work / "fault.img")
-                # Including what the kernel has written back since.
+                # This includes what the kernel has written back since then.
                 partition = card.data()
                 with open(partition, "r+b") as file:
                     file.write(bytes(160 << 20))

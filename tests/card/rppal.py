@@ -1,6 +1,6 @@
-"""Visitors shown to the job alone, which drives the relay's pin through rppal and the registers: see visits.py.
+"""Visitors shown to the job alone, which drives the relay's pin through rppal and the registers. See visits.py.
 
-usage: rppal.py IMAGE WORK, WORK being that of visitors.prepare
+usage: rppal.py IMAGE WORK, where WORK is the folder that visitors.prepare filled
 """
 
 import visits

@@ -1,5 +1,5 @@
-# In the emulated Pi, in place of the card's own first process: the job as root, through rppal and the registers, which this
-# kernel gives to root only: `test=rppal iomem=relaxed` on the kernel's command line.
+# Runs in the emulated Pi, instead of the card's own first process, with `test=rppal iomem=relaxed` on the kernel's command line:
+# the job as root, through rppal and the registers, which this kernel gives only to root.
 
 mkdir -p /data /tmp /run
 mount -t tmpfs tmp /tmp

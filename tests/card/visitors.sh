@@ -1,5 +1,5 @@
-# In the emulated Pi, beside the card's own processes: a camera, and the people in front of it: `test=visitors` on the
-# kernel's command line.
+# Runs in the emulated Pi, beside the card's own processes, with `test=visitors` on the kernel's command line: a camera, and the
+# people in front of it.
 
 cd /test || exit
 work=/test/bench

@@ -1,7 +1,7 @@
 """Visitors in front of a door whose card was set up: the relay's pin, seen from outside the machine, follows the decisions.
 
-usage: visits.py IMAGE WORK, WORK being that of visitors.prepare. The card as it is drives the pin through the character
-device; rppal.py shows the same visitors to the job alone, which drives the pin through the registers.
+usage: visits.py IMAGE WORK, where WORK is the folder that visitors.prepare filled. The unchanged card drives the pin through
+the character device; rppal.py shows the same visitors to the job alone, which drives the pin through the registers.
 """
 
 import re
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pi import Card, Checks, Pi
 
-# A look takes a second or two here: two of three looks decide, within a minute, and the bounds on how long looks take are wide.
-# Drawn people look more alike than real people.
+# A look takes a second or two here, so two of three looks decide, within a minute, and the limits on the time of a look are wide.
+# Generated people look more alike than real people.
 CONFIGURATION = """
 [engine]
 threads = 1

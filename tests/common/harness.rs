@@ -1,5 +1,5 @@
-//! The main function of test programs that need more than cargo's own: some start themselves again as another process, some
-//! find out only while they run that this machine cannot run a test. Such a test is counted as ignored, not as passed.
+//! The main function of test programs that need more than cargo's own: some start themselves again as another process,
+//! and some find out only while they run that this machine cannot run a test. Such a test is counted as ignored, not as passed.
 //!
 //! A program with this main function lists its tests in [`tests!`]; the attribute `#[test]` has no effect there, and
 //! `scripts/test` refuses it.
@@ -29,7 +29,7 @@ impl Outcome for Result<(), String> {
     }
 }
 
-/// One test. If it cannot run here, it is reported in a line of its own, which `scripts/test` counts.
+/// One test. If this machine cannot run it, it is reported in a line of its own, which `scripts/test` counts.
 pub fn trial<T: Outcome + 'static>(name: &'static str, test: fn() -> T) -> Trial {
     Trial::ignorable_test(name, move || -> Result<Completion, Failed> {
         let completion = test().completion();

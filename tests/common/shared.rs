@@ -1,11 +1,11 @@
-//! The folder of the data that the project is developed with and does not contain.
+//! The folder of the data that the project is developed with but does not contain.
 
 use std::path::PathBuf;
 
 /// The folder with model files and pictures to develop against, `LATCHKEY_SHARED` or `../shared`.
 ///
 /// # Errors
-/// The reason why the test cannot run, if there is no such folder.
+/// If there is no such folder, returns the reason why the test cannot run.
 pub fn shared() -> Result<PathBuf, String> {
     let folder = std::env::var_os("LATCHKEY_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The package in a Debian with systemd: installed, run as its unit, made to fail, purged. Runs in /bench, with the scripts of
-# tests/vm for camera and pins.
+# The package is installed in a Debian with systemd, run as its unit, made to fail, and purged. This script runs in /bench, with
+# the scripts of tests/vm for camera and pins.
 cd /bench || exit
 exec > /dev/ttyS0 2>&1
 . ./lib.sh
@@ -38,7 +38,7 @@ gallery = "/var/lib/latchkey/latchkey.gallery"
 [camera]
 format = "yuyv"
 [recognition]
-# The processor is emulated, and drawn people look more alike than real people.
+# The processor is emulated, and generated people look more alike than real people.
 watchdog_ms = 60000
 threshold = 0.7
 [door]

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 /// The first argument of a process that plays a role; the second is the role.
 const ROLE: &str = "role";
 
-/// This program in a role: `guard`, `exit` (ends at once), or one of [`role_command`].
+/// The command that starts this program in a role: `guard`, `exit` (ends at once), or one of [`role_command`].
 fn this_program(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.args([ROLE, role]);
@@ -23,12 +23,12 @@ fn this_program(role: &str) -> Command {
     command
 }
 
-/// This program as a guard.
+/// The command that starts this program as a guard.
 pub fn guard_command() -> Command {
     this_program("guard")
 }
 
-/// This program as a process that ends at once.
+/// The command that starts this program as a process that ends at once.
 pub fn exiting_command() -> Command {
     this_program("exit")
 }
@@ -45,7 +45,7 @@ pub fn start_guard(command: Command, wiring: &Wiring) -> Result<(Guard, Child), 
     Ok((guard, child))
 }
 
-/// This program as one that turns the relay on under a guard, and then behaves as `behaviour` names:
+/// The command that starts this program as a process that turns the relay on under a guard, and then follows `behaviour`:
 /// `beat`, `hang`, `stop` (the same as `beat`; the test stops it), `panic` or `off`.
 pub fn role_command(behaviour: &str, wiring: &Wiring) -> Command {
     let mut command = this_program(behaviour);
@@ -58,7 +58,7 @@ pub fn signal(pid: u32, signal: Signal) {
     rustix::process::kill_process(pid, signal).expect("the process is there");
 }
 
-/// Reads lines up to one that begins with `start`, and returns the rest of that one.
+/// Reads up to the first line that begins with `start`, and returns the rest of that line.
 pub fn read_until(out: &mut impl BufRead, start: &str) -> String {
     let mut line = String::new();
     loop {
@@ -102,7 +102,7 @@ fn play(role: &str, wiring: Option<&String>) -> ! {
     guard
         .send_heartbeat(Heartbeat::On, Timestamp::now())
         .expect("room");
-    // As in the door, the relay goes on once the guard has answered.
+    // As in the door, the relay goes on only after the guard has answered.
     while !guard.has_answered() {
         guard
             .read_answers(Timestamp::now())

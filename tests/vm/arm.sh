@@ -1,13 +1,13 @@
 # machine: arm64
 # timeout: 900
 # The test programs that need a kernel of the product's architecture: what a confined process can still reach, the guard, and
-# the outputs against the kernel's GPIO simulator. The emulation of single programs has neither Landlock nor seccomp.
+# the outputs against the kernel's GPIO simulator. QEMU's emulation of single programs has neither Landlock nor seccomp.
 
 mkdir -p "$work/bin"
 cp bin/* confine guard gpio_sim "$work/bin/"
 export LD_LIBRARY_PATH="$work/bin" LATCHKEY_PROGRAM="$work/bin/latchkey"
 
-# tests NAME ARGUMENT...: all of the program's tests run, and pass.
+# tests NAME ARGUMENT...: checks that all tests of the program NAME run and pass.
 tests() {
     tests_of=$1
     shift

@@ -1,5 +1,5 @@
-# The camera of a scenario: vivid, showing real frames. vivid's HDMI output is looped to its HDMI input; what is
-# written to the one node is captured, byte for byte, from the other.
+# The camera of a scenario: the driver vivid, which shows real frames. vivid's HDMI output is looped to its HDMI input; what is
+# written to one node is captured, byte for byte, from the other.
 #
 # Both nodes must have the same pixel format: vivid converts nothing, and otherwise shows noise. The signal is
 # 1280x720 whatever the frame size, because only its rates go down to 24 frames a second (640x480 has 60 and
@@ -38,23 +38,23 @@ camera_present() { camera_device >/dev/null; }
 camera_set() { v4l2-ctl -d "$(camera_device)" -c "$1"; }
 camera_get() { v4l2-ctl -d "$(camera_device)" -C "$1" | cut -d' ' -f2; }
 
-# What vivid can be made to do, all through camera_set:
-#   percentage_of_dropped_buffers=100   no frame comes, poll times out; 0 ends it
+# The faults that camera_set can cause in vivid:
+#   percentage_of_dropped_buffers=100   no frame comes, and poll times out; 0 ends this
 #   inject_v4l2_buf_flag_error=1        the next frame carries V4L2_BUF_FLAG_ERROR
-#   inject_vidioc_qbuf_error=1          the next VIDIOC_QBUF fails with EINVAL; as do
+#   inject_vidioc_qbuf_error=1          the next VIDIOC_QBUF fails with EINVAL; the same with
 #   inject_vidioc_reqbufs_error=1, inject_vidioc_streamon_error=1
 #   inject_fatal_streaming_error=1      VIDIOC_DQBUF and VIDIOC_QBUF fail with EIO until streaming is started again
 #   disconnect=1                        every call on an open node fails with ENODEV, poll reports POLLHUP; the nodes
 #                                       stay in /dev and work again once *all* processes that held one, the player
 #                                       included, have closed it
 
-# The plug is pulled, as with USB: the nodes leave /dev, and a process that holds one gets errors.
+# Pulls the camera's plug, as with USB: the nodes leave /dev, and a process that has one open gets errors.
 camera_unplug() {
     echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
     player_stop
 }
 
-# The camera is plugged in again and shows its test pattern; camera_start gives it frames again.
+# Plugs the camera in again. It shows its test pattern; camera_start gives it frames again.
 camera_replug() {
     echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
     wait_for 5 camera_present || die "vivid was bound again but has no capture node"
@@ -105,7 +105,7 @@ player_start() {
     player_stop
     mkfifo "$camera_fifo"
     : > "$camera_scenes"
-    # Opened for reading too, or a write would end this shell when the player dies with its camera.
+    # The pipe is opened for reading, too; otherwise a write would end this shell when the player dies with its camera.
     exec 3<> "$camera_fifo"
     # Two buffers are the minimum: vivid keeps one on display until it has the next one. So a frame stays as long as
     # no other is written, and the player's log shows at once when it was replaced.
@@ -135,14 +135,14 @@ player_stop() {
 # Without frames on its output vivid shows noise.
 camera_stop() { player_stop; }
 
-# dd writes a frame at a time. busybox's head works byte by byte, which takes longer than a frame lasts.
+# dd writes one frame at a time. busybox's head works byte by byte, which takes longer than a frame lasts.
 write_frames() { dd if="$1" bs="$camera_bytes" count="$2" 2>/dev/null >&3; }
 
 # scene NAME FILE [FRAMES]: shows FILE's frames, each for one frame time (vivid sets the pace), over and over until
 # FRAMES were shown, by default once; the last one stays. Returns when the last one is handed over.
 scene() {
     scene_file_frames=$(($(stat -c %s "$2") / camera_bytes))
-    # A write without a reader would wait for ever.
+    # A write without a reader would never return.
     alive "$player" || die "scene $1: the player is gone: $(tail -n 3 "$camera_log")"
     [ "$scene_file_frames" -ge 1 ] || die "scene $1: $2 is smaller than one frame of $camera_bytes bytes"
     scene_frames=${3:-$scene_file_frames}
@@ -156,7 +156,7 @@ scene() {
     done
 }
 
-# The time at which the (last) scene NAME was on display. Every frame stamped more than one frame time later shows
+# The time at which the last scene NAME was on display. Every frame stamped more than one frame time later shows
 # it. The time comes from the driver itself: a frame is on display from the moment when its predecessor is given back.
 scene_start() {
     scene_index=$(awk -v name="$1" '$1 == name { n = $2 } END { print n }' "$camera_scenes")
@@ -172,8 +172,8 @@ scene_until() {
     sleep "$(awk -v from="$scene_from" -v s="$2" -v now="$(now)" 'BEGIN { d = from + s - now; print (d > 0 ? d : 0) }')"
 }
 
-# timeline < FILE: plays lines of `SECONDS NAME FILE [MOVING]`, each scene for SECONDS: a still one (FILE's first
-# frames once, the last one held) or, with a fourth word, FILE over and over.
+# timeline < FILE: plays lines of `SECONDS NAME FILE [MOVING]`, each scene for SECONDS. Without a fourth word the scene is
+# still (FILE's first frames once, and the last one stays); with a fourth word FILE is shown over and over.
 timeline() {
     while read -r timeline_seconds timeline_name timeline_file timeline_moving; do
         if [ -n "$timeline_moving" ]; then
@@ -191,5 +191,5 @@ capture() {
         > "${3:-$work/capture.log}" 2>&1
 }
 
-# stamps LOG: the frames' timestamps, one a line.
+# stamps LOG: the frames' timestamps, one per line.
 stamps() { sed -n 's/^cap dqbuf.* ts: \([0-9.]*\).*/\1/p' "$1"; }

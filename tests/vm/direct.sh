@@ -1,14 +1,14 @@
 # machine: arm64
 # timeout: 600
 # A camera's buffer is the detector's input: no pixel is sampled for it, and the detector finds the same faces. The scenario
-# runs on 64-bit ARM, as the TensorFlow Lite for x86_64 takes no memory but its own.
+# runs on 64-bit ARM, because the TensorFlow Lite for x86_64 only takes its own memory.
 
 . ./program.sh
 program_install
 gpio_start latchkey-bench
 cp direct "$work/"
 
-# shows FILE: shows its frames one after the other, over and over, until the file `stop` is there.
+# shows FILE: shows FILE's frames one after the other, over and over, until the file `stop` exists.
 shows() { while [ ! -e "$work/stop" ]; do scene moving "$1"; usleep 300000; done; }
 
 for format in grey nv12; do

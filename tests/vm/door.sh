@@ -6,13 +6,13 @@
 # timeout: 1800
 #
 # The table goes to out/door.txt: when the relay's line rose and fell, how long it was up, when the deciding frame
-# was taken (V4L2's timestamp) and how long after it the line rose. All times are of one clock.
+# was taken (V4L2's timestamp), and how long after that the line rose. All times are from one clock.
 
 relay=17 status=22 granted=23 refused=24 button=27
 hold_ms=$(sed -n 's/^hold_ms = //p' door.toml)
-# A verdict takes two or three looks; a look takes seconds here, several where the host is busy.
+# A verdict takes two or three looks; a look takes seconds here, and more if the host is busy.
 patience=90
-# For a scene without a face: several looks, and two flashes of the status LED or more.
+# For a scene without a face: long enough for several looks, and for at least two flashes of the status LED.
 quiet=4.5
 log=$work/door.log
 table=out/door.txt
@@ -47,7 +47,7 @@ lasts() { awk -v up="$1" -v down="$2" 'BEGIN { if (down == "never") print "never
 row() { printf '%-6s %-11s %-9s %14s %14s %9s %14s %9s\n' "$@" | tee -a "$table"; }
 
 # show NAME WHO FRAMES: shows the scene until there is a verdict about the face, or for some seconds if it has no face;
-# then an empty scene, until the relay is off. All of that is between show_from and show_until.
+# then shows an empty scene, until the relay is off. All of this happens between show_from and show_until.
 show() {
     show_lines=$(log_lines)
     scene "$1" "scenes/$format/$1.1.raw"
@@ -81,7 +81,8 @@ press() {
     press_until=$(now)
 }
 
-# check_pulse WHAT FROM UNTIL: one pulse of the relay of the right length, and the green LED with it. Sets up, down, held.
+# check_pulse WHAT FROM UNTIL: checks that the relay has one pulse of the right length, and the green LED, too. Sets up, down,
+# held.
 check_pulse() {
     pulse=$(pulses $relay "$2" "$3")
     check "$1: one pulse of the relay" same "$(count "$pulse")" 1
@@ -100,7 +101,7 @@ check_shut() {
     check "$1: the green LED stays dark" same "$(pulses $granted "$2" "$3")" ""
 }
 
-# check_scene NAME WHO FROM UNTIL: by the trace and, for the person, by the log's lines in $work/lines.
+# check_scene NAME WHO FROM UNTIL: checks the outputs by the trace and the person by the log's lines in $work/lines.
 check_scene() {
     what="$format $1 ($2)"
     verdicts=$(grep -oE ' (granted person=[^ ]*|refused|locked_out) ' "$work/lines" | tr -d '\n')

@@ -1,6 +1,6 @@
 # timeout: 400
-# The doorstep is played into a V4L2 output, and the door watches the camera at its other end. Drawing is slow here, and so
-# is the play.
+# The doorstep is played into a V4L2 output, and the door watches the camera at its other end. Generating pictures is slow here,
+# and so is the play.
 
 . ./program.sh
 program_install

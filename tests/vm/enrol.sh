@@ -1,6 +1,6 @@
 # timeout: 700
 # Ada is enrolled with the camera, and then opens the door with the same camera; a stranger does not. Then she is removed: the
-# door stays shut for her, and none of her data is left in any file.
+# door stays shut for her, and no file has any of her data.
 
 . ./program.sh
 program_install
@@ -8,7 +8,7 @@ gpio_start latchkey-bench
 trace_start
 program_config 2000
 
-# Two photos of her are shown in turn, slowly, as a look takes long here.
+# Two photos of her are shown alternately and slowly, because a look takes long here.
 camera_start scenes/visit-1.1.raw 640 480 YUYV 24
 say "enrolling"
 latchkey enroll Ada --camera --count 2 --keep "$work/photos" > "$work/enrol.log" 2>&1 &
@@ -66,9 +66,9 @@ check "the program ends with 0" test "$program_status" = 0
 
 # The photos were kept, and the log has names, only because the scenario asks for it.
 rm -r "$work/photos"
-# pieces FILE: 16 bytes of it every 4 bytes, in hexadecimal, one a line.
+# pieces FILE: pieces of 16 bytes, one starting at every 4th byte, in hexadecimal, one per line.
 pieces() { hexdump -v -e '4/1 "%02x" "\n"' "$1" | awk '{ a = b; b = c; c = d; d = $1; if (a != "") print a b c d }'; }
-# common HERS OTHERS: how many lines of OTHERS are in HERS.
+# common HERS OTHERS: the number of lines of OTHERS that are also in HERS.
 common() { awk 'NR == FNR { hers[$0]; next } $0 in hers' "$1" "$2" | wc -l; }
 pieces /tmp/before > /tmp/was
 pieces "$work/gallery/people" > /tmp/is

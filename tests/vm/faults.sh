@@ -1,16 +1,16 @@
 # timeout: 1800
-# Every fault that a door in a house meets, with the whole program: what the relay did, what was logged, and whether
-# recognition came back by itself. When the fault comes, the relay is on for 20 s by the exit button, so it is the fault
-# that turns it off. Recognition is back when a frame is looked at; after some faults an enrolled person comes and opens
+# Every fault that a door in a house meets, with the complete program: what the relay did, what was logged, and whether
+# recognition came back by itself. When the fault happens, the exit button has turned the relay on for 20 s, so only the fault
+# can turn it off. Recognition is back when a frame is looked at; after some faults an enrolled person comes and opens
 # the door.
 #
 #   scripts/vm/scenario faults --timeout 600 [-- camera|output|files...]
 #
-# The table of all of them stays in out/faults.txt.
+# The table of all faults stays in out/faults.txt.
 
 . ./program.sh
 
-# row FAULT OFF LOG BACK: relay off after OFF ms, recognition back after BACK s; "-" where that does not apply.
+# row FAULT OFF LOG BACK: the relay was off after OFF ms, recognition was back after BACK s; "-" if this does not apply.
 row() { printf '%s|%s|%s|%s\n' "$@" >> "$work/rows"; }
 milliseconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", (a - b) * 1000 }'; }
 seconds() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a - b }'; }
@@ -30,7 +30,7 @@ back_within() {
     check "$1: recognition is back ($back s)" within "$back" 0 "$3"
 }
 
-# recognises WHAT: an enrolled person comes, and goes when the door is open.
+# recognises WHAT: an enrolled person comes, and leaves when the door is open.
 recognises() {
     recognises_from=$(now)
     scene ada ada

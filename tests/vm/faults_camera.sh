@@ -1,7 +1,7 @@
 # Faults of the camera, for `faults`. One process goes through all of them, except the first.
 
-# fault WHAT PATTERN SECONDS COMMAND...: with the relay on, COMMAND is the fault. The relay goes off within SECONDS, and the log
-# has a line with PATTERN.
+# fault WHAT PATTERN SECONDS COMMAND...: COMMAND causes the fault while the relay is on. The relay goes off within SECONDS, and
+# the log has a line with PATTERN.
 fault() {
     fault_what=$1 fault_pattern=$2 fault_soon=$3
     shift 3
@@ -23,8 +23,8 @@ over() {
 
 settled() { [ "$(camera_maps "$program")" = "$1" ]; }
 
-# replugged: plugs the camera in with frames to show. That takes several steps here, which the program must not see. The
-# program must have closed the camera before, or the camera would come back under another number.
+# replugged: plugs the camera in with frames to show. This takes several steps here, which the program must not see. The
+# program must have closed the camera before that; otherwise the camera would come back under another number.
 replugged() {
     wait_for 5 settled 0
     kill -STOP "$program"
@@ -71,7 +71,7 @@ recognises "EIO from the driver"
 
 say "disconnected: the node stays, every call fails"
 fault "ENODEV from the driver" 'camera_down .*unplugged' 3 camera_set disconnect=1
-# The node works again once all processes have closed it. Without the player it shows noise from here on.
+# The node works again once all processes have closed it. Without the player, the camera shows noise after this.
 ended=$(now)
 player_stop
 over "$ended"
@@ -85,7 +85,7 @@ over "$(now)"
 recognises "unplugged"
 
 say "buffers flagged ERROR"
-# The driver flags one frame per call: at two frames a second every frame can be flagged. Only its test pattern is so slow.
+# The driver flags one frame per call, so at two frames a second every frame can be flagged. Only its test pattern is this slow.
 at=$(now)
 camera_unplug
 logged_within 5 "$at" camera_down
@@ -106,7 +106,7 @@ flag_on() {
     flag &
     flagger=$!
 }
-# Frames are flagged until the program gives up on the stream: the one that it starts then has another rate, at which some
+# Frames are flagged until the program gives up on the stream. The next stream that it starts has another rate, at which some
 # frames are not flagged.
 fault_at=$(now)
 flag_on
@@ -133,7 +133,7 @@ for round in $(seq 50); do
         off_within "unplugged, round $round" "$gone" 3
         [ "$off" -le "$longest" ] || longest=$off
     fi
-    # A frame on lease goes back once it was looked at.
+    # A leased frame goes back once it was looked at.
     wait_for 5 settled 0 || { check "unplugged $round times: mappings go" false; break; }
     returned=$(now)
     camera_replug

@@ -56,7 +56,7 @@ check "all $cuts cuts of $size bytes refused, not:$wrong" test -z "$wrong"
 check "there were enough of them" test "$cuts" -ge 8
 say "gallery: $(seconds "$(now)" "$at") s"
 
-# The last cut is still in place: the program starts, and knows no one.
+# The last cut file is still in place. The program starts, and knows no one.
 latchkey run --check > "$work/refused.log" 2>&1
 status=$?
 check "run --check refuses it ($status)" test "$status" = 2
@@ -80,7 +80,7 @@ program_stop
 
 say "disk full on enrolment"
 mkdir -p "$work/disk"
-# The disk has the gallery's pages and one more, so that the first page of the new file can still be written.
+# The disk has the gallery's pages and one more page, so that the first page of the new file can still be written.
 pages=$(((size + 4095) / 4096))
 mount -t tmpfs -o size=$(((pages + 1) * 4))k disk "$work/disk"
 cp "$work/whole" "$work/disk/people"

@@ -37,7 +37,7 @@ check "chip returned: the button opens again" relay_is 1
 row "GPIO chip removed and returned" "gone with it, logged after $lost" "$line" "$back"
 
 say "GPIO chip removed while the camera is down, door opened by the button"
-# One fault during another: the relay that the button turned on must not go on again when the chip returns.
+# One fault during another: the button turned the relay on, and the relay must not go on again when the chip returns.
 at=$(now)
 camera_set percentage_of_dropped_buffers=100
 check "camera down" logged_within 10 "$at" camera_down
@@ -68,7 +68,7 @@ check "guard killed: another one watches" logged_within 5 "$at" 'fault_over what
 back=$(logged_at "$at" 'fault_over what=guard') && back=$(seconds "$back" "$at")
 row "both guards killed" "$off" "$(line_of guard_lost)" "$back"
 
-# The active guard is stopped and traced, as if it slept where no signal wakes it: not even its end is noticed.
+# The active guard is stopped and traced, as if it slept where no signal wakes it. Not even its end is noticed.
 guards() { pidof latchkey-guard | tr ' ' '\n' | sort -n; }
 two_guards() { [ "$(guards | wc -l)" = 2 ]; }
 say "the active guard stopped and traced"

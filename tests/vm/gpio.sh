@@ -24,13 +24,13 @@ gpio_start() {
     wait_for 5 test -c "/dev/$gpio_chip" || die "gpio_start: no /dev/$gpio_chip"
 }
 
-# Removes the chip, even while its lines are held: the holders' calls then fail with ENODEV.
+# Removes the chip, even while processes have its lines open. The calls of these processes then fail with ENODEV.
 gpio_stop() {
     echo 0 > "$gpio_config/live"
     rmdir "$gpio_config"/bank/line* "$gpio_config/bank" "$gpio_config"
 }
 
-# The level on the pin, driven or pulled.
+# The level on the pin, whether driven or pulled.
 gpio_value() { cat "$gpio_lines/sim_gpio$1/value"; }
 gpio_is() { [ "$(gpio_value "$1")" = "$2" ]; }
 
@@ -50,8 +50,8 @@ trace_start() {
 # trace_dump FILE: what was recorded since trace_start; recording goes on.
 trace_dump() { grep -v '^#' "$gpio_tracing/trace" > "$1"; }
 
-# edges FILE LINE: `TIME LEVEL CAUSE`, one for every change of the level of an output; CAUSE is "set" or "release".
-# The line is low before the first, and falls low when released: a scenario's outputs have no pull-up.
+# edges FILE LINE: one line `TIME LEVEL CAUSE` for every change of the level of an output; CAUSE is "set" or "release".
+# The line is low before the first change, and goes low when released, because a scenario's outputs have no pull-up.
 edges() {
     awk -v number=$((gpio_base + $2)) -v line="line=$2" '
         function edge(to, cause, time) {

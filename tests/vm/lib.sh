@@ -1,4 +1,4 @@
-# What scenarios are written with: checks, processes, and (from their own files) the camera and the GPIO chip.
+# Helpers for scenarios: checks, processes, and (from their own files) the camera and the GPIO chip.
 # For the guest's shell (busybox), sourced in /share. All times are seconds of CLOCK_MONOTONIC, the clock of V4L2's
 # timestamps and, through `trace_start`, of the GPIO edges.
 
@@ -13,10 +13,10 @@ die() {
     exit 1
 }
 
-# Copies what the helpers wrote to out/, where the scenario itself puts its own files.
+# Copies the files that the helpers wrote to out/, where the scenario puts its own files.
 keep_logs() { cp "$work"/*.log "$work/scenes" "$work/trace" out/ 2>/dev/null; }
 
-# check WHAT COMMAND...: passes if the command succeeds. The scenario goes on in any case; `finish` ends it.
+# check WHAT COMMAND...: passes if the command succeeds. The scenario continues in any case; `finish` ends it.
 check() {
     check_what=$1
     shift
@@ -37,7 +37,7 @@ finish() {
     exit 0
 }
 
-# To 10 ms. The guest never sleeps, so the time since boot is the monotonic clock.
+# The resolution is 10 ms. The guest never sleeps, so the time since boot is the monotonic clock.
 now() { cut -d' ' -f1 /proc/uptime; }
 
 # within VALUE LOW HIGH, as decimal numbers. A value that is not a number is never within.
@@ -60,7 +60,7 @@ wait_for() {
 alive() { kill -0 "$1" 2>/dev/null; }
 ended() { ! alive "$1"; }
 
-# What a process holds: descriptors, mapped camera buffers, resident memory in KiB.
+# The resources of a process: descriptors, mapped camera buffers, resident memory in KiB.
 descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
 camera_maps() { grep -c '/dev/video' "/proc/$1/maps"; }
 resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }

@@ -1,4 +1,4 @@
-# The outputs against the kernel's GPIO simulator: runs tests/gpio_sim.rs, which cargo leaves out elsewhere.
+# Tests the outputs against the kernel's GPIO simulator. Runs tests/gpio_sim.rs, which cargo leaves out elsewhere.
 
 cp gpio_sim "$work/"
 LD_LIBRARY_PATH=$PWD/bin "$work/gpio_sim" --ignored --test-threads=1 > "$work/gpio_sim.log" 2>&1

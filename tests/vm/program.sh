@@ -1,20 +1,20 @@
-# The program itself in a scenario: started as on a device, judged by its log and by the kernel's trace of its relay. The
-# wiring is that of boards/bench.toml. The processor is emulated: a look takes some tenths of a second, more if the host is
-# busy.
+# The program itself in a scenario. It is started as on a device, and judged by its log and by the kernel's trace of its relay.
+# The wiring is that of boards/bench.toml. The processor is emulated, so a look takes some tenths of a second, and more if the
+# host is busy.
 
 relay=17
 button=27
 program_log=$work/program.log
 program=
 
-# program_install: copies program, library and models into memory, as every page from the shared folder costs milliseconds.
+# program_install: copies program, library and models into memory, because every page from the shared folder takes milliseconds.
 program_install() {
     mkdir -p "$work/bin" "$work/gallery" || die "no room in memory"
     cp bin/* "$work/bin/" && cp -r models "$work/" || die "program_install: no program, or no models"
     # An empty gallery unless the scenario was given one.
     [ ! -e gallery ] || cp gallery "$work/gallery/people"
     export LD_LIBRARY_PATH="$work/bin"
-    # These add a line for each look, by which recovery is judged, and the reason why a camera is still down.
+    # These levels add a line for each look, by which recovery is judged, and the reason why a camera is still down.
     export LATCHKEY_LOG=info,latchkey::pipeline::recognition=debug,latchkey::capture=debug
     # The log has the time of day. busybox's date prints whole seconds only, which are exact when a second begins.
     program_second=$(date +%s)
@@ -22,7 +22,7 @@ program_install() {
     program_midnight=$(awk -v uptime="$(now)" -v day="$program_day" 'BEGIN { printf "%.3f", day % 86400 - uptime }')
 }
 
-# program_config HOLD_MS: writes the configuration. Looks are slow here: the bounds on how long they take
+# program_config HOLD_MS: writes the configuration. Looks are slow here, so the limits on their time
 # are wide, and two looks are enough.
 program_config() {
     cat > "$work/latchkey.toml" << LINES
@@ -33,7 +33,7 @@ gallery = "$work/gallery/people"
 format = "yuyv"
 [recognition]
 watchdog_ms = 60000
-# Drawn people look more alike than real people.
+# Generated people look more alike than real people.
 threshold = 0.7
 [door]
 hold_ms = $1
@@ -63,14 +63,14 @@ program_stop() {
     wait_for 8 not pidof latchkey-guard > /dev/null || die "a guard stays behind"
 }
 
-# logged_at TIME PATTERN: when, on the monotonic clock, the log first had a line with PATTERN after TIME; fails if it has none.
+# logged_at TIME PATTERN: the monotonic time of the log's first line with PATTERN after TIME; fails if there is none.
 logged_at() {
     awk -v after="$1" -v midnight="$program_midnight" -v pattern="$2" '
         match($1, /T[0-9:.]+Z$/) && $0 ~ pattern {
             split(substr($1, RSTART + 1, RLENGTH - 2), clock, ":")
             time = clock[1] * 3600 + clock[2] * 60 + clock[3] - midnight
             if (time < -43200) time += 86400
-            # Half a tick of either clock.
+            # The tolerance is half a tick of either clock.
             if (time >= after - 0.02) { printf "%.3f\n", time; found = 1; exit }
         }
         END { exit !found }' "$program_log"
@@ -83,7 +83,7 @@ logged_within() { wait_for "$1" logged "$2" "$3"; }
 # line_of PATTERN: the last line with PATTERN, without its time, for the table.
 line_of() { grep -E "$1" "$program_log" | tail -n 1 | cut -d' ' -f2- | tr -s ' '; }
 
-# looked_at TIME: when the first frame that was taken after TIME had been looked at. A frame from before TIME may be looked at
+# looked_at TIME: the time at which the first frame taken after TIME had been looked at. A frame from before TIME may be looked at
 # later and does not count.
 looked_at() {
     logged_at "$1" "looked frame=$(awk '$3 == "looked" { sub(/frame=/, "", $4); print $4 }' "$program_log" | awk -v after="$1" '$1 > after { print; exit }') "
@@ -105,17 +105,17 @@ relay_on() {
     wait_for 5 relay_is 1 || die "the exit button opens nothing: $(tail -n 3 "$program_log")"
 }
 
-# To be called only while the outputs are low, as `edges` assumes that they are low at first.
+# Call this only while the outputs are low, because `edges` assumes that they are low at first.
 trace_clear() { echo > "$gpio_tracing/trace"; }
 
-# relay_edge TIME LEVEL: when the relay first went to LEVEL after TIME; fails if it has not.
+# relay_edge TIME LEVEL: the time at which the relay first went to LEVEL after TIME; fails if it has not.
 relay_edge() {
     trace_dump "$work/trace"
     edges "$work/trace" $relay | awk -v after="$1" -v level="$2" '
         $1 >= after && $2 == level { print $1; found = 1; exit } END { exit !found }'
 }
 
-# How often the relay went on since trace_clear.
+# The number of times that the relay went on since trace_clear.
 times_on() {
     trace_dump "$work/trace"
     edges "$work/trace" $relay | awk '$2 == 1' | wc -l

@@ -1,5 +1,5 @@
-//! What the camera of the scenarios shows: moments at the doorstep, as raw frames in a camera's format. The content is
-//! fixed, so that two runs show the same.
+//! Makes what the camera of the scenarios shows: moments at the doorstep, as raw frames in a camera's format. The content is
+//! fixed, so that two runs show the same frames.
 //!
 //! Ada and Ben are the residents. `enrolment` lists photos to enrol them with, which no scene shows. `truth` lists the scenes
 //! in their order as `SCENE WHO FRAMES`, where WHO is a name, `stranger` or `none`. The frames are SCENE.N.raw.
@@ -27,16 +27,16 @@ struct Arguments {
 }
 
 const PLAY: &str = "4,visits=60,residents=2,strangers=9";
-/// Frames of a scene, a tenth of a second apart.
+/// The number of frames in a scene. They are a tenth of a second apart.
 const FRAMES: u32 = 3;
-/// Photos to enrol each resident with.
+/// The number of photos to enrol each resident with.
 const ENROLMENT: u32 = 8;
 
 #[derive(Clone, Copy)]
 enum Shown {
-    /// Ada or Ben, and which of their visits.
+    /// The name, Ada or Ben, and the number of the visit among that person's visits.
     Resident(usize, usize),
-    /// Which of the strangers' visits.
+    /// The number of the visit among the strangers' visits.
     Stranger(usize),
     /// A parcel, a ball and a clock.
     Things,
@@ -56,7 +56,7 @@ const SCENES: [(&str, Shown); 8] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    // Every format shows other visits.
+    // Each format shows different visits.
     let (variant, format) = match arguments.format.as_str() {
         "yuyv" => (0, PixelFormat::Yuyv),
         "nv12" => (1, PixelFormat::Nv12),
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     std::fs::write(arguments.out.join("enrolment"), enrolment)?;
 
-    // The middle of a visit of one person, who is then near the camera.
+    // The middle of a visit of one person, because the person is then near the camera.
     let middle = |play: &Play, wanted: &dyn Fn(usize) -> bool, nth: usize| {
         let visits = play.visits().iter();
         let mut alone = visits.filter(|v| v.who.len() == 1 && wanted(v.who[0]));

@@ -1,8 +1,8 @@
 # Checks the bench with stand-ins for the product: what goes into the camera comes out of it, edges are recorded when they
-# happen, and every fault does what a scenario relies on.
+# happen, and every fault has the effect that scenarios rely on.
 
 # Distinct frames: numbered, so that a captured frame can be identified, and noisy, so that a shifted or
-# converted one is none of these frames.
+# converted frame is different from all of them.
 make_frames() {
     rm -f "$work"/frame.*
     for n in 0 1 2 3; do
