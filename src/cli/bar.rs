@@ -1,10 +1,10 @@
-//! How far a long piece of work is, on standard error. The work itself knows only a function to call for each step.
+//! Shows the progress of a long piece of work on standard error. The work itself only has a function to call for each step.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::learner::Step;
 
-/// Ends when it is dropped, and leaves nothing on the terminal.
+/// A progress bar, which ends when it is dropped, and leaves nothing on the terminal.
 struct Bar(ProgressBar);
 
 impl Drop for Bar {
@@ -13,7 +13,7 @@ impl Drop for Bar {
     }
 }
 
-/// A bar with the time left; without a terminal, one line.
+/// Shows a bar with the time left or, without a terminal, prints one line.
 pub fn show(what: &'static str, length: usize) -> Step {
     let bar = ProgressBar::new(length as u64).with_message(what);
     if bar.is_hidden() {

@@ -1,4 +1,4 @@
-//! `latchkey bench`: prints what a frame costs, stage by stage, and what the networks alone cost.
+//! `latchkey bench`: prints how much time a frame takes, stage by stage, and how much the networks alone take.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use crate::pipeline::Recogniser;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Photos to take faces from; without any, the scene is empty
+    /// Photos whose faces are put into the frame; without photos, the frame has no faces
     #[arg(value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// Photos in the scene, beside each other (the given ones in turn)
+    /// Number of photos side by side in the frame (the given ones are repeated if there are fewer)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     faces: u32,
-    /// Frames to measure
+    /// Number of frames to measure
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     frames: u32,
     /// Size of the frame
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Pixel format of the frame: grey, nv12, yu12, yuyv, rgb3, bgr3, mjpeg
     #[arg(long, value_name = "FORMAT", default_value = "yuyv", value_parser = pixel_format)]
     format: PixelFormat,
-    /// Measure this model set too, in the same rounds
+    /// Also measure this model set, alternating with the first
     #[arg(long, value_name = "SET")]
     beside: Option<String>,
     /// Print one JSON object instead of a table
@@ -127,7 +127,7 @@ fn report(subject: &Subject, arguments: &Arguments) -> Value {
     })
 }
 
-/// One column of numbers a set.
+/// Prints one column of numbers per set.
 fn print(subjects: &[Subject], arguments: &Arguments) {
     let (width, height) = arguments.size;
     let seen: Vec<String> = subjects

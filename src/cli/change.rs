@@ -1,17 +1,17 @@
-//! The changes of a photo, by their names in arguments. What each does is in [`lesson`](crate::lesson).
+//! The names of a photo's changes in arguments. The changes themselves are in [`lesson`](crate::lesson).
 
 use clap::ValueEnum;
 
 use crate::lesson::Change;
 
-/// As [`Change`], which does not know arguments.
+/// The same as [`Change`], which does not depend on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ChangeName {
-    /// The head lies on its side or bends: up to 90 degrees.
+    /// The head lies on its side or bends, by up to 90 degrees.
     Orientation,
     /// The landmarks are turned by a few degrees.
     Rotation,
-    /// Left is right.
+    /// Mirrored left to right.
     Mirror,
     /// The landmarks are some pixels off, or too far apart.
     Crop,
@@ -21,15 +21,15 @@ pub enum ChangeName {
     Contrast,
     /// The light has a colour.
     Colour,
-    /// The head moved.
+    /// The head moved during the exposure.
     Motion,
     /// The lens is out of focus.
     Focus,
-    /// The camera compressed it hard.
+    /// The camera compressed the picture strongly.
     Jpeg,
     /// Something hides a part of the face.
     Occlusion,
-    /// Night, and the noise that comes with it.
+    /// It is night, with the noise of a camera in the dark.
     Dark,
 }
 
@@ -52,7 +52,7 @@ impl From<ChangeName> for Change {
     }
 }
 
-/// The changes of these names.
+/// The changes with these names.
 pub fn changes(names: &[ChangeName]) -> Vec<Change> {
     names.iter().copied().map(Change::from).collect()
 }

@@ -1,4 +1,4 @@
-//! `latchkey doorstep`: synthetic people before a door that does not exist, as `run --source doorstep:SEED` sees them.
+//! `latchkey doorstep`: synthetic people before a simulated door, as `run --source doorstep:SEED` sees them.
 
 mod frames;
 mod photos;
@@ -22,19 +22,19 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write photos of the residents, to enrol them with
+    /// Write photos of the residents, for enrolling them
     Photos(photos::Arguments),
-    /// Write one picture of everyone who comes
+    /// Write a single picture that shows everyone who comes
     Cast(photos::Cast),
-    /// Write single frames, and who is where in them
+    /// Write single frames, and a list of who is where in them
     Frames(frames::Arguments),
-    /// List who comes when
+    /// List the visits: who comes, and when
     Visits(Visits),
-    /// Compare the log of `run` with who came
+    /// Compare the log of `run` with the visits that were played
     Review(review::Arguments),
 }
 
-/// The argument that all of them take.
+/// The argument that all of these commands take.
 #[derive(clap::Args)]
 struct Of {
     /// SEED, or SEED,visits=N,residents=N,strangers=N,every=SECONDS
@@ -94,7 +94,7 @@ fn visits(arguments: &Visits) {
     }
 }
 
-/// Who a face is and where it is, as JSON.
+/// The person and the position of a face, as JSON.
 fn truth(play: &Play, seen: &GroundTruth) -> serde_json::Value {
     serde_json::json!({ "who": play.name(seen.who), "box": seen.bbox, "landmarks": seen.landmarks })
 }

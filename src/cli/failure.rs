@@ -1,4 +1,5 @@
-//! How commands end: the exit status, and the line of a command that fails. The texts of errors are in the rooms that find them.
+//! How commands end: the exit status, and the line that a failing command prints. The texts of errors are in the modules that
+//! find them.
 
 use std::process::ExitCode;
 
@@ -10,9 +11,9 @@ use crate::learner::LearnerError;
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: done, and the answer is no: no one recognised, no one enrolled, something wrong found.
+    /// 1: done, but the result is negative: no one was recognised or enrolled, or a check found something wrong.
     No,
-    /// 2: what was asked for is impossible: arguments, configuration, files. Another try ends the same way.
+    /// 2: the request is impossible because of its arguments, the configuration or files. Another attempt ends in the same way.
     Usage,
     /// 3: the machine failed: camera, GPIO, disk, memory. Trying again may help.
     Machine,
@@ -29,7 +30,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What a command that fails ends with: one line and a status.
+/// The end of a command that fails: one line of text, and a status.
 pub struct Failure {
     pub exit: Exit,
     pub text: String,
@@ -44,7 +45,7 @@ impl Failure {
         }
     }
 
-    /// A failure with `text`, about an error of the system.
+    /// A failure with `text`, caused by the system's `error`.
     pub fn of(error: &std::io::Error, text: String) -> Self {
         let exit = if fault::is_machine(error) {
             Exit::Machine
@@ -55,7 +56,7 @@ impl Failure {
     }
 }
 
-/// Most errors are about something that was asked for; [`fault`] finds those that are the machine's.
+/// Most errors are about the user's request. [`fault`] finds those that are the machine's fault.
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let exit = if fault::is_machines(&error) || is_learners(&error) {
@@ -70,7 +71,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
     }
 }
 
-/// Whether `error` is of a learner that failed as the machine did.
+/// Whether `error` comes from a learner that failed because of the machine.
 fn is_learners(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |e| e.source());
     let learners = chain.find_map(|e| e.downcast_ref::<LearnerError>());

@@ -46,7 +46,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
             Err(e) if photos.len() > 1 => {
                 eprintln!("latchkey: {e}");
                 reports.push(json!({"photo": path, "error": e.to_string()}));
-                // The status advises another try if that may help with one of them.
+                // The status recommends another attempt if that may help with one of the photos.
                 broken = match fault::is_machines(&e) {
                     true => Some(Exit::Machine),
                     false => broken.or(Some(Exit::Usage)),
@@ -82,7 +82,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
 
 /// Writes `canvas` with the faces marked to the PNG file `out`.
 fn save(mut canvas: image::RgbImage, named: &[Named], out: &Path) -> Result<(), Failure> {
-    // Lines and letters are as visible on a large photo as on a small one.
+    // Lines and letters grow with the photo, so that they are as visible on a large photo as on a small one.
     let unit = i64::from(canvas.width().max(canvas.height()) / 500).max(1);
     for n in named {
         draw::face(&mut canvas, &n.face, 1.0, n.colour(), &n.label(), unit);
@@ -94,7 +94,7 @@ fn save(mut canvas: image::RgbImage, named: &[Named], out: &Path) -> Result<(), 
     })
 }
 
-/// Prints the faces of a photo, in pixels of its file; `scale` of those are one pixel of the picture that was read.
+/// Prints the faces of a photo, in pixels of its file. One pixel of the picture that was read is `scale` pixels of the file.
 fn print(path: &Path, named: &[Named], scale: f32, none_enrolled: bool) {
     let path = path.display();
     if named.is_empty() {
@@ -116,7 +116,7 @@ fn print(path: &Path, named: &[Named], scale: f32, none_enrolled: bool) {
     }
 }
 
-/// All in pixels of the file.
+/// The faces of a photo as JSON, in pixels of its file.
 fn report(path: &Path, photo: &Photo, named: &[Named]) -> Value {
     let (layout, scale) = (photo.image().layout(), photo.scale());
     let faces: Vec<Value> = named

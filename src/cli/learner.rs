@@ -1,5 +1,4 @@
-//! The hidden command that is the learner: confines itself, loads its readers, and answers. What it answers is in
-//! [`crate::learner`].
+//! Runs this program as the learner: confines it, loads its readers, and answers. The answers are made in [`crate::learner`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,15 +8,15 @@ use crate::config::Overrides;
 use crate::learner::{self, LearnerServer};
 use crate::lesson::Changes;
 
-/// Runs a learner: gives up what it does not need, and answers on standard output what is asked on standard input.
-/// `photos` are files or folders, all that it will be able to read except the networks.
+/// Runs a learner: gives up all rights that it does not need, reads requests from standard input, and answers on standard output.
+/// `photos` are files or folders. Apart from the networks, the learner will be able to read only these.
 pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode {
     learner::end_with_the_asker();
     let (from, to) = (std::io::stdin().lock(), std::io::stdout().lock());
     let begin = || {
         let loaded = Loaded::new(asked)?;
-        // Before the first byte of a photo is read, and before an engine can start threads of its own. What the kernel
-        // reports about memory cannot be read afterwards.
+        // The confinement comes before the first byte of a photo is read, and before an engine can start its threads. What the
+        // kernel reports about memory is read first, because it cannot be read afterwards.
         let count = learner::how_many();
         let bounded = learner::bounded(count);
         loaded.confine_to(photos);
@@ -38,7 +37,7 @@ pub fn main(asked: &Overrides, photos: &[PathBuf], changes: Changes) -> ExitCode
         }
         Err(failure) => learner::refuse(to, failure.text, failure.exit == Exit::Machine),
     };
-    // On an error the process that asks has gone, or reports the reason itself.
+    // After an error, the main process has ended, or reports the reason itself.
     match served {
         Ok(()) => Exit::Done.into(),
         Err(_) => Exit::Machine.into(),

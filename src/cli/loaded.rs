@@ -1,5 +1,5 @@
-//! What every command that infers begins with: the configuration, the set's manifest, and readers with its networks. Rooms below
-//! get what they need of it, and not the whole.
+//! The beginning of every command that runs networks: the configuration, the set's manifest, and readers with its networks. Lower
+//! modules get only the parts that they need.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,12 @@ use crate::face::{Embedder, Reader, Settings};
 use crate::nn::{Manifest, ModelFile};
 use crate::people::{Bank, Gallery, Identifier, Rule, TunedError, tuned};
 
-/// What every command that infers begins with.
+/// The configuration and the model set of a command that runs networks.
 pub struct Loaded {
     pub config: Config,
     pub manifest: Manifest,
     pub rule: Rule,
-    /// The embedder that was fine-tuned for the gallery, if that is asked for and there is one.
+    /// The embedder that was fine-tuned for the gallery, if it was requested and exists.
     tuned: Option<ModelFile>,
 }
 
@@ -39,7 +39,8 @@ impl Loaded {
         })
     }
 
-    /// As [`Loaded::new`], with the embedder that was fine-tuned for the gallery in place of the set's own, if there is one.
+    /// The same as [`Loaded::new`], but with the embedder that was fine-tuned for the gallery in place of the set's own, if there
+    /// is one.
     pub fn at_the_door(asked: &Overrides) -> Result<Self, Failure> {
         let mut loaded = Self::new(asked)?;
         let path = &loaded.config.gallery;
@@ -59,8 +60,8 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Gives up what learning from `photos`, which may come from anyone, does not need. It must be called while there is only
-    /// one thread.
+    /// Gives up all rights that are not needed to learn from `photos`, which may come from anyone. It must be called while there
+    /// is only one thread.
     pub fn confine_to(&self, photos: &[PathBuf]) {
         confine(&self.config, Work::Photos(photos)).log("learner", Level::Debug);
     }
@@ -85,7 +86,7 @@ impl Loaded {
         Ok(reader)
     }
 
-    /// Who is who among the people of `gallery`, which must suit the embedder of `reader`.
+    /// An identifier for the people of `gallery`, which must suit the embedder of `reader`.
     pub fn identifier(&self, gallery: &Gallery, reader: &Reader) -> Result<Identifier, Failure> {
         let sha256 = reader.embedder_sha256();
         gallery.suits(sha256, &self.config.gallery)?;
@@ -97,7 +98,7 @@ impl Loaded {
         ))
     }
 
-    /// So many readers.
+    /// Loads `count` readers.
     pub fn readers(&self, settings: Settings, count: usize) -> Result<Vec<Reader>, Failure> {
         (0..count).map(|_| self.reader(settings)).collect()
     }

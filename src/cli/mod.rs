@@ -44,7 +44,9 @@ const NO_LONGER_TUNED: &str = "the fine-tuned network was for the people enrolle
     name = "latchkey",
     version,
     about = "Private, on-device face recognition that opens a door or turns on a light",
-    after_help = "Exit status: 0 done; 1 done, and the answer is no; 2 wrong arguments, configuration or files: correct them;\n\
+    after_help = "Exit status: 0 done;\n\
+                  1 done, but the result is negative (no one recognised or enrolled, or a check found something wrong);\n\
+                  2 wrong arguments, configuration or files: correct them;\n\
                   3 the machine failed (camera, GPIO, disk, memory): trying again may help.",
     propagate_version = true
 )]
@@ -65,12 +67,12 @@ enum Command {
         after_help = "Example:\n  latchkey identify --model-files ~/models --draw seen.png party.jpg"
     )]
     Identify(identify::Arguments),
-    /// Learn a person from photos or from the camera
+    /// Enrol a person from photos or with the camera
     #[command(
         after_help = "Examples:\n  latchkey enroll Ada ada/*.jpg\n  latchkey enroll Ada --camera"
     )]
     Enroll(enroll::Arguments),
-    /// Learn everyone from a folder of photos, and measure how well
+    /// Enrol everyone from a folder of photos, and measure how well they are recognised
     #[command(after_help = "Example:\n  latchkey train --data photos --far 0.001")]
     Train(train::Arguments),
     /// List who is enrolled, or forget a person
@@ -81,10 +83,10 @@ enum Command {
         after_help = "Example:\n  latchkey eval pairs --pairs lfw/pairs.txt --images lfw/images --json"
     )]
     Eval(eval::Arguments),
-    /// Measure what a frame costs, stage by stage
+    /// Measure how much time a frame takes, stage by stage
     #[command(after_help = "Example:\n  latchkey bench --faces 3 --threads 1 face.jpg")]
     Bench(bench::Arguments),
-    /// Play visits of synthetic people, to try things with
+    /// Simulate visits of synthetic people, for tests
     #[command(
         after_help = "Examples:\n  latchkey doorstep photos 7 --out people\n  latchkey run --source doorstep:7\n  latchkey doorstep 7 --to /dev/video1"
     )]
@@ -103,12 +105,13 @@ enum Command {
 /// Reads the command line, runs the command, and returns the status to end with.
 #[must_use]
 pub fn main() -> ExitCode {
-    // The kernel's name for its first process. Another program that runs as the first one (in a container) has another name.
+    // The kernel gives this name to its first process. Another program that runs as the first one (in a container) has another
+    // name.
     let name = std::env::args_os().next().unwrap_or_default();
     if name == "/init" {
         return crate::card::main();
     }
-    // The name of the process that the first one starts for the network.
+    // The first process starts another one with this name for the network.
     if name == crate::card::NETWORK {
         return crate::card::network();
     }
@@ -125,7 +128,7 @@ pub fn main() -> ExitCode {
             return exit.into();
         }
     };
-    // Faces and templates are in this process's memory: no core file and no debugger may get them.
+    // Faces and templates are in this process's memory, and no core file and no debugger may get them.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let overrides = &arguments.options.overrides();
     if !matches!(arguments.command, Command::Run(_)) {
@@ -138,7 +141,7 @@ pub fn main() -> ExitCode {
             _ => Exit::Usage.into(),
         };
     }
-    // Commands that learn write to another process, which may end early: they report that themselves.
+    // Commands that learn write to another process, which may end early, and they report that themselves.
     let writes = matches!(arguments.command, Command::Train(_) | Command::Enroll(_));
     let serves = matches!(
         arguments.command,
@@ -178,14 +181,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// From here on this process ends when nothing reads its output any more: the reader may have read enough
-/// (`latchkey identify ... | head`).
+/// Makes this process end when nothing reads its output any more, because the reader may have read enough (`latchkey identify ...
+/// | head`).
 fn end_when_unread() {
     let enough = Arc::new(AtomicBool::new(true));
     let _ = signal_hook::flag::register_conditional_shutdown(SIGPIPE, 0, enough);
 }
 
-/// A frame's pixel format, by its name in arguments: all formats have one.
+/// A frame's pixel format, by its name in arguments. Every format has a name.
 fn pixel_format(text: &str) -> Result<PixelFormat, String> {
     serde_json::from_value(text.into())
         .map_err(|_| "give grey, nv12, yu12, yuyv, rgb3, bgr3 or mjpeg".to_owned())

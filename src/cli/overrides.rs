@@ -1,10 +1,11 @@
-//! The options that every command takes: they choose a configuration or overrule it. How, is in [`config`](crate::config).
+//! The options that every command takes. They choose a configuration file or override its values, as [`config`](crate::config)
+//! explains.
 
 use std::path::PathBuf;
 
 use crate::config::Overrides;
 
-/// As [`Overrides`], which does not know arguments.
+/// The same as [`Overrides`], which does not depend on the command line.
 #[derive(clap::Args)]
 pub struct Options {
     /// Configuration file [default: latchkey.toml here, else /etc/latchkey/latchkey.toml]
@@ -13,25 +14,25 @@ pub struct Options {
     /// Board: pi3, pi4, pi5, zero2w, bench, host, or a board file [default: this machine's]
     #[arg(long, value_name = "BOARD", global = true)]
     board: Option<String>,
-    /// Model set: a built-in name or a manifest, with :EMBEDDER for another of its embedders
+    /// Model set: a built-in name or a manifest file; add :EMBEDDER to choose another of its embedders
     #[arg(long, value_name = "SET", global = true)]
     models: Option<String>,
-    /// Folder that is looked through first for the set's files
+    /// Folder to search first for the set's files
     #[arg(long, value_name = "DIR", global = true)]
     model_files: Option<PathBuf>,
-    /// Gallery of the enrolled
+    /// Gallery file with the enrolled people
     #[arg(long, value_name = "FILE", global = true)]
     gallery: Option<PathBuf>,
-    /// Threads of one network invocation
+    /// Number of threads that a network uses
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u8).range(1..=16))]
     threads: Option<u8>,
-    /// Whether networks run through XNNPACK
+    /// Whether networks run with XNNPACK
     #[arg(long, value_name = "on|off", global = true, value_parser = on_off)]
     xnnpack: Option<bool>,
 }
 
 impl Options {
-    /// What they overrule.
+    /// The values that these options override.
     pub fn overrides(&self) -> Overrides {
         let Self {
             config,

@@ -19,18 +19,19 @@ pub struct Arguments {
 enum Command {
     /// Print who is enrolled, with the number of templates
     List,
-    /// Forget a person: name and templates
+    /// Forget a person: delete the name and the templates
     #[command(after_help = "Example:\n  latchkey people remove Ada")]
     Remove {
-        /// As `latchkey people` prints it; case, accents typed in another form and kinds of apostrophe do not matter
+        /// Name as `latchkey people` prints it; upper or lower case, the encoding of accents and the kind of apostrophe do not
+        /// matter
         name: String,
     },
-    /// Check that the gallery is undamaged and made by the networks in use
+    /// Check that the gallery is undamaged and was made with the networks in use
     Check,
 }
 
-/// Listing an empty gallery ends with [`Exit::Done`], removing a person who is not in it with [`Exit::No`], as does the
-/// check of a gallery that only enrolling everyone again can fix.
+/// Listing an empty gallery ends with [`Exit::Done`]. Removing a person who is not in it ends with [`Exit::No`], and so does the
+/// check of a gallery that can be corrected only by enrolling everyone again.
 pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let path = Config::load(overrides)?.gallery;
     if let Some(Command::Remove { name }) = &arguments.command {

@@ -28,8 +28,8 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
         ("models", models(&manifest, &config.model_files)),
         ("engines", engines(&manifest, &config)),
     ];
-    // A machine without camera or GPIO can still enrol and evaluate: only what is there and wrong, or
-    // a model that is missing, is a "no".
+    // A machine without a camera or GPIO can still enrol and evaluate. So the result is negative only if something that exists is
+    // wrong, or if a model is missing.
     let wrong = sections
         .iter()
         .flat_map(|(_, items)| items)
@@ -148,7 +148,7 @@ fn models(manifest: &Manifest, folders: &[PathBuf]) -> Vec<Value> {
         .collect()
 }
 
-/// Every engine setting there is, tried on the set's networks.
+/// All engine settings, each tested on the set's networks.
 fn engines(manifest: &Manifest, config: &Config) -> Vec<Value> {
     [true, false]
         .into_iter()

@@ -22,10 +22,10 @@ pub struct Arguments {
     /// Check configuration, models and gallery, and end without touching the camera
     #[arg(long)]
     check: bool,
-    /// With --check: take hold of relay, LEDs and button for a moment, all off
+    /// With --check: also open relay, LEDs and button briefly, without turning anything on
     #[arg(long, requires = "check")]
     outputs: bool,
-    /// Let the LED show that the last setup has a mistake and is not in force
+    /// Show with the LED that the last setup has a mistake and is not in use
     #[arg(long)]
     notice: bool,
 }
@@ -35,7 +35,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     if arguments.check {
         loaded.config.card.read()?;
     }
-    // The job does not need passwords.
+    // Running the door does not need the passwords.
     loaded.config.card = CardTables::default();
     if let Some(source) = &arguments.source {
         loaded.config.camera.source.clone_from(source);
@@ -44,8 +44,8 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     if is_fast(&loaded.config)? {
         clock::halt();
     }
-    // A gallery on a disk that is not mounted yet must not be taken for an empty one: to start again is better than to let no
-    // one in. A confined process could not check that.
+    // A gallery on a disk that is not mounted yet must not be mistaken for an empty one, because a restart is better than a door
+    // that lets no one in. A confined process could not check this.
     let gallery = &loaded.config.gallery;
     if !gallery.exists() {
         fault::check_mounted(gallery).map_err(|source| GalleryError::Io {
@@ -54,8 +54,8 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
             source,
         })?;
     }
-    // This comes before there is another thread. A check touches nothing that it would have to be kept from. The supervisor's
-    // socket and the broker, which opens devices, come before the confinement.
+    // The confinement comes before any other thread starts. A check is not confined, because it touches nothing that it must be
+    // kept from. The supervisor's socket and the broker, which opens devices, come before the confinement.
     let started = (!arguments.check).then(|| {
         confine::family();
         let supervisor = Supervisor::from_environment();

@@ -1,8 +1,8 @@
-//! A chart of FAR and FRR as SVG, both on logarithmic scales. It only draws; the rates come from `people`.
+//! Draws a chart of FAR and FRR as SVG, both on logarithmic scales. The rates come from `people`.
 
 use std::fmt::Write as _;
 
-/// A curve: FAR and FRR, each 0 to 1.
+/// A curve with points of FAR and FRR, each 0 to 1.
 pub struct Line {
     pub name: String,
     pub points: Vec<(f64, f64)>,
@@ -12,13 +12,13 @@ const COLOURS: [&str; 6] = [
     "#1a7f37", "#cf222e", "#0969da", "#9a6700", "#8250df", "#57606a",
 ];
 const DECADES: [f64; 5] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0];
-/// The part of the picture that has the curves, in its own units.
+/// The area of the curves in the chart, in units of the SVG's view box.
 const LEFT: f64 = 60.0;
 const TOP: f64 = 20.0;
 const WIDE: f64 = 520.0;
 const HIGH: f64 = 360.0;
 
-/// The chart, with the names of its axes.
+/// The chart as SVG. `across` and `down` are the names of its axes.
 pub fn chart(across: &str, down: &str, lines: &[Line]) -> String {
     let place = |v: f64| (v.clamp(1e-4, 1.0).log10() + 4.0) / 4.0;
     let x = |far: f64| LEFT + WIDE * place(far);

@@ -1,4 +1,4 @@
-//! Faces marked in pictures: boxes, landmarks, names. No picture is read or written here.
+//! Marks faces in pictures with boxes, landmarks and names. No picture file is read or written here.
 
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage};
@@ -7,7 +7,7 @@ use crate::face::{Face, Point};
 
 /// The colour of a person who is recognised.
 pub const KNOWN: Rgb<u8> = Rgb([60, 220, 90]);
-/// The colour of a person who is not.
+/// The colour of a person who is not recognised.
 pub const UNKNOWN: Rgb<u8> = Rgb([250, 90, 70]);
 const POINTS: Rgb<u8> = Rgb([255, 230, 60]);
 const INK: Rgb<u8> = Rgb([0, 0, 0]);
@@ -53,7 +53,7 @@ fn pixel(v: f32) -> i64 {
     v.round() as i64
 }
 
-/// Fills a rectangle as far as it lies on the canvas.
+/// Fills the part of a rectangle that is on the canvas.
 pub fn fill(canvas: &mut RgbImage, left: i64, top: i64, right: i64, bottom: i64, colour: Rgb<u8>) {
     let clip = |v: i64, side: u32| u32::try_from(v.clamp(0, i64::from(side))).unwrap_or(0);
     let (width, height) = canvas.dimensions();

@@ -18,7 +18,7 @@ pub enum LabError {
     /// The file of pairs cannot be read.
     #[error("{}: {source}; --pairs takes a file such as LFW's pairs.txt", file.display())]
     NoPairs { file: PathBuf, source: io::Error },
-    /// It is no file of pairs.
+    /// The file is not a file of pairs.
     #[error("{}: {why}", file.display())]
     WrongPairs { file: PathBuf, why: String },
     /// There is no folder of pictures.
@@ -30,7 +30,7 @@ pub enum LabError {
     /// The file of names cannot be read.
     #[error("{}: {source}; --only takes a file of names", file.display())]
     NoNames { file: PathBuf, source: io::Error },
-    /// There are too few people or photos for what is asked for.
+    /// There are too few people or photos for the requested measurement.
     #[error("{0}")]
     TooFew(String),
     #[error(transparent)]

@@ -1,15 +1,15 @@
-//! Measuring: how well people are distinguished, how visits go at the door, what a frame costs, and whether the door was right
-//! about a play. Nothing that runs at the door uses this room, and nothing here is printed or written to a file.
+//! Measures how well people are distinguished, how visits go at the door, how much time a frame takes, and whether the door was
+//! right about a play. Nothing that runs at the door uses this module, and nothing here is printed or written to a file.
 //!
 //! | part | what is measured |
 //! |---|---|
 //! | `pairs`, `protocol` | pairs of pictures, by the protocol of Labeled Faces in the Wild |
-//! | `people` | households among strangers, drawn from many people's photos |
+//! | `people` | households among strangers, picked at random from many people's photos |
 //! | `visits` | the same as visits at the door, in simulated time |
 //! | `bench` | a frame's time, stage by stage |
 //! | `review` | the log of a play against who really came |
 //!
-//! `chart` and `draw` make pictures of results; `named` finds whom a face looks like.
+//! `chart` and `draw` make pictures of results. `named` finds whom a face looks like.
 
 pub(crate) mod bench;
 mod chart;

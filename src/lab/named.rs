@@ -1,4 +1,4 @@
-//! Whom a face looks like, as it is written beside the face. Who that is decides [`people`](crate::people).
+//! The text that is written beside a face, about whom it looks like. [`people`](crate::people) decides who that is.
 
 use image::Rgb;
 

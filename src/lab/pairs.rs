@@ -1,4 +1,4 @@
-//! Pairs of pictures: embeds every picture of a file of pairs once and judges their cosines. The file and the arithmetic are in
+//! Embeds every picture of a file of pairs once, and judges the cosines of the pairs. The file and the arithmetic are in
 //! `protocol`.
 
 use std::collections::BTreeMap;
@@ -10,23 +10,23 @@ use super::{LabError, subject};
 use crate::capture::Photo;
 use crate::face::{Embedding, Reader};
 
-/// Pairs, and where their pictures lie.
+/// Pairs, and the files of their pictures.
 pub struct Album {
     pairs: Vec<Pair>,
-    /// Each picture once.
+    /// Each picture once, with its file.
     files: Vec<(Picture, PathBuf)>,
 }
 
-/// What a set makes of the pairs.
+/// The results of a model set for the pairs.
 pub struct Measured {
-    /// With the cosine of each.
+    /// The pairs, each with its cosine.
     pub pairs: Vec<(Pair, f32)>,
     pub folds: usize,
     pub pictures: usize,
     /// Pictures in which no face was found.
     pub undetected: Vec<Picture>,
     pub judged: Judgement,
-    /// At the threshold in use.
+    /// The error rates at the threshold in use.
     pub rates: Rates,
 }
 
@@ -59,7 +59,7 @@ impl Album {
     pub fn measure(self, readers: Vec<Reader>, threshold: f32) -> Result<Measured, LabError> {
         let Self { pairs, files } = self;
         let embeddings = embed_all(&files, readers)?;
-        // A face that was not found is not the same person: the lowest score there is.
+        // A face that was not found is not the same person's, so the pair gets the lowest possible score.
         let scores: Vec<f32> = pairs
             .iter()
             .map(|p| match (&embeddings[&p.first], &embeddings[&p.second]) {

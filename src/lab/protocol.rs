@@ -1,6 +1,6 @@
-//! The protocol of Labeled Faces in the Wild: the file of pairs, and the results that follow from scores of pairs.
+//! The protocol of Labeled Faces in the Wild: the file of pairs, and the results that are computed from the scores of pairs.
 //!
-//! Pure arithmetic; the scores come from `pairs`.
+//! This is pure arithmetic; the scores come from `pairs`.
 
 use crate::rates::wilson;
 
@@ -87,20 +87,20 @@ pub fn parse(text: &str) -> Result<Vec<Pair>, String> {
 /// The results of scores of pairs. Rates are 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// Mean over the folds of the share judged right at the threshold that is best on all other folds;
-    /// with one fold, at the threshold that is best on itself.
+    /// The mean over the folds of the share of pairs judged correctly, at the threshold that is best on all other folds. With a
+    /// single fold, at the threshold that is best on that fold.
     pub accuracy: f64,
-    /// 95 % interval (Wilson) of the share judged right.
+    /// The 95 % interval (Wilson) of the share of pairs judged correctly.
     pub ci95: [f64; 2],
-    /// Share of same pairs accepted where 1 of 100 different pairs is.
+    /// The share of same pairs that is accepted at the threshold at which 1 of 100 different pairs is.
     pub tar_at_far_1e_2: f64,
-    /// Share of same pairs accepted where 1 of 1000 different pairs is.
+    /// The share of same pairs that is accepted at the threshold at which 1 of 1000 different pairs is.
     pub tar_at_far_1e_3: f64,
     /// Mean of the folds' thresholds.
     pub threshold: f64,
 }
 
-/// Judges `scores` (higher is more alike; one a pair) by the protocol.
+/// Judges `scores` (one per pair; higher is more alike) by the protocol.
 #[expect(clippy::cast_precision_loss, reason = "thousands of pairs")]
 pub fn judge(pairs: &[Pair], scores: &[f32]) -> Judgement {
     let folds = pairs.iter().map(|p| p.fold + 1).max().unwrap_or(0);
@@ -136,13 +136,13 @@ pub fn judge(pairs: &[Pair], scores: &[f32]) -> Judgement {
     }
 }
 
-/// What one threshold does. Rates are 0 to 1, with their 95 % intervals (Wilson).
+/// The error rates at one threshold, 0 to 1, with their 95 % intervals (Wilson).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates {
-    /// Share of different pairs accepted.
+    /// The share of different pairs that is accepted.
     pub far: f64,
     pub far_ci95: [f64; 2],
-    /// Share of same pairs refused.
+    /// The share of same pairs that is refused.
     pub frr: f64,
     pub frr_ci95: [f64; 2],
 }
@@ -170,10 +170,10 @@ pub fn rates(pairs: &[Pair], scores: &[f32], threshold: f32) -> Rates {
     }
 }
 
-/// The threshold that judges most of `scored` right: halfway between two neighbouring scores.
+/// The threshold that judges most of `scored` correctly. It is halfway between two neighbouring scores.
 fn best_threshold(mut scored: Vec<(f32, bool)>) -> f32 {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Accepting all: the same pairs are right. Each step up refuses one more pair.
+    // If all are accepted, the same pairs are judged correctly. Each step up refuses one more pair.
     let mut right = scored.iter().filter(|(_, same)| *same).count();
     let (mut best, mut threshold) = (right, f32::NEG_INFINITY);
     for (i, (score, same)) in scored.iter().enumerate() {
@@ -191,7 +191,7 @@ fn best_threshold(mut scored: Vec<(f32, bool)>) -> f32 {
     threshold
 }
 
-/// Share of `genuine` accepted at the lowest threshold that accepts at most `far` of `impostor`.
+/// The share of `genuine` that is accepted at the lowest threshold at which at most a share `far` of `impostor` is.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -273,7 +273,8 @@ mod tests {
         // Fold 0 separates at 0.5, fold 1 at 0.3: each is judged at the other's.
         let scores = [0.9, 0.6, 0.4, 0.1, 0.5, 0.4, 0.2, 0.1];
         let judged = judge(&pairs, &scores);
-        // At 0.3, fold 0 takes the different pair of 0.4 for the same; at 0.5, fold 1 has 0.5 and not 0.4.
+        // With 0.3, fold 0 mistakes the different pair with 0.4 for a same pair. With 0.5, fold 1 accepts the same pair with 0.5,
+        // but not the one with 0.4.
         assert!((judged.accuracy - 0.75).abs() < 1e-9, "{}", judged.accuracy);
     }
 
@@ -295,7 +296,7 @@ mod tests {
         let genuine = [0.985, 0.975, 0.5, 0.995];
         // One of a hundred impostors (0.99) may pass, 0.98 must not.
         assert!((tar_at_far(&genuine, &impostor, 1e-2) - 0.5).abs() < 1e-9);
-        // None may pass: only what beats 0.99.
+        // No impostor may pass, so only scores above 0.99 are accepted.
         assert!((tar_at_far(&genuine, &impostor, 1e-3) - 0.25).abs() < 1e-9);
     }
 }

@@ -1,34 +1,35 @@
-//! The operating point: the cosine from which on a face is taken for an enrolled person, found from the scores of strangers'
-//! faces, and how much of the resulting false accept rate is proven.
+//! Finds the operating point from the scores of strangers' faces: the lowest cosine at which a face counts as an enrolled person,
+//! and the false accept rate that is proven for it.
 //!
-//! FAR: the share of strangers taken for an enrolled person. FRR: the share of faces of the enrolled that are not recognised.
+//! FAR: the share of strangers who are mistaken for an enrolled person. FRR: the share of faces of the enrolled that are not
+//! recognised.
 //!
-//! Strangers are people here, each with one score, the highest of their photos: photos of one person are not independent and
-//! prove no more than one. What is proven is about one look at a stranger. A visit has many looks, which are not independent,
-//! and the best of them scores higher than a single one.
+//! Strangers are counted as people here. Each has one score, the highest of their photos, because several photos of one person
+//! are not independent and prove no more than one photo. The proven rate is for a single look at a stranger. A visit has many
+//! looks, which are not independent, and the best of them scores higher than a single one.
 
 use crate::rates::{admissible, proven_far};
 
-/// How many scores [`clear_of`] uses to estimate how they fall off.
+/// The number of scores that [`clear_of`] uses to estimate how scores fall off.
 pub const TAIL: usize = 10;
 
-/// Where a cosine begins to be an enrolled person.
+/// The threshold at which a face counts as an enrolled person, and its measured error rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calibration {
-    /// Lowest cosine that is an enrolled person.
+    /// The lowest cosine at which a face counts as an enrolled person.
     pub threshold: f32,
-    /// Strangers who were tried: people, not photos.
+    /// The number of strangers (people, not photos) that the threshold was tested on.
     pub trials: usize,
-    /// Those taken for an enrolled person at the threshold.
+    /// The number of these strangers who are mistaken for an enrolled person at the threshold.
     pub accepted: usize,
-    /// The FAR of one look is below this at 95 % confidence, as far as the tried strangers represent all.
+    /// At 95 % confidence, the FAR of a single look is below this, as far as the tested strangers represent all strangers.
     pub proven: f64,
-    /// Whether that is as low as requested.
+    /// Whether the proven FAR is as low as requested.
     pub shown: bool,
 }
 
-/// The threshold for a FAR of `far` (above 0, up to 1), from the highest score of each stranger. If they are too few to show
-/// that FAR, none of them is let in and the threshold is at least `least`, which was found with many more.
+/// The threshold for a FAR of `far` (above 0, up to 1), from the highest score of each stranger. If there are too few strangers
+/// to show that FAR, none of them is let in, and the threshold is at least `least`, which was found with many more strangers.
 #[must_use]
 pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     let trials = strangers.len();
@@ -44,7 +45,7 @@ pub fn calibrate(strangers: &[f32], far: f64, least: f32) -> Calibration {
     measure(strangers, far, threshold)
 }
 
-/// What strangers' scores show about a threshold that was set without them.
+/// What strangers' scores show about a threshold that was set without these strangers.
 #[must_use]
 pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     let trials = strangers.len();
@@ -59,12 +60,13 @@ pub fn measure(strangers: &[f32], far: f64, threshold: f32) -> Calibration {
     }
 }
 
-/// A threshold that hardly any other stranger reaches, from the highest scores of `strangers`, of whom there must be more
-/// than [`TAIL`]; `None` if there are not.
+/// A threshold that hardly any other stranger reaches, from the highest score of each stranger. `None` if there are not more than
+/// [`TAIL`] strangers.
 ///
-/// The highest of as many others is above the highest of these with a probability of one half. If scores fall off like an
-/// exponential of scale b, the difference of the two is logistic of scale b, and above 3 b with a probability of
-/// `1 / (1 + e^3)`, which is 5 %. b is the mean excess of the [`TAIL`] highest over the next one (Hill's estimator).
+/// The highest score of the same number of other strangers is above the highest of these with a probability of one half. If
+/// scores fall off like an exponential of scale b, the difference of the two is logistic of scale b, and above 3 b with a
+/// probability of `1 / (1 + e^3)`, which is 5 %. b is the mean excess of the [`TAIL`] highest over the next one (Hill's
+/// estimator).
 #[must_use]
 pub fn clear_of(strangers: &[f32]) -> Option<f32> {
     let mut sorted = strangers.to_vec();
@@ -96,7 +98,7 @@ mod tests {
         let mut chance = crate::chance::Chance::new(4);
         let mut above = 0;
         for _ in 0..2000 {
-            // Exponential, as the sum of two squares of normal numbers is.
+            // The sum of the squares of two normal numbers has an exponential distribution.
             let mut scores =
                 [(); 400].map(|()| 0.05 * (chance.normal().powi(2) + chance.normal().powi(2)));
             let (some, others) = scores.split_at_mut(200);

@@ -1,4 +1,4 @@
-//! Why people cannot be learnt. A photo that cannot be used is no error, and is reported with the others.
+//! Why no one can be enrolled from a folder of photos. A photo that cannot be used is no error, and is reported with the others.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use crate::learner::LearnerError;
 use crate::nn::{ModelError, WeightsError};
 use crate::people::{BankError, GalleryError};
 
-/// Why people cannot be learnt. Nothing has been changed.
+/// Why no one can be enrolled from a folder of photos. Nothing has been changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LearnError {
     /// The data set cannot be listed.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// There are no photos in it; `but` is the first thing that is wrong there.
+    /// The data set has no photos; `but` is the first thing that is wrong in its folder.
     #[error(
         "{}: no one to learn{but}; make a folder of each person's name in it, with 20 to 30 photos of them",
         folder.display()
@@ -25,20 +25,20 @@ pub enum LearnError {
          line out of the configuration to fine-tune; nothing was changed"
     )]
     Threshold(f32),
-    /// An enrolled person would not be known to a fine-tuned network.
+    /// A fine-tuned network would not know an enrolled person, who has no photos in the folder.
     #[error(
         "{name} is enrolled and has no photos in {}: a fine-tuned network would see them differently; add photos, or \
          `latchkey people remove` them; nothing was changed",
         folder.display()
     )]
     Absent { name: String, folder: PathBuf },
-    /// The set's embedder has no such layers.
+    /// The set's embedder does not have the layers that fine-tuning trains.
     #[error(
         "{}: {why}; only the set `latchkey` can be fine-tuned; nothing was changed",
         file.display()
     )]
     Untunable { file: PathBuf, why: WeightsError },
-    /// The gallery cannot be read, or is not for this set.
+    /// The gallery cannot be read, or belongs to another model set.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
     /// The bank of strangers cannot be read.
@@ -47,7 +47,8 @@ pub enum LearnError {
     /// The embedder's file cannot be read.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The learner gives no more answers. It is this error's source, as not every such failure is the machine's.
+    /// The learner gives no more answers. The learner's error is the source of this one, because only some such failures are the
+    /// machine's fault.
     #[error("{0}")]
     Learner(#[from] LearnerError),
 }

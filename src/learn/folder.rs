@@ -1,5 +1,5 @@
-//! The data set: a folder with one folder of photos a person. Whose each is, and what is wrong with what lies there; no picture
-//! is opened here.
+//! Reads the data set, which is a folder with one folder of photos per person: finds whose photos each folder has, and what is
+//! wrong with its contents. No picture is opened here.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,14 +19,15 @@ pub struct FolderError {
     source: io::Error,
 }
 
-/// A person's folder; without photos if none could be found in it, which is then one of the things that are wrong.
+/// A person's folder. `photos` is empty if there are none in the folder, which is then reported as one of the things that are
+/// wrong.
 pub struct Named {
     pub name: String,
     pub photos: Vec<PathBuf>,
 }
 
-/// The people in `folder` in the order of their names, without the folders that mean one of `special`, and what is wrong with
-/// what else lies there. Two folders whose names differ only in how they are typed are one person's.
+/// The people in `folder` in the order of their names, without the folders that mean one of `special`, and what is wrong with the
+/// folder's other contents. Two folders whose names differ only in how they are typed belong to the same person.
 pub fn people(
     folder: &Path,
     special: &[&'static str],
@@ -51,7 +52,7 @@ pub fn people(
             ));
             continue;
         };
-        // A hidden folder with photos in it was meant for a person.
+        // A hidden folder with photos was meant for a person.
         if pictures::is_clutter(&path) {
             continue;
         }
@@ -112,7 +113,7 @@ pub fn people(
     Ok((people, wrong))
 }
 
-/// What is wrong with a file called `written` that lies where folders of people are.
+/// What is wrong with a file called `written` that is among the folders of people.
 fn loose(written: &str) -> &'static str {
     if is_archive(written) {
         "is an archive; unpack it into a folder of the person's name"
@@ -121,8 +122,8 @@ fn loose(written: &str) -> &'static str {
     }
 }
 
-/// An enrolled person keeps their name, however the folder's name is written. A new name that looks like an enrolled one is
-/// left out.
+/// Makes the names agree with the gallery. An enrolled person keeps their name, however the folder's name is written. A new
+/// person whose name looks like an enrolled one is left out.
 pub fn agree(named: &mut Vec<Named>, gallery: &Gallery, wrong: &mut Vec<String>) {
     named.retain_mut(|person| {
         if let Some(enrolled) = gallery.find(&person.name) {
@@ -140,7 +141,7 @@ pub fn agree(named: &mut Vec<Named>, gallery: &Gallery, wrong: &mut Vec<String>)
     });
 }
 
-/// The folders in `folder` that have pictures.
+/// The folders in `folder` that contain pictures.
 fn inner_folders(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut inner: Vec<PathBuf> = entries
@@ -175,7 +176,7 @@ fn no_pictures(folder: &Path) -> Vec<String> {
     files.chain(folders).collect()
 }
 
-/// The photos in `folder` and in the folders in it; none if it is not there.
+/// The photos in `folder` and in its subfolders; none if the folder does not exist.
 pub fn photos_below(folder: &Path, wrong: &mut Vec<String>) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

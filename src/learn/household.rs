@@ -1,17 +1,18 @@
-//! Everyone whom a head knows, and the scores of faces by it. Which faces are tried on which head is in `trials`.
+//! Everyone whom a head knows, and the scores that it gives to faces. `trials` decides which faces are tested on which head.
 
 use super::photos::Learnt;
 use crate::face::Embedding;
 use crate::people::{Enrolled, Person, directions, likeness, name};
 
-/// Everyone whom the head is to know: those who are learnt and, after them, those who stay as they were.
+/// Everyone whom the head will know: first the people who are enrolled from photos, then the people whose enrolment stays as it
+/// was.
 pub struct Household<'a> {
     pub learners: &'a [Learnt],
     pub stay: Vec<&'a Person>,
 }
 
 impl<'a> Household<'a> {
-    /// Learns those photos of the learners whose places `keep` accepts, and their views.
+    /// Trains a head on the photos of the learners whose places `keep` accepts, and on the views of these photos.
     pub fn known(&self, keep: impl Fn(usize) -> bool, strangers: &[Vec<&[f32]>]) -> Known {
         let keep = &keep;
         let kept = |l: &'a Learnt| {
@@ -33,7 +34,7 @@ impl<'a> Household<'a> {
         Known::new(&templates.collect::<Vec<_>>(), &rows, strangers)
     }
 
-    /// In the order of the rows.
+    /// The people's names, in the order of the rows.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let learners = self.learners.iter().map(|l| &*l.name);
         learners.chain(self.stay.iter().map(|p| &*p.name))
@@ -45,14 +46,14 @@ impl<'a> Household<'a> {
     }
 }
 
-/// Who is known, one place a person: directions, and templates.
+/// The directions and templates of the known people, one place per person.
 pub struct Known {
     pub directions: Vec<Vec<f32>>,
     pub templates: Vec<Vec<Vec<f32>>>,
 }
 
 impl Known {
-    /// Learns the people whose photos are `templates` and whose photos and views are `rows`.
+    /// Trains a head for the people whose photos are `templates`, and whose photos and views are `rows`.
     pub fn new(templates: &[Vec<&[f32]>], rows: &[Vec<&[f32]>], strangers: &[Vec<&[f32]>]) -> Self {
         let own = |t: &Vec<&[f32]>| t.iter().map(|t| t.to_vec()).collect();
         Self {
@@ -61,7 +62,7 @@ impl Known {
         }
     }
 
-    /// Everyone, to be compared with a bank of strangers.
+    /// Everyone's direction and templates, for a comparison with a bank of strangers.
     pub fn enrolled(&self) -> Vec<Enrolled<'_>> {
         let each = self.directions.iter().zip(&self.templates);
         each.map(|(d, t)| (&d[..], t.iter().map(Vec::as_slice).collect()))
@@ -86,7 +87,7 @@ impl Known {
         score
     }
 
-    /// The highest likeness of a stranger's faces to each enrolled person.
+    /// For each enrolled person, the highest likeness of a stranger's faces to that person.
     pub fn highest<'a>(&self, faces: impl Iterator<Item = &'a Embedding>) -> Vec<f32> {
         let mut highest = vec![-1.0_f32; self.directions.len()];
         for face in faces {
@@ -98,24 +99,24 @@ impl Known {
     }
 }
 
-/// A stranger's highest likeness to any person, by the likeness to each.
+/// A stranger's highest likeness to any person; `alike` has the likeness to each.
 pub fn nearest(alike: &[f32]) -> f32 {
     alike.iter().copied().fold(-1.0, f32::max)
 }
 
-/// The scores of an enrolled person's face. Places are those in the household.
+/// The scores of an enrolled person's face. Places refer to the household.
 #[derive(Clone, Copy)]
 pub struct Genuine {
-    /// Whose face it is, and the likeness to them.
+    /// The person whose face it is, and the likeness to that person.
     pub who: usize,
     pub own: f32,
-    /// The other person it is most like, and that likeness.
+    /// The other person whom the face is most like, and the likeness to that person.
     pub like: usize,
     pub other: f32,
 }
 
 impl Genuine {
-    /// A face that was not found, which is not let in.
+    /// The scores of a face that was not found, and so is not let in.
     pub const fn missed(who: usize) -> Self {
         Self {
             who,

@@ -1,11 +1,12 @@
-//! Learning the residents on the device: from a folder of photos to the gallery.
+//! Learns the residents on the device: from a folder of photos to the gallery.
 //!
-//! `training` is the course of it. `folder` finds whose photos are whose, `photos` and `strangers` have them read and keep
-//! those that can be used, `trials` tries how well people are recognised, as `household` scores faces, and `calibrate` finds
-//! where a cosine begins to be an enrolled person, and how much of that is proven. `tuning` fine-tunes the embedder, and
-//! `tuned` judges the outcome; `results` has everything that was found. The head itself is in [`crate::people`].
+//! `training` runs the steps. `folder` finds out whose photos are in which folder. `photos` and `strangers` have photos read and
+//! keep those that can be used. `trials` tests how well people are recognised, with the scores that `household` gives to faces.
+//! `calibrate` finds the threshold at which a face counts as an enrolled person, and the error rate that is proven for it.
+//! `tuning` fine-tunes the embedder, and `tuned` judges the outcome. `results` has everything that was found. The head itself is
+//! in [`crate::people`].
 //!
-//! No photo is decoded here: the [`learner`](crate::learner) does that.
+//! No photo is decoded here; the [`learner`](crate::learner) does that.
 
 mod calibrate;
 mod error;

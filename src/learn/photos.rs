@@ -1,4 +1,4 @@
-//! Photos to learn from: has them read, keeps those that can be used, and gives the reason for each of the others. Photos of
+//! Has the photos to learn from read, keeps those that can be used, and gives the reason for each of the others. Photos of
 //! strangers are in `strangers`.
 
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use crate::face::{Embedding, Landmarks};
 use crate::learner::{Learner, LearnerError, read_all};
 use crate::people::{DUPLICATE, Enrolment, Refusal};
 
-/// Fewer photos of a person than this are too few to be good.
+/// With fewer photos of a person than this, recognition is not good.
 const FEW_PHOTOS: usize = 10;
-/// If all faces are turned by less than this, all photos are from the front (see `Quality::yaw`).
+/// If all faces are turned by less than this, all photos count as from the front (see `Quality::yaw`).
 const FRONTAL: f32 = 0.15;
-/// Light that differs by less than this, in steps of 256, is the same in all photos.
+/// If the light differs by less than this (on a scale of 0 to 255), it counts as the same in all photos.
 const SAME_LIGHT: f32 = 25.0;
 
-/// A photo that counts.
+/// A photo that can be used.
 pub struct Example {
     pub photo: PathBuf,
     pub landmarks: Landmarks,
@@ -26,22 +26,22 @@ pub struct Example {
     pub light: f32,
 }
 
-/// A person to be learnt.
+/// A person to enrol from photos.
 pub struct Learnt {
     pub name: String,
     pub given: usize,
     pub examples: Vec<Example>,
 }
 
-/// What would have made a person's photos better.
+/// What a person's photos lack.
 pub enum Lack {
-    /// None of so many can be used.
+    /// None of this number of photos can be used.
     All(usize),
-    /// So many are few.
+    /// This number of photos is too low.
     Few(usize),
-    /// None is from a side.
+    /// No photo is from a side.
     Sides,
-    /// The light is the same in all.
+    /// The light is the same in all photos.
     Light,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Display for Lack {
 }
 
 impl Learnt {
-    /// What would have made these photos better.
+    /// What this person's photos lack.
     pub fn lacks(&self) -> Vec<Lack> {
         let n = self.examples.len();
         if n == 0 {
@@ -87,8 +87,8 @@ impl Learnt {
     }
 }
 
-/// Has everyone's photos read, and keeps those that can be used. Also returns whether a fault of the machine kept any from being
-/// read.
+/// Has everyone's photos read, and keeps those that can be used. Also returns whether any photo could not be read because of a
+/// fault of the machine.
 pub fn learn_from(
     learner: &mut Learner,
     named: &[Named],

@@ -1,5 +1,4 @@
-//! What a training has found: what goes into the gallery, and the counts that show how good it is. How they are printed is the
-//! caller's.
+//! The results of a training: the data for the gallery, and the counts that show how good it is. The caller prints them.
 
 use std::path::Path;
 
@@ -12,20 +11,20 @@ use super::tuned::Outcome;
 use crate::face::Embedding;
 use crate::people::{Cohort, Gallery, GalleryError, Operating, Person, Rule, Tuned, TunedPerson};
 
-/// Everyone who was learnt, and the results with photos and strangers that were not.
+/// Everyone who was enrolled from photos, and the results of tests on photos and strangers that were not learnt from.
 pub struct Trained {
     pub learners: Vec<Learnt>,
-    /// Those without a photo that can be used.
+    /// The names of people without a photo that can be used.
     pub empty: Vec<String>,
-    /// In `unknown`.
+    /// The strangers in the folder `unknown`.
     pub strangers: Strangers,
     /// Synthetic strangers.
     pub(super) drawn: Vec<Embedding>,
-    /// What is wrong with photos, a line each.
+    /// What is wrong with photos, one line per photo.
     pub wrong: Vec<String>,
-    /// Everyone whom the door knows then, in the order of the places in scores.
+    /// Everyone whom the door knows after this training. The places in scores refer to this order.
     pub names: Vec<String>,
-    /// Photos of strangers, in `unknown` and in `validation`, that the threshold was tried on.
+    /// The number of photos of strangers, in `unknown` and in `validation`, that the threshold was tested on.
     pub tried_photos: usize,
     pub genuine: Vec<Genuine>,
     pub calibration: Calibration,
@@ -49,14 +48,14 @@ pub struct Recognised {
 }
 
 impl Trained {
-    /// The lowest likeness at which a face is taken for the person at `place`.
+    /// The lowest likeness at which a face counts as the person at `place`.
     fn threshold(&self, place: usize) -> f32 {
         let cohort = self.cohort.as_ref();
         let raised = cohort.and_then(|c| c.thresholds.get(place));
         raised.copied().unwrap_or(self.calibration.threshold)
     }
 
-    /// What the thresholds in force make of `genuine`.
+    /// Counts how the thresholds in force decide about `genuine`.
     pub fn recognised(&self, genuine: &[Genuine]) -> Recognised {
         let sure = |who: usize, score: f32, next: f32| {
             score >= self.threshold(who) && score - next >= self.rule.margin
@@ -69,7 +68,7 @@ impl Trained {
         }
     }
 
-    /// Strangers of `test` whom the thresholds in force let in.
+    /// The number of strangers of `test` whom the thresholds in force let in.
     pub fn let_in(&self) -> usize {
         let is_in = |alike: &&Vec<f32>| (0..alike.len()).any(|p| alike[p] >= self.threshold(p));
         self.test.impostors.iter().filter(is_in).count()
@@ -79,21 +78,21 @@ impl Trained {
         self.tuning.as_ref().and_then(Outcome::taken)
     }
 
-    /// Whether a fine-tuned network ends with this training.
+    /// Whether this training ends the use of a fine-tuned network.
     pub fn ends_tuned(&self) -> bool {
         self.was_tuned && self.taken().is_none()
     }
 
-    /// Whether fine-tuning was asked for and there were too few strangers.
+    /// Whether fine-tuning was requested, but there were too few strangers.
     pub fn is_tuned_in_vain(&self) -> bool {
         matches!(self.tuning, Some(Outcome::TooFew { .. }))
     }
 
-    /// Puts everyone into the gallery at `path`. `outdated` is called if the fine-tuned network is not used, as it does not
-    /// know a person who was enrolled meanwhile.
+    /// Puts everyone into the gallery at `path`. `outdated` is called if the fine-tuned network is not used because it does not
+    /// know a person who was enrolled during the training.
     ///
     /// # Errors
-    /// [`GalleryError`]; the gallery is then as before.
+    /// [`GalleryError`]; the gallery is then unchanged.
     pub fn store(&self, path: &Path, outdated: impl Fn()) -> Result<(), GalleryError> {
         Gallery::update(path, |g| -> Result<(), GalleryError> {
             for l in &self.learners {

@@ -1,4 +1,4 @@
-//! Photos of people who are not to be known, and which of them show the same person. Synthetic strangers are in
+//! Photos of people whom the door must not know, and which of the photos show the same person. Synthetic strangers are in
 //! [`lesson`](crate::lesson).
 
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::people::{DUPLICATE, group_by_person};
 /// Fewer strangers than this do not represent how strangers look.
 pub const FEW_STRANGERS: usize = 50;
 
-/// A photo of a person who is not to be known.
+/// A photo of a person whom the door must not know.
 pub struct Stranger {
     pub photo: PathBuf,
     pub landmarks: Landmarks,
     pub embedding: Embedding,
 }
 
-/// Photos of people who are not to be known, and which of them show the same person.
+/// Photos of people whom the door must not know, and which of the photos show the same person.
 #[derive(Default)]
 pub struct Strangers {
     pub photos: Vec<Stranger>,
@@ -28,20 +28,20 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// The embeddings of one of the people.
+    /// The embeddings of one person.
     pub fn faces<'a>(&'a self, person: &'a [usize]) -> impl Iterator<Item = &'a Embedding> {
         person.iter().map(|place| &self.photos[*place].embedding)
     }
 
-    /// All embeddings, and those of synthetic people, one place a person.
+    /// The embeddings of all strangers, and those of synthetic people, one place per person.
     pub fn by_person(&self, drawn: &[Embedding]) -> Vec<Vec<Embedding>> {
         let real = self.people.iter().map(|p| self.faces(p).copied().collect());
         real.chain(drawn.iter().map(|d| vec![*d])).collect()
     }
 }
 
-/// The largest face of each photo of strangers and things; a thing has none. Faces that are as much alike as
-/// those of one person are one person's.
+/// The largest face of each photo of strangers and things; a thing has no face. Faces that are as similar as those of one person
+/// count as the same person's.
 pub fn strangers(
     learner: &mut Learner,
     folder: &Path,

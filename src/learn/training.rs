@@ -1,5 +1,5 @@
-//! A training, step by step: checks what can be checked, has the photos read, tries how well people are recognised, and puts
-//! what was learnt into the gallery. What is printed meanwhile is the caller's.
+//! Runs a training step by step: checks everything that can be checked first, has the photos read, and tests how well people are
+//! recognised. The result goes into the gallery. The caller prints what should be printed during the training.
 
 use std::path::{Path, PathBuf};
 
@@ -19,35 +19,35 @@ use crate::nn::EmbedderManifest;
 use crate::people::folders::{UNKNOWN, special};
 use crate::people::{Bank, GROUPING_FRACTION, Gallery, Person, Rule};
 
-/// Folders in the data that try out what was learnt.
+/// Folders in the data set with photos for testing.
 const VALIDATION: &str = "validation";
 const TEST: &str = "test";
 
-/// How people are to be learnt.
+/// The settings of a training.
 pub struct Plan<'a> {
-    /// Additional views of each photo.
+    /// The number of additional views of each photo.
     pub views: u32,
     pub seed: u64,
-    /// The share of strangers that one look may take for an enrolled person.
+    /// The share of strangers whom a single look may mistake for an enrolled person.
     pub far: f64,
     pub fine_tune: bool,
     pub rule: Rule,
     /// The set's embedder.
     pub set: &'a EmbedderManifest,
-    /// Folders that may hold its file.
+    /// Folders that may contain the embedder's file.
     pub model_files: &'a [PathBuf],
     pub gallery: &'a Path,
     pub show: Show,
 }
 
 impl Plan<'_> {
-    /// The cosine from which on two faces of strangers are one person's.
+    /// The lowest cosine at which two faces of strangers count as the same person's.
     pub fn same(&self) -> f32 {
         GROUPING_FRACTION * self.set.threshold
     }
 }
 
-/// The data set, as it lies in its folder.
+/// The data set, as found in its folder.
 pub struct DataSet {
     folder: PathBuf,
     named: Vec<Named>,
@@ -55,7 +55,7 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// The people in `folder`, of whom at least one has photos.
+    /// Finds the people in `folder`, of whom at least one must have photos.
     pub fn of(folder: &Path) -> Result<Self, LearnError> {
         let (named, wrong) = folder::people(folder, &[UNKNOWN, VALIDATION, TEST])?;
         let folder = folder.to_owned();
@@ -70,7 +70,8 @@ impl DataSet {
         })
     }
 
-    /// Checks `plan` with the people and with the gallery, which it returns, so that an error comes before all photos are read.
+    /// Checks `plan` against the people and the gallery, and returns the gallery. This comes first, so that an error is reported
+    /// before all photos are read.
     fn check(&mut self, plan: &Plan<'_>) -> Result<Gallery, LearnError> {
         if plan.rule.fixed && plan.fine_tune {
             return Err(LearnError::Threshold(plan.rule.threshold));
@@ -97,7 +98,7 @@ impl DataSet {
 pub struct Training<'a> {
     plan: &'a Plan<'a>,
     folder: PathBuf,
-    /// The gallery before.
+    /// The gallery as it was before the training.
     gallery: Gallery,
     bank: Option<Bank>,
     learner: Learner,
@@ -105,7 +106,7 @@ pub struct Training<'a> {
     strangers: Strangers,
     drawn: Vec<Embedding>,
     wrong: Vec<String>,
-    /// Whether a photo of a person could not be read by a fault of the machine.
+    /// Whether a photo of a person could not be read because of a fault of the machine.
     machine: bool,
 }
 
@@ -136,17 +137,17 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Everyone in the folder, also who has no photo that can be used.
+    /// Everyone in the folder, including people without a photo that can be used.
     pub fn learners(&self) -> &[Learnt] {
         &self.learners
     }
 
-    /// What is wrong with photos, a line each.
+    /// What is wrong with photos, one line per photo.
     pub fn wrong(&self) -> &[String] {
         &self.wrong
     }
 
-    /// Whether a photo of a person could not be read by a fault of the machine: another try may help.
+    /// Whether a photo of a person could not be read because of a fault of the machine. If so, another attempt may help.
     pub const fn is_machines(&self) -> bool {
         self.machine
     }
@@ -156,7 +157,7 @@ impl<'a> Training<'a> {
         self.learners.iter().all(|l| l.examples.is_empty())
     }
 
-    /// Has the photos of strangers read, and synthetic people drawn if they are few.
+    /// Has the photos of strangers read and, if there are few strangers, pictures of synthetic people drawn.
     pub fn meet_strangers(&mut self) -> Result<(), LearnError> {
         let unknown = special(&self.folder, UNKNOWN);
         self.strangers = strangers(&mut self.learner, &unknown, self.plan, &mut self.wrong)?;
@@ -166,7 +167,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Tries how well people are recognised, finds the threshold, fine-tunes if that is asked for, and ends the learner.
+    /// Tests how well people are recognised, finds the threshold, fine-tunes if that was requested, and ends the learner.
     pub fn try_out(self) -> Result<Trained, LearnError> {
         let Self {
             plan,
@@ -182,7 +183,7 @@ impl<'a> Training<'a> {
         } = self;
         let (empty, learners): (Vec<_>, Vec<_>) =
             learners.into_iter().partition(|l| l.examples.is_empty());
-        // A person who is enrolled and not in the folder stays, and strangers are tried against them, too.
+        // A person who is enrolled and not in the folder stays enrolled, and strangers are tested against that person, too.
         let stay = |p: &&Person| learners.iter().all(|l| l.name != p.name);
         let household = Household {
             stay: gallery.people().iter().filter(stay).collect(),
@@ -213,10 +214,10 @@ impl<'a> Training<'a> {
             true => Some(fine_tune(plan, &mut learner, &learners, &strangers)?),
             false => None,
         };
-        // Its output comes before that of the caller.
+        // The learner's output comes before that of the caller.
         drop(learner);
         let taken = tuning.as_ref().and_then(Outcome::taken);
-        // As the door computes it when it reads the gallery.
+        // Computed in the same way as the door does when it reads the gallery.
         let bank = bank.filter(|_| !rule.fixed && taken.is_none());
         let cohort = bank.map(|b| b.cohort(&known.enrolled(), calibration.threshold, plan.far));
         Ok(Trained {

@@ -1,5 +1,5 @@
-//! Tries on faces that were not learnt: photos held back in turns, strangers in halves, and the folders `validation` and
-//! `test`. What the scores prove is found in `calibrate`.
+//! Tests on faces that were not learnt from: photos held back one part after the other, strangers in two halves, and the folders
+//! `validation` and `test`. `calibrate` finds what the scores prove.
 
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,11 @@ use crate::learner::{Learner, largest, read_all};
 use crate::people::folders::{UNKNOWN, special};
 use crate::people::group_by_person;
 
-/// Parts into which photos are divided. Each part is tried with a head that learnt from the rest.
+/// The number of parts into which photos are divided. Each part is tested on a head that learnt from the rest.
 pub const PARTS: usize = 5;
 
-/// Scores of photos and of strangers by heads that learnt from none of them: photos in [`PARTS`] turns, strangers in halves,
-/// divided by person. For each stranger it is the highest score.
+/// Scores of photos and of strangers by heads that learnt from none of the tested faces. Photos are tested in [`PARTS`] parts,
+/// one after the other, and strangers in two halves, divided by person. Each stranger has one score, the highest.
 pub fn cross_validate(
     household: &Household<'_>,
     strangers: &Strangers,
@@ -28,7 +28,7 @@ pub fn cross_validate(
     let everybody = rows(strangers, people.iter(), fakes);
     for part in 0..PARTS {
         let kept = |k: usize| k % PARTS != part;
-        // A person has a single photo: nothing is left to learn them from.
+        // Without this part a person would have no photo left to learn from.
         if household
             .learners
             .iter()
@@ -51,7 +51,7 @@ pub fn cross_validate(
     (genuine, impostors)
 }
 
-/// The embeddings of some of the strangers, and of the synthetic people, one place a person.
+/// The embeddings of some of the strangers, and of the synthetic people, one place per person.
 pub fn rows<'a>(
     strangers: &'a Strangers,
     some: impl Iterator<Item = &'a Vec<usize>>,
@@ -67,18 +67,18 @@ pub fn rows<'a>(
 pub struct Given {
     /// Photos of people who are known.
     pub genuine: Vec<Genuine>,
-    /// The highest likeness of each other person's photos, to each of the household.
+    /// For each other person, the highest likeness of their photos to each person of the household.
     pub impostors: Vec<Vec<f32>>,
     /// The faces of those other people.
     pub faces: Vec<Embedding>,
-    /// Photos that were left out, as they show people who were learnt or tried before.
+    /// The number of photos that were left out because they show people who were learnt from or tested on before.
     pub again: usize,
-    /// Photos and folders that could not be tried, a line each.
+    /// Photos and folders that could not be tested, one line each.
     pub wrong: Vec<String>,
 }
 
-/// Tries the photos in `folder`. Strangers are counted as people, and not at all if they are among `before`: a threshold
-/// that was found with a person's photo proves nothing when it refuses that person.
+/// Tests on the photos in `folder`. Strangers are counted as people. A stranger who is among `before` is not counted, because a
+/// threshold that was found with a person's photo proves nothing when it refuses that person.
 pub fn given(
     learner: &mut Learner,
     folder: &Path,
@@ -97,7 +97,7 @@ pub fn given(
         name: String::new(),
         photos: folder::photos_below(&special(folder, UNKNOWN), &mut given.wrong),
     };
-    // The person in whose folder each stranger's photo is; `None` for `unknown`.
+    // For each stranger's photo, the person whose folder contains it; `None` for `unknown`.
     let mut owners = Vec::new();
     for (number, person) in people.iter().chain([&unknown]).enumerate() {
         let who = household.place(&person.name);

@@ -1,5 +1,5 @@
-//! Judges a fine-tuned network: its answers for what was held back, beside those of the network before, and whether it is to
-//! be used. It is trained in `tuning`.
+//! Judges a fine-tuned network: compares its answers on faces that were held back with those of the network before, and decides
+//! whether it is used. `tuning` trains it.
 
 use super::household::{Genuine, Known, nearest};
 use super::tuning::Need;
@@ -7,23 +7,23 @@ use crate::face::Embedding;
 use crate::people::Tuned;
 use crate::rates::proven_far;
 
-/// Looks at each face that is held back: as it is, and in a view.
+/// The number of looks at each face that is held back: one at the face as it is, and one at a view of it.
 pub const LOOKS: usize = 2;
 
-/// What a photo is for.
+/// The purpose of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is learnt from.
+    /// The network learns from the photo.
     Learn,
-    /// It sets the threshold, and decides whether the network is better.
+    /// The photo helps to set the threshold, and to decide whether the network is better.
     Select,
-    /// It judges the network.
+    /// The photo judges the network.
     Judge,
 }
 
 /// The outcome of fine-tuning.
 pub enum Outcome {
-    /// There are too few strangers to know what it would do.
+    /// There are too few strangers to know how a fine-tuned network would do.
     TooFew {
         far: f64,
         photos: usize,
@@ -33,33 +33,33 @@ pub enum Outcome {
     Tried(Box<Trial>),
 }
 
-/// The results of a network, its head and its threshold on what was held back.
+/// The results of a network, with its head and its threshold, on faces that were held back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stand {
     pub threshold: f32,
-    /// Looks at the enrolled in which they are not recognised.
+    /// The number of looks at enrolled people in which they are not recognised.
     pub missed: usize,
     pub looks: usize,
-    /// Strangers of whom at least one look is taken for an enrolled person.
+    /// The number of strangers who had at least one look that was mistaken for an enrolled person.
     pub let_in: usize,
     pub strangers: usize,
-    /// How far the likenesses of the enrolled lie above those of strangers, in deviations.
+    /// The distance of the mean likeness of enrolled people above that of strangers, in standard deviations.
     pub apart: f64,
 }
 
 impl Stand {
-    /// The share of strangers let in is below this, at 95 %.
+    /// At 95 % confidence, the share of strangers let in is below this.
     pub fn far(self) -> f64 {
         proven_far(self.let_in, self.strangers)
     }
 
-    /// The share of looks at the enrolled that are missed is below this, at 95 %.
+    /// At 95 % confidence, the share of missed looks at enrolled people is below this.
     pub fn frr(self) -> f64 {
         proven_far(self.missed, self.looks)
     }
 }
 
-/// A tuned network that was tried: results before and after, with those who select and with those who judge.
+/// A tuned network that was tested: results before and after tuning, on the faces that select and on the faces that judge.
 pub struct Trial {
     pub tuned: Tuned,
     pub select: [Stand; 2],
@@ -71,7 +71,7 @@ pub struct Trial {
 /// A network's answers for all parts.
 pub struct Seen<'a> {
     roles: &'a [Role],
-    /// Whom each part shows: the place of an enrolled person, or which stranger.
+    /// The person that each part shows: the place of an enrolled person, or `None` and the number of a stranger.
     people: &'a [(Option<usize>, usize)],
     answers: Vec<Vec<Embedding>>,
 }
@@ -95,7 +95,8 @@ impl<'a> Seen<'a> {
             .map(|((_, who), faces)| (*who, &faces[..]))
     }
 
-    /// What is learnt: photos as templates, and for the head also as many views as training without fine-tuning would take.
+    /// Trains a head on the parts to learn from. Photos are the templates; the head also learns from as many views as training
+    /// without fine-tuning would use.
     pub fn learn(&self, people: usize, views: u32) -> Known {
         let (mut templates, mut rows) = (vec![Vec::new(); people], vec![Vec::new(); people]);
         let mut strangers = std::collections::BTreeMap::<usize, Vec<&[f32]>>::new();
@@ -136,7 +137,7 @@ impl<'a> Seen<'a> {
                 missed += usize::from(own < threshold || own - other < margin);
                 genuine.push(own);
             }
-            // A look without a face is missed, too.
+            // A look in which no face was found counts as missed, too.
             missed += LOOKS.saturating_sub(faces.len());
             genuine.extend((faces.len()..LOOKS).map(|_| -1.0));
         }
@@ -160,13 +161,14 @@ impl<'a> Seen<'a> {
 }
 
 impl Trial {
-    /// Whether it is better, with those who select.
+    /// Whether the tuned network is better on the faces that select.
     pub fn is_better(&self) -> bool {
         let [before, after] = self.select;
         before.looks > 0 && after.missed <= before.missed && after.apart > before.apart
     }
 
-    /// Whether it is as safe as before, and as safe as was asked for, and misses no more, with those who judge.
+    /// Whether, on the faces that judge, the tuned network is as safe as the one before and as safe as requested, and misses no
+    /// more looks.
     fn is_proven(&self) -> bool {
         let [before, after] = self.judge;
         after.looks > 0 && after.far() <= before.far().min(self.far) && after.frr() <= before.frr()
@@ -174,7 +176,7 @@ impl Trial {
 }
 
 impl Outcome {
-    /// The tuned network, if it is to be used.
+    /// The tuned network, if it should be used.
     pub fn taken(&self) -> Option<&Tuned> {
         match self {
             Self::Tried(trial) if trial.is_better() && trial.is_proven() => Some(&trial.tuned),

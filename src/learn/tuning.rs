@@ -1,9 +1,9 @@
 //! Fine-tuning: trains the embedder's top layers on everyone's photos, and uses the result only if strangers who had no part
 //! in the training show that no more of them are let in.
 //!
-//! Real strangers are divided by person into three groups. The first is learnt from. The second sets the tuned network's
-//! threshold and shows whether that network is better. The third judges it: the 95 % upper bound of the share of them that is
-//! let in must be no more than before, and no more than what was asked for. Photos of the enrolled are divided in the same way.
+//! Real strangers are divided by person into three groups. The network learns from the first. The second sets the tuned network's
+//! threshold and shows whether that network is better. The third judges it: the 95 % upper bound of the share of these strangers
+//! that is let in must be no more than before, and no more than requested. Photos of the enrolled are divided in the same way.
 
 use std::time::Instant;
 
@@ -23,21 +23,21 @@ use crate::nn::{ModelFile, hex};
 use crate::people::{Operating, Tuned, TunedPerson};
 use crate::rates::needed;
 
-/// Strangers that are learnt from, at least: fewer do not represent how strangers look.
+/// The smallest number of strangers to learn from. Fewer do not represent how strangers look.
 const LEAST_LEARNT: usize = 50;
-/// Strangers that are learnt from, at most: more take memory and change little.
+/// The largest number of strangers to learn from. More take memory and change little.
 const MOST_LEARNT: usize = 300;
-/// A face, and what it is for.
+/// A face, and its purpose.
 struct Part {
-    /// The place of the enrolled person it shows; `None` is a stranger.
+    /// The place of the enrolled person whom the face shows; `None` for a stranger.
     who: Option<usize>,
-    /// Which stranger it shows.
+    /// The number of the stranger whom the face shows.
     stranger: usize,
     role: Role,
     sight: Sight,
 }
 
-/// How many strangers fine-tuning takes, counted as people and not as photos.
+/// The number of strangers that fine-tuning needs, counted as people and not as photos.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
     pub learn: usize,
@@ -46,12 +46,12 @@ pub struct Need {
 }
 
 impl Need {
-    /// What it takes to show that no more than a share `far` of strangers is let in, if none of them is.
+    /// The strangers needed to show that no more than a share `far` of strangers is let in, if none of those who judge is let in.
     fn to_show(far: f64) -> Self {
         let judge = needed(far);
         Self {
             learn: LEAST_LEARNT,
-            // A threshold that was found with fewer people than judge it would let some of those in.
+            // A threshold that was found with fewer people than those who judge it would let some of the judging people in.
             select: judge.max(TAIL + 1),
             judge,
         }
@@ -62,7 +62,7 @@ impl Need {
     }
 }
 
-/// Trains, and tries the result.
+/// Trains the network and tests the result.
 pub fn fine_tune(
     plan: &Plan<'_>,
     learner: &mut Learner,
@@ -118,7 +118,7 @@ pub fn fine_tune(
     let margin = plan.rule.margin;
     let own = frozen.strangers(&known, Role::Select);
     let own = calibrate(&own, plan.far, plan.rule.threshold).threshold;
-    // There are enough of them. A threshold of 1 would let no one in.
+    // There are enough strangers for this. If not, a threshold of 1 would let no one in.
     let other = clear_of(&tuned.strangers(&known_tuned, Role::Select)).unwrap_or(1.0);
     let stand = |role| {
         [
@@ -157,7 +157,8 @@ pub fn fine_tune(
     })))
 }
 
-/// Of each person every tenth photo selects and another tenth judges. Strangers are divided by person, in random order.
+/// Divides the faces into parts by purpose. Of each person, every tenth photo selects and another tenth judges. Strangers are
+/// divided by person, in random order.
 fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec<Part> {
     let mut parts = Vec::new();
     for (who, learnt) in learnt.iter().enumerate() {
@@ -174,8 +175,8 @@ fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec
     }
     let mut order: Vec<usize> = (0..strangers.people.len()).collect();
     Chance::new(seed).shuffle(&mut order);
-    // A third of those who are not needed to select or judge is learnt from, within bounds. The rest selects and judges in
-    // equal parts.
+    // The network learns from a third of the strangers who are not needed to select or judge, within bounds. The rest selects and
+    // judges in equal parts.
     let learn = need
         .learn
         .max(order.len().saturating_sub(need.select + need.judge) / 3);
@@ -197,7 +198,7 @@ fn parts(learnt: &[Learnt], strangers: &Strangers, need: Need, seed: u64) -> Vec
             }
         }));
     }
-    // Synthetic people are only learnt from, as they prove nothing.
+    // Synthetic people are used for learning only, because they prove nothing.
     let drawn = (0..PEOPLE).map(|number| Part {
         who: None,
         stranger: strangers.people.len() + number as usize,

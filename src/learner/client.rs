@@ -1,5 +1,5 @@
-//! The main process's end: starts the learner, asks, and checks every answer. What it does with the answers is in the rooms
-//! that learn.
+//! The main process's end of the connection: starts the learner, sends requests, and checks every answer. The callers use the
+//! answers.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -18,7 +18,7 @@ use crate::face::{Embedding, Landmarks};
 use crate::lesson::{PEOPLE, Top};
 use crate::nn::{EmbedderManifest, Patch};
 
-/// How many photos may end it before the whole command fails.
+/// The number of photos that may end the learner's process before the whole command fails.
 const MOST_ENDED: usize = 20;
 
 /// A running learner. Dropping it ends the process.
@@ -31,7 +31,7 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Starts this program once more, with its own arguments, and waits until it is ready to learn with `embedder`.
+    /// Starts this program once more, with its own arguments, and waits until the new process is ready to learn with `embedder`.
     pub fn start(embedder: &EmbedderManifest) -> Result<Self, LearnerError> {
         let mut command = Command::new("/proc/self/exe");
         command.arg0(NAME).args(std::env::args_os().skip(1));
@@ -43,7 +43,7 @@ impl Learner {
         )
     }
 
-    /// Starts `command`, which must be ready with the embedder of this checksum and so many dimensions.
+    /// Starts `command`, which must become ready with the embedder of this checksum and `dimensions` dimensions.
     pub(super) fn start_as(
         mut command: Command,
         sha256: &str,
@@ -61,7 +61,7 @@ impl Learner {
         Ok(learner)
     }
 
-    /// Another process in the place of one that has ended.
+    /// Starts another process in the place of one that has ended.
     fn restart(&mut self) -> Result<(), LearnerError> {
         self.process = Process::start(&mut self.command)?;
         self.wait_until_ready()
@@ -80,9 +80,10 @@ impl Learner {
         }
     }
 
-    /// The faces of photos, in their order; the inner error is why a photo cannot be read. `step` is called for every answer.
+    /// The faces of photos, in the order of the photos. The inner error is the reason why a photo cannot be read. `step` is
+    /// called for every answer.
     ///
-    /// A photo that ends the process, by a lack of memory or a defect of a decoder, cannot be used. Another process then reads
+    /// A photo that ends the process, through lack of memory or a defect in a decoder, cannot be used. Another process then reads
     /// the photos that are left, one at a time, to find out which one it was.
     pub fn photos(
         &mut self,
@@ -121,7 +122,7 @@ impl Learner {
         Ok(all.ok_or(ProtocolError::Count)?)
     }
 
-    /// Puts what is seen in photos into `shown`, as it comes.
+    /// Requests the photos `wanted`, and puts each answer into `shown` as it comes.
     fn some(
         &mut self,
         wanted: &[PhotoRequest],
@@ -182,7 +183,8 @@ impl Learner {
         }
     }
 
-    /// The network's answers for each subject: of its face, then of its views. The learner keeps what it is to learn.
+    /// The network's embeddings for each subject: first that of its face, then those of its views. The learner keeps the subjects
+    /// that it will learn from.
     pub fn study(
         &mut self,
         subjects: Vec<Subject>,
@@ -192,7 +194,7 @@ impl Learner {
         self.subjects(&Request::Study(subjects), &views, step)
     }
 
-    /// The network's answers for the same subjects, whose numbers of views are `views`, once it is tuned.
+    /// The tuned network's embeddings for the same subjects, whose numbers of views are `views`.
     pub fn again(
         &mut self,
         views: &[u32],
@@ -231,7 +233,7 @@ impl Learner {
         Ok(all.ok_or(ProtocolError::Count)?)
     }
 
-    /// Weights for the network's top layers, trained on what was studied. [`Patch::put`] checks them.
+    /// Weights for the network's top layers, trained on the subjects of [`Learner::study`]. [`Patch::put`] checks them.
     pub fn tune(
         &mut self,
         directions: Vec<Vec<f32>>,
@@ -254,7 +256,8 @@ impl Learner {
         Ok(patch.ok_or(ProtocolError::Count)?)
     }
 
-    /// Sends a request, and hands every response to `each` until the last has come. `each` returns a response that it does not expect.
+    /// Sends a request, and passes every response to `each` until the last one has come. `each` returns a response that it does
+    /// not expect as an error.
     fn request(
         &mut self,
         request: &Request,
@@ -264,7 +267,7 @@ impl Learner {
         let Some(mut to) = self.process.to.take() else {
             return Err(ProtocolError::Turn.into());
         };
-        // From another thread: a learner that reads nothing would block this one for ever.
+        // The request is sent from another thread, because a learner that reads nothing would block this one for ever.
         let sent = std::thread::spawn(move || to.write_all(&bytes).map(|()| to));
         loop {
             match each(self.next()?) {
@@ -273,7 +276,7 @@ impl Learner {
                 Err(other) => return Err(unexpected(other)),
             }
         }
-        // The learner has read everything: the other thread is about to end.
+        // The learner has read everything, so the other thread is about to end.
         let end = Instant::now() + Duration::from_secs(5);
         while !sent.is_finished() {
             if Instant::now() > end {
@@ -301,8 +304,8 @@ fn unexpected(answer: Response) -> LearnerError {
     }
 }
 
-/// The faces of `photos`, in their order, with so many views of the largest, the seed counting up from `seed`; the inner
-/// error is why a photo cannot be read.
+/// The faces of `photos`, in the order of the photos, with `views` views of the largest face. The first photo has the seed
+/// `seed`, and each further photo the next number. The inner error is the reason why a photo cannot be read.
 pub fn read_all(
     learner: &mut Learner,
     show: Show,

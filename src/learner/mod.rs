@@ -1,4 +1,4 @@
-//! Learning from photos, which may come from anyone, in a process of its own that can read them and answer, and no more.
+//! Photos may come from anyone. So a separate process learns from them, which can read the photos and answer, and nothing else.
 //! The main process, which writes the gallery, decodes no picture: it sends requests, checks every response, and computes the rest.
 //!
 //! ```text
@@ -7,11 +7,11 @@
 //!   gallery            weights, why not
 //! ```
 //!
-//! The learner gets the same arguments. The main process escapes what it prints and passes it on. If it gives an impossible
-//! answer, nothing is changed. If a photo ends it or keeps it busy for too long, that photo is left out, and another learner
-//! reads the rest.
+//! The learner gets the same arguments. The main process escapes the learner's output and passes it on. If the learner gives an
+//! impossible answer, nothing is changed. If a photo ends the learner or keeps it busy for too long, that photo is left out, and
+//! another learner reads the rest.
 //!
-//! What is learnt from the answers is in `learn`. The command that becomes the learner, and confines itself, is in `cli`.
+//! `learn` uses the answers. The command that becomes the learner, and confines itself, is in `cli`.
 
 mod client;
 mod error;
@@ -28,11 +28,11 @@ pub(crate) use readers::{bounded, each, how_many};
 pub(crate) use serve::{LearnerServer, end_with_the_asker, refuse};
 pub(crate) use wire::{Sight, Subject, plain};
 
-/// The name of this program as the learner: its argument 0.
+/// The name of this program when it is the learner, given as argument 0.
 pub(crate) const NAME: &str = "latchkey-learner";
 
-/// Begins to show how far a long piece of work of so many steps is. What it returns is called for each step, and ends the
-/// show when it is dropped.
+/// Begins to show the progress of a long piece of work with this number of steps. The returned function must be called for each
+/// step. Dropping it ends the display.
 pub(crate) type Show = fn(&'static str, usize) -> Step;
-/// One step of that work is done.
+/// Records that one step of the work is done.
 pub(crate) type Step = Box<dyn FnMut()>;

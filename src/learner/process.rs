@@ -1,5 +1,5 @@
-//! The learner as a process: its pipes, how long it is waited for, how it ended, and what it prints. What its answers mean is
-//! not known here.
+//! The learner as a process: its pipes, the timeout for an answer, how the process ended, and what it prints. The meaning of the
+//! answers is not known here.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -11,13 +11,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::LearnerError;
 use super::wire::{self, Response, plain};
 
-/// The most bytes of its output that are passed on.
+/// The most bytes of the learner's output that are passed on.
 const MOST_PRINTED: u64 = 64 << 10;
 
 /// The learner's process.
 pub struct Process {
     child: Child,
-    /// Where questions go; taken while one is being sent.
+    /// The pipe for requests; `None` while one is being sent.
     pub to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
     printed: Option<JoinHandle<()>>,
@@ -58,9 +58,9 @@ impl Process {
         }
     }
 
-    /// How it ended.
+    /// How the process ended.
     pub fn ended(&mut self) -> LearnerError {
-        // It has closed its pipe, and may still be running.
+        // The process has closed its pipe, but may still be running.
         let end = Instant::now() + Duration::from_secs(2);
         let mut status = self.child.try_wait();
         while matches!(status, Ok(None)) && Instant::now() < end {
@@ -75,13 +75,13 @@ impl Process {
     }
 }
 
-/// Ends it, and passes on what it has printed.
+/// Ends the process, and passes on what it has printed.
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.to.take());
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A process that it has left behind may hold the pipe: do not wait for that one.
+        // The learner may have left a process behind that keeps the pipe open: do not wait for it longer than this.
         let end = Instant::now() + Duration::from_secs(1);
         let printing = || self.printed.as_ref().is_some_and(|p| !p.is_finished());
         while printing() && Instant::now() < end {
@@ -90,7 +90,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits for bytes no longer than `timeout`.
+/// A reader that waits for bytes no longer than `timeout`.
 struct TimedReader<'a> {
     from: &'a mut BufReader<ChildStdout>,
     timeout: Duration,
@@ -111,7 +111,7 @@ impl Read for TimedReader<'_> {
     }
 }
 
-/// Prints the learner's output, a line at a time, escaped, and drops what is too much.
+/// Prints the learner's output line by line, escaped, and drops the output beyond [`MOST_PRINTED`].
 fn pass_on(printed: impl Read) {
     let mut printed = BufReader::new(printed.take(MOST_PRINTED));
     let mut line = Vec::new();
@@ -119,6 +119,6 @@ fn pass_on(printed: impl Read) {
         eprintln!("{}", plain(&String::from_utf8_lossy(&line)));
         line.clear();
     }
-    // The rest must be read, as otherwise the learner would block.
+    // The rest must be read, because otherwise the learner would block.
     let _ = std::io::copy(&mut printed.into_inner().into_inner(), &mut std::io::sink());
 }

@@ -1,4 +1,5 @@
-//! Photos read by several readers at once, in this process: how many there is memory for, and how the work is shared out.
+//! Reads photos with several readers at once, in this process: finds how many readers there is memory for, and shares the work
+//! out among them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,10 +8,10 @@ use crate::capture::Photo;
 use crate::face::Reader;
 use crate::memory::{self, Bounded};
 
-/// What a reader takes at most, in KiB: its networks, and a large photo.
+/// The most memory that a reader needs, in KiB: its networks, and a large photo.
 const READER: u64 = (Photo::MEMORY >> 10) + (48 << 10);
 
-/// How many readers there is memory for, at most one a core.
+/// The number of readers that there is memory for, at most one per core.
 pub fn how_many() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let photos = usize::try_from(memory::available_kib() / READER).unwrap_or(usize::MAX);
@@ -27,7 +28,7 @@ pub fn each<I: Sync, T: Send>(
     read: impl Fn(&mut Reader, &I) -> T + Sync,
 ) -> Vec<T> {
     let mut step = show(what, items.len());
-    // A decoder that takes too much memory ends this process, and not another one that the machine needs.
+    // A decoder that needs too much memory ends this process, instead of another one that the machine needs.
     let _bounded = bounded(readers.len());
     let mut read_all: Vec<(usize, T)> = Vec::new();
     share(readers, items, read, |place, result| {
@@ -39,13 +40,13 @@ pub fn each<I: Sync, T: Send>(
     read_all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Bounds what this process may take while so many readers read photos.
+/// Bounds the memory of this process while `readers` readers read photos.
 #[must_use]
 pub fn bounded(readers: usize) -> Bounded {
     Bounded::to((READER << 10).saturating_mul(readers as u64 + 1))
 }
 
-/// Shares the items out among the readers, and hands on each result, with its place, as it comes.
+/// Shares the items out among the readers, and passes each result, with the item's place, to `hand_on` as it comes.
 pub fn share<I: Sync, T: Send>(
     readers: &mut [Reader],
     items: &[I],

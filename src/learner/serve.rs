@@ -1,5 +1,5 @@
-//! The learner itself: reads photos and answers, and can do nothing else. It starts with what it needs, and with no file that
-//! it could write.
+//! The learner itself: reads photos and answers, and can do nothing else. It starts with everything that it needs, and with no
+//! file that it could write.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -20,22 +20,22 @@ use crate::nn::{
     hex,
 };
 
-/// What it works with.
+/// The learner's networks, settings and data.
 pub struct LearnerServer<'a> {
     embedder: &'a EmbedderManifest,
-    /// Folders that may hold the embedder's file.
+    /// Folders that may contain the embedder's file.
     model_files: &'a [PathBuf],
     engine: EngineSettings,
     readers: Vec<Reader>,
     changes: Changes,
-    /// What was studied, for fine-tuning.
+    /// The subjects for fine-tuning.
     studied: Vec<Subject>,
     lessons: Vec<Lesson>,
     /// The faces of synthetic people.
     cuts: Vec<FaceCut>,
 }
 
-/// Why a question cannot be answered.
+/// Why a request cannot be answered.
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error(transparent)]
@@ -54,12 +54,13 @@ enum ServeError {
     Network(#[from] NnError),
 }
 
-/// Ends this process when the one that asks ends: it is useless without that one, and might fill a board's memory.
+/// Makes this process end when the main process ends, because it is useless without the main process, and might fill a board's
+/// memory.
 pub fn end_with_the_asker() {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-/// Answers, in the place of a [`LearnerServer`] that could not be made, why not, and whether that is the machine's fault.
+/// Answers why a [`LearnerServer`] could not be made, and whether that is the machine's fault.
 ///
 /// # Errors
 /// The pipe's.
@@ -159,7 +160,7 @@ impl<'a> LearnerServer<'a> {
         sent.map(|()| done.map_err(ServeError::from))
     }
 
-    /// Embeds the subjects that were sent, and keeps their lessons if it is to `learn`.
+    /// Embeds the subjects that were sent. If `learn`, keeps the lessons of those that the learner learns from.
     fn study(&mut self, to: &mut impl Write, learn: bool) -> io::Result<Result<(), ServeError>> {
         if learn {
             self.lessons.clear();
@@ -202,13 +203,13 @@ impl<'a> LearnerServer<'a> {
                 }
             },
         );
-        // The order must not depend on which reader is faster, as what is learnt depends on it.
+        // The order must not depend on which reader is faster, because the result of learning depends on the order.
         kept.sort_by_key(|(place, _)| *place);
         lessons.extend(kept.into_iter().flat_map(|(_, l)| l));
         sent.map(|()| failed)
     }
 
-    /// Draws the synthetic people, if they are to be studied.
+    /// Draws the synthetic people if some of the subjects are synthetic.
     fn draw(&mut self) -> Result<(), FaceError> {
         let is_drawn = |s: &Subject| matches!(s.sight, Sight::Drawn(_));
         if !self.cuts.is_empty() || !self.studied.iter().any(is_drawn) {
@@ -244,7 +245,8 @@ impl<'a> LearnerServer<'a> {
         })
     }
 
-    /// Trains, and puts the network with the new weights into every reader, so that what is tried is what the door will use.
+    /// Trains, and puts the network with the new weights into every reader, so that the tested network is the one that the door
+    /// will use.
     fn trained(
         &mut self,
         directions: &[Vec<f32>],
@@ -269,7 +271,7 @@ impl<'a> LearnerServer<'a> {
     }
 }
 
-/// Faces and views of one photo; the outer error is why it cannot be read.
+/// The faces and views of one photo. The outer error is the reason why it cannot be read.
 fn show(
     reader: &mut Reader,
     wanted: &PhotoRequest,
@@ -300,7 +302,7 @@ fn show(
     Ok(read())
 }
 
-/// The answers of the reader's embedder for a subject.
+/// The outputs of the reader's embedder for a subject.
 fn look(
     reader: &mut Reader,
     subject: &Subject,

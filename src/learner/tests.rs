@@ -1,4 +1,4 @@
-//! Learners with arbitrary answers: real processes at real pipes, whose answers the test has written.
+//! Tests with learners that give arbitrary answers: real processes at real pipes, whose answers the test has written.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 const SHA256: &str = "its checksum";
 
-/// A learner that gives these `answers` to any question, and then runs the shell command `then`.
+/// A learner that gives these `answers` to any request, and then runs the shell command `then`.
 fn start(answers: &[u8], then: &str, timeout: Duration) -> Result<Learner, LearnerError> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("answers"), answers).expect("written");
@@ -33,7 +33,7 @@ fn unshown(_: &'static str, _: usize) -> Step {
 }
 
 thread_local! {
-    /// What the learners of a test read, until it ends.
+    /// The folders of files that a test's learners read; they exist until the test ends.
     static FOLDERS: std::cell::RefCell<Vec<tempfile::TempDir>> = std::cell::RefCell::default();
 }
 
@@ -48,7 +48,7 @@ fn frames(answers: &[Response]) -> Vec<u8> {
         .concat()
 }
 
-/// Asks such a learner for the faces of two photos, with one view each. Returns how many were read.
+/// Requests the faces of two photos, with one view each, from such a learner. Returns how many photos were read.
 fn asked(answers: &[u8], then: &str) -> Result<usize, LearnerError> {
     let mut learner = start(answers, then, Duration::from_secs(20))?;
     let wanted = ["1.jpg", "2.jpg"].map(|p| PhotoRequest::new(Path::new(p), 1, 1));
@@ -142,7 +142,7 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
         &long,
         ProtocolError::Long(wire::MOST_BYTES + 1, wire::MOST_BYTES),
     );
-    // One byte behind the answer.
+    // One byte after the end of the answer.
     let mut longer = frame(&seen(0)).expect("encoded");
     longer.push(0);
     longer[0] += 1;
@@ -156,7 +156,7 @@ fn garbage_and_messages_that_are_too_long_are_refused_before_memory_is_allocated
     assert_refused(&huge, ProtocolError::Garbled);
     // From a learner with another network.
     let other = frame(&Response::Ready("another".to_owned())).expect("encoded");
-    // Nothing of a photo has been read by then, so no photo is blamed.
+    // No part of a photo has been read by then, so no photo is blamed.
     match asked(&other, "exec sleep 60") {
         Err(LearnerError::Failed(why, true)) => {
             assert!(why.contains("another embedder"), "{why}")
@@ -172,7 +172,7 @@ fn impossible_numbers_are_refused() {
         assert_refused(&changed(&x, &wrong.to_le_bytes()), ProtocolError::Numbers);
     }
     for wrong in [f32::NAN, f32::INFINITY, 1e30] {
-        // Its width, and its light.
+        // The width of the face's box, and the light.
         for number in [30.0_f32, 100.0] {
             assert_refused(
                 &changed(&number.to_le_bytes(), &wrong.to_le_bytes()),
@@ -219,7 +219,7 @@ fn answers_to_other_questions_are_refused() {
         assert_refused(&frames(&[turn]), ProtocolError::Turn);
     }
 
-    // The same for the other questions.
+    // The same for the other requests.
     let start = |answers: &[Response]| {
         start(&frames(answers), "exec sleep 60", Duration::from_secs(20)).expect("started")
     };
@@ -272,7 +272,7 @@ fn answers_to_other_questions_are_refused() {
     }
 }
 
-/// Responses after each other.
+/// Responses one after the other.
 trait Concat {
     fn concat_answers(self) -> Vec<Response>;
 }
@@ -285,7 +285,7 @@ impl Concat for [Vec<Response>; 2] {
 
 #[test]
 fn photos_that_end_it_are_named_and_the_others_are_read() {
-    // Once it has answered about one photo it ends; another one answers about the first that it is asked about, and ends.
+    // The learner ends after it has answered about one photo. Another one answers about the first photo of its request, and ends.
     let half = frames(&[seen(0)]);
     for (then, how) in [
         ("exit 7", "exit status: 7"),
@@ -309,7 +309,7 @@ fn photos_that_end_it_are_named_and_the_others_are_read() {
         );
         assert_eq!(steps, 3, "one is asked about twice");
     }
-    // With a hundred photos, each of which ends it, the command fails before the last.
+    // With a hundred photos, each of which ends the learner, the command fails before the last photo.
     let none = frames(&[]);
     let mut learner = start(&none, "exit 7", Duration::from_secs(20)).expect("started");
     let wanted = vec![PhotoRequest::new(Path::new("1.jpg"), 1, 1); 100];
@@ -330,7 +330,7 @@ fn a_learner_that_is_silent_or_does_not_read_is_stopped() {
     ));
     let mut silent = start(&frames(&[]), "exec sleep 60", short).expect("started");
     assert!(matches!(silent.drawn(unshown), Err(LearnerError::Silent)));
-    // A question that is longer than a pipe holds: unanswered, and answered before it is read.
+    // A request that is larger than a pipe's buffer is once not answered, and once answered before it is read.
     for answers in [vec![], vec![Response::Done]] {
         let mut deaf = start(&frames(&answers), "exec sleep 60", short).expect("started");
         let long = vec![vec![0.5; 128]; 1000];

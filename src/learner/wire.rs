@@ -1,8 +1,8 @@
 //! Requests to the learner and its responses: messages of bounded length, each checked before it is trusted.
 //!
-//! A frame is its length (4 bytes, little-endian) and so many bytes of postcard. The learner has read photos that may come
-//! from anyone, so its responses are not trusted. Numbers must be finite, embeddings must have length 1 and the expected number
-//! of dimensions, places must be among those that were requested, and text is cut and escaped.
+//! A frame is a length (4 bytes, little-endian), and then that number of bytes in postcard's encoding. The learner has read
+//! photos that may come from anyone, so its responses are not trusted. Numbers must be finite, embeddings must have length 1 and
+//! the expected number of dimensions, places must be among those that were requested, and text is cut and escaped.
 
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,20 +14,20 @@ use serde::{Deserialize, Serialize};
 use crate::face::{Embedding, Face, Landmarks, MAX_FACES, Point, Quality, Rect, Unfit};
 use crate::nn::Patch;
 
-/// What is requested, by the program that may write the gallery.
+/// A request from the main process, which may write the gallery.
 #[derive(Serialize, Deserialize)]
 pub enum Request {
-    /// The faces of photos. Answered by [`Response::Photo`], one a photo in any order.
+    /// The faces of photos. Answered by one [`Response::Photo`] per photo, in any order.
     Photos(Vec<PhotoRequest>),
     /// Synthetic people. Answered by [`Response::Drawn`].
     Drawn,
-    /// Faces for fine-tuning, of which the learner keeps what it learns from. Answered by [`Response::Subject`], one a subject in
-    /// any order.
+    /// Faces for fine-tuning. The learner keeps those that it will learn from. Answered by one [`Response::Subject`] per subject,
+    /// in any order.
     Study(Vec<Subject>),
-    /// The top layers, trained on what was studied, with the directions of the enrolled and a seed. Answered by
+    /// Top layers trained on the faces of [`Request::Study`], with the directions of the enrolled people and a seed. Answered by
     /// [`Response::Epoch`] and [`Response::Patch`].
     Tune(Vec<Vec<f32>>, u64),
-    /// The subjects again, by the network with that patch. Answered like [`Request::Study`].
+    /// The same subjects again, embedded by the network with the trained layers. Answered like [`Request::Study`].
     Again,
 }
 
@@ -35,9 +35,9 @@ pub enum Request {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PhotoRequest {
     path: Vec<u8>,
-    /// The seed of its views.
+    /// The seed of the photo's views.
     pub seed: u64,
-    /// How many views of the largest face.
+    /// The number of views of the largest face.
     pub views: u32,
 }
 
@@ -57,9 +57,10 @@ impl PhotoRequest {
 pub struct Subject {
     pub sight: Sight,
     pub seed: u64,
-    /// How many views, in addition to the face as it is.
+    /// The number of views in addition to the face as it is.
     pub views: u32,
-    /// Whether it is learnt from, and then whose it is: the place of a direction; `Some(None)` is a stranger.
+    /// `None` if the learner does not learn from the face. Otherwise the person whose face it is, as the place of a direction;
+    /// `Some(None)` for a stranger.
     pub learnt: Option<Option<u32>>,
 }
 
@@ -84,11 +85,12 @@ impl Sight {
     }
 }
 
-/// What the learner responds. [`Response::Done`] follows the last response to every request, and [`Response::Failed`] may come in
-/// the place of any.
+/// A response of the learner. [`Response::Done`] follows the last response to every request, and [`Response::Failed`] may come in
+/// place of any response.
 #[derive(Serialize, Deserialize)]
 pub enum Response {
-    /// It has loaded its networks, of which the embedder has this checksum, and has given up what it does not need.
+    /// The learner has loaded its networks, of which the embedder has this checksum, and has given up all rights that it does not
+    /// need.
     Ready(String),
     Photo(u32, Result<RawPhotoFaces, Unread>),
     Drawn(Option<Vec<f32>>),
@@ -96,7 +98,7 @@ pub enum Response {
     Epoch,
     Patch(Box<Patch>),
     Done,
-    /// Why it cannot go on, and whether that is the machine's fault.
+    /// Why the learner cannot continue, and whether that is the machine's fault.
     Failed(String, bool),
 }
 
@@ -104,28 +106,28 @@ pub enum Response {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
     pub why: String,
-    /// Whether the machine failed: the photo may be good.
+    /// Whether the machine failed. If so, the photo may be good.
     pub machine: bool,
 }
 
-/// Of a face its box, score and five points, and [`Quality`] in the order of its fields.
+/// The numbers of a face: its box, score and five points, and its [`Quality`] in the order of the fields.
 type Numbers = ([f32; 4], f32, [[f32; 2]; 5], [f32; 5]);
 
-/// What is in a photo, as the learner sends it.
+/// The contents of a photo, as the learner sends them.
 #[derive(Serialize, Deserialize)]
 pub struct RawPhotoFaces {
-    /// Largest first.
+    /// The faces, largest first.
     faces: Vec<Numbers>,
-    /// Of the largest.
+    /// Of the largest face.
     embedding: Result<Vec<f32>, Unfit>,
     views: Vec<Vec<f32>>,
     light: f32,
 }
 
-/// As [`RawPhotoFaces`], checked.
+/// The contents of a photo, as in [`RawPhotoFaces`], but checked.
 pub struct PhotoFaces {
     pub faces: Vec<Face>,
-    /// Of the largest.
+    /// Of the largest face.
     pub views: Vec<Embedding>,
     /// Mean tone of the cut-out face, 0 to 255.
     pub light: f32,
@@ -150,7 +152,7 @@ pub enum ProtocolError {
 
 /// The most bytes of a response. A patch of the top layers is 350 KB, the faces of a photo with fifty views 110 KB.
 pub const MOST_BYTES: u64 = 1 << 20;
-/// The most bytes of a request: some ten thousand photos. The learner reads it, from the process that started it.
+/// The most bytes of a request: some ten thousand photos. The learner reads requests only from the process that started it.
 const MOST_REQUEST_BYTES: u64 = 64 << 20;
 /// The most characters that are printed of a response's text.
 const MOST_TEXT: usize = 1000;
@@ -164,7 +166,7 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The next message; the inner error is the sender's fault. Nothing is read beyond its end.
+/// The next message. The inner error is the sender's fault. Nothing is read beyond the message's end.
 pub fn read<T: DeserializeOwned>(
     from: &mut impl Read,
     most: u64,
@@ -201,8 +203,8 @@ pub fn send_response(to: &mut impl Write, response: &Response) -> io::Result<()>
     to.flush()
 }
 
-/// Text that a terminal prints as it is: no control characters, nothing that changes the direction of writing, and not too
-/// long.
+/// Makes text that a terminal prints unchanged: without control characters and characters that change the direction of writing,
+/// and not too long.
 pub fn plain(text: &str) -> String {
     let mut plain = String::new();
     for (count, c) in text.trim_end().chars().enumerate() {
@@ -222,7 +224,7 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// The embedding of these numbers, if they are an embedding of so many dimensions.
+/// The embedding with these numbers, if they are an embedding with `dimensions` dimensions.
 pub fn embedding(values: &[f32], dimensions: usize) -> Result<Embedding, ProtocolError> {
     let norm = values.iter().map(|v| v * v).sum::<f32>();
     // The test is for the right value, so that a NaN fails it.
@@ -258,12 +260,12 @@ impl RawPhotoFaces {
         }
     }
 
-    /// Checks it, as the response to a request for at most `views` views.
+    /// Checks these contents, as the response to a request for at most `views` views.
     pub fn check(self, dimensions: usize, views: usize) -> Result<PhotoFaces, ProtocolError> {
         if self.faces.len() > MAX_FACES || self.views.len() > views {
             return Err(ProtocolError::Count);
         }
-        // Pixels of a photo, and values computed from them.
+        // The limit fits pixels of a photo, and values computed from them.
         let sound = |values: &[f32]| values.iter().all(|v| v.abs() < 1e9);
         if !sound(&[self.light]) {
             return Err(ProtocolError::Numbers);
@@ -299,7 +301,7 @@ impl RawPhotoFaces {
                     roll,
                     sharpness,
                 },
-                // Only the largest is learnt.
+                // Only the largest face is learnt from.
                 embedding: std::mem::replace(&mut own, Err(Unfit::Unreadable)),
             });
         }

@@ -1,5 +1,5 @@
-//! Augmentation: a photo's face as other poses, light, lenses and cameras would have shown it. The same seed gives the
-//! same result on every machine.
+//! Augmentation shows a photo's face as other poses, light, lenses and cameras would have shown it. The same seed gives the same
+//! result on every machine.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{blur, flip_horizontal_in_place};
@@ -12,9 +12,9 @@ use crate::frame::{
     Target, TensorMut,
 };
 
-/// Pixels a side of a cut-out face.
+/// The width and height of a cut-out face, in pixels.
 const SIDE: u32 = 192;
-/// Where the five points lie in it, in pixels: ArcFace's template, enlarged 1.1 times, centred.
+/// The positions of the five landmarks in a cut-out face, in pixels: ArcFace's template, enlarged 1.1 times and centred.
 const POINTS: Landmarks = {
     const fn at(x: f32, y: f32) -> Point {
         Point {
@@ -34,29 +34,29 @@ const POINTS: Landmarks = {
 /// What can be changed in a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The head lies on its side or bends: up to 90 degrees.
+    /// The head lies on its side or bends, by up to 90 degrees.
     Orientation,
     /// The landmarks are turned by a few degrees.
     Rotation,
-    /// Left is right.
+    /// The face is mirrored left to right.
     Mirror,
     /// The landmarks are some pixels off, or too far apart.
     Crop,
-    /// Lighter or darker.
+    /// The face is lighter or darker.
     Brightness,
-    /// Harder or softer light.
+    /// The light is harder or softer.
     Contrast,
     /// The light has a colour.
     Colour,
-    /// The head moved.
+    /// The head moved during the exposure.
     Motion,
     /// The lens is out of focus.
     Focus,
-    /// The camera compressed it hard.
+    /// The camera compressed the picture strongly.
     Jpeg,
     /// Something hides a part of the face.
     Occlusion,
-    /// Night, and the noise that comes with it.
+    /// It is night, with the noise of a camera in the dark.
     Dark,
 }
 
@@ -78,15 +78,15 @@ impl Change {
     ];
 }
 
-/// Which changes are made.
+/// The set of changes that may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changes(u16);
 
 impl Changes {
-    /// All of them.
+    /// All changes.
     pub const ALL: Self = Self(0xFFF);
 
-    /// All but `without`.
+    /// All changes but `without`.
     #[must_use]
     pub fn without(without: &[Change]) -> Self {
         Self(
@@ -96,14 +96,14 @@ impl Changes {
         )
     }
 
-    /// Whether `change` is among them.
+    /// Whether `change` is in the set.
     #[must_use]
     pub const fn has(self, change: Change) -> bool {
         self.0 & (1 << change as u16) != 0
     }
 }
 
-/// How often an allowed change is made.
+/// The probability with which an allowed change is made.
 const OFTEN: f32 = 0.3;
 
 /// A face cut out of a photo, with its landmarks.
@@ -114,7 +114,7 @@ pub struct FaceCut {
 }
 
 impl FaceCut {
-    /// Cuts the face with these landmarks out of `image`; `None` if the landmarks coincide.
+    /// Cuts the face with these landmarks out of `image`. `None` if all landmarks are at the same point.
     ///
     /// # Errors
     /// [`SampleError`] if the picture cannot be sampled.
@@ -135,7 +135,7 @@ impl FaceCut {
         Ok(Some(Self { picture, landmarks }))
     }
 
-    /// Its pixels.
+    /// The pixels of the cut-out.
     ///
     /// # Errors
     /// Never: a cut-out has a size that pictures may have.
@@ -146,19 +146,19 @@ impl FaceCut {
         )
     }
 
-    /// As a picture.
+    /// The cut-out as a picture.
     #[must_use]
     pub const fn picture(&self) -> &RgbImage {
         &self.picture
     }
 
-    /// Where its eyes, nose and mouth are, as far as known.
+    /// Where the eyes, the nose and the mouth are, as far as known.
     #[must_use]
     pub const fn landmarks(&self) -> &Landmarks {
         &self.landmarks
     }
 
-    /// View `number` of it: some of `changes`, chosen at random.
+    /// View `number` of the face, to which some of `changes`, chosen at random, were made.
     ///
     /// # Errors
     /// [`SampleError`] if a picture cannot be sampled.
@@ -175,7 +175,8 @@ impl FaceCut {
         };
         let mut view = self.clone();
         let mut chance = Chance::new(seed ^ (u64::from(number) << 32));
-        // In their physical order: the head, what is before it, the light, the lens, the camera, the detector.
+        // The changes are in their physical order: the head, what is before the head, the light, the lens, the camera, the
+        // detector.
         for change in [
             Mirror,
             Orientation,
@@ -191,7 +192,7 @@ impl FaceCut {
             Crop,
         ] {
             let often = if change == Mirror { 0.5 } else { OFTEN };
-            // Drawn whether allowed or not, so that the other changes stay the same.
+            // The random numbers are taken whether the change is allowed or not, so that the other changes stay the same.
             let happens = chance.happens(often);
             let mut own = Chance::new(chance.bits());
             if happens && changes.has(change) {
@@ -268,7 +269,7 @@ impl FaceCut {
         Ok(())
     }
 
-    /// Turns picture and landmarks about the middle, by degrees.
+    /// Turns the picture and the landmarks about the middle, by this number of degrees.
     fn turn(&mut self, degrees: f32, sampler: &mut Sampler) -> Result<(), SampleError> {
         let (sin, cos) = degrees.to_radians().sin_cos();
         let middle = 0.5 * SIDE as f32;
@@ -279,7 +280,7 @@ impl FaceCut {
             ty: middle - sin * middle - cos * middle,
         };
         let mut turned = RgbImage::new(SIDE, SIDE);
-        // The size is the one that it was made with.
+        // The picture still has the size that it was made with, so this does not fail.
         if let Ok(image) = self.image() {
             sample(&image, &window, &mut turned, sampler)?;
         }
@@ -292,7 +293,7 @@ impl FaceCut {
         Ok(())
     }
 
-    /// Moves the landmarks; positions are relative to their centre.
+    /// Moves the landmarks with `to`, for which positions are relative to the landmarks' centre.
     fn misplace(&mut self, to: impl Fn(Point) -> Point) {
         let sum = self
             .landmarks
@@ -356,7 +357,7 @@ impl FaceCut {
     fn compress(&mut self, quality: u8) {
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, quality);
-        // It writes to memory and reads back what it wrote: neither fails.
+        // The picture is written to memory and read back from there, and neither fails.
         if self.picture.write_with_encoder(encoder).is_ok()
             && let Ok(picture) =
                 image::load_from_memory_with_format(&bytes, image::ImageFormat::Jpeg)
@@ -365,7 +366,7 @@ impl FaceCut {
         }
     }
 
-    /// A patch of one colour: over an eye, the mouth, a side.
+    /// Covers an eye, the nose or a corner of the mouth with a patch of one colour.
     fn hide(&mut self, chance: &mut Chance) {
         let at = self.landmarks[chance.one_of(5)];
         let [wide, high] = [chance.between(14.0, 36.0), chance.between(10.0, 24.0)];
@@ -394,7 +395,7 @@ pub fn rgb(image: &Image<'_>, sampler: &mut Sampler) -> Result<RgbImage, SampleE
     Ok(picture)
 }
 
-/// What lies in `window` of `image`, as RGB.
+/// The part of `image` in `window`, as RGB.
 fn sample(
     image: &Image<'_>,
     window: &Similarity,
@@ -423,7 +424,7 @@ fn sample(
 mod tests {
     use super::*;
 
-    /// A face cut out of a picture of stripes, turned and at another place than in the cut.
+    /// A face cut out of a picture of stripes. In the picture it is turned, and at another place than in the cut-out.
     fn cut() -> FaceCut {
         let picture = RgbImage::from_fn(320, 240, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8]));
         let image = Image::new(

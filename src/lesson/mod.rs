@@ -1,8 +1,8 @@
-//! Faces to learn from, and what is trained on them: what the learner's process computes.
+//! Faces to learn from, and the training on them. The learner's process computes this.
 //!
-//! `augment` changes a photo as other light, movement and cameras would have shown it; `strangers` are synthetic people to
-//! distinguish residents from; `top` fine-tunes the embedder. Whose the faces are, and whether the result is good, is found in
-//! [`learn`](crate::learn).
+//! `augment` changes a photo as other light, movement and cameras would have shown it. `strangers` has synthetic people, from
+//! whom residents are distinguished. `top` fine-tunes the embedder. [`learn`](crate::learn) knows whose faces they are, and finds
+//! out whether the result is good.
 
 mod augment;
 mod strangers;

@@ -1,18 +1,19 @@
-//! Strangers for the head to learn from if the owner has none: synthetic people of the doorstep.
+//! Synthetic people of the doorstep. The head learns from them what strangers look like if the owner has too few photos of
+//! strangers.
 //!
-//! They are alike because of how they are drawn, so they show the head what the class *nobody* looks like, but prove nothing
-//! about how often real strangers are taken for an enrolled person.
+//! Synthetic people all look similar because they are drawn in the same way. So they show the head what the class *nobody* looks
+//! like, but they prove nothing about how often real strangers are mistaken for an enrolled person.
 
 use crate::doorstep::{Play, SceneRenderer, Script, picture};
 use crate::face::{Embedding, FaceError, Landmarks, Reader};
 use crate::frame::{Image, Layout, PixelFormat};
 
-/// How many: above 100, more make no measurable difference.
+/// The number of synthetic people. More than 100 make no measurable difference.
 pub const PEOPLE: u32 = 100;
-/// The seed of their play; an arbitrary number, so that they are the same on every device.
+/// The seed of the play in which they appear. It is an arbitrary constant, so that these people are the same on every device.
 const SEED: u64 = 41_000_001;
 
-/// Passes one embedding of each of [`PEOPLE`] synthetic people to `each`; `None` for a face that has none.
+/// Passes one embedding of each of [`PEOPLE`] synthetic people to `each`; `None` for a face that gives no embedding.
 ///
 /// # Errors
 /// [`FaceError`] if a network fails.
@@ -26,7 +27,7 @@ pub fn built_in(
     })
 }
 
-/// Passes a picture of each of them, with its landmarks, to `see`.
+/// Passes a picture of each synthetic person, with its landmarks, to `see`.
 ///
 /// # Errors
 /// Those of `see`.

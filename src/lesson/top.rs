@@ -10,9 +10,10 @@
 //! mean over classes of the mean of -log p(class | z)  +  HOLD * mean of (1 - z . z0)
 //! ```
 //!
-//! where z is an example's new embedding of length 1, z0 is the frozen network's embedding of the photo that the example is
-//! a view of, and p the head's softmax over the frozen directions and *nobody*. So a view moves to where its photo was, a
-//! photo moves away from those that it would be mistaken for, and everyone else stays in place.
+//! where z is an example's new embedding of length 1, z0 is the frozen network's embedding of the photo that the example is a
+//! view of, and p the head's softmax over the frozen directions and *nobody*. So the embedding of a view moves to where its
+//! photo's was, a photo's embedding moves away from the people whom it would be mistaken for, and all other embeddings stay in
+//! place.
 //!
 //! The computation is three matrix products and their derivatives: `ndarray` multiplies. A training framework would be larger
 //! than this whole program and is not needed. [`super`]'s callers measure whether the result is good.
@@ -23,36 +24,36 @@ use crate::chance::Chance;
 use crate::face::Embedding;
 use crate::nn::{Layer, Patch, PatchedLayer, Tensor, Weights, WeightsError};
 
-/// Logits of a cosine, as in the head.
+/// The factor from a cosine to a logit, as in the head.
 const SCALE: f32 = 16.0;
-/// The bias of the class *nobody*, as in the head before it has learnt.
+/// The bias of the class *nobody*, as in the head before training.
 const NOBODY: f32 = 0.35;
-/// How firmly embeddings are held in place.
+/// How firmly embeddings are held in their places.
 const HOLD: f32 = 1.0;
-/// Passes over the examples.
+/// The number of passes over the examples.
 const EPOCHS: usize = 12;
-/// Examples of one step.
+/// The number of examples in one step.
 const BATCH: usize = 64;
-/// First step of a weight, relative to its layer's root mean square; falls to zero.
+/// The size of a weight's first step, relative to its layer's root mean square. The size falls to zero during training.
 const RATE: f32 = 0.005;
 
-/// The least number of views of a face that are learnt in addition to it: when heads bend and light changes, the top layers
-/// are to give the same embedding.
+/// The smallest number of views of a face that are learnt from in addition to the face itself, because the top layers should give
+/// the same embedding when heads bend and light changes.
 pub const TUNING_VIEWS: u32 = 6;
 
-/// The output of the embedder's trunk for a face, 8 bits a number: real value = (stored - zero) * scale.
+/// The output of the embedder's trunk for a face, 8 bits per number: real value = (stored - zero) * scale.
 #[derive(Clone, Debug)]
 pub struct Trunk {
-    /// Rows of the map after each other, channels running fastest.
+    /// The rows of the map one after the other, with the channel as the fastest index.
     pub values: Vec<i8>,
-    /// Real value of one step.
+    /// The real value of one step.
     pub scale: f32,
-    /// Stored value of real zero.
+    /// The stored value that represents real zero.
     pub zero: i32,
 }
 
 impl Trunk {
-    /// From the embedder's output; `None` if its elements are not signed bytes.
+    /// Reads the embedder's output; `None` if its elements are not signed bytes.
     #[must_use]
     pub fn of(tensor: Tensor<'_>) -> Option<Self> {
         match tensor {
@@ -69,24 +70,24 @@ impl Trunk {
 /// A face to learn from.
 #[derive(Clone, Debug)]
 pub struct Lesson {
-    /// The trunk's output for it.
+    /// The trunk's output for the face.
     pub trunk: Trunk,
-    /// Whose face it is: the index of a direction; `None` is a stranger.
+    /// The person whose face it is, as the index of a direction; `None` for a stranger.
     pub who: Option<usize>,
-    /// The frozen network's embedding of the photo that it is, or is a view of.
+    /// The frozen network's embedding of the photo that shows the face, or of which the face is a view.
     pub frozen: Embedding,
 }
 
-/// The three layers: weights as matrices, one row an input, `[in, out]`, and those of the second `[places, channels]`; and
-/// their biases.
+/// The three layers. The weights are matrices with one row per input, `[in, out]`, and for the second layer `[places, channels]`.
+/// Each layer has biases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Top {
     weights: [Array2<f32>; 3],
     biases: [Array1<f32>; 3],
 }
 
-/// What a forward pass keeps for the backward pass: maps after the first layer `[n * places, channels]`, and after the
-/// second `[n, channels]`.
+/// What a forward pass keeps for the backward pass: the maps after the first layer, `[n * places, channels]`, those after the
+/// second, `[n, channels]`, and the output.
 struct Passed {
     wide: Array2<f32>,
     flat: Array2<f32>,
@@ -97,7 +98,7 @@ impl Top {
     /// The top layers of an embedder's file.
     ///
     /// # Errors
-    /// [`WeightsError`] if it has no such layers.
+    /// [`WeightsError`] if the file has no such layers.
     pub fn of(file: &Weights) -> Result<Self, WeightsError> {
         let [a, b, c] = [
             file.layer("top/0")?,
@@ -138,7 +139,7 @@ impl Top {
                 .iter_mut()
                 .zip([&passed.wide, &passed.flat, &passed.out])
             {
-                // Every map is used, but not every number of it.
+                // Every map is used, but not every number in it.
                 let step = (values.len() / (BATCH * 256)).max(1);
                 reach.extend(values.iter().step_by(step));
             }
@@ -170,7 +171,7 @@ impl Top {
         self.patch(lessons).put(file)
     }
 
-    /// The embedding of a face; `None` if it has no direction.
+    /// The embedding of a face; `None` if the output is zero, and so has no direction.
     #[must_use]
     pub fn embed(&self, trunk: &Trunk) -> Option<Embedding> {
         let maps = self.spread(&[trunk]);
@@ -178,7 +179,7 @@ impl Top {
     }
 
     /// The layers trained on `lessons` for the directions that the head has for the frozen network. `each` is called after every
-    /// pass, with 1 to [`Top::epochs`]. The same seed gives the same result.
+    /// pass with the pass's number, 1 to [`Top::epochs`]. The same seed gives the same result.
     #[must_use]
     pub fn tuned(
         &self,
@@ -209,7 +210,7 @@ impl Top {
         top
     }
 
-    /// How many passes [`Top::tuned`] makes over its lessons.
+    /// The number of passes that [`Top::tuned`] makes over its lessons.
     #[must_use]
     pub const fn epochs() -> usize {
         EPOCHS
@@ -220,7 +221,7 @@ impl Top {
         self.spread(&trunks)
     }
 
-    /// Maps with one row for each place. Missing values are zero.
+    /// The real values of the trunks' maps, with one row for each place. Missing values are zero.
     fn spread(&self, trunks: &[&Trunk]) -> Array2<f32> {
         let [places, channels] = [self.places(), self.weights[0].nrows()];
         let mut maps = Array2::zeros((trunks.len() * places, channels));
@@ -235,7 +236,7 @@ impl Top {
         maps
     }
 
-    /// Places of a map.
+    /// The number of places in a map.
     fn places(&self) -> usize {
         self.weights[1].nrows().max(1)
     }
@@ -262,7 +263,7 @@ impl Top {
         Passed { wide, flat, out }
     }
 
-    /// The loss of a batch, and its derivative by every weight. `share` is how much each example counts.
+    /// The loss of a batch, and its derivative by every weight. `share` has the weight of each example.
     fn slope(&self, batch: &[&Lesson], share: &[f32], directions: &[Vec<f32>]) -> (f32, Self) {
         let trunks: Vec<&Trunk> = batch.iter().map(|l| &l.trunk).collect();
         let maps = self.spread(&trunks);
@@ -285,7 +286,7 @@ impl Top {
                     .and(map.row(place))
                     .and(&by_flat)
                     .for_each(|s, v, g| *s += v * g);
-                // ReLU passes what was above zero.
+                // ReLU passes on only values above zero.
                 Zip::from(by_map.row_mut(place))
                     .and(map.row(place))
                     .and(&weights)
@@ -332,7 +333,7 @@ fn judge(
     loss
 }
 
-/// How much each example counts, 1 on average: each class counts the same.
+/// The weight of each example, 1 on average, such that each class has the same weight.
 fn weights(lessons: &[Lesson], people: usize) -> Vec<f32> {
     let mut counts = vec![0_usize; people + 1];
     let class = |l: &Lesson| l.who.unwrap_or(people);
@@ -404,8 +405,8 @@ fn step<D: Dimension>(
         });
 }
 
-/// The range of `values` without the outermost 1 in 10,000 at either end: a single outlier would cost all others their
-/// resolution.
+/// The range of `values` without the outermost 1 in 10,000 at either end, because a single outlier would reduce the resolution of
+/// all other values.
 fn reach_of(values: &mut [f32]) -> std::ops::Range<f32> {
     values.sort_unstable_by(f32::total_cmp);
     let last = values.len().saturating_sub(1);

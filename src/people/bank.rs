@@ -36,7 +36,7 @@ pub enum BankError {
         found: usize,
         /// The number of people that the manifest lists.
         people: usize,
-        /// Numbers in an embedding.
+        /// The number of values in an embedding.
         dimensions: usize,
     },
     /// One person's embedding has only zeros, which no face gives.
@@ -49,7 +49,7 @@ pub enum BankError {
     },
 }
 
-/// Strangers, one embedding each.
+/// A bank of strangers, with one embedding per person.
 #[derive(Clone, Copy, Debug)]
 pub struct Bank {
     dimensions: usize,
@@ -65,7 +65,7 @@ pub struct Cohort {
     /// For each person, the lowest likeness at which a face counts as that person. It is above 1 if a stranger in the bank has
     /// exactly the same embedding.
     pub thresholds: Vec<f32>,
-    /// Strangers in the bank.
+    /// The number of strangers in the bank.
     pub trials: usize,
     /// The number of these strangers who are mistaken for an enrolled person.
     pub accepted: usize,
@@ -106,13 +106,13 @@ impl Bank {
         Ok(Some(Self { dimensions, rows }))
     }
 
-    /// Numbers in an embedding.
+    /// The number of values in an embedding.
     #[must_use]
     pub const fn dimensions(&self) -> usize {
         self.dimensions
     }
 
-    /// How many strangers there are.
+    /// The number of strangers in the bank.
     #[must_use]
     pub const fn people(&self) -> usize {
         self.rows.len() / self.dimensions
@@ -345,7 +345,7 @@ mod tests {
         assert!(Bank::open(&manifest, &[]).expect("none").is_none());
     }
 
-    /// The stated share holds for strangers who were not in the bank, in 95 of 100 banks, for any number of people.
+    /// In 95 of 100 banks, the stated share is also true for strangers who were not in the bank, for any number of people.
     #[test]
     fn the_stated_share_holds_for_other_strangers() {
         for household in [1, 5, 20] {

@@ -44,7 +44,7 @@ pub enum EnrolmentError {
     Nothing {
         /// The person to be enrolled.
         name: String,
-        /// How many pictures were given.
+        /// The number of given pictures.
         pictures: usize,
     },
 }

@@ -9,9 +9,9 @@
 //! still the same presentation. A face that stays in its place for a long time and is never recognised as an enrolled person is a
 //! fixture: a thing that looks like a face, or a picture of one.
 //!
-//! The mean is not scaled back to length 1: its cosine to a person's direction is the mean of the frames' cosines, so a
-//! threshold for one frame holds for many, and random errors average out. The newest look has the largest weight. Held
-//! inline: nothing is allocated.
+//! The mean is not scaled back to length 1. So its product with a person's direction is the mean of the frames' cosines, a
+//! threshold for one frame is valid for many frames, and random errors average out. The newest look has the largest weight. All
+//! entries are stored inline, so nothing is allocated.
 
 use std::time::Duration;
 
@@ -303,7 +303,7 @@ impl Evidence {
     /// Finds the presentation of a face whose track has none: one that has not moved and is found again, or a new one.
     fn begin(&mut self, now: Timestamp, track: u32, bbox: &Rect, mean: Mean, same: f32) -> usize {
         for entry in &mut self.entries {
-            // A track that was in none of the latest frames has ended; one may be in at most two of them.
+            // A track belongs to one presentation at a time, the one that begins here.
             entry.current &= entry.track != track;
         }
         let direction = Embedding::normalised(mean.values().iter().copied());

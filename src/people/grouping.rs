@@ -9,7 +9,8 @@
 /// in its manifest).
 ///
 /// Chosen on 200 pairs of the first half of LFW's fold 5, which the embedder of `models/judged.toml` has not seen: 95 of 100
-/// pairs of one person are together, and none of 100 of different people. On 200 pairs of the second half: 94 of 100, and none.
+/// pairs of one person are grouped together, and none of 100 pairs of different people. On 200 pairs of the second half: 94 of
+/// 100, and none.
 pub const GROUPING_FRACTION: f32 = 0.6;
 
 /// If a group has at least this many faces, they come from looks of every kind, also from poor ones, which are like none of the

@@ -247,7 +247,7 @@ mod tests {
         );
     }
 
-    /// A bank of `n` copies of Ada's embedding, a little off.
+    /// A bank of `n` copies of an embedding that is close to Ada's.
     fn alike_to_ada(n: usize) -> Bank {
         let rows = [127, 20, 0].map(|v: i8| v.cast_unsigned()).repeat(n);
         Bank::of(3, rows)

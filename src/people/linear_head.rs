@@ -180,7 +180,7 @@ mod tests {
         assert!(directions(&[], &[]).is_empty());
     }
 
-    /// At the answer, with its best length and bias, every small change of a direction increases the loss.
+    /// At the answer, with its best length and bias, a change of the first direction along any axis increases the loss.
     #[test]
     fn the_answer_is_a_minimum() {
         let mut chance = Chance::new(3);
@@ -217,7 +217,7 @@ mod tests {
             }
             sum + f64::from(0.5 * PULL * (b - NOBODY) * (b - NOBODY))
         };
-        // A coarse search over lengths and the bias, then over turns of the first direction.
+        // First a coarse search over the length and the bias, then over changes of the first direction.
         let scaled = |k: f32| -> Vec<Vec<f32>> {
             let each = learnt.iter();
             each.map(|w| w.iter().map(|v| v * k).collect()).collect()

@@ -101,7 +101,7 @@ pub fn read(written: &str) -> Result<String, NameError> {
     Ok(name)
 }
 
-/// Whether `name` can be printed and is no path, whichever rules it was accepted under.
+/// Whether `name` can be printed safely and is not a path, even if it was accepted under older rules.
 pub fn is_harmless(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c| forbidden(c).is_some())
 }
@@ -195,8 +195,8 @@ pub fn find<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known.into_iter().find(|name| key(name) == wanted)
 }
 
-/// A half sentence that proposes the nearest of `known`, to follow the message that no one is called `written`; empty
-/// if none is near.
+/// Half a sentence that proposes the nearest name of `known`. It follows the message that no one is called `written`, and is
+/// empty if no name is near.
 pub fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(written, known).map_or_else(String::new, |name| {
         format!("; did you mean {}?", crate::journal::value(name))

@@ -1,4 +1,4 @@
-//! `latchkey doorstep frames`: frames of the play, and who is where in them, to train and to judge detectors with.
+//! `latchkey doorstep frames`: writes frames of the play, and who is where in them, for training and judging detectors.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use crate::frame::PixelFormat;
 pub struct Arguments {
     #[command(flatten)]
     of: Of,
-    /// Folder for the frames, and for truth.json
+    /// Output folder: gets the frames, and truth.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Frames, evenly spread over the visits
+    /// Number of frames, spread evenly over the visits
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// Write raw frames of this pixel format instead of PNG: yuyv, nv12, yu12, grey, rgb3 or bgr3
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (mut canvas, mut bytes) = (picture(), Vec::new());
     let mut frames = Vec::new();
     for k in 0..arguments.count {
-        // Visits in turn, each at another moment.
+        // The visits follow one after the other, and each frame shows another moment of its visit.
         let visit = &visits[k as usize * visits.len() / arguments.count as usize];
         let moment = (k as f32 * 0.618_034).fract();
         let seen = stage.draw(

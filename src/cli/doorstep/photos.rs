@@ -1,4 +1,4 @@
-//! `latchkey doorstep photos` and `cast`: pictures of the people themselves.
+//! `latchkey doorstep photos` and `cast`: write pictures of the people.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use crate::doorstep::{HEIGHT, SceneRenderer, WIDTH, picture};
 pub struct Arguments {
     #[command(flatten)]
     of: Of,
-    /// Folder for a folder of photos a person, and for truth.json
+    /// Output folder: gets one folder of photos per person, and truth.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Photos of each
+    /// Number of photos of each person
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     each: u32,
-    /// Write photos of the strangers, too
+    /// Also write photos of the strangers
     #[arg(long)]
     strangers: bool,
 }
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Everyone once, cut out around the face.
+/// Writes a picture that shows everyone once, cut out around the face.
 pub fn cast(arguments: &Cast) -> Result<Exit, Failure> {
     const SIDE: u32 = 160;
     const ROW: u32 = 11;

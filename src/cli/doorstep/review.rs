@@ -1,4 +1,4 @@
-//! `latchkey doorstep review`: prints how the door did in a play, by its log.
+//! `latchkey doorstep review`: prints how well the door did in a play, as its log shows.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub struct Arguments {
     /// The log that `run` wrote
     #[arg(long, value_name = "FILE")]
     log: PathBuf,
-    /// Picture of some visits to write, as PNG or JPEG: what was seen when the door decided, and what the relay did
+    /// Write a picture of some visits to this PNG or JPEG file: what was seen when the door decided, and what the relay did
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
 }

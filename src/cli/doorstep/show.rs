@@ -1,4 +1,4 @@
-//! `latchkey doorstep --to`: the play, written into a V4L2 output node at its own pace.
+//! `latchkey doorstep --to`: writes the play into a V4L2 output device in real time.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ use crate::frame::PixelFormat;
 pub struct Arguments {
     #[command(flatten)]
     of: Of,
-    /// V4L2 output, such as /dev/video1
+    /// V4L2 output device, such as /dev/video1
     #[arg(long, value_name = "DEVICE")]
     to: Option<PathBuf>,
     /// Pixel format: yuyv, nv12, yu12, grey, rgb3 or bgr3
     #[arg(long, default_value = "yuyv", value_parser = pixel_format)]
     format: PixelFormat,
-    /// Frames a second
+    /// Frames per second
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=60))]
     fps: u32,
 }
@@ -53,8 +53,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let unusable = |e: std::io::Error| failed("takes no pictures", &e);
     let mut stream = Stream::with_buffers(&node, Type::VideoOutput, 3).map_err(unusable)?;
-    // A driver may keep a picture until there is a next one, as vivid does: two are queued at all times, black at first.
-    // They are queued before the start, as queueing after it waits until one has been shown.
+    // A driver such as vivid may keep a picture until there is a next one. So two pictures are queued at all times; the first
+    // ones are black. They are queued before the start, because after it queueing waits until a picture has been shown.
     for index in 1..3 {
         OutputStream::queue(&mut stream, index).map_err(unusable)?;
     }

@@ -1,5 +1,5 @@
-//! Pictures from the camera, for `latchkey enroll --camera`: guides the person before it by lines and by LEDs. The relay is
-//! held off, and nothing is written unless that is asked for.
+//! Takes pictures from the camera for `latchkey enroll --camera`, and guides the person before it with printed lines and LEDs.
+//! The relay stays off, and no picture is written unless that is requested.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use crate::output::{self, Outputs, Player};
 use crate::people::{Enrolment, EnrolmentFrame, EnrolmentGuide, write_whole};
 use crate::wakeup::{Wakeup, WakingSender};
 
-/// How long pictures are taken, at most.
+/// The longest time during which pictures are taken.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Between two pictures of one person, so that they differ.
+/// The shortest time between two pictures, so that they differ.
 const APART: Duration = Duration::from_millis(400);
 /// How long the green LED shows that a picture was taken.
 const FLASH: Duration = Duration::from_millis(300);
-/// How long it shows that all are taken.
+/// How long the green LED shows that all pictures are taken.
 const DONE: Duration = Duration::from_secs(2);
-/// A box wider than this part of the frame's height is too near to show a face whole when it turns.
+/// If a face's box is wider than this share of the frame's height, the face is too near to stay completely in view when it turns.
 const NEAR: f32 = 0.75;
 /// The quality of pictures that are kept.
 const JPEG_QUALITY: u8 = 92;
 
-/// Takes pictures until there are enough or the time is over, and prints what would help meanwhile. Returns those that went
-/// into `enrolment` as JPEG; they are empty if pictures must not be kept.
+/// Takes pictures until there are enough or the time is over, and meanwhile prints what would help. Returns the pictures that
+/// went into `enrolment`, as JPEG. They are empty if pictures must not be kept.
 pub fn pictures(
     loaded: &Loaded,
     reader: &mut Reader,
@@ -77,7 +77,7 @@ pub fn pictures(
                     if !was_up {
                         return Err(Failure::machine(text));
                     }
-                    // It may come back: what was taken so far is not lost.
+                    // The camera may come back, so the pictures that were already taken are kept.
                     print(text.clone());
                     down = Some(text);
                 }
@@ -101,7 +101,7 @@ pub fn pictures(
         };
         let elapsed = begun.elapsed();
         match guide.check(&seen.frame, elapsed) {
-            // What the guide accepts is fit to be enrolled. The enrolment also refuses the same picture twice.
+            // A face that the guide accepts is fit to be enrolled. The enrolment also refuses the same picture twice.
             Ok(()) if enrolment.add(&seen.faces).is_ok() => {
                 last = Some(Instant::now());
                 taken.push(seen.jpeg);
@@ -136,7 +136,7 @@ pub fn pictures(
     }
 }
 
-/// Writes `pictures` into `folder` under names that are free; returns their number.
+/// Writes `pictures` into `folder` under unused names. Returns the number of pictures.
 pub fn write_pictures<'a>(
     folder: &Path,
     pictures: impl Iterator<Item = &'a [u8]>,
@@ -176,7 +176,7 @@ struct FrameReader<'a> {
 struct FrameContents {
     frame: EnrolmentFrame,
     faces: Vec<Face>,
-    /// The frame; empty if it must not be kept.
+    /// The frame as JPEG; empty if it must not be kept.
     jpeg: Vec<u8>,
 }
 
@@ -241,7 +241,7 @@ struct StatusLeds {
     outputs: Option<Box<dyn Outputs>>,
     player: Player,
     indication: Indication,
-    /// Until when it is shown, whatever else comes.
+    /// The time until which the indication is shown, whatever else is requested.
     until: Instant,
 }
 
@@ -260,7 +260,7 @@ impl StatusLeds {
         }
     }
 
-    /// Shows `indication` from now on, for `time` at least. Only `Granted` replaces an indication whose time is not over.
+    /// Shows `indication` for at least `time`. Only `Granted` replaces an indication whose time is not over.
     fn show(&mut self, indication: Indication, time: Duration) {
         let now = Instant::now();
         if now >= self.until || indication == Indication::Granted {
@@ -268,7 +268,7 @@ impl StatusLeds {
         }
     }
 
-    /// Sets the LEDs as the pattern has them now.
+    /// Sets the LEDs to the current state of the pattern.
     fn update(&mut self) {
         if self.indication == Indication::Granted && Instant::now() >= self.until {
             self.indication = Indication::FaceSeen;

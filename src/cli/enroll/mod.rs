@@ -1,4 +1,4 @@
-//! `latchkey enroll`: learns a person from photos, or from the camera.
+//! `latchkey enroll`: enrols a person from photos, or with the camera.
 
 mod camera;
 
@@ -18,7 +18,7 @@ use crate::people::{Enrolment, EnrolmentError, Gallery, GalleryError, Rule, name
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Who it is
+    /// Name of the person
     name: String,
     /// Photos of the person (JPEG or PNG), or folders of them; 20 to 30 are best
     #[arg(
@@ -27,13 +27,13 @@ pub struct Arguments {
         conflicts_with = "camera"
     )]
     photos: Vec<PathBuf>,
-    /// Take the pictures with the camera, for a minute at most
+    /// Take the pictures with the camera, during at most one minute
     #[arg(long)]
     camera: bool,
-    /// With --camera: pictures to take
+    /// With --camera: number of pictures to take
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
     count: u16,
-    /// With --camera: keep the pictures that are used in DIR/NAME, for `latchkey train --data DIR`; otherwise none is kept
+    /// With --camera: save the used pictures in DIR/NAME, for `latchkey train --data DIR`; without this option no picture is kept
     #[arg(long, value_name = "DIR", requires = "camera")]
     keep: Option<PathBuf>,
     /// Print one JSON object instead of lines
@@ -41,16 +41,16 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Whether a picture was used.
+/// The outcome for one picture.
 struct Outcome {
     picture: String,
     refused: Option<String>,
-    /// Whether it was refused because the machine failed: the picture may be good.
+    /// Whether the picture was refused because the machine failed. If so, it may be good.
     machine: bool,
 }
 
-/// Ends with [`Exit::No`] if no picture was usable, with [`Exit::Machine`] if that may be the machine's fault; the gallery is then
-/// unchanged.
+/// Ends with [`Exit::No`] if no picture was usable, or with [`Exit::Machine`] if that may be the machine's fault. The gallery is
+/// then unchanged.
 pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let written = name::read(&arguments.name)?;
     let photos = pictures(&arguments.photos)?;
@@ -99,7 +99,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     }
     for outcome in &outcomes {
         if let Some(why) = &outcome.refused {
-            // A file's name may have any characters.
+            // A file's name may contain any characters.
             eprintln!(
                 "latchkey: {}: not used: {}",
                 plain(&outcome.picture),
@@ -170,8 +170,7 @@ pub fn run(overrides: &Overrides, arguments: &Arguments) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// Warns if the new pictures look like another enrolled person: the door then recognises neither
-/// for sure.
+/// Warns if the new pictures look like another enrolled person, because the door then recognises neither of the two reliably.
 fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrolment) {
     for other in gallery.people().iter().filter(|p| p.name != name) {
         let cosine = |new: &Embedding| {
@@ -194,9 +193,9 @@ fn warn_of_likeness(gallery: &Gallery, name: &str, rule: Rule, enrolment: &Enrol
 
 /// What reads the pictures.
 enum FaceSource {
-    /// This process, as the camera's frames come from this machine only.
+    /// This process, because the camera's frames come only from this machine.
     Camera(Box<Reader>),
-    /// A confined process, as photos may come from anyone.
+    /// A confined process, because photos may come from anyone.
     Learner(Box<Learner>),
 }
 
@@ -219,7 +218,7 @@ impl FaceSource {
 
 /// The process that reads the photos for [`run`].
 pub fn learn(overrides: &Overrides, arguments: &Arguments) -> ExitCode {
-    // The process that asks reports what cannot be listed.
+    // The main process reports folders that cannot be listed.
     let photos = pictures(&arguments.photos).unwrap_or_default();
     learner::main(overrides, &photos, Changes::ALL)
 }

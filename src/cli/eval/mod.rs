@@ -14,12 +14,12 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// The protocol of Labeled Faces in the Wild: same person or not, in folds
+    /// Run the protocol of Labeled Faces in the Wild: decide, in folds, whether pairs of pictures show the same person
     #[command(
         after_help = "Example:\n  latchkey eval pairs --pairs lfw/pairs.txt --images lfw/images --json"
     )]
     Pairs(pairs::Arguments),
-    /// A household among strangers: who is let in, refused, taken for another
+    /// Test a household among strangers: who is let in, who is refused, and who is mistaken for another
     #[command(
         after_help = "Example:\n  latchkey eval people --data lfw/images --people 5 --photos 25 --curve curve.svg"
     )]

@@ -1,4 +1,4 @@
-//! `latchkey eval pairs`: prints what the model set makes of a file of pairs.
+//! `latchkey eval pairs`: prints the results of the model set for a file of pairs.
 
 use std::path::PathBuf;
 
@@ -11,13 +11,13 @@ use crate::lab::pairs::{Album, Measured};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// File of pairs, as LFW's pairs.txt
+    /// File of pairs, in the format of LFW's pairs.txt
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
-    /// Folder of the pictures: NAME/NAME_0001.jpg
+    /// Folder of the pictures, named NAME/NAME_0001.jpg
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Write every pair's score to this file: fold, 1 for same, cosine
+    /// Write one line per pair to this file: fold, 1 for the same person or 0, cosine
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
     /// Print one JSON object instead of lines
@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let album = Album::open(&arguments.pairs, &arguments.images)?;
     let loaded = Loaded::new(asked)?;
-    // Everything that is found counts, however bad: undetected faces are an error of the networks.
+    // Every detected face counts, however bad it is. Undetected faces are an error of the networks.
     let settings = Settings {
         gate: Gate::OPEN,
         ..Settings::default()

@@ -1,5 +1,5 @@
-//! `latchkey train`: learns everyone from a folder of photos, reports what is wrong with the photos, and measures how well
-//! the people will be recognised.
+//! `latchkey train`: enrols everyone from a folder of photos, reports what is wrong with the photos, and measures how well the
+//! people will be recognised.
 
 mod summary;
 mod tuning;
@@ -19,25 +19,25 @@ use crate::people::{Gallery, GalleryError};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folder with one folder of photos a person; `unknown` for strangers and things, and, if you like, `validation` and
-    /// `test` with folders of the same names
+    /// Folder that has a folder of photos per person, a folder `unknown` for strangers and things, and optionally `validation`
+    /// and `test`, each with folders named in the same way
     #[arg(long, value_name = "DIR", required_unless_present = "undo")]
     data: Option<PathBuf>,
-    /// Additional views of each photo to learn from, as other light and other cameras would have shown it. They do not help
-    /// if the photos are good: the embedder has learnt to allow for most of that
+    /// Number of additional views of each photo to learn from, as other light and other cameras would have shown it. They do not
+    /// help if the photos are good, because the embedder has learnt to cope with most of these differences
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
     without: Vec<ChangeName>,
-    /// Share of strangers that one look may take for an enrolled person
+    /// Share of strangers whom a single look may mistake for an enrolled person
     #[arg(long, value_name = "RATE", default_value_t = 0.001, value_parser = rate)]
     far: f64,
     /// Seed of the views
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Train the top layers of the network, too, and take them if strangers held back show that no more of them get in; it
-    /// takes thousands of strangers for --far 0.001, and everybody enrolled must be in the folder
+    /// Also train the top layers of the network, and use them if strangers who were held back show that no more of them get in;
+    /// this needs thousands of strangers for --far 0.001, and everyone enrolled must be in the folder
     #[arg(long)]
     fine_tune: bool,
     /// Go back to the network as it was before it was fine-tuned
@@ -51,10 +51,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Prints what is wrong with photos, a line each.
+/// Prints what is wrong with photos, one line per photo.
 fn print_wrong(wrong: &[String]) {
     for text in wrong {
-        // A file's name may have any characters.
+        // A file's name may contain any characters.
         eprintln!("latchkey: {}", plain(text));
     }
 }
@@ -66,9 +66,9 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Ends with [`Exit::No`] if a person has no photo that can be used, or if fine-tuning was asked for and there are too few
-/// strangers for it; everything else is still learnt. Ends with [`Exit::Machine`] only if no photo can be used and that may be
-/// the machine's fault: nothing is changed then, and another try may help.
+/// Ends with [`Exit::No`] if a person has no photo that can be used, or if fine-tuning was requested and there are too few
+/// strangers for it. Everything else is learnt in any case. Ends with [`Exit::Machine`] only if no photo can be used and the
+/// machine may be the cause: nothing is changed then, and another try may help.
 pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     let Some(data) = &arguments.data else {
         return undo(asked);
@@ -89,7 +89,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
         show: bar::show,
     };
     let mut training = Training::begin(data, &plan)?;
-    // Reported before strangers are drawn, which takes seconds.
+    // Reported before synthetic strangers are drawn, which takes seconds.
     if training.is_in_vain() {
         print_wrong(training.wrong());
         training.learners().iter().for_each(advise);
@@ -138,7 +138,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-/// Prints what would have made these photos better.
+/// Prints what this person's photos lack.
 fn advise(learner: &Learnt) {
     for lack in learner.lacks() {
         eprintln!("latchkey: {}: {lack}", learner.name);

@@ -1,4 +1,4 @@
-//! The report of a training: who was learnt, the results with photos and strangers that were not learnt, what is proven.
+//! The report of a training: who was enrolled, the results on photos and strangers that were not learnt from, and what is proven.
 
 use std::path::PathBuf;
 

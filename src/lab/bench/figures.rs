@@ -1,8 +1,8 @@
-//! The times of frames, and what follows from them. Nothing is timed here.
+//! The times of frames, and figures computed from them. Nothing is timed here.
 
 use crate::face::Stage;
 
-/// The measurements of a set: microseconds, one entry a frame.
+/// The measurements of a set. Times are in microseconds, one entry per frame.
 pub struct Measured {
     pub total: Vec<f64>,
     pub networks: Vec<f64>,
@@ -15,8 +15,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The time outside the networks over the time in them. It is taken frame by frame, so that a disturbance of the machine
-    /// affects both sides of the ratio alike.
+    /// The time outside the networks over the time in them. The ratio is computed frame by frame, so that a disturbance of the
+    /// machine affects both of its sides alike.
     pub fn overhead(&self) -> f64 {
         let pairs = self.total.iter().zip(&self.networks);
         let ratios: Vec<f64> = pairs
@@ -26,13 +26,13 @@ impl Measured {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    /// So many of all frames, a frame.
+    /// The mean per frame of `count`, which was counted over all frames.
     pub fn per_frame(&self, count: u64) -> f64 {
         count as f64 / self.total.len() as f64
     }
 }
 
-/// The value below which a share `q` of `values` lies.
+/// The value below which a share `q` of `values` is.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

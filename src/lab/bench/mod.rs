@@ -1,9 +1,8 @@
-//! What a frame costs, stage by stage, and what the networks alone cost.
+//! Measures how much time a frame takes, stage by stage, and how much the networks alone take.
 //!
-//! Drives the frame path itself, from lease to decision, on one thread, with a frame in memory in
-//! place of the camera's. Each round times ten frames, as they follow each other at the door, and then
-//! each network alone ten times, so that both see the same machine and their own caches. Two sets are timed
-//! one after the other in every round.
+//! Runs the real path of a frame, from lease to decision, on one thread, with a frame in memory in place of the camera's. Each
+//! round times ten frames that follow each other as at the door, and then each network alone ten times. So both are measured in
+//! the same state of the machine, and with their own caches. Two sets are timed one after the other in every round.
 
 mod figures;
 mod still;
@@ -22,7 +21,7 @@ use crate::frame::{Layout, Lease, Pool, Slot};
 use crate::lab::LabError;
 use crate::pipeline::Recogniser;
 
-/// Frames and invocations of a network in a round.
+/// The number of frames, and of invocations of each network, in a round.
 const ROUND: u32 = 10;
 
 /// A set that is measured.
@@ -58,7 +57,7 @@ pub fn measure(
 }
 
 impl Subject {
-    /// The set of this name, with room for the times of `frames` frames.
+    /// The set of this name, with memory reserved for the times of `frames` frames.
     pub fn new(
         set: &str,
         embedder: &str,
@@ -92,7 +91,7 @@ impl Subject {
         }
     }
 
-    /// One frame, from lease to decision.
+    /// Times one frame, from lease to decision.
     fn look(
         &mut self,
         pool: &Arc<dyn Pool>,
@@ -130,7 +129,7 @@ impl Subject {
         Ok(())
     }
 
-    /// Each network alone.
+    /// Times each network alone.
     fn bare(&mut self, counted: bool) -> Result<(), LabError> {
         let networks = self.recogniser.reader().networks();
         for ((_, network), (_, times)) in networks.into_iter().zip(&mut self.measured.bare) {

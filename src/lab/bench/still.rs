@@ -1,4 +1,5 @@
-//! The frame that is measured: photos beside each other, in memory in place of the camera's. Its pixel format is the caller's.
+//! The frame that is measured: photos beside each other. It is in memory, in place of a camera's frame. The caller chooses its
+//! pixel format.
 
 use std::path::PathBuf;
 
@@ -8,7 +9,8 @@ use image::{Rgb, RgbImage};
 use crate::capture::{Photo, PhotoError};
 use crate::frame::{BEHIND, Pool};
 
-/// One frame in memory, lent again and again. It begins at a page and has bytes behind it, like a camera's frame.
+/// One frame in memory, which is lent again and again. Like a camera's frame, it begins at a page boundary and has further bytes
+/// after its end.
 pub struct Still {
     bytes: Vec<u8>,
     at: usize,
@@ -32,14 +34,14 @@ impl Pool for Still {
     fn give_back(&self, _index: u32) {}
 }
 
-/// A frame with as many photos beside each other as asked for, on an uneven background.
+/// A frame with `faces` photos beside each other, on an uneven background.
 pub fn scene(
     photos: &[PathBuf],
     faces: u32,
     (width, height): (u32, u32),
 ) -> Result<RgbImage, PhotoError> {
     let mut canvas = RgbImage::from_fn(width, height, |x, y| {
-        // A slope with a fine pattern on it: nothing that a detector would take for a face.
+        // A gradient with a fine pattern, which no detector mistakes for a face.
         let v = 60 + (x * 80 / width) + (y * 40 / height) + (x * 7 + y * 13) % 11;
         let v = u8::try_from(v.min(255)).unwrap_or(255);
         Rgb([v, v / 2 + 60, 200 - v / 2])

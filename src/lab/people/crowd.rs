@@ -1,5 +1,5 @@
-//! The photos of many people: their faces, and the views and changed pictures of these that are learnt and tried. Who is enrolled
-//! is drawn in `draws`.
+//! Reads the photos of many people: their faces, and the views and changed pictures of these faces that are learnt from and
+//! tested on. `draws` picks who is enrolled.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::lesson::{FaceCut, TUNING_VIEWS, Trunk};
 #[derive(Clone)]
 pub struct Seen {
     pub embedding: Embedding,
-    /// For fine-tuning only.
+    /// The trunk's output, for fine-tuning only.
     pub trunk: Option<Trunk>,
 }
 
@@ -26,18 +26,18 @@ pub struct Shot {
     pub photo: PathBuf,
     pub landmarks: Landmarks,
     pub seen: Seen,
-    /// What is tried in its place when it is an enrolled person's.
+    /// What is tested in place of the face if it is an enrolled person's.
     pub tried: Option<Seen>,
     pub views: Vec<Seen>,
 }
 
 /// A person who may be enrolled or come as a stranger.
 pub struct Candidate {
-    /// `None` where no face was found.
+    /// The person's photos; `None` for a photo in which no face was found.
     pub shots: Vec<Option<Shot>>,
 }
 
-/// Reads the photos of everyone in `named`, of whom those with enough for the least of `photos` may be enrolled.
+/// Reads the photos of everyone in `named`, of whom those with enough photos for the smallest number in `photos` may be enrolled.
 pub fn crowd(
     readers: &mut [Reader],
     show: Show,
@@ -46,7 +46,8 @@ pub fn crowd(
     plan: &Plan,
 ) -> Result<Vec<Candidate>, LabError> {
     let fewest = usize::from(photos.iter().copied().min().unwrap_or(1)) + LEFT;
-    // Views are made of those who may be enrolled and, for fine-tuning, of the photo with which any person may be a stranger.
+    // Views are made of the photos of people who may be enrolled. For fine-tuning, they are also made of each person's first
+    // photo, which may be learnt from as a stranger's.
     let jobs: Vec<(usize, &PathBuf, bool)> = named
         .iter()
         .enumerate()
@@ -79,7 +80,7 @@ pub fn crowd(
     Ok(people)
 }
 
-/// A seed for a photo, not for its place in the folder: the same photo has the same views in every run.
+/// A seed that depends on the photo and not on its place in the folder, so that the same photo has the same views in every run.
 pub fn seed_of(photo: &Path, seed: u64) -> u64 {
     let name = photo.file_name().unwrap_or_default().as_encoded_bytes();
     name.iter()

@@ -1,5 +1,5 @@
-//! Draws households from many people, enrols them, and tries the rest of their photos and everyone else's. Photos are read in
-//! `crowd`, and the results added up in `tally`.
+//! Picks households at random from many people, enrols them, and tests on the rest of their photos and on everyone else's.
+//! `crowd` reads the photos, and `tally` adds up the results.
 
 use super::crowd::{Candidate, Seen, Shot};
 use super::tally::{Scores, Tally};
@@ -12,20 +12,20 @@ use crate::lesson::{Lesson, Top};
 use crate::nn::{Weights, WeightsError};
 use crate::people::{directions, likeness};
 
-/// One in this many of the other people is for finding the threshold.
+/// One in this many of the other people is used to find the threshold.
 const CALIBRATION: usize = 5;
 
-/// One household and those it is tried with.
+/// One household, and the people whom it is tested with.
 struct Draw<'a> {
-    /// Of each enrolled person what is learnt.
+    /// For each enrolled person, the photos to learn from.
     learnt: Vec<Vec<&'a Shot>>,
-    /// What is tried, and whose it is; `None` where no face was found.
+    /// The enrolled people's photos to test on, each with the person's place; `None` where no face was found.
     tried: Vec<(usize, Option<&'a Shot>)>,
-    /// Strangers that are learnt, one photo each.
+    /// Photos of the strangers to learn from, one per stranger.
     unknown: Vec<&'a Shot>,
-    /// Strangers that the threshold is found with.
+    /// Photos of the strangers with whom the threshold is found.
     calibration: Vec<&'a Shot>,
-    /// Strangers that are tried, and how many people they are.
+    /// Photos of the strangers to test on, and the number of these strangers.
     impostors: Vec<&'a Shot>,
     impostor_people: usize,
 }
@@ -33,7 +33,7 @@ struct Draw<'a> {
 /// The likeness of a person of the household to a face.
 type Alike<'a> = &'a dyn Fn(usize, &Embedding) -> f32;
 
-/// What was learnt of the household: one place a person.
+/// What was learnt about the household, with one place per person.
 struct Known {
     directions: Vec<Vec<f32>>,
     templates: Vec<Vec<Vec<f32>>>,
@@ -52,7 +52,8 @@ fn nearest(templates: &[Vec<f32>], face: &Embedding) -> f32 {
     cosines.fold(-1.0, f32::max)
 }
 
-/// Draws and tries, [`Plan::draws`] times. `network` is the embedder's file if it is to be fine-tuned, too.
+/// Picks a household at random and tests it, [`Plan::draws`] times. `network` is the embedder's file if the embedder should be
+/// fine-tuned, too.
 pub fn tally(
     people: &[Candidate],
     [size, photos]: [usize; 2],
@@ -89,7 +90,7 @@ pub fn tally(
             let top = draw.tuned(network, plan.seed, views)?;
             let tuned = |seen: &Seen| top.embed(seen.trunk.as_ref()?);
             let again = draw.known(&tuned, views);
-            // The set's threshold is not valid for another network: only these strangers' faces set the threshold.
+            // The set's threshold is not valid for a fine-tuned network, so only the strangers' faces set the threshold.
             let least = -1.0;
             methods.push(draw.scores(&tuned, &|who, face| again.likeness(who, face), least));
         }
@@ -119,7 +120,7 @@ impl<'a> Draw<'a> {
         for (who, person) in household.iter().enumerate() {
             let mut shots: Vec<&Option<Shot>> = people[*person].shots.iter().collect();
             chance.shuffle(&mut shots);
-            // A photo without a face cannot be learnt, and is tried.
+            // A photo without a face cannot be learnt from, but is tested on.
             shots.sort_by_key(|s| s.is_none());
             let (learn, rest) = shots.split_at(photos);
             learnt.push(learn.iter().filter_map(|s| s.as_ref()).collect());
@@ -140,7 +141,8 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// What is learnt of the enrolled, from their photos, so many views of each, and the strangers, all embedded by `embed`.
+    /// What is learnt about the household from its photos, `views` views of each photo, and the strangers, all embedded by
+    /// `embed`.
     fn known(&self, embed: &dyn Fn(&Seen) -> Option<Embedding>, views: usize) -> Known {
         let of = |shots: &Vec<&Shot>, views: usize| -> Vec<Vec<f32>> {
             let all = shots
@@ -164,7 +166,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// The scores of everything that is tried, embedded by `embed`, against the enrolled.
+    /// The scores of all photos to test on, embedded by `embed`, against the enrolled people.
     fn scores(
         &self,
         embed: &dyn Fn(&Seen) -> Option<Embedding>,
@@ -195,7 +197,7 @@ impl<'a> Draw<'a> {
         }
     }
 
-    /// The embedder's top layers, fine-tuned on what is learnt and rounded to 8 bits.
+    /// The embedder's top layers, fine-tuned on the photos to learn from, and rounded to 8 bits.
     fn tuned(&self, network: &Weights, seed: u64, views: usize) -> Result<Top, WeightsError> {
         let mut lessons = Vec::new();
         let learnt = self.learnt.iter().enumerate();

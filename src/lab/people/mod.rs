@@ -1,5 +1,6 @@
-//! A household among strangers, drawn again and again from a folder of many people. The enrolled, the strangers that the head
-//! learns from, those that the threshold is found with and those that it is tried on are never the same people.
+//! Tests a household among strangers, both picked at random again and again from a folder of many people. Four groups never have
+//! a person in common: the enrolled people, the strangers that the head learns from, those with whom the threshold is found, and
+//! those on whom it is tested.
 
 mod crowd;
 mod draws;
@@ -21,31 +22,31 @@ use crate::nn::{EmbedderManifest, ModelFile, Weights};
 
 /// The FAR at which methods are compared.
 const FAR: f64 = 1e-3;
-/// Photos beyond the learnt ones that a person must have to be enrolled.
+/// The number of photos that a person must have in addition to the learnt ones to be enrolled.
 const LEFT: usize = 5;
-/// Photos of one person that are learnt or tried, at most.
+/// The most photos of one person that are learnt from or tested on.
 pub(super) const MOST: usize = 60;
 
-/// How households are drawn, and what is learnt and tried of them.
+/// How households are picked, and what is learnt from and tested on.
 pub struct Plan {
-    /// Strangers that the head learns from.
+    /// The number of strangers that the head learns from.
     pub unknown: usize,
-    /// How often household and strangers are drawn.
+    /// How many times a household and strangers are picked at random.
     pub draws: u16,
     pub seed: u64,
-    /// Views of each learnt photo.
+    /// The number of views of each learnt photo.
     pub views: u32,
-    /// What differs in the views.
+    /// The changes that may be made in views.
     pub changes: Changes,
-    /// Photos of the enrolled are tried with this change.
+    /// The change with which photos of enrolled people are tested on.
     pub degrade: Option<Change>,
-    /// Only photos of the enrolled that are turned at least so far are tried.
+    /// If set, only photos of enrolled people that are turned at least this far to a side are tested on, in eye distances.
     pub turned: Option<f32>,
     /// Whether the embedder's top layers are fine-tuned for every household, too.
     pub fine_tune: bool,
 }
 
-/// The people in `folder` who have photos; with a file `only` of names, those whose names it has.
+/// The people in `folder` who have photos; with a file `only` of names, only the people named in that file.
 pub fn candidates(folder: &Path, only: Option<&Path>) -> Result<Vec<Named>, LabError> {
     let (mut named, _) = learn::people(folder, &[])?;
     named.retain(|n| !n.photos.is_empty());

@@ -1,4 +1,4 @@
-//! A picture of what came nearest to a mistake. Which faces those are is found in `tally`.
+//! A picture of the faces that came nearest to a mistake, which `tally` finds.
 
 use image::{GenericImage, RgbImage, imageops};
 
@@ -9,7 +9,7 @@ use crate::frame::Sampler;
 use crate::lab::{LabError, draw};
 use crate::lesson::FaceCut;
 
-/// The enrolled with the lowest scores above, the strangers with the highest below.
+/// Shows the enrolled people with the lowest scores above, and the strangers with the highest scores below.
 pub fn sheet(tally: &Tally) -> Result<RgbImage, LabError> {
     const SIDE: u32 = 128;
     let columns = tally.missed.len().max(tally.let_in.len()).max(1) as u32;

@@ -1,5 +1,5 @@
-//! What was tried over all draws: error rates with their intervals, the curve, and what came nearest to a mistake, of
-//! which `sheet` makes a picture.
+//! The results over all draws: error rates with their intervals, the curve, and the faces that came nearest to a mistake. `sheet`
+//! makes a picture of these.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,33 @@ use super::crowd::Shot;
 use crate::face::Landmarks;
 use crate::rates::wilson;
 
-/// Ways to tell people apart, in the order of their columns: likeness, which the program uses; the head's direction alone;
-/// the nearest template; the mean template; and likeness with an embedder that was fine-tuned for the household, if that was
-/// asked for.
+/// Ways to tell people apart, in the order of their columns: likeness, which the program uses; the head's direction alone; the
+/// nearest template; the mean template; and likeness with an embedder that was fine-tuned for the household, if that was
+/// requested.
 pub const METHODS: [&str; 5] = ["likeness", "direction", "nearest", "mean", "tuned"];
 
-/// Everything that was tried, over all draws.
+/// The results of everything that was tested, over all draws.
 #[derive(Default)]
 pub struct Tally {
-    /// By draw, then by method, as many as were tried.
+    /// The outcomes by draw, then by method, for as many methods as were tested.
     draws: Vec<Vec<Outcome>>,
-    /// Other people who were tried in a draw.
+    /// The number of other people who were tested on in a draw.
     pub impostor_people: usize,
     /// Scores by method, for the curve.
     genuine: [Vec<f32>; METHODS.len()],
     impostors: [Vec<f32>; METHODS.len()],
-    /// Nearest to a mistake of the program: enrolled people by their scores, and strangers.
+    /// The faces that came nearest to a mistake of the program, with their scores: enrolled people with low scores, and strangers
+    /// with high ones.
     pub(super) missed: Vec<(f32, PathBuf, Landmarks)>,
     pub(super) let_in: Vec<(f32, PathBuf, Landmarks)>,
 }
 
-/// What one method did in one draw.
+/// The counts of one method in one draw.
 #[derive(Clone, Copy, Default)]
 pub struct Outcome {
     pub genuine: usize,
     pub impostors: usize,
-    /// At the threshold at which [`FAR`](super::FAR) of the strangers get in.
+    /// Counts at the threshold at which a share [`FAR`](super::FAR) of the strangers gets in.
     pub refused: usize,
     pub wrong: usize,
     /// At the threshold that was found with other strangers.
@@ -42,12 +43,12 @@ pub struct Outcome {
 
 /// The error rates of one method over all draws.
 pub struct Rates {
-    /// Faces of the enrolled that are refused where a share [`FAR`](super::FAR) of the strangers gets in: mean of the draws,
-    /// deviation between them, and interval at 95 %.
+    /// The share of enrolled people's faces that is refused at the threshold at which a share [`FAR`](super::FAR) of the
+    /// strangers gets in: the mean of the draws, the deviation between them, and the 95 % interval.
     pub frr: f64,
     pub spread: f64,
     pub frr_ci95: [f64; 2],
-    /// Faces of the enrolled that are taken for another person there.
+    /// The share of enrolled people's faces that is mistaken for another person at that threshold.
     pub wrong_name: f64,
     /// At the threshold that was found with other strangers.
     pub calibrated: Calibrated,
@@ -60,17 +61,17 @@ pub struct Calibrated {
     pub far_ci95: [f64; 2],
 }
 
-/// Scores of one method in one draw.
+/// The scores of one method in one draw.
 pub struct Scores<'a> {
-    /// Of faces of the enrolled: whether the nearest person is the right one, and the cosine.
+    /// For faces of enrolled people: whether the nearest person is the right one, the score, and the photo.
     pub genuine: Vec<(bool, f32, Option<&'a Shot>)>,
-    /// Of strangers.
+    /// For faces of strangers: the score, and the photo.
     pub impostors: Vec<(f32, &'a Shot)>,
     /// The threshold that was found with other strangers.
     pub threshold: f32,
 }
 
-/// The score above which at most a share `far` of `strangers` lies.
+/// The score above which at most a share `far` of `strangers` is.
 fn quantile(strangers: &[f32], far: f64) -> f32 {
     let mut sorted = strangers.to_vec();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -78,7 +79,7 @@ fn quantile(strangers: &[f32], far: f64) -> f32 {
     sorted.get(allowed).copied().unwrap_or(-1.0)
 }
 
-/// FRR at every FAR that was measured.
+/// The FRR at each measured FAR.
 fn curve(genuine: &[f32], impostors: &[f32]) -> Vec<(f64, f64)> {
     let mut own = genuine.to_vec();
     own.sort_unstable_by(f32::total_cmp);
@@ -86,7 +87,7 @@ fn curve(genuine: &[f32], impostors: &[f32]) -> Vec<(f64, f64)> {
     others.sort_unstable_by(|a, b| b.total_cmp(a));
     let n = others.len().max(1) as f64;
     let mut points = Vec::new();
-    // Evenly spaced on a logarithmic scale.
+    // The points are evenly spaced on a logarithmic scale.
     let mut rank = 0_usize;
     while rank < others.len() {
         let limit = others[rank];
@@ -101,7 +102,7 @@ fn curve(genuine: &[f32], impostors: &[f32]) -> Vec<(f64, f64)> {
 }
 
 impl Tally {
-    /// Adds what every method did in one draw.
+    /// Adds the scores of every method in one draw.
     pub fn add(&mut self, methods: &[Scores<'_>]) {
         let each = methods.iter().enumerate();
         let outcomes = each.map(|(m, scores)| {
@@ -137,12 +138,12 @@ impl Tally {
         }
     }
 
-    /// FRR at every FAR that was measured, of method `m`.
+    /// The FRR of method `m` at each measured FAR.
     pub fn curve(&self, m: usize) -> Vec<(f64, f64)> {
         curve(&self.genuine[m], &self.impostors[m])
     }
 
-    /// Methods that were tried.
+    /// The number of methods that were tested.
     pub fn methods(&self) -> usize {
         self.draws.first().map_or(0, Vec::len)
     }
@@ -179,22 +180,22 @@ impl Tally {
         }
     }
 
-    /// Households that were drawn.
+    /// The number of households that were picked.
     pub fn draws(&self) -> usize {
         self.draws.len()
     }
 
-    /// Faces of the enrolled that were tried, in all draws.
+    /// The number of enrolled people's faces that were tested on, in all draws.
     pub fn faces(&self) -> usize {
         self.sum(0, |o| o.genuine)
     }
 
-    /// Strangers' faces that were tried in a draw.
+    /// The number of strangers' faces that were tested on in a draw.
     pub fn impostor_faces(&self) -> usize {
         self.sum(0, |o| o.impostors) / self.draws.len().max(1)
     }
 
-    /// Of all that was tried, what came nearest to a mistake.
+    /// Keeps only the faces that came nearest to a mistake.
     fn keep_worst(&mut self) {
         const WORST: usize = 12;
         self.missed.sort_by(|a, b| a.0.total_cmp(&b.0));

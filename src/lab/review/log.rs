@@ -1,17 +1,17 @@
-//! The door's events, as the log of `run --source doorstep:SCRIPT` has them. Whether they are right is not judged here.
+//! Reads the door's events from the log of `run --source doorstep:SCRIPT`. Whether they are right is not judged here.
 
 use jiff::Timestamp;
 
 /// The door's events in the log, in milliseconds since the camera came up.
 #[derive(Default)]
 pub struct Logged {
-    /// When it opened and by whom.
+    /// The times when the door opened, and by whom.
     pub opened: Vec<(u64, String)>,
     pub closed: Vec<u64>,
-    /// When a person was granted or refused.
+    /// The times when a person was granted or refused.
     pub decided: Vec<u64>,
     pub refused: Vec<u64>,
-    /// From when until when the door was locked out.
+    /// The times when each lock-out of the door began and ended.
     pub locked: Vec<(u64, u64)>,
     /// Whether the play ran to its end.
     pub ended: bool,

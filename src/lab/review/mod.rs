@@ -1,7 +1,7 @@
 //! Compares the log of `run --source doorstep:SCRIPT` with who really came.
 //!
-//! It judges by the log alone: a visit is right if the door opened in it for a resident who came, and stayed shut if no
-//! resident came. If a lock-out kept a resident out, the visit counts as locked.
+//! The log alone decides. A visit is right if the door opened in it for a resident who came, or stayed shut because no resident
+//! came. If a lock-out kept a resident out, the visit counts as locked.
 
 mod log;
 mod sheet;
@@ -13,7 +13,7 @@ use crate::doorstep::{Play, Visit};
 /// How the door did in all visits of a play, in their order.
 pub struct Review {
     pub judged: Vec<Judged>,
-    /// How often it opened before anybody came.
+    /// How often the door opened before anybody came.
     pub early: usize,
 }
 
@@ -21,7 +21,7 @@ impl Review {
     /// Compares `logged` with who came in `play`.
     pub fn of(play: &Play, logged: &Logged) -> Self {
         let judged = (0..play.visits().len()).map(|k| Judged::of(play, k, logged));
-        // Before the first visit.
+        // Openings before the first visit are counted as early.
         let first = play.visits().first().map_or(u64::MAX, |v| millis(v.from));
         Self {
             judged: judged.collect(),
@@ -29,12 +29,12 @@ impl Review {
         }
     }
 
-    /// Visits that are so.
+    /// The number of visits for which `is` is true.
     pub fn count(&self, is: fn(&Judged) -> bool) -> usize {
         self.judged.iter().filter(|j| is(j)).count()
     }
 
-    /// Visits about which the door was wrong, and openings before anybody came.
+    /// The number of visits about which the door was wrong, and of openings before anybody came.
     pub fn wrong(&self) -> usize {
         self.count(|j| j.wrong) + self.early
     }
@@ -42,10 +42,10 @@ impl Review {
 
 /// How the door did in one visit.
 pub struct Judged {
-    /// By whom it was opened, each time.
+    /// Who opened the door, for each opening in the visit.
     pub opened_by: Vec<String>,
     pub refused: bool,
-    /// A resident came and a lock-out kept the door shut.
+    /// Whether a resident came and a lock-out kept the door shut.
     pub locked: bool,
     pub wrong: bool,
 }

@@ -1,5 +1,4 @@
-//! A picture of some visits: what was seen when the door decided, and what the relay did. It shows what was judged, and judges
-//! nothing.
+//! Draws a picture of some visits: what was seen when the door decided, and what the relay did. Nothing is judged here.
 
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use crate::people::{Gallery, Identifier};
 
 const COLUMNS: u32 = 4;
 const ROWS: u32 = 3;
-/// Pixels of a frame to one of the sheet.
+/// The number of a frame's pixels, in each direction, per pixel of the sheet.
 const SCALE: u32 = 2;
 const TILE: (u32, u32) = (WIDTH as u32 / SCALE, HEIGHT as u32 / SCALE);
-/// Below a tile: a line of text, and the relay's trace.
+/// The height of the strip below a tile, with a line of text and the relay's trace.
 const STRIP: u32 = 44;
 const GAP: u32 = 6;
 const PAPER: Rgb<u8> = Rgb([24, 26, 30]);
@@ -26,16 +25,16 @@ const TEXT: Rgb<u8> = Rgb([210, 214, 220]);
 const LINE: Rgb<u8> = Rgb([90, 96, 106]);
 const RELAY: Rgb<u8> = Rgb([255, 170, 40]);
 
-/// What looks at the frames.
+/// The networks and the people with which the frames are looked at.
 pub struct Eyes<'a> {
     pub reader: Reader,
     pub identifier: Identifier,
     pub gallery: &'a Gallery,
-    /// Of the frames.
+    /// The pixel format of the frames.
     pub format: PixelFormat,
 }
 
-/// Visits from all of the play: what the program sees in the frame on which the door decided, and what the relay did.
+/// Shows visits from the whole play: what the program sees in the frame on which the door decided, and what the relay did.
 pub fn sheet(
     eyes: &mut Eyes<'_>,
     play: Play,
@@ -88,7 +87,7 @@ pub fn sheet(
     Ok(sheet)
 }
 
-/// What the relay did from one time to another; a mark where the picture above was taken.
+/// Draws what the relay did from one time to another, with a mark at the time of the picture above.
 fn trace(
     sheet: &mut RgbImage,
     (left, top): (i64, i64),
@@ -117,7 +116,8 @@ fn trace(
     draw::write(sheet, left + wide - 40, off - 8, 1, "relay", LINE);
 }
 
-/// `count` visits, spread over the play: in turn a resident, a stranger and two people together, where there are such visits.
+/// Chooses `count` visits, spread over the play. They alternate between a resident, a stranger and two people together, where
+/// there are such visits.
 fn chosen(play: &Play, count: usize) -> Vec<usize> {
     let visits = play.visits();
     let count = count.min(visits.len());

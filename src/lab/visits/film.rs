@@ -1,4 +1,5 @@
-//! Frames of a visit, made from a photo, and what the set's networks see in them. Who that is decides the door, in `play`.
+//! Makes the frames of a visit from a photo, and finds what the set's networks see in them. The door, in `play`, decides who that
+//! is.
 
 use std::path::Path;
 
@@ -14,11 +15,11 @@ use crate::lab::{LabError, subject};
 
 /// A frame of the camera, in pixels.
 const FRAME: (u32, u32) = (640, 480);
-/// Width of a face as it comes and as it stands before the camera, in pixels.
+/// The width of a face when the person comes, and when the person stands before the camera, in pixels.
 const NEARER: [f32; 2] = [120.0, 180.0];
-/// What is seen around a face, in widths of it.
+/// The width of the part of the photo that is shown around a face, in widths of the face.
 const AROUND: f32 = 2.4;
-/// The wall, 0 to 255.
+/// The tone of the wall, 0 to 255.
 const WALL: u8 = 120;
 
 /// The faces of each frame, in the order of the frames.
@@ -26,9 +27,9 @@ pub type Film<'a> = Vec<&'a [Face]>;
 
 /// What was read from a photo.
 pub struct Shot {
-    /// What is enrolled from it.
+    /// The embedding that is enrolled from the photo.
     pub embedding: Option<Embedding>,
-    /// The faces in each look at it; one look where it is a frame.
+    /// The faces in each look at the photo. There is one look if the photo is a frame of a film.
     pub looks: Vec<Vec<Face>>,
 }
 
@@ -59,7 +60,7 @@ pub fn shoot(
     Ok(Shot { embedding, looks })
 }
 
-/// The looks at a face of a picture that is held before a wall.
+/// The looks at a face whose picture is held before a wall.
 fn film(
     reader: &mut Reader,
     image: &Image<'_>,
@@ -136,7 +137,7 @@ fn film(
     Ok(film)
 }
 
-/// The sensor's noise, with a deviation of 3. It is longer than a frame's width, and no multiple of it.
+/// The sensor's noise, with a standard deviation of 3. Its length is greater than a frame's width, and no multiple of it.
 pub fn noise(seed: u64) -> Vec<i8> {
     let mut chance = Chance::new(seed);
     (0..65_521).map(|_| (3.0 * chance.normal()) as i8).collect()

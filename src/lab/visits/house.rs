@@ -1,5 +1,5 @@
-//! Draws households whose visits are played at the door, with those of strangers. What a visit shows is made in `film`, and the
-//! door is run in `play`.
+//! Picks households at random, and plays their visits and those of strangers at the door. `film` makes what a visit shows, and
+//! `play` runs the door.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::lesson::built_in;
 use crate::people::{Bank, Gallery, Identifier, PersonId, Rule};
 use crate::pipeline::IdentityTracker;
 
-/// Who is who in one draw, by place in the folder.
+/// The people's roles in one draw, by their places in the folder.
 struct Cast {
     household: Vec<usize>,
     /// Strangers that the head learns from.
@@ -27,11 +27,11 @@ struct Cast {
     strangers: Vec<usize>,
 }
 
-/// What the draws are made from.
+/// The people, networks' results and settings from which draws are made.
 pub struct House<'a> {
     named: &'a [Named],
     people: Vec<Vec<Shot>>,
-    /// Synthetic strangers, as `train` learns them if the owner has too few.
+    /// Synthetic strangers, from which `train` also learns if the owner has too few.
     drawn: Vec<Embedding>,
     bank: Option<Bank>,
     rule: Rule,
@@ -42,7 +42,7 @@ pub struct House<'a> {
     looks: usize,
 }
 
-/// What decides at the door.
+/// The settings with which the door decides.
 pub struct Judgement {
     pub bank: Option<Bank>,
     pub rule: Rule,
@@ -60,7 +60,7 @@ impl<'a> House<'a> {
         judgement: Judgement,
         plan: &Plan,
     ) -> Result<Self, LabError> {
-        // A film is played to its end.
+        // A film is played to its end, so all of its frames are read.
         let most = match plan.kind {
             Kind::Photos => MOST,
             Kind::Frames => usize::MAX,
@@ -103,7 +103,7 @@ impl<'a> House<'a> {
         })
     }
 
-    /// Draws households of so many people, learnt by so many photos, and plays their visits.
+    /// Picks households at random, with the numbers of people and of learnt photos in `sizes`, and plays their visits.
     pub fn tally(&self, sizes: [usize; 2], plan: &Plan) -> Result<Tally, LabError> {
         let mut tally = Tally::default();
         for number in 0..plan.draws {
@@ -115,7 +115,7 @@ impl<'a> House<'a> {
 }
 
 impl House<'_> {
-    /// The embeddings that are learnt of `who`, by `photos` photos, and the visits that are left.
+    /// The embeddings that are learnt for `who` from `photos` photos, and the visits that the other photos give.
     fn parts<'a>(
         &'a self,
         who: usize,
@@ -126,12 +126,12 @@ impl House<'_> {
         let (learnt, left): (Vec<&Shot>, Vec<&Shot>) = match self.kind {
             Kind::Photos => {
                 chance.shuffle(&mut shots);
-                // A photo without a face cannot be learnt, and is tried.
+                // A photo without a face cannot be learnt from, but is played.
                 shots.sort_by_key(|s| s.embedding.is_none());
                 let (learn, rest) = shots.split_at(photos.min(shots.len()));
                 (learn.to_vec(), rest.to_vec())
             }
-            // A film is learnt from its beginning, every second frame, and comes again later.
+            // Every second frame at the beginning of a film is learnt from. The rest of the film gives the visits.
             Kind::Frames => {
                 let (first, rest) = shots.split_at((2 * photos).min(shots.len()));
                 (first.iter().step_by(2).copied().collect(), rest.to_vec())
@@ -154,7 +154,7 @@ impl House<'_> {
         }
     }
 
-    /// Casts one draw.
+    /// Picks the people of one draw.
     fn cast(
         &self,
         [size, photos]: [usize; 2],
@@ -205,7 +205,7 @@ impl House<'_> {
         })
     }
 
-    /// One household, its visits, those of strangers, and an hour of them.
+    /// Plays the visits of one household, those of strangers, and an hour of both.
     fn draw<'a>(
         &'a self,
         sizes: [usize; 2],

@@ -1,8 +1,8 @@
-//! Visits played from photos through tracks, evidence, votes and lock-out, as frames of the camera go through them at the door. A
-//! visit is many looks at one person, and the best of them decides.
+//! Plays visits made from photos. They go through tracks, evidence, votes and lock-out, as frames of the camera do at the door. A
+//! visit is many looks at one person, and the best look decides.
 //!
-//! Frames are made of each photo: its face, with what is around it, before a grey wall. It comes nearer, sways, bends its
-//! head and is lit differently from look to look. Or the photos of a folder already are the frames of a film.
+//! Frames are made from each photo: its face, with its surroundings, is shown before a grey wall. The face comes nearer, sways,
+//! bends and is lit differently from look to look. Alternatively, the photos of a folder already are the frames of a film.
 
 mod film;
 mod house;
@@ -13,23 +13,23 @@ pub use self::house::{House, Judgement};
 pub use self::play::HOUR;
 pub use self::tally::{Tally, Visited};
 
-/// What a photo stands for in a visit.
+/// What a photo represents in a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Each photo is a visit: its face is held before a wall.
+    /// Each photo is a visit, in which its face is held before a wall.
     Photos,
-    /// A frame of a film: the photos of a folder, in the order of their names, are looks one after the other.
+    /// Each photo is a frame of a film. The photos of a folder, in the order of their names, are looks one after the other.
     Frames,
 }
 
 /// Which visits are played, and how often.
 pub struct Plan {
     pub kind: Kind,
-    /// Strangers that the head learns from.
+    /// The number of strangers that the head learns from.
     pub unknown: usize,
-    /// How often household and strangers are drawn.
+    /// How many times a household and strangers are picked at random.
     pub draws: u16,
     pub seed: u64,
-    /// Looks of a visit, ten a second.
+    /// The number of looks in a visit, ten per second.
     pub looks: u16,
 }

@@ -1,4 +1,4 @@
-//! Runs the door on single films and on an hour of them, in simulated time. Nothing is driven, and nothing waits.
+//! Runs the door on single films and on an hour of them, in simulated time. No output is driven, and nothing waits.
 
 use super::film::Film;
 use crate::chance::Chance;
@@ -8,9 +8,9 @@ use crate::face::Face;
 use crate::people::PersonId;
 use crate::pipeline::IdentityTracker;
 
-/// Between two looks, in ms.
+/// The time between two looks, in ms.
 const STEP: u64 = 100;
-/// Between two visits of an hour of strangers, and between two of residents, in ms.
+/// The time between two visits of strangers in an hour of them, and between two visits of residents, in ms.
 const PAUSE: u64 = 3_000;
 const RESIDENT_EVERY: u64 = 300_000;
 pub const HOUR: u64 = 3_600_000;
@@ -26,7 +26,7 @@ pub struct Hours {
     pub locked_ms: u64,
     /// Visits of residents in between.
     pub residents: usize,
-    /// Those in which the resident was let in under the right name.
+    /// The number of these visits in which the resident was let in under the right name.
     pub residents_let_in: usize,
 }
 
@@ -77,7 +77,7 @@ impl Play {
         Ok(())
     }
 
-    /// Plays one visit. Returns who is let in first.
+    /// Plays one visit. Returns the first person who is let in.
     pub fn visit(&mut self, film: &Film<'_>) -> Result<Option<PersonId>, PolicyError> {
         self.begin()?;
         let looks = film.iter().map(|faces| self.look(faces).0);

@@ -1,4 +1,4 @@
-//! What happened in visits, in counts. How they are printed is the caller's.
+//! The counts of what happened in visits. The caller prints them.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ pub struct Tally {
     pub residents: Visited,
     pub as_another: usize,
     pub strangers: Visited,
-    /// The lowest likeness at which a face is an enrolled person, and the highest that one of them needs.
+    /// The lowest likeness at which a face counts as an enrolled person, and the highest one that any enrolled person needs.
     pub thresholds: [f32; 2],
     pub hours: Hours,
 }
@@ -22,10 +22,10 @@ pub struct Visited {
     pub visits: usize,
     /// Visits in which no face was found.
     pub faceless: usize,
-    /// Visits that did not go as they should: a resident was not let in, a stranger was.
+    /// The number of visits that went wrong: a resident was not let in, or a stranger was.
     pub wrong: usize,
     pub people: BTreeSet<usize>,
-    /// People of whom at least one visit went wrong.
+    /// The people who had at least one visit that went wrong.
     pub people_wrong: BTreeSet<usize>,
 }
 
@@ -39,8 +39,8 @@ impl Visited {
         }
     }
 
-    /// The share of people of whom a visit went wrong, at 95 %. Visits of one person are not independent, and come again in
-    /// other draws: only people are counted with an interval.
+    /// The 95 % interval of the share of people who had a visit that went wrong. Visits of one person are not independent, and
+    /// the same person comes again in other draws, so the interval is computed from people only.
     pub fn people_at_95(&self) -> [f64; 2] {
         wilson(self.people_wrong.len(), self.people.len())
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Writes `bytes` to `beside`, readable by the owner alone, and renames it to `path`.
 pub fn write_whole(beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A leftover may belong to another user or be a link to elsewhere: never write through it.
+    // A leftover file may belong to another user or be a link to another place, so nothing is ever written through it.
     match std::fs::remove_file(beside) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}

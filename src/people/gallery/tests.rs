@@ -1,4 +1,4 @@
-//! The gallery file: what survives, what is refused.
+//! Tests of the gallery file: which data survives, and which files are refused.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -69,7 +69,7 @@ fn owner_and_mode_stay() {
     with_two(&path);
     assert_eq!(state().2, 0o600, "only the owner may read templates");
     std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
-    // Only root can give a file away; others keep theirs.
+    // Only root can give a file to another user.
     let _ = std::os::unix::fs::chown(&path, Some(4711), Some(4712));
     let before = state();
     Gallery::update(&path, |g| g.remove("Ada", &path)).unwrap();
@@ -296,7 +296,7 @@ fn a_fine_tuned_network_is_used_until_the_people_change_and_then_deleted() {
     assert!(std::fs::metadata(&path).unwrap().len() < before);
 }
 
-/// The file at `path` as the third version wrote it, with or without the name of a fine-tuned network.
+/// Rewrites the file at `path` as version 3 wrote it, with or without the name of a fine-tuned network.
 fn as_of_the_third(path: &Path, tuned: bool) {
     let g = Gallery::load(path).unwrap();
     let strangers: Vec<Vec<f32>> = g.strangers.iter().flatten().cloned().collect();
@@ -350,7 +350,7 @@ fn a_gallery_of_the_third_version_is_read_and_its_network_is_not() {
     let gallery = Gallery::load(&path).unwrap();
     assert!(gallery.was_tuned_earlier() && gallery.tuned().is_none());
     assert_eq!(gallery.people(), now.people());
-    // Its files, and half-written ones, are deleted with the next change.
+    // The network's files, including half-written ones, are deleted with the next change.
     for file in ["gallery.tuned-123.tflite", "gallery.tuned-123.tflite.new"] {
         std::fs::write(folder.path().join(file), b"a network").unwrap();
     }
@@ -394,7 +394,7 @@ fn a_gallery_is_empty_and_not_damaged_after_the_last_person() {
     let gallery = Gallery::load(&path).unwrap();
     assert!(gallery.people().is_empty());
     assert_eq!(gallery.strangers().len(), 2);
-    // Another embedder may start again: strangers of the old one have no meaning for it.
+    // The gallery may start again with another embedder, for which the old embedder's strangers have no meaning.
     let short = Embedding::normalised([1.0, 0.0]).unwrap();
     Gallery::update(&path, |g| g.add("Cleo", &[short], &[], "bb", &path)).unwrap();
     assert!(Gallery::load(&path).unwrap().strangers().is_empty());

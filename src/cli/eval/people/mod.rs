@@ -1,5 +1,5 @@
-//! `latchkey eval people`: prints how well a household is recognised among strangers, both drawn again and again from a folder
-//! of many people.
+//! `latchkey eval people`: prints how well a household is recognised among strangers, both picked at random again and again from
+//! a folder of many people.
 
 mod print;
 mod visits;
@@ -19,47 +19,47 @@ use crate::lesson::{Change, Changes};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folder with one folder of photos a person
+    /// Folder that has a folder of photos per person
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// File with the names of those who may be enrolled or tried, one a line; all of them if absent
+    /// File with the names of the people who may be enrolled or tested on, one per line [default: everyone]
     #[arg(long, value_name = "FILE")]
     only: Option<PathBuf>,
-    /// People who are enrolled; several numbers for several runs
+    /// Number of people to enrol; give several numbers for several runs
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "5", value_parser = clap::value_parser!(u16).range(1..=100))]
     people: Vec<u16>,
-    /// Photos of each that are learnt; several numbers for several runs
+    /// Number of photos of each person to learn from; give several numbers for several runs
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "25", value_parser = clap::value_parser!(u16).range(1..=1000))]
     photos: Vec<u16>,
-    /// Strangers that the head learns from
+    /// Number of strangers that the head learns from
     #[arg(long, value_name = "N", default_value_t = 100)]
     unknown: usize,
-    /// How often household and strangers are drawn
+    /// How many times to pick a household and strangers at random
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     draws: u16,
-    /// Seed of the draws
+    /// Seed of the random picks
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Views of each learnt photo
+    /// Number of views of each learnt photo
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     views: u32,
     /// Leave a change out of the views; may be given more than once
     #[arg(long, value_name = "CHANGE")]
     without: Vec<ChangeName>,
-    /// Try photos of the enrolled that were changed in this way
+    /// Test on photos of the enrolled people that were changed in this way
     #[arg(long, value_name = "CHANGE")]
     degrade: Option<ChangeName>,
-    /// Try only photos of the enrolled that are turned at least so far to a side, in eye distances (0.25: a quarter)
+    /// Test only on photos of the enrolled people that are turned at least this far to a side, in eye distances (such as 0.25)
     #[arg(long, value_name = "YAW")]
     turned: Option<f32>,
-    /// Fine-tune the embedder's top layers for every household, too; takes some seconds a draw
+    /// Also fine-tune the embedder's top layers for every household, which takes some seconds per household
     #[arg(long)]
     fine_tune: bool,
-    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. WHAT is what a photo stands for.
-    /// People who are in the set's bank of strangers are refused better than others: give people who are not
+    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. WHAT is what a photo represents.
+    /// Use photos of people who are not in the model set's bank of strangers: those in it are refused more reliably than others
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["views", "without", "degrade", "turned", "fine_tune", "curve", "mistakes"])]
     visits: Option<visits::Visits>,
-    /// Looks of a visit, ten a second
+    /// Number of looks in a visit, ten per second
     #[arg(long, value_name = "N", default_value_t = 20, requires = "visits", value_parser = clap::value_parser!(u16).range(1..=600))]
     looks: u16,
     /// Write the curve of FAR and FRR as SVG
@@ -87,7 +87,7 @@ impl Arguments {
         }
     }
 
-    /// Every number of people with every number of photos.
+    /// Every combination of a number of people and a number of photos.
     fn sizes(&self) -> impl Iterator<Item = [usize; 2]> {
         let photos = |size: u16| self.photos.iter().map(move |p| [size.into(), (*p).into()]);
         self.people.iter().copied().flat_map(photos)

@@ -1,4 +1,4 @@
-//! The error rates of households, in lines and as JSON. They are computed in [`lab`](crate::lab).
+//! Prints the error rates of households, in lines and as JSON. [`lab`](crate::lab) computes them.
 
 use serde_json::{Value, json};
 

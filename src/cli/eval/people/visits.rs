@@ -8,12 +8,12 @@ use crate::lab::visits::{HOUR, House, Judgement, Kind, Plan, Tally, Visited};
 use crate::learn::Named;
 use crate::learner::how_many;
 
-/// What a photo stands for in a visit.
+/// What a photo represents in a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Visits {
-    /// Each photo is a visit: its face is held before a wall.
+    /// Each photo is a visit, in which its face is held before a wall.
     Photos,
-    /// A frame of a film: the photos of a folder, in the order of their names, are looks one after the other.
+    /// Each photo is a frame of a film; the photos of a folder, in the order of their names, are looks one after the other.
     Frames,
 }
 
