@@ -766,7 +766,7 @@ fn learning_that_takes_the_board_down_is_left_out_of_one_start_and_tried_again()
     fs::write(card.owner.data.join("photos.pending"), "...").expect("written");
     let messages = card.start().mistakes.join("\n");
     assert!(
-        messages.contains("the last starts ended while they learnt"),
+        messages.contains("broken off at each of the last three starts"),
         "{messages}"
     );
     assert!(!card.owner.data.join("gallery/latchkey.gallery").exists());

@@ -161,7 +161,7 @@ impl FirstProcess {
             }
             None => {
                 log::error!(
-                    "boot_failed step=card why=\"no card with this system's number\" fix=\"is it in the slot? else write the image again, which keeps the people\""
+                    "boot_failed step=card why=\"no SD card or USB stick has the disk number of this system's image\" fix=\"is it in the slot? else write the image again, which keeps the people\""
                 );
                 DataFolder::in_memory(Path::new(DATA))
             }

@@ -363,7 +363,9 @@ fn label(disk: &File, start: u64) -> io::Result<String> {
 }
 
 fn lost(why: &str) {
-    log::error!("data_lost why={why:?} what=\"made again: enrol everybody again\"");
+    log::error!(
+        "data_lost why={why:?} what=\"a new, empty file system was made: enrol everyone again\""
+    );
 }
 
 /// Makes a new, empty file system.

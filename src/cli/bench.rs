@@ -82,7 +82,7 @@ pub fn run(asked: &Overrides, arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The set of `loaded`, with the people of `gallery` and the door of its configuration.
+/// The model set of `loaded`, with the people in `gallery` and the door settings of `loaded`'s configuration.
 fn subject(loaded: &Loaded, gallery: &Gallery, frames: u32) -> Result<Subject, Failure> {
     let reader = loaded.reader(loaded.gated())?;
     let identifier = loaded.identifier(gallery, &reader)?;

@@ -1,4 +1,5 @@
-//! The names of a photo's changes in arguments. The changes themselves are in [`lesson`](crate::lesson).
+//! The names that command-line arguments use for the changes that can be made to a photo. The changes themselves are in
+//! [`lesson`](crate::lesson).
 
 use clap::ValueEnum;
 

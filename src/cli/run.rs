@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Check configuration, models and gallery, and end without touching the camera
     #[arg(long)]
     check: bool,
-    /// With --check: also open relay, LEDs and button briefly, without turning anything on
+    /// With --check: also test that the GPIO lines of the relay, the LEDs and the button can be opened; nothing is turned on
     #[arg(long, requires = "check")]
     outputs: bool,
     /// Show with the LED that the last setup has a mistake and is not in use

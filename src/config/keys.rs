@@ -32,7 +32,7 @@ pub fn tables() -> [(&'static str, &'static [&'static str]); 12] {
 /// The keys from which `T` is read.
 fn of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys: &[&str] = &[];
-    // It returns an error as soon as the keys are known.
+    // `deserialize` always fails here: `Asked` returns an error as soon as it has recorded the keys.
     let _ = T::deserialize(Asked(&mut keys));
     keys
 }

@@ -38,8 +38,8 @@ use landlock::{
 const LANDLOCK: ABI = ABI::V6;
 
 /// Why a layer is missing, and what to do about it.
-const MISSING: &str =
-    "the running kernel has it switched off: use Linux 6.12 or newer with Landlock and seccomp";
+const MISSING: &str = "this layer of confinement is switched off in the running kernel: use Linux 6.12 or newer with \
+                       Landlock and seccomp";
 
 /// How far each layer is in force, for the log.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ pub fn broker() -> Confined {
         // rppal reads it when a guard starts, to find out which board this is.
         ("/proc/cpuinfo".into(), AccessFs::ReadFile.into()),
         ("/sys/firmware/devicetree/base".into(), read),
-        // Identifies the device that a camera is, by its USB ids and serial number.
+        // Contains a camera's USB ids and serial number, by which the broker identifies the device.
         ("/sys/devices".into(), AccessFs::ReadFile.into()),
     ];
     allowed.extend(mapped().into_iter().map(|file| (file, program)));

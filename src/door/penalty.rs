@@ -221,8 +221,8 @@ impl Penalty {
         Some(Begun::Locked { until })
     }
 
-    /// The clock went back from `before` to `now`. What keeps the door shut stays, but no longer than it would if it
-    /// began now.
+    /// The clock went back from `before` to `now`. Whatever keeps the door shut stays in force, but for no longer than if it had
+    /// begun at `now`.
     pub(super) fn jump_back(&mut self, before: Timestamp, now: Timestamp, policy: &Policy) {
         self.slow.jump_back(before, now);
         self.fast.jump_back(before, now);

@@ -1,4 +1,5 @@
-//! Draws triangles: a tile of colour, coverage and depth, finer than the picture that it is drawn onto.
+//! Draws triangles into a tile that holds colour, coverage and depth at a finer resolution than the picture; the tile is then
+//! put onto the picture.
 //!
 //! It knows nothing of faces.
 

@@ -51,7 +51,8 @@ impl Need {
         let judge = needed(far);
         Self {
             learn: LEAST_LEARNT,
-            // A threshold that was found with fewer people than those who judge it would let some of the judging people in.
+            // The threshold must be found with at least as many strangers as later judge it; with fewer, it would let some of
+            // the judging strangers in.
             select: judge.max(TAIL + 1),
             judge,
         }

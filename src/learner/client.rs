@@ -194,7 +194,7 @@ impl Learner {
         self.subjects(&Request::Study(subjects), &views, step)
     }
 
-    /// The tuned network's embeddings for the same subjects, whose numbers of views are `views`.
+    /// The tuned network's embeddings for the subjects of the last `study`. `views` is the number of views of each subject.
     pub fn again(
         &mut self,
         views: &[u32],

@@ -73,7 +73,7 @@ impl Weights {
         &self.bytes
     }
 
-    /// The file, after the last replacement.
+    /// The bytes of the file, with all layers that were replaced.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -118,16 +118,16 @@ impl Bank {
         self.rows.len() / self.dimensions
     }
 
-    /// Finds the thresholds of `people`, none below `least`, at which a single look mistakes less than a share `far` (above 0, up
-    /// to 1) of strangers for an enrolled person. If too many strangers of the bank reach `least` to prove that, each person's
-    /// threshold rises to just above a different stranger. Then the highest threshold is lowered to just above that person's next
-    /// stranger, again and again, as long as the rate stays proven. If there are too many people, or too few strangers, to prove
-    /// `far`, each person's threshold stays just above their own stranger, and [`Cohort::proven`] gives the rate that this
-    /// proves.
+    /// Finds the thresholds of `people`, none below `least`, at which a single look mistakes less than a share `far` (above 0,
+    /// up to 1) of strangers for an enrolled person. If so many strangers of the bank reach `least` that `far` is not proven,
+    /// each person's threshold rises to just above a stranger, a different one for each person. Then the highest threshold is
+    /// lowered to just above that person's next stranger, again and again, as long as the rate stays proven. If there are too
+    /// many people, or too few strangers, to prove `far`, each person's threshold stays just above their own stranger, and
+    /// [`Cohort::proven`] gives the rate that this proves.
     ///
     /// Strangers who were used to find a threshold are not an independent test of it. Each step removes one stranger from the
-    /// test, and the share of all strangers above the thresholds is then distributed as if one fewer had been let in (Tukey,
-    /// 1947, and Fraser, 1951: statistically equivalent blocks).
+    /// test. After k steps, the share of all strangers who are above the thresholds is distributed as if k - 1 strangers of the
+    /// bank had been let in (Tukey, 1947, and Fraser, 1951: statistically equivalent blocks).
     #[must_use]
     pub fn cohort(&self, people: &[Enrolled<'_>], least: f32, far: f64) -> Cohort {
         let trials = self.people();

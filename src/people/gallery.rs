@@ -34,7 +34,7 @@ use crate::nn::Patch;
 const MAGIC: &[u8; 8] = b"LATCHGAL";
 const VERSION: u32 = 4;
 const HEADER: usize = 8 + 4 + 8 + 32;
-/// The largest size of the file: more than a hundred people with a hundred templates of 512 dimensions need.
+/// The largest size of the file. It is more than enough for a hundred people, each with a hundred templates of 512 dimensions.
 const MAX_BYTES: u64 = 32 << 20;
 
 /// A number for one person in one gallery, never used twice.

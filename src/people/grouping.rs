@@ -128,7 +128,7 @@ mod tests {
             let angle = degrees.to_radians();
             [angle.cos(), angle.sin()]
         };
-        // More than ten faces of one man between two poor looks at him, and another person.
+        // A poor look at a man, twelve good looks at him, a poor look from his other side, and then another person.
         let mut faces = vec![at(-80.0)];
         faces.extend((0..12).map(|i| at(f32::from(i8::try_from(i).unwrap()))));
         faces.extend([at(91.0), at(180.0)]);

@@ -269,7 +269,7 @@ mod tests {
         // A likeness that no stranger has is still Ada's, and no stranger is like Ben.
         assert_eq!(raised.identify(&e(&[1.0, 0.0, 0.0])).who, Some(PersonId(1)));
         assert_eq!(raised.identify(&e(&[0.0, 1.0, 0.2])).who, Some(PersonId(2)));
-        // A threshold that the owner set stays, and a bank of another length is not used.
+        // A threshold that the owner set stays, and a bank whose embeddings have another number of dimensions is not used.
         let fixed = known(RULE, Some(&bank));
         assert_eq!(fixed.identify(&near).who, Some(PersonId(1)));
         assert!(fixed.cohort().is_none());

@@ -33,8 +33,8 @@ pub enum TunedError {
     },
     /// The owner's threshold would be applied to this network.
     #[error(
-        "recognition.threshold = {0} is for the set's own network, the fine-tuned one needs another, which was measured: take \
-         the line out of the configuration, or go back to the set's own with `latchkey train --undo`"
+        "recognition.threshold = {0} applies to the set's own network only; the fine-tuned network has its own, measured \
+         threshold: take the line out of the configuration, or go back to the set's own with `latchkey train --undo`"
     )]
     Threshold(f32),
     /// Fine-tuned by a program that kept a network's file beside the gallery.

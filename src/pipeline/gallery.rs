@@ -129,7 +129,7 @@ impl GalleryWatcher {
         }
     }
 
-    /// The gallery, and its embedder if recognition uses another one.
+    /// Reads the gallery, and loads the embedder that it needs if recognition is using a different one.
     fn read(&mut self) -> Result<Change, String> {
         let gallery = Gallery::load(&self.path).map_err(|e| e.to_string())?;
         let own = &self.networks.set.embedder().sha256;

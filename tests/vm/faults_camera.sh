@@ -85,7 +85,8 @@ over "$(now)"
 recognises "unplugged"
 
 say "buffers flagged ERROR"
-# The driver flags one frame per call, so at two frames a second every frame can be flagged. Only its test pattern is this slow.
+# Each call of `camera_set` flags only the next frame. At two frames a second, the calls are fast enough to flag every frame. The
+# driver can be this slow only while it shows its test pattern, so the camera is plugged in again first.
 at=$(now)
 camera_unplug
 logged_within 5 "$at" camera_down

@@ -415,7 +415,8 @@ mod tests {
             }),
             ..CameraSettings::default()
         };
-        // A pipe without a reader can be opened for writing only while it is open for reading.
+        // Opening a FIFO for writing without blocking succeeds only while something has it open for reading, so this shows
+        // whether the node is open.
         let is_open = || {
             let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
             rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).is_ok()

@@ -236,7 +236,8 @@ impl Stream {
         let DequeuedBuffer { index, used, .. } = filled;
         match self.lent.get_mut(index as usize) {
             Some(lent) if !*lent && self.queued > 0 => *lent = true,
-            // With two leases of one buffer, one would read what the driver writes.
+            // If one buffer were lent twice, the end of one lease would give it back to the driver, which would then write to it
+            // while the other lease still reads it.
             _ => return Err(CameraFault::StrayBuffer(index)),
         }
         self.queued -= 1;

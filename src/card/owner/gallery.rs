@@ -45,7 +45,8 @@ impl Owner {
         let aside = self.pending(true).and_then(|()| sync(&self.data));
         match aside.and_then(|()| fs::rename(&gallery, self.unusable())) {
             Ok(()) => report.did(
-                "gallery_renewed what=\"it was damaged, or of other networks; all photos are learnt again\"".to_owned(),
+                "gallery_renewed what=\"it was damaged, or made with other recognition networks; all photos are \
+                 learnt again\"".to_owned(),
             ),
             Err(error) => report.mistake("the gallery", &error.to_string()),
         }

@@ -48,7 +48,7 @@ impl Owner {
         if tried >= TRIES || begun.and_then(|()| sync(&self.data)).is_err() {
             report.mistake(
                 PHOTOS,
-                "are not learnt: the last starts ended while they learnt; the next one tries again",
+                "were not learnt: learning was broken off at each of the last three starts; the next start tries again",
             );
             if let Err(error) = self.pending(true) {
                 report.mistake(PHOTOS, &error.to_string());

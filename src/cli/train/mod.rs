@@ -36,8 +36,9 @@ pub struct Arguments {
     /// Seed of the views
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Also train the top layers of the network, and use them if strangers who were held back show that no more of them get in;
-    /// this needs thousands of strangers for --far 0.001, and everyone enrolled must be in the folder
+    /// Also train the top layers of the network, and use them only if a test with strangers who were kept out of the training
+    /// shows that no more of them get in; this needs thousands of strangers for --far 0.001, and everyone enrolled must be in
+    /// the folder
     #[arg(long)]
     fine_tune: bool,
     /// Go back to the network as it was before it was fine-tuned

@@ -9,7 +9,7 @@ use super::idct::{Block, factors, pixels, plain};
 use super::scan::{Lost, units};
 use super::segments::{Frame, Scan, Segments, ZIGZAG};
 
-/// A colour of a picture.
+/// One colour component of a picture (such as Y, Cb or Cr).
 #[derive(Default)]
 pub(super) struct Plane {
     /// Pixels along a side of a block: 8, 4, 2 or 1.

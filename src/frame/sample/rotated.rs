@@ -21,8 +21,8 @@ const MAX_TAPS: u32 = 64;
 /// A tap counts as inside if it is at least this far from the edge, in pixels. The error of positions in blocks is smaller.
 const MARGIN: f64 = 0.02;
 
-/// Positions of taps along a target line. The tap of column `i` is at `(x + i * dx, y + i * dy)`, in coordinates in which
-/// the centre of the upper left of its four pixels is a whole number.
+/// Positions of taps along a target line. The tap of column `i` is at `(x + i * dx, y + i * dy)`, in coordinates in which pixel
+/// centres are whole numbers. Rounding a tap's position down gives the upper left of its four pixels.
 #[derive(Clone, Copy)]
 struct Ray {
     x: f64,

@@ -1,4 +1,4 @@
-//! The source picture as the planes that the two paths read.
+//! The source picture as planes, which both ways of sampling (upright and rotated) read.
 
 use crate::frame::{Image, PixelFormat};
 

@@ -192,7 +192,8 @@ impl Upright {
         // In the worst case two columns cover the source one and a half times, with two pixels per step.
         let weights = 3 * max_source_width.div_ceil(2) + 3 * max_target_width + LANES;
         Self {
-            // The last column may start at the end and read as far again beyond it.
+            // Twice the length of a line of sums, because the last column may start at the end of the line and read up to a
+            // whole line's length beyond it.
             sums: vec![0.0; 6 * (max_source_width + 2) + LANES],
             planes: std::array::from_fn(|_| vec![0.0; max_source_width + 1]),
             columns: Columns {

@@ -10,7 +10,7 @@ use crate::pipeline::IdentityTracker;
 
 /// The time between two looks, in ms.
 const STEP: u64 = 100;
-/// The time between two visits of strangers in an hour of them, and between two visits of residents, in ms.
+/// In an hour of strangers, in ms: the time between two visits of strangers, and the time between two visits of residents.
 const PAUSE: u64 = 3_000;
 const RESIDENT_EVERY: u64 = 300_000;
 pub const HOUR: u64 = 3_600_000;

@@ -1,5 +1,5 @@
 //! Messages of the other threads to the door's thread: changes of the camera and the gallery, and the progress of recognition.
-//! The observations go to the decision in [the round](super::Controller::round).
+//! Observations are not handled here: [the round](super::Controller::round) passes them to the decision.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

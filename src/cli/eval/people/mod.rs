@@ -49,14 +49,16 @@ pub struct Arguments {
     /// Test on photos of the enrolled people that were changed in this way
     #[arg(long, value_name = "CHANGE")]
     degrade: Option<ChangeName>,
-    /// Test only on photos of the enrolled people that are turned at least this far to a side, in eye distances (such as 0.25)
+    /// Test only on photos of the enrolled people that are turned at least this far to a side: how far the tip of the nose is
+    /// from the middle of the face, divided by the distance between the eyes (such as 0.25)
     #[arg(long, value_name = "YAW")]
     turned: Option<f32>,
     /// Also fine-tune the embedder's top layers for every household, which takes some seconds per household
     #[arg(long)]
     fine_tune: bool,
-    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. WHAT is what a photo represents.
-    /// Use photos of people who are not in the model set's bank of strangers: those in it are refused more reliably than others
+    /// Play visits at the door, with its votes and its lock-out, instead of comparing photos. WHAT says whether each photo is a
+    /// whole visit or one frame of a film. Use photos of people who are not in the model set's bank of strangers: those in it
+    /// are refused more reliably than others
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["views", "without", "degrade", "turned", "fine_tune", "curve", "mistakes"])]
     visits: Option<visits::Visits>,
     /// Number of looks in a visit, ten per second
