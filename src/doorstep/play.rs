@@ -50,7 +50,7 @@ impl Play {
     pub fn new(script: &Script) -> Self {
         let mut chance = Chance::new(bits(script.seed, 11));
         let (residents, strangers) = (script.residents as usize, script.strangers as usize);
-        // The break is long enough that the next person always starts another visit, whoever they are.
+        // The break is long enough that the next person starts another visit, even if it is the same person.
         let stay = (script.every - 1.1).clamp(0.6, 8.0);
         let mut next_stranger = 0;
         let mut stranger = || {

@@ -179,7 +179,7 @@ impl<'a> Training<'a> {
             strangers,
             drawn,
             mut wrong,
-            machine: _,
+            ..
         } = self;
         let (empty, learners): (Vec<_>, Vec<_>) =
             learners.into_iter().partition(|l| l.examples.is_empty());
